@@ -1,0 +1,198 @@
+"""What an answer looks like, how it is read out of a completion, and how it is graded.
+
+An `Answer` belongs to the suite, so that every candidate is asked for, parsed and graded alike. A completion
+that holds no answer is wrong and says so; nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+UNPARSEABLE = "unparseable"
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """One graded answer.
+
+    Attributes:
+        value: 1.0 when right, 0.0 when wrong.
+        prediction: the answer read out of the completion; None when there was none.
+        reason: why, in words a reader of the report understands.
+    """
+
+    value: float
+    prediction: str | None
+    reason: str
+
+
+class Answer(Protocol):
+    """The answer specification of a suite."""
+
+    @property
+    def name(self) -> str:
+        """What the prompt calls the answer, e.g. "Category"."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Upper bound of tokens that any right answer needs."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The closed set of answers, for constrained decoding and macro-F1; empty when open."""
+
+    def describe(self) -> str:
+        """The sentence(s) that tell a model what to answer with."""
+
+    def parse(self, completion: str) -> str | None:
+        """The answer in a completion; None when there is none."""
+
+    def grade(self, completion: str, target: str) -> Grade:
+        """Hold a completion against the target."""
+
+    def problem(self, target: str) -> str | None:
+        """Why `target` cannot be a right answer at all; None when it can."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """One of a closed set of labels.
+
+    Reading is forgiving about case, spaces against underscores, quotes and a leading "Category:", and strict about
+    everything else: a line that names no label, or two, is unparseable.
+    """
+
+    labels: tuple[str, ...]
+    name: str = "Category"
+
+    @cached_property
+    def max_tokens(self) -> int:
+        """Half the longest label's characters and a little: no tokenizer in use needs more."""
+        return max(map(len, self.labels)) // 2 + 8
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.labels
+
+    def describe(self) -> str:
+        """Every label on one line, in the order of the specification."""
+        return f"Answer with exactly one {self.name.lower()} from this list: {', '.join(self.labels)}."
+
+    @cached_property
+    def _by_norm(self) -> Mapping[str, str]:
+        return {_norm(label): label for label in self.labels}
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        # Longest first, so that "card payment fee" is not read as "card payment".
+        ordered = sorted(self._by_norm, key=len, reverse=True)
+        return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)")
+
+    def parse(self, completion: str) -> str | None:
+        """The one label that the first line names."""
+        lines = completion.strip().splitlines()
+        line = _norm(lines[0]) if lines else ""
+        line = line.removeprefix(f"{self.name.casefold()}:").strip()
+        if line in self._by_norm:
+            return self._by_norm[line]
+        found = set(self._pattern.findall(line))
+        return self._by_norm[found.pop()] if len(found) == 1 else None
+
+    def grade(self, completion: str, target: str) -> Grade:
+        """Right when the label read equals the target."""
+        return _grade(self.parse(completion), target, completion)
+
+    def problem(self, target: str) -> str | None:
+        """A target must be one of the labels."""
+        return None if target in self.labels else f"{target!r} is not one of the suite's labels"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A short free text, right when it equals the target after case and white space are set aside."""
+
+    name: str = "Answer"
+    max_tokens: int = 64
+    choices: tuple[str, ...] = field(default=(), init=False)
+
+    def describe(self) -> str:
+        """Ask for the bare answer."""
+        return f"Answer with the {self.name.lower()} only."
+
+    def parse(self, completion: str) -> str | None:
+        """The whole completion, stripped."""
+        return completion.strip() or None
+
+    def grade(self, completion: str, target: str) -> Grade:
+        """Right when equal but for case and white space."""
+        prediction = self.parse(completion)
+        if prediction is not None and _norm(prediction) == _norm(target):
+            return Grade(1.0, prediction, "equals the target")
+        return _grade(prediction, target, completion)
+
+    def problem(self, target: str) -> str | None:
+        """Any text but an empty one."""
+        return None if target.strip() else "the target is empty"
+
+
+@dataclass(frozen=True)
+class Json:
+    """A JSON object with these keys, right when every key's value equals the target's."""
+
+    keys: tuple[str, ...]
+    name: str = "JSON"
+    max_tokens: int = 256
+    choices: tuple[str, ...] = field(default=(), init=False)
+
+    def describe(self) -> str:
+        """Name the keys."""
+        return f"Answer with one JSON object that has the keys {', '.join(self.keys)} and nothing else."
+
+    def parse(self, completion: str) -> str | None:
+        """The first JSON object in the completion that has every key, in canonical form."""
+        decoder = json.JSONDecoder()
+        for start in (match.start() for match in re.finditer(r"\{", completion)):
+            try:
+                value, _ = decoder.raw_decode(completion, start)
+            except (json.JSONDecodeError, RecursionError):
+                continue
+            if isinstance(value, dict) and all(key in value for key in self.keys):
+                return json.dumps({key: value[key] for key in self.keys}, ensure_ascii=False)
+            return None
+        return None
+
+    def grade(self, completion: str, target: str) -> Grade:
+        """Right when all keys agree; the reason names the first that does not."""
+        prediction, wanted = self.parse(completion), json.loads(target)
+        if prediction is None:
+            return _grade(None, target, completion)
+        got = json.loads(prediction)
+        wrong = next((key for key in self.keys if got[key] != wanted.get(key)), None)
+        if wrong is None:
+            return Grade(1.0, prediction, "every key equals the target's")
+        return Grade(0.0, prediction, f"{wrong}: expected {wanted.get(wrong)!r}, got {got[wrong]!r}")
+
+    def problem(self, target: str) -> str | None:
+        """A target must be a JSON object with every key."""
+        return None if self.parse(target) else f"not a JSON object with the keys {', '.join(self.keys)}"
+
+
+def _grade(prediction: str | None, target: str, completion: str) -> Grade:
+    if prediction is None:
+        return Grade(0.0, None, f"{UNPARSEABLE}: expected {target!r}, got {completion.strip()[:80]!r}")
+    if prediction == target:
+        return Grade(1.0, prediction, "equals the target")
+    return Grade(0.0, prediction, f"expected {target!r}, got {prediction!r}")
+
+
+def _norm(text: str) -> str:
+    """Casefold, underscores and hyphens to spaces, white space collapsed, quotes and end marks stripped."""
+    return " ".join(re.sub(r"[_\-\s]+", " ", text).split()).strip(" \"'`*.#").casefold()

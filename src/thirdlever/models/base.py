@@ -1,0 +1,49 @@
+"""What a strategy knows of a base model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspect_ai.model import Model
+
+CHARS_PER_TOKEN = 3.0  # a cautious floor for English under today's tokenizers (about 4)
+
+
+class Tokens(Protocol):
+    """Counts the tokens of a text."""
+
+    def __call__(self, text: str) -> int:
+        """Number of tokens."""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A model to adapt.
+
+    Attributes:
+        name: as the user wrote it, e.g. "embedded" or "openai/gpt-4o-mini".
+        inspect_name: the string that inspect's `get_model` takes.
+        args: model arguments for `get_model`.
+        revision: hash of the weights where they are at hand, else the provider's model name.
+        local: whether it runs in this process; its money is device time then, not tokens.
+        context_window: tokens of prompt and answer together; None when unknown.
+        tokens: exact counter where a tokenizer is at hand; else a cautious estimate from characters.
+    """
+
+    name: str
+    inspect_name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    revision: str = ""
+    local: bool = False
+    context_window: int | None = None
+    tokens: Tokens = field(default=lambda text: int(len(text) / CHARS_PER_TOKEN) + 1, compare=False)
+
+    def connect(self) -> Model:
+        """The inspect model; local weights load at the first request, not here."""
+        from inspect_ai.model import get_model  # noqa: PLC0415 - heavy
+
+        return get_model(self.inspect_name, **self.args)

@@ -1,0 +1,76 @@
+"""The contract: a strategy is a factory whose keyword arguments are its whole configuration.
+
+    @strategy
+    def few_shot(*, k: int = 8, seed: int = 0) -> Prepare:
+        '''k labelled demonstrations, the same for every item.'''
+
+        def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
+            shots = suite.train.sample(k, seed=seed)
+            return Deployment(ask(suite, shots=shots), model=model, given=shots)
+
+        return prepare
+
+`prepare` does the one-off work (an index, a training run, a managed job) and is idempotent by content: what it makes
+lives in the store under a key of everything it depends on, so a second prepare does no work and spends no money.
+The suite it gets has no test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from thirdlever.models.base import BaseModel
+from thirdlever.store import Store
+from thirdlever.suite import Document, Item, Suite
+
+if TYPE_CHECKING:
+    from inspect_ai.solver import Solver
+
+Prepare: TypeAlias = Callable[[Suite, BaseModel, Store], "Deployment"]
+Factory: TypeAlias = Callable[..., Prepare]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupCost:
+    """What preparing a deployment took, once: measured when it was made, not when it was found again.
+
+    Attributes:
+        labels: labelled examples that it needs.
+        seconds: wall time.
+        device_seconds: seconds that a local model's device was busy.
+        input_tokens: tokens sent to the base model while preparing.
+        output_tokens: tokens it answered with.
+        usd: money known to have been charged beyond those tokens (a training job); None when it cannot be known.
+    """
+
+    labels: int = 0
+    seconds: float = 0.0
+    device_seconds: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Something that answers requests, plus what it cost to set up.
+
+    Attributes:
+        solver: an inspect solver; it leaves the completion in `state.output`.
+        model: the model it asks; None when it asks none.
+        setup: the one-off cost.
+        given: every labelled item and document that the solver or its index was given; the leakage check reads it.
+    """
+
+    solver: Solver
+    model: BaseModel | None = field(kw_only=True)
+    setup: SetupCost = field(default=SetupCost(), kw_only=True)
+    given: Sequence[Item | Document] = field(default=(), kw_only=True, repr=False)
+
+
+def strategy(factory: Factory) -> Factory:
+    """Mark a factory as a strategy; `strategies/<name>.py` holds one of its file's name."""
+    factory.__thirdlever_strategy__ = True  # type: ignore[attr-defined]
+    return factory
