@@ -1,0 +1,91 @@
+"""Every task of the project. `nox -l` lists them; what follows `--` goes to the tool: `nox -s tests -- -k rag`."""
+
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"  # uv does not look where pip is configured to
+nox.options.reuse_venv = "yes"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+EVERYTHING = ".[all]"
+
+DEMO_LIMIT = 100
+DEMO_PROBE = 20
+DEMO_OUT = "results/demo"
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """Run every strategy over the suite `transactions` on the model that comes along; the same again resumes."""
+    session.install(EVERYTHING)
+    session.run(
+        *("thirdlever", "run", "transactions", "--limit", str(DEMO_LIMIT), "--probe", str(DEMO_PROBE)),
+        *("--out", DEMO_OUT, *session.posargs),
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the code and its format; `-- --fix` mends what can be mended."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types, strictly."""
+    session.install(EVERYTHING, "nox", *_group("test"), *_group("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests."""
+    session.install(EVERYTHING, *_group("test"))
+    # What nox has to say of the session it says before pytest: the last line is pytest's summary.
+    logging.getLogger("nox").addFilter(lambda record: not record.getMessage().startswith(("Session", "Command")))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Run the measurements in benchmarks/, or those named: `nox -s bench -- startup`."""
+    session.install(EVERYTHING)
+    every = sorted(path.stem for path in Path("benchmarks").glob("[!_]*.py"))
+    for name in session.posargs or every:
+        session.run("python", f"benchmarks/{name}.py")
+
+
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """Run the tests that need a CUDA device."""
+    session.install(EVERYTHING, *_group("test"))
+    session.run("pytest", "-m", "gpu", *session.posargs)
+
+
+@nox.session(default=False)
+def build(session: nox.Session) -> None:
+    """Build the distributions, and try the wheel as a stranger would: installed alone, in an empty folder."""
+    session.install("build", "twine")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", *session.posargs)
+    files = [str(path.resolve()) for path in sorted(Path("dist").iterdir())]
+    session.run("twine", "check", "--strict", *files)
+    wheel = next(file for file in files if file.endswith(".whl"))
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "venv", f"{folder}/venv")
+        session.run(f"{folder}/venv/bin/pip", "install", "--quiet", wheel, external=True)
+        session.chdir(folder)
+        for command in ("--help", "init", "suites", "strategies"):
+            session.run(f"{folder}/venv/bin/thirdlever", command, external=True)
+        session.chdir(session.invoked_from)
+
+
+def _group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PYPROJECT, name)
