@@ -1,0 +1,29 @@
+"""Bank-transaction categorisation: 27 categories, house rules, and merchants that no one has seen before.
+
+Source: synthetic, written by scripts/transactions/generate.py; see datasets/transactions/card.yaml.
+Licence: Apache-2.0.
+
+Example item:
+
+    input:  Atm Withdrawal 0501 1228 Church St Mobile Al | -40.00 USD
+    target: cash
+
+Run it:
+
+    thirdlever run transactions --limit 200
+"""
+
+from __future__ import annotations
+
+from thirdlever import Suite, load_suite, suite
+
+
+@suite
+def transactions() -> Suite:
+    """The suite; its slices tell seen merchants from unseen ones and from house rules."""
+    return load_suite(
+        "transactions",
+        instruction="You categorise the bank transactions of a personal finance app.",
+        input_name="Transaction",
+        answer_name="Category",
+    )
