@@ -44,6 +44,6 @@ class BaseModel:
 
     def connect(self) -> Model:
         """The inspect model; local weights load at the first request, not here."""
-        from inspect_ai.model import get_model  # noqa: PLC0415 - heavy
+        from inspect_ai.model import get_model
 
         return get_model(self.inspect_name, **self.args)

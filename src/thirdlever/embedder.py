@@ -1,0 +1,59 @@
+"""Sentence embeddings, the same for every strategy that needs them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from thirdlever.errors import need
+from thirdlever.models import embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from thirdlever.store import Store
+
+IDENTITY = embedded.EMBEDDER.sha256
+_LONG = 1000  # texts; above it a progress bar is shown
+
+
+def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Unit vectors of texts under all-MiniLM-L6-v2: [len(texts), 384].
+
+    Raises:
+        MissingExtraError: without the `local` extra.
+    """
+    vectors: NDArray[np.float32] = _model().encode(
+        list(texts), normalize_embeddings=True, batch_size=64, show_progress_bar=len(texts) > _LONG
+    )
+    return vectors
+
+
+def embed_once(texts: Sequence[str], store: Store) -> tuple[NDArray[np.float32], float]:
+    """`embed`, kept in the store for whoever embeds the same texts.
+
+    Returns:
+        The vectors, and the seconds it took when it was done.
+    """
+    import numpy as np
+
+    def build(folder: Path) -> None:
+        np.save(folder / "vectors.npy", embed(texts), allow_pickle=False)
+
+    made = store.once("embeddings", of={"texts": list(texts), "embedder": IDENTITY}, build=build)
+    vectors: NDArray[np.float32] = np.load(made.folder / "vectors.npy", allow_pickle=False)
+    return vectors, float(made.facts["seconds"])
+
+
+@cache
+def _model() -> Any:  # noqa: ANN401 - sentence-transformers comes at the point of use
+    library = need("sentence_transformers", extra="local")
+    return library.SentenceTransformer(str(embedded.embedder_folder()), device=_device())
+
+
+def _device() -> str:
+    return "cuda" if need("torch", extra="local").cuda.is_available() else "cpu"

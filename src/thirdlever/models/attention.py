@@ -1,0 +1,197 @@
+"""Attention of many rows over one shared prefix and over each row's own tokens, without copying the prefix.
+
+A forward pass takes the new tokens of all rows packed into one sequence `[1, N]`: no padding reaches the linear layers.
+Each query attends to the prefix, once for all rows, and to its own row's keys; the two partial results are merged
+by their log-sum-exp, which equals attention over both (Juravsky et al., "Hydragen", 2024, section 3.1).
+
+Shapes: H query heads, K key/value heads (grouped-query attention), D head size, B rows, P prefix tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+NAME = "thirdlever_shared_prefix"
+KV = list[tuple["Tensor", "Tensor"]]  # per layer: keys and values, [1, K, P, D]
+
+
+@dataclass
+class Rows:
+    """The own keys and values of some rows, padded to the longest: per layer `[B, K, capacity, D]`.
+
+    Attributes:
+        lengths: tokens held so far, [B].
+        capacity: tokens that fit.
+        kv: keys and values, filled in by the forward passes.
+    """
+
+    lengths: Tensor
+    capacity: int
+    kv: KV = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tokens of some rows in one forward pass.
+
+    Attributes:
+        rows: whose tokens.
+        where: their place in the packed sequence.
+        row: the row of each token, [n].
+        position: its place in its row, prefix not counted, [n].
+        mask: added to the scores, [B, 1, 1, longest]; None while the rows are first filled (causal then).
+    """
+
+    rows: Rows
+    where: slice
+    row: Tensor
+    position: Tensor
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One forward pass: the prefix that every token attends to (None when there is none), and its parts."""
+
+    prefix: KV | None
+    parts: Sequence[Part]
+
+
+def shared_prefix_attention(
+    module: Any,  # noqa: ANN401 - any architecture's attention module
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    _mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    step: Step,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """What transformers calls in place of its own attention.
+
+    Args:
+        module: the attention layer; its `layer_idx` says which.
+        query: `[1, H, N, D]`, positions already applied.
+        key: `[1, K, N, D]`.
+        value: `[1, K, N, D]`.
+        scaling: factor on the scores; 1/sqrt(D) when None.
+        step: what the tokens are.
+
+    Returns:
+        `[1, N, H, D]` and no weights.
+    """
+    layer: int = module.layer_idx
+    q, k, v = query[0], key[0], value[0]
+    heads, total, size = q.shape
+    own = torch.empty_like(q)
+    own_lse = torch.empty(heads, total, dtype=torch.float32, device=q.device)
+    for part in step.parts:
+        attend_own = _attend_filling if part.mask is None else _attend_next
+        out, lse = attend_own(q[:, part.where], k[:, part.where], v[:, part.where], part, layer, scaling)
+        own[:, part.where], own_lse[:, part.where] = out, lse
+    if step.prefix is not None:
+        keys, values = step.prefix[layer]
+        grouped = q.reshape(1, keys.shape[1], -1, size)  # query heads of a group share keys: they are just more queries
+        prefix, prefix_lse = attend(grouped, keys, values, scaling)
+        own = merge(own, own_lse, prefix.reshape(q.shape), prefix_lse.reshape(own_lse.shape))
+    return own.transpose(0, 1)[None], None
+
+
+def _attend_filling(
+    q: Tensor, k: Tensor, v: Tensor, part: Part, layer: int, scaling: float | None
+) -> tuple[Tensor, Tensor]:
+    """Fill rows with their first tokens; each attends causally within its row.
+
+    Rows are padded on the right, where causal attention never looks, so the fast kernels need no mask.
+    """
+    rows, row, position = part.rows, part.row, part.position
+    count, longest = len(rows.lengths), int(position.max()) + 1
+    shape = (count, k.shape[0], rows.capacity, k.shape[2])
+    rows.kv.append((k.new_zeros(shape), v.new_zeros(shape)))
+    keys, values = _write(k, v, part, layer)
+    padded = q.new_zeros(count, q.shape[0], longest, q.shape[2])
+    padded[row, :, position] = q.transpose(0, 1)
+    out, lse = attend(padded, keys[:, :, :longest], values[:, :, :longest], scaling, causal=True)
+    return out[row, :, position].transpose(0, 1), lse[row, :, position].transpose(0, 1)
+
+
+def _attend_next(
+    q: Tensor, k: Tensor, v: Tensor, part: Part, layer: int, scaling: float | None
+) -> tuple[Tensor, Tensor]:
+    """One next token for every row, over all that its row holds."""
+    keys, values = _write(k, v, part, layer)
+    longest = part.mask.shape[-1] if part.mask is not None else keys.shape[2]
+    heads, _, size = q.shape
+    grouped = q.transpose(0, 1).reshape(-1, keys.shape[1], heads // keys.shape[1], size)
+    out, lse = attend(grouped, keys[:, :, :longest], values[:, :, :longest], scaling, mask=part.mask)
+    return out.reshape(-1, heads, size).transpose(0, 1), lse.reshape(-1, heads).transpose(0, 1)
+
+
+def _write(k: Tensor, v: Tensor, part: Part, layer: int) -> tuple[Tensor, Tensor]:
+    keys, values = part.rows.kv[layer]
+    keys[part.row, :, part.position] = k.transpose(0, 1)
+    values[part.row, :, part.position] = v.transpose(0, 1)
+    return keys, values
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, scaling: float | None, *, causal: bool = False, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Scaled dot-product attention that also returns the log-sum-exp of its scores.
+
+    Args:
+        q: `[B, H, Q, D]`.
+        k: `[B, K, T, D]` where K divides H.
+        v: `[B, K, T, D]`.
+        scaling: factor on the scores; 1/sqrt(D) when None.
+        causal: query i sees keys up to i.
+        mask: added to the scores, broadcastable to `[B, H, Q, T]`.
+
+    Returns:
+        `[B, H, Q, D]` in q's dtype and `[B, H, Q]` in float32.
+    """
+    if q.device.type == "cpu":
+        flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001 - the only door to its lse
+        out, lse = flash(q, k, v, 0.0, causal, attn_mask=mask, scale=scaling)
+        return out, lse
+    return attend_plainly(q, k, v, scaling, causal=causal, mask=mask)
+
+
+def attend_plainly(
+    q: Tensor, k: Tensor, v: Tensor, scaling: float | None, *, causal: bool = False, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`attend` in elementary operations, for devices whose fused kernels do not give the log-sum-exp."""
+    batch, heads, queries, size = q.shape
+    grouped = q.reshape(batch, k.shape[1], -1, queries, size)
+    scores = (grouped @ k[:, :, None].mT).float() * (size**-0.5 if scaling is None else scaling)
+    if causal:
+        later = torch.ones(queries, k.shape[2], dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(later, float("-inf"))
+    if mask is not None:
+        scores = scores + mask[:, :, None]
+    lse = scores.logsumexp(-1)
+    out = (scores - lse[..., None]).exp().to(v.dtype) @ v[:, :, None]
+    return out.reshape(q.shape), lse.reshape(batch, heads, queries)
+
+
+def merge(a: Tensor, a_lse: Tensor, b: Tensor, b_lse: Tensor) -> Tensor:
+    """Attention over two disjoint sets of keys from the attention over each (`[..., D]` and `[...]`)."""
+    weight = torch.sigmoid(a_lse - b_lse)[..., None]
+    return torch.lerp(b.float(), a.float(), weight).to(a.dtype)
+
+
+def install() -> None:
+    """Make the attention known to transformers, with no mask built for it: causality is its own business."""
+    AttentionInterface.register(NAME, shared_prefix_attention)
+    AttentionMaskInterface.register(NAME, lambda *_, **__: None)

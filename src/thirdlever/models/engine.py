@@ -1,0 +1,123 @@
+"""The local engine: requests from any thread are answered in batches by one worker that owns the device."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from thirdlever.errors import ModelError
+from thirdlever.models.generation import Answering, Generation, Request
+from thirdlever.models.prefixes import PrefixCache, group
+from thirdlever.models.weights import Weights
+
+_GATHER_S = 0.02  # how long a worker that just served many waits for them to come back
+_PREFIX_BYTES = 512 * 2**20
+_KV_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer and what it took.
+
+    Attributes:
+        text: the answer.
+        stop_reason: "stop" or "max_tokens".
+        input_tokens: tokens of the prompt, all of them.
+        cached_tokens: those whose keys and values were there already.
+        output_tokens: tokens generated.
+        device_s: this request's share of the device's busy time, seconds.
+        ttft_s: from submission to the first token, seconds.
+    """
+
+    text: str
+    stop_reason: str
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    device_s: float
+    ttft_s: float
+
+
+class Engine:
+    """Answers requests with one set of weights, which are loaded at the first request.
+
+    Whatever waits when the worker comes free is one batch; common prefixes within it are computed once.
+
+        engine = Engine(lambda: load("path/to/model"))
+        engine.submit(Request(tokens=(1, 2, 3), max_tokens=8)).result().text
+    """
+
+    def __init__(self, load: Callable[[], Weights]) -> None:
+        """Keep `load` for the first request."""
+        self._load = load
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="thirdlever-engine")
+        self._waiting: list[tuple[Answering, float, Future[Completion]]] = []
+        self._arrived = threading.Condition()
+        self._generation: Generation | None = None
+        self._last_batch = 0
+
+    def submit(self, request: Request) -> Future[Completion]:
+        """Queue a request; the future holds its completion or a `ModelError`."""
+        future: Future[Completion] = Future()
+        with self._arrived:
+            self._waiting.append((Answering(request), time.perf_counter(), future))
+            self._arrived.notify()
+        self._worker.submit(self._serve)
+        return future
+
+    def _serve(self) -> None:
+        batch = self._gather()
+        if not batch:
+            return
+        try:
+            self._answer(batch)
+        except BaseException as error:
+            for _, _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            raise
+
+    def _gather(self) -> list[tuple[Answering, float, Future[Completion]]]:
+        """All that waits. Those just served together tend to come back together: give them a moment."""
+        with self._arrived:
+            if self._waiting and self._last_batch > 1:
+                self._arrived.wait_for(lambda: len(self._waiting) >= self._last_batch, timeout=_GATHER_S)
+            batch, self._waiting = self._waiting, []
+        batch = [entry for entry in batch if entry[2].set_running_or_notify_cancel()]
+        self._last_batch = len(batch) or self._last_batch
+        return batch
+
+    def _answer(self, batch: list[tuple[Answering, float, Future[Completion]]]) -> None:
+        generation = self._generation
+        if generation is None:
+            generation = Generation(self._load(), PrefixCache(_PREFIX_BYTES), _KV_BYTES)
+            self._generation = generation
+        fitting = [entry for entry in batch if _fits(entry[0].request, generation.weights.window, entry[2])]
+        for part in group([answering.request.tokens for answering, _, _ in fitting]):
+            members = [fitting[i] for i in part.members]
+            generation.run([answering for answering, _, _ in members], part.shared)
+            for answering, submitted, future in members:
+                future.set_result(_completion(answering, submitted))
+
+
+def _fits(request: Request, window: int, future: Future[Completion]) -> bool:
+    needed = len(request.tokens) + request.max_tokens
+    if needed > window:
+        message = f"a prompt of {len(request.tokens)} tokens and an answer of {request.max_tokens} exceed the model's {window}; use fewer demonstrations or documents"
+        future.set_exception(ModelError(message))
+    return needed <= window
+
+
+def _completion(answering: Answering, submitted: float) -> Completion:
+    return Completion(
+        text=answering.text,
+        stop_reason=answering.stop_reason or "stop",
+        input_tokens=len(answering.request.tokens),
+        cached_tokens=answering.cached,
+        output_tokens=len(answering.output),
+        device_s=answering.device_s,
+        ttft_s=answering.first_token_s - submitted,
+    )

@@ -1,0 +1,77 @@
+"""Local models by name: where their weights are, and one engine and tokenizer each in a process."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thirdlever.errors import ModelError, need
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from thirdlever.models.engine import Engine
+
+EMBEDDED = "embedded"
+HF = "hf/"
+_NEEDED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
+
+
+@cache
+def folder(name: str) -> Path:
+    """Where the weights of "embedded" or "hf/<folder or hub id>" are, fetched first when they are not there.
+
+    Raises:
+        ModelError: no such folder, and no such model on the hub or the hub cannot be reached.
+        MissingExtraError: without the `local` extra.
+    """
+    hub = need("huggingface_hub", extra="local")
+    need("transformers", extra="local")
+    need("torch", extra="local")
+    if name == EMBEDDED:
+        from thirdlever.models import embedded
+
+        return embedded.llm_folder()
+    wanted = name.removeprefix(HF)
+    path = Path(wanted).expanduser()
+    if path.is_dir():
+        if not any(path.glob("*.safetensors")):
+            message = f"{wanted!r} has no safetensors weights; save the model there with save_pretrained()"
+            raise ModelError(message)
+        return path.resolve()
+    try:
+        return Path(hub.snapshot_download(wanted, allow_patterns=_NEEDED))
+    except (OSError, ValueError, hub.errors.HFValidationError) as error:
+        reason = type(error).__name__
+        message = f"model {name!r} not found: there is no folder {wanted!r}, and the Hugging Face hub gave {reason}; give a folder with safetensors weights or a hub id that can be reached"
+        raise ModelError(message) from error
+
+
+@cache
+def revision(name: str) -> str:
+    """sha256 over the configuration and the weights: two names with the same weights have the same."""
+    digest = hashlib.sha256()
+    where = folder(name)
+    for path in sorted([*where.glob("config.json"), *where.glob("*.safetensors"), *where.glob("tokenizer.json")]):
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+@cache
+def tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, without its weights."""
+    from thirdlever.models.weights import load_tokenizer
+
+    return load_tokenizer(str(folder(name)))
+
+
+@cache
+def engine(name: str) -> Engine:
+    """The model's engine: one a process, however many ask, so that weights are held once; they load at first use."""
+    from thirdlever.models.engine import Engine
+    from thirdlever.models.weights import load
+
+    return Engine(lambda: load(str(folder(name))))

