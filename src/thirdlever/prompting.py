@@ -2,60 +2,101 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from inspect_ai.model import ChatMessage
     from inspect_ai.solver import Solver
 
     from thirdlever.suite import Document, Item, Suite
 
+RETRIEVAL = "retrieval_s"  # where `ask` leaves, in `state.metadata`, the seconds spent on finding a context
 
-def render(
-    suite: Suite, text: str, *, shots: Sequence[Item] = (), documents: Sequence[Document] = ()
-) -> tuple[str, str]:
-    """The system and user message for one input.
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a model is shown beside the instruction and the input.
+
+    Attributes:
+        shots: demonstrations as chat turns, the most telling last.
+        packed: demonstrations as one block of text in the first message: a thousand of them cost the harness a
+            fifteenth of what a thousand turns do.
+        documents: knowledge, before everything else in the first message.
+    """
+
+    shots: Sequence[Item] = ()
+    packed: Sequence[Item] = ()
+    documents: Sequence[Document] = ()
+
+
+def messages(suite: Suite, text: str, context: Context | None = None) -> list[ChatMessage]:
+    """The conversation that asks for one input's answer.
 
     What is the same for every item comes first, so that a provider's prompt cache, and the local engine's, can hold it.
-    All demonstrations go into one message: as chat turns they cost the harness 15 times the work per request.
-
-    Returns:
-        (system, user)
     """
-    system = f"{suite.instruction.strip()}\n{suite.answer.describe()}"
-    blocks = [f"{d.title}\n{d.text}" for d in documents]
-    blocks += [demonstration(suite, shot) for shot in shots]
-    blocks.append(f"{suite.input_name}: {text}\n{suite.answer.name}:")
-    return system, "\n\n".join(blocks)
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
+
+    context = context or Context()
+    chat: list[ChatMessage] = [ChatMessageSystem(content=f"{suite.instruction.strip()}\n{suite.answer.describe()}")]
+    blocks = [f"{document.title}\n{document.text}" for document in context.documents]
+    blocks += [demonstration(suite, shot) for shot in context.packed]
+    for shot in context.shots:
+        chat.append(ChatMessageUser(content="\n\n".join([*blocks, question(suite, shot.input)])))
+        chat.append(ChatMessageAssistant(content=shot.target))
+        blocks = []
+    chat.append(ChatMessageUser(content="\n\n".join([*blocks, question(suite, text)])))
+    return chat
+
+
+def question(suite: Suite, text: str) -> str:
+    """An input as every message shows it."""
+    return f"{suite.input_name}: {text}\n{suite.answer.name}:"
 
 
 def demonstration(suite: Suite, shot: Item) -> str:
-    """One labelled example as the prompt shows it."""
-    return f"{suite.input_name}: {shot.input}\n{suite.answer.name}: {shot.target}"
+    """A labelled example as a block of text."""
+    return f"{question(suite, shot.input)} {shot.target}"
 
 
-def messages(
-    suite: Suite, text: str, *, shots: Sequence[Item] = (), documents: Sequence[Document] = ()
-) -> list[ChatMessage]:
-    """`render` as inspect's chat messages."""
-    from inspect_ai.model import ChatMessageSystem, ChatMessageUser  # noqa: PLC0415 - heavy
+def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None) -> Solver:
+    """A solver that puts each item to the model.
 
-    system, user = render(suite, text, shots=shots, documents=documents)
-    return [ChatMessageSystem(content=system), ChatMessageUser(content=user)]
-
-
-def ask(suite: Suite, *, shots: Sequence[Item] = (), documents: Sequence[Document] = ()) -> Solver:
-    """A solver that puts each item to the model with the same demonstrations and documents."""
-    from inspect_ai.solver import Generate, TaskState, solver  # noqa: PLC0415 - heavy
+    Args:
+        suite: how to ask.
+        context: the same for every item, or found for each by its input; the time that takes is kept apart.
+    """
+    from inspect_ai.solver import Generate, TaskState, solver
 
     @solver
     def asking() -> Solver:
         async def solve(state: TaskState, generate: Generate) -> TaskState:
-            state.messages = messages(suite, state.input_text, shots=shots, documents=documents)
+            shown = context
+            if callable(shown):
+                start = time.perf_counter()
+                shown = shown(state.input_text)
+                state.metadata[RETRIEVAL] = time.perf_counter() - start
+            state.messages = messages(suite, state.input_text, shown)
             return await generate(state)
 
         return solve
 
     return asking()
+
+
+def reply(predict: Callable[[str], str]) -> Solver:
+    """A solver that answers each item by a function of its input and asks no model."""
+    from inspect_ai.model import ModelOutput
+    from inspect_ai.solver import Generate, TaskState, solver
+
+    @solver
+    def replying() -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - inspect's signature
+            state.output = ModelOutput.from_content("none", predict(state.input_text))
+            return state
+
+        return solve
+
+    return replying()

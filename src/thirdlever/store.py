@@ -38,9 +38,7 @@ class Store:
 
     root: Path
 
-    def once(
-        self, kind: str, *, of: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any] | None]
-    ) -> Artefact:
+    def once(self, kind: str, *, of: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
         """Build an artefact, or find the one that was built from the same.
 
         Args:
@@ -57,9 +55,7 @@ class Store:
         return Artefact(home, facts)
 
     @staticmethod
-    def _build(
-        home: Path, of: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any] | None]
-    ) -> None:
+    def _build(home: Path, of: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any] | None]) -> None:
         """Build beside its home and rename, so that what is at home is whole."""
         partial = home.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)

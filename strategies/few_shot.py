@@ -1,0 +1,33 @@
+"""A handful of demonstrations, the same for every item."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from thirdlever import BaseModel, Context, Deployment, Prepare, SetupCost, Store, Suite, ask, choose, strategy
+
+TRIED = (4, 8, 16, 32)  # by k="auto"
+
+
+@strategy
+def few_shot(
+    *, k: int | Literal["auto"] = 8, select: Literal["balanced", "random"] = "balanced", seed: int = 0
+) -> Prepare:
+    """K labelled demonstrations, the same for every item.
+
+    Args:
+        k: how many, or "auto" to choose between 4, 8, 16 and 32 on dev.
+        select: "balanced" takes the labels in turn, "random" draws by frequency.
+        seed: of the draw.
+    """
+
+    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
+        if k != "auto":
+            shots = suite.train.sample(k, how=select, seed=seed)
+            return Deployment(ask(suite, Context(shots)), model=model, setup=SetupCost(labels=len(shots)), given=shots)
+        drawn = {str(n): suite.train.sample(n, how=select, seed=seed) for n in TRIED}
+        options = {name: ask(suite, Context(shots)) for name, shots in drawn.items()}
+        choice = choose(suite, model, store, options, of={"few_shot": [select, seed]})
+        return Deployment(options[choice.best], model=model, setup=choice.setup, given=drawn[choice.best])
+
+    return prepare

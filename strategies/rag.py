@@ -1,0 +1,35 @@
+"""Retrieval: for each item the labelled examples, and documents, most like it."""
+
+from __future__ import annotations
+
+from thirdlever import BaseModel, Context, Deployment, Prepare, SetupCost, Store, Suite, ask, index, strategy
+from thirdlever.errors import StrategyError
+
+
+@strategy
+def rag(*, k: int = 10, documents: int = 0) -> Prepare:
+    """The k nearest labelled examples of a Chroma index, and nearest documents, for each item.
+
+    Args:
+        k: examples, the nearest last; 0 for none.
+        documents: documents, where the suite has them; 0 for none.
+    """
+
+    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
+        if documents and not suite.documents:
+            message = f"rag: suite {suite.name!r} has no documents; leave documents={documents} out"
+            raise StrategyError(message)
+        if k < 0 or documents < 0 or not (k or documents):
+            message = f"rag: k={k}, documents={documents} retrieves nothing; give k or documents 1 or more"
+            raise StrategyError(message)
+        examples = index(tuple(suite.train) if k else (), store)
+        notes = index(suite.documents if documents else (), store)
+
+        def find(text: str) -> Context:
+            return Context(shots=examples.nearest(text, k)[::-1], documents=notes.nearest(text, documents))
+
+        seconds = examples.seconds + notes.seconds
+        setup = SetupCost(labels=len(examples.entries), seconds=seconds, device_seconds=seconds)
+        return Deployment(ask(suite, find), model=model, setup=setup, given=(*examples.entries, *notes.entries))
+
+    return prepare

@@ -1,0 +1,15 @@
+"""The instruction alone: the floor of prompt engineering."""
+
+from __future__ import annotations
+
+from thirdlever import BaseModel, Deployment, Prepare, Store, Suite, ask, strategy
+
+
+@strategy
+def zero_shot() -> Prepare:
+    """The suite's instruction and answer specification, no demonstration."""
+
+    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - nothing to keep
+        return Deployment(ask(suite), model=model)
+
+    return prepare
