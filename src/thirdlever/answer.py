@@ -111,8 +111,11 @@ class Label:
         return _grade(self.parse(completion), target, completion)
 
     def problem(self, target: str) -> str | None:
-        """A target must be one of the labels."""
-        return None if target in self.labels else f"{target!r} is not one of the suite's labels"
+        """A target must be one of the labels, and be read as itself."""
+        if target not in self.labels:
+            return f"{target!r} is not one of the suite's labels"
+        read = self.parse(target)
+        return None if read == target else f"{target!r} is read as {read!r} (case, quotes, spaces, - and _ count alike)"
 
 
 @dataclass(frozen=True)

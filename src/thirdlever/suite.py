@@ -81,9 +81,7 @@ class Split:
         order = random.Random(seed).sample(range(len(self.items)), len(self.items))  # noqa: S311 - not a secret
         return replace(self, items=tuple(self.items[i] for i in sorted(order[:limit])))
 
-    def sample(
-        self, k: int, *, how: Literal["balanced", "random"] = "balanced", seed: int = 0
-    ) -> tuple[Item, ...]:
+    def sample(self, k: int, *, how: Literal["balanced", "random"] = "balanced", seed: int = 0) -> tuple[Item, ...]:
         """Draw `k` items as demonstrations, in random order.
 
         Args:
@@ -175,16 +173,19 @@ def check(suite: Suite) -> Suite:
             raise SuiteError(message)
         for item in split:
             if item.id in seen:
-                message = f"suite {suite.name!r}: id {item.id!r} is in {seen[item.id]} and again in {split.name}; make ids unique"
+                again = f"id {item.id!r} is in {seen[item.id]} and again in {split.name}"
+                message = f"suite {suite.name!r}: {again}; make ids unique"
                 raise SuiteError(message)
             seen[item.id] = split.name
             if problem := suite.answer.problem(item.target):
-                message = f"suite {suite.name!r}, {split.name} item {item.id!r}: {problem}; correct the target or the answer specification"
+                where = f"suite {suite.name!r}, {split.name} item {item.id!r}"
+                message = f"{where}: {problem}; correct the target or the answer specification"
                 raise SuiteError(message)
     if suite.answer.choices:
         known = {item.target for item in suite.train}
         for item in (*suite.dev, *suite.test):
             if item.target not in known:
-                message = f"suite {suite.name!r}: label {item.target!r} of item {item.id!r} never occurs in train; add examples of it to train or drop it"
+                lacking = f"label {item.target!r} of item {item.id!r} never occurs in train"
+                message = f"suite {suite.name!r}: {lacking}; add examples of it to train or drop it"
                 raise SuiteError(message)
     return suite

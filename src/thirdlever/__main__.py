@@ -1,0 +1,5 @@
+"""`python -m thirdlever`."""
+
+from thirdlever.cli import main
+
+main()

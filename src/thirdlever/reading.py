@@ -1,0 +1,148 @@
+"""Rows out of the files that people have: JSON lines, CSV and TSV, strictly, each row with the line it starts on."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thirdlever.errors import SuiteError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row and where it is.
+
+    Attributes:
+        where: "file:line", for messages.
+        values: by column name; strings from CSV and TSV, any JSON value from JSON lines.
+    """
+
+    where: str
+    values: Mapping[str, Any]
+
+    def text(self, column: str) -> str:
+        """A value as text: strings as they are, other JSON values as JSON.
+
+        Raises:
+            SuiteError: when the row has no such column, or nothing in it.
+        """
+        if column not in self.values:
+            message = f"{self.where}: {unknown('column', column, self.values)}"
+            raise SuiteError(message)
+        value = self.values[column]
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if value is None or not text.strip():
+            message = f"{self.where}: {column!r} is empty; fill it in or remove the row"
+            raise SuiteError(message)
+        if not _encodable(text):
+            message = f"{self.where}: {column!r} holds half of a surrogate pair; write the whole character"
+            raise SuiteError(message)
+        return text
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Every row of a .jsonl, .csv or .tsv file, blank lines apart.
+
+    Raises:
+        SuiteError: naming file and line, when the file cannot be read whole.
+    """
+    suffix = path.suffix.casefold()
+    if suffix in _JSON_LINES:
+        return list(_json_lines(path))
+    if suffix in _SEPARATORS:
+        return list(_table(path, _SEPARATORS[suffix]))
+    message = f"{str(path)!r} is of no known kind; give a file that ends in {', '.join([*_SEPARATORS, *_JSON_LINES])}"
+    raise SuiteError(message)
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file, without the byte order mark that spreadsheets write.
+
+    Raises:
+        SuiteError: when it is not there (with the near match), cannot be opened, or is not UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
+        message = f"no file {str(path)!r}; {f'did you mean {near[0]!r}?' if near else 'check the path'}"
+        raise SuiteError(message) from None
+    except OSError as error:
+        message = f"cannot read {str(path)!r}: {error.strerror}; give a readable file"
+        raise SuiteError(message) from None
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"{path}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8 (iconv -t UTF-8 converts)"
+        raise SuiteError(message) from None
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    # Not splitlines(): JSON strings may hold U+2028 and its like, which are no ends of lines here.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            message = f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); correct or remove the line"
+            raise SuiteError(message) from None
+        except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets 1,000 deep
+            message = f"{path}:{number}: JSON that cannot be read ({error}); correct or remove the line"
+            raise SuiteError(message) from None
+        if not isinstance(value, dict):
+            message = f"{path}:{number}: a JSON {type(value).__name__} where an object must be; correct the line"
+            raise SuiteError(message)
+        yield Row(f"{path}:{number}", value)
+
+
+def _table(path: Path, separator: str) -> Iterator[Row]:
+    csv.field_size_limit(2**31 - 1)  # the default refuses inputs of 128 kB and more: long documents are data, too
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=separator, strict=True)
+    header: list[str] | None = None
+    start = 1
+    try:
+        for fields in reader:
+            if header is None:
+                header = _header(path, fields)
+            elif len(fields) == len(header):
+                yield Row(f"{path}:{start}", dict(zip(header, fields, strict=True)))
+            elif fields:
+                message = (
+                    f"{path}:{start}: {len(fields)} fields where the header has {len(header)}; "
+                    f"put fields that hold {separator!r} or a line break in double quotes"
+                )
+                raise SuiteError(message)
+            start = reader.line_num + 1
+    except csv.Error as error:
+        message = f"{path}:{start}: {error}; a field that begins with a double quote must end with one"
+        raise SuiteError(message) from None
+
+
+def _header(path: Path, fields: list[str]) -> list[str]:
+    twice = next((name for name in fields if fields.count(name) > 1), None)
+    if twice is not None:
+        message = f"{path}:1: the header names {twice!r} twice; rename one of the columns"
+        raise SuiteError(message)
+    return fields
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
