@@ -1,0 +1,99 @@
+"""Prices of hosted models from genai-prices' bundled list; nothing is fetched."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from genai_prices import Usage, calc_price
+
+from thirdlever.prices import Price, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genai_prices.types import ModelPrice, PriceCalculation
+
+    from thirdlever.models.base import BaseModel
+
+# inspect's names of providers where genai-prices has another.
+_PROVIDERS = {
+    "azureai": "azure",
+    "bedrock": "aws",
+    "grok": "x-ai",
+    "moonshot": "moonshotai",
+}
+# inspect's `<maker>/<host>/<model>`: the host sends the bill.
+_HOSTS = {"azure": "azure", "bedrock": "aws", "vertex": "google"}
+_MAKERS = {"anthropic", "google", "mistral", "openai"}
+# inspect's providers that speak OpenAI's protocol to a service the user names: `openai-api/<service>/<model>`.
+_ANY_SERVICE = {"openai-api", "openai-api-completions"}
+
+
+def listed(model: BaseModel) -> Price | None:
+    """The price now in the bundled list; None when the list has no such model or does not say who sends the bill."""
+    found = _look_up(model)
+    if found is None:
+        return None
+    rates = found.model_price
+    base = _rates(rates, 0)
+    if base is None:
+        return None
+    updated = found.auto_update_timestamp
+    return Price(
+        f"{found.provider.id}/{found.model.id}",
+        *base,
+        source=f"genai-prices {version('genai-prices')}",
+        as_of=updated.date().isoformat() if updated else None,
+        tiers=tuple(
+            Tier(start, *tier) for start in sorted(set(_tier_starts(rates))) if (tier := _rates(rates, start + 1))
+        ),
+    )
+
+
+def _look_up(model: BaseModel) -> PriceCalculation | None:
+    service, _, name = model.inspect_name.partition("/")
+    if service in _ANY_SERVICE:
+        service, _, name = name.partition("/")
+    host, _, hosted = name.partition("/")
+    by_host = service in _MAKERS and host in _HOSTS
+    # Whoever answers at the address is paid, whatever the model string says: a loopback server is not OpenAI.
+    url = model.args.get("base_url") or (None if by_host else _environment_url(service))
+    if by_host:
+        service, name = _HOSTS[host], hosted
+    provider = _PROVIDERS.get(service, service)
+    try:
+        if url:
+            return calc_price(Usage(), name, provider_api_url=str(url))
+        found = calc_price(Usage(), name, provider_id=provider)
+    except LookupError:
+        return None
+    # genai-prices also takes a provider whose name merely contains another's ("my-openai-proxy"); that is a guess.
+    return found if found.provider.id == provider else None
+
+
+def _environment_url(service: str) -> str | None:
+    """Where inspect sends requests for a service, when the environment says so."""
+    names = [f"{service.upper().replace('-', '_')}_BASE_URL", "INSPECT_EVAL_MODEL_BASE_URL"]
+    if service == "grok":
+        names.insert(0, "XAI_BASE_URL")
+    return next((url for name in names if (url := os.environ.get(name))), None)
+
+
+def _rates(rates: ModelPrice, prompt: int) -> tuple[float, float, float] | None:
+    """(input, cached input, output) for a prompt of so many tokens; None where the model is not priced by them."""
+
+    def at(value: Any) -> float:  # noqa: ANN401 - Decimal or TieredPrices
+        steps = [tier.price for tier in getattr(value, "tiers", ()) if prompt > tier.start]
+        return float(steps[-1] if steps else getattr(value, "base", value))
+
+    if rates.input_mtok is None or rates.output_mtok is None:
+        return None
+    cached = rates.input_mtok if rates.cache_read_mtok is None else rates.cache_read_mtok
+    return at(rates.input_mtok), at(cached), at(rates.output_mtok)
+
+
+def _tier_starts(rates: ModelPrice) -> Iterator[int]:
+    for value in (rates.input_mtok, rates.cache_read_mtok, rates.output_mtok):
+        yield from (tier.start for tier in getattr(value, "tiers", ()))

@@ -1,0 +1,176 @@
+"""What a request costs. Money is never guessed: a price that no source states is unknown, and unknown is None.
+
+Sources, first match wins: `prices.toml` in the current folder (the user's own rates), the rows shipped beside this
+file, the genai-prices package's bundled data (never its network updates). A local model has no price per token;
+it costs device time, see `device_cost`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thirdlever.errors import ThirdleverError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thirdlever.models.base import BaseModel
+
+OVERLAY = "prices.toml"
+_REQUIRED = {"model", "input", "output", "source", "as_of"}
+_OPTIONAL = {"cached_input", "confidence"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Rates for the whole of a request whose prompt is longer than `above` tokens."""
+
+    above: int
+    input_per_m: float
+    cached_input_per_m: float
+    output_per_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model's tokens cost, in USD per 1M tokens.
+
+    Attributes:
+        model: the model as its source names it.
+        input_per_m: prompt tokens.
+        cached_input_per_m: prompt tokens found in the provider's cache; `input_per_m` where no discount is stated.
+        output_per_m: completion tokens, reasoning included.
+        source: where the rates come from, with its version.
+        as_of: date of the rates (ISO 8601); None where the source gives none.
+        confidence: how far to trust it, in the source's words; "" when unstated.
+        tiers: dearer rates for long prompts, shortest first.
+    """
+
+    model: str
+    input_per_m: float
+    cached_input_per_m: float
+    output_per_m: float
+    source: str
+    as_of: str | None
+    confidence: str = ""
+    tiers: tuple[Tier, ...] = ()
+
+    def cost(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
+        """USD for one request.
+
+        Args:
+            input_tokens: all prompt tokens, cached ones included.
+            cached_tokens: those of them that came from the provider's cache.
+            output_tokens: completion tokens.
+        """
+        rate: Price | Tier = self
+        for tier in self.tiers:
+            if input_tokens > tier.above:
+                rate = tier
+        fresh = input_tokens - cached_tokens
+        return (
+            fresh * rate.input_per_m + cached_tokens * rate.cached_input_per_m + output_tokens * rate.output_per_m
+        ) / 1e6
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, for run.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Price:
+        """The inverse of `to_dict`."""
+        return cls(**{**row, "tiers": tuple(Tier(**tier) for tier in row.get("tiers", ()))})
+
+
+def price_of(model: BaseModel) -> Price | None:
+    """The price of a model's tokens now; None when no source states it.
+
+    Rows of an overlay name a model as the user writes it or as inspect does; no part of a name is ever matched.
+
+    Raises:
+        ThirdleverError: the user's overlay is malformed.
+    """
+    for overlay in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)):
+        rows = _overlay(overlay)
+        for name in (model.name, model.inspect_name):
+            if name in rows:
+                return rows[name]
+    if model.local:
+        return None
+    from thirdlever.price_list import listed
+
+    return listed(model)
+
+
+def device_cost(seconds: float, usd_per_hour: float | None, utilisation: float) -> float | None:
+    """USD for the time that a request keeps a device busy; None when no hourly rate is stated.
+
+    Args:
+        seconds: device time.
+        usd_per_hour: what the device costs for an hour, busy or idle.
+        utilisation: share of the paid hours that serve requests, 0 < u <= 1: idle time is paid for as well.
+
+    Raises:
+        ThirdleverError: a negative rate, or a utilisation outside (0, 1].
+    """
+    if not 0 < utilisation <= 1:
+        message = f"utilisation {utilisation!r} is not in (0, 1]; give the share of paid hours that serve requests"
+        raise ThirdleverError(message)
+    if usd_per_hour is None:
+        return None
+    if not 0 <= usd_per_hour < float("inf"):
+        message = f"device price {usd_per_hour!r} is no amount of USD per hour; give a number that is not negative"
+        raise ThirdleverError(message)
+    return seconds * usd_per_hour / 3600 / utilisation
+
+
+def _overlay(path: Path) -> dict[str, Price]:
+    """Rows of an overlay by model; none when there is no such file."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path}: {error}; correct the file or remove it"
+        raise ThirdleverError(message) from None
+    rows = table.get("price", [])
+    if set(table) - {"price"} or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        message = f"{path}: only [[price]] tables belong here; see the header of {Path(__file__).with_name(OVERLAY)}"
+        raise ThirdleverError(message)
+    prices: dict[str, Price] = {}
+    for number, row in enumerate(rows, 1):
+        price = _row(row, f"{path}, price {number}")
+        if price.model in prices:
+            message = f"{path}: {price.model!r} is priced twice; keep one row"
+            raise ThirdleverError(message)
+        prices[price.model] = price
+    return prices
+
+
+def _row(row: Mapping[str, Any], where: str) -> Price:
+    for key in row:
+        if key not in _REQUIRED | _OPTIONAL:
+            message = f"{where}: {unknown('key', key, _REQUIRED | _OPTIONAL)}"
+            raise ThirdleverError(message)
+    if missing := sorted(_REQUIRED - set(row)):
+        message = f"{where}: {missing[0]!r} is missing; add it"
+        raise ThirdleverError(message)
+    for key in ("input", "cached_input", "output"):
+        value = row.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            message = f"{where}: {key} = {value!r} is no amount of USD per 1M tokens; give a number"
+            raise ThirdleverError(message)
+    as_of = row["as_of"]
+    return Price(
+        model=str(row["model"]),
+        input_per_m=float(row["input"]),
+        cached_input_per_m=float(row.get("cached_input", row["input"])),
+        output_per_m=float(row["output"]),
+        source=str(row["source"]),
+        as_of=as_of.isoformat() if isinstance(as_of, dt.date) else str(as_of),
+        confidence=str(row.get("confidence", "")),
+    )

@@ -1,0 +1,1 @@
+"""What a run's figures look like: table, chart, files for other tools."""

@@ -1,0 +1,196 @@
+"""From records to scorecards: one row a candidate, every figure with its unit in its name, unknown as a missing value.
+
+In memory and in summary.csv unknown is a missing value; in JSON it is null. It is never 0. `accuracy_ci95` is a
+(low, high) tuple in memory, a pair in JSON, and the two columns `accuracy_ci95_low` and `accuracy_ci95_high` in CSV.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from thirdlever import stats
+from thirdlever.prices import Price, device_cost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+COLUMNS = (
+    "candidate",
+    "strategy",
+    "model",
+    "n",
+    "accuracy",
+    "accuracy_ci95",
+    "macro_f1",
+    "latency_p50_s",
+    "latency_p95_s",
+    "latency_p99_s",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "cost_per_1k_usd",
+    "setup_usd",
+    "errors",
+)
+FURTHER = (
+    "args",
+    "requests",
+    "accuracy_se",
+    "unparseable",
+    "cold_start_s",
+    "ttft_p50_s",
+    "retrieval_p50_s",
+    "device_s_per_request",
+    "price_source",
+    "setup_labels",
+    "setup_s",
+    "setup_device_s",
+    "setup_input_tokens",
+    "setup_output_tokens",
+)
+TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
+TEXT = ("candidate", "strategy", "model", "args", "price_source")
+COUNTS = ("n", "errors", "requests", "unparseable")
+
+
+def scorecards(records: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a candidate, best accuracy first; ties by cost (unknown last), then by latency.
+
+    Accuracy, tokens, device time and errors come from the accuracy pass; latencies from the serial probe alone, whose
+    cold and failed requests are left out. Tokens and device time are means over the requests that were answered.
+
+    `cost_per_1k_usd` is what the model's use costs: tokens at its price or, without one, device time at the stated rate
+    and utilisation. Device time is a request's share of its batch in the accuracy pass, which is what a loaded server
+    costs; the serial probe's would be an idle one's. What asks no model costs 0. `setup_usd` is preparing at the same
+    prices; the labels it took are in `setup_labels`, for their price is the reader's to state.
+
+    Args:
+        records: one row a request, as records.parquet holds them.
+        info: run.json: `candidates` (each with name, strategy, args, model, setup), `prices` by model name,
+            `device_usd_per_hour`, `utilisation`.
+
+    Returns:
+        `COLUMNS`, then `FURTHER`. Seconds, USD, tokens per request; a candidate without records has n = 0.
+    """
+    import pandas as pd
+
+    known = {candidate["name"]: candidate for candidate in info.get("candidates", ())}
+    names = [*known, *(name for name in records["candidate"].unique() if name not in known)]
+    answers = records[records["phase"] == "accuracy"]
+    labels = _are_labels(answers)
+    rows = []
+    for name in names:
+        own = records[records["candidate"] == name]
+        candidate = known.get(name) or own.iloc[0][["strategy", "model"]].to_dict()
+        quality = _quality(own[own["phase"] == "accuracy"], labels=labels)
+        speed = _speed(own[own["phase"] == "latency"])
+        money = _money(own[own["phase"] == "accuracy"], candidate, info)
+        described = {"candidate": name, "strategy": candidate["strategy"], "model": candidate.get("model") or None}
+        described["args"] = json.dumps(candidate.get("args") or {}, sort_keys=True)
+        rows.append(described | quality | speed | money)
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, *FURTHER])
+    return typed(frame).sort_values(
+        ["accuracy", "cost_per_1k_usd", "latency_p50_s", "candidate"],
+        ascending=[False, True, True, True],
+        na_position="last",
+        ignore_index=True,
+    )
+
+
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Figures as floats (missing where unknown), counts as integers, text as text."""
+    numbers = [c for c in frame.columns if c not in {*TEXT, *COUNTS, "accuracy_ci95"}]
+    return frame.astype(dict.fromkeys(numbers, "float64") | dict.fromkeys(COUNTS, "int64"))
+
+
+def _are_labels(answers: pd.DataFrame) -> bool:
+    """Whether answers are graded as labels are, by equality: macro-F1 means nothing for free text or graded scores."""
+    return bool(((answers["prediction"] == answers["target"]) == (answers["score"] == 1)).all())
+
+
+def _quality(asked: pd.DataFrame, *, labels: bool) -> dict[str, Any]:
+    """Accuracy, macro-F1 and what went wrong. A request that failed is a wrong answer."""
+    row: dict[str, Any] = {
+        "n": asked["item_id"].nunique(),
+        "requests": len(asked),
+        "errors": int(asked["error"].notna().sum()),
+        "unparseable": int((asked["prediction"].isna() & asked["error"].isna()).sum()),
+        "accuracy_ci95": None,
+    }
+    if asked.empty:
+        return row
+    accuracy = stats.proportion(asked["score"].fillna(0.0), asked["item_id"])
+    row |= {
+        "accuracy": accuracy.value,
+        "accuracy_ci95": (accuracy.low, accuracy.high),
+        "accuracy_se": accuracy.se,
+    }
+    if labels:
+        predictions = [value if isinstance(value, str) else None for value in asked["prediction"]]
+        row["macro_f1"] = stats.macro_f1(list(asked["target"]), predictions)
+    return row
+
+
+def _speed(probe: pd.DataFrame) -> dict[str, Any]:
+    """Latencies of warm, answered requests, in seconds."""
+    cold = probe["cold"].fillna(value=False).astype(bool)
+    warm = probe[~cold & probe["error"].isna()]
+    row: dict[str, Any] = {
+        f"latency_p{q}_s": stats.quantile(warm["latency_s"].dropna().to_list(), q / 100) for q in (50, 95, 99)
+    }
+    row["cold_start_s"] = probe.loc[cold, "latency_s"].max()
+    row["ttft_p50_s"] = stats.quantile(warm["ttft_s"].dropna().to_list(), 0.5)
+    row["retrieval_p50_s"] = stats.quantile(warm["retrieval_s"].dropna().to_list(), 0.5)
+    return row
+
+
+def _money(asked: pd.DataFrame, candidate: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
+    """Tokens and device time per request, and what they and the setting up cost."""
+    answered = asked[asked["error"].isna()]
+    tokens = answered[[*TOKENS]].astype("float64")
+    device_s = answered["device_s"].astype("float64").mean()
+    row: dict[str, Any] = {name: tokens[name].mean() for name in TOKENS}
+    row["device_s_per_request"] = device_s
+
+    stated = (info.get("prices") or {}).get(candidate.get("model"))
+    price = stated if isinstance(stated, Price) or stated is None else Price.from_dict(stated)
+    rate, utilisation = info.get("device_usd_per_hour"), info.get("utilisation", 1.0)
+    if len(answered) and (tokens == 0).all(axis=None) and math.isnan(device_s):
+        row |= {"cost_per_1k_usd": 0.0, "price_source": "asks no model"}
+    elif price:
+        # Request by request, because a long prompt can be dearer by the token.
+        costs = [price.cost(*used) for used in tokens.dropna().itertuples(index=False)]
+        row["cost_per_1k_usd"] = 1000 * math.fsum(costs) / len(costs) if costs else None
+        row["price_source"] = f"{price.source}, {price.as_of}" if price.as_of else price.source
+    elif not math.isnan(device_s):
+        cost = device_cost(device_s, rate, utilisation)
+        row["cost_per_1k_usd"] = None if cost is None else 1000 * cost
+        row["price_source"] = None if cost is None else f"device at ${rate:g}/h, {utilisation:.0%} utilised"
+    return row | _setup(candidate.get("setup"), price, rate, utilisation)
+
+
+def _setup(
+    setup: Mapping[str, Any] | None, price: Price | None, rate: float | None, utilisation: float
+) -> dict[str, Any]:
+    """The one-off cost. Tokens that a local device computed are paid for by its time."""
+    if setup is None:
+        return {}
+    usd, seconds = setup["usd"], setup["device_seconds"]
+    used = setup["input_tokens"], setup["output_tokens"]
+    parts: list[float | None] = [usd]
+    if seconds:
+        parts.append(device_cost(seconds, rate, utilisation))
+    if any(used) and (price or not seconds):
+        parts.append(price.cost(used[0], 0, used[1]) if price else None)
+    return {
+        "setup_usd": None if None in parts else math.fsum(part for part in parts if part is not None),
+        "setup_labels": setup["labels"],
+        "setup_s": setup["seconds"],
+        "setup_device_s": seconds,
+        "setup_input_tokens": used[0],
+        "setup_output_tokens": used[1],
+    }

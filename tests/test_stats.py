@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from thirdlever.stats import macro_f1, proportion, quantile, wilson
+
+binomtest = pytest.importorskip("scipy.stats").binomtest  # comes with scikit-learn
+
+# Wilson's interval
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 40), (40, 40), (3, 7), (82, 100), (2763, 3080)])
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+def test_wilson_is_scipys(successes: int, n: int, confidence: float) -> None:
+    theirs = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    assert wilson(successes, n, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_wilson_stays_within_bounds() -> None:
+    assert wilson(0, 5)[0] == 0.0
+    assert wilson(5, 5)[1] == 1.0
+
+
+# Repeats of an item are not new items
+
+
+def test_one_repeat_gives_wilson_exactly() -> None:
+    scores = [1.0] * 82 + [0.0] * 18
+    found = proportion(scores, range(100))
+    assert (found.value, found.n) == (0.82, 100)
+    assert (found.low, found.high) == pytest.approx(wilson(82, 100), abs=1e-12)
+    assert found.se == pytest.approx((0.82 * 0.18 / 100) ** 0.5)
+
+
+@pytest.mark.parametrize("epochs", [2, 10])
+def test_repeats_that_agree_add_nothing(epochs: int) -> None:
+    scores, items = [1.0] * 82 + [0.0] * 18, list(range(100))
+    once, often = proportion(scores, items), proportion(scores * epochs, items * epochs)
+    assert (often.low, often.high, often.se, often.n) == pytest.approx((once.low, once.high, once.se, 100))
+
+
+def test_repeats_that_disagree_narrow_the_interval_but_not_as_new_items_would() -> None:
+    rng = np.random.default_rng(0)
+    skill = rng.uniform(0.4, 1.0, 200)
+    scores = (rng.uniform(size=(200, 8)) < skill[:, None]).astype(float)
+    found = proportion(scores.ravel(), np.repeat(np.arange(200), 8))
+    naive, single = wilson(scores.sum(), scores.size), wilson(200 * found.value, 200)
+    assert naive[1] - naive[0] < found.high - found.low < single[1] - single[0]
+
+
+def test_the_interval_covers() -> None:
+    rng, hits = np.random.default_rng(1), 0
+    for _ in range(400):
+        skill = rng.beta(4, 1, 60)  # true mean 0.8
+        scores = (rng.uniform(size=(60, 3)) < skill[:, None]).astype(float)
+        found = proportion(scores.ravel(), np.repeat(np.arange(60), 3))
+        hits += found.low <= 0.8 <= found.high
+    assert 0.925 <= hits / 400 <= 0.98
+
+
+def test_repeats_all_alike_within_items_are_bounded_by_requests() -> None:
+    found = proportion([1.0, 0.0] * 10, list(itertools.chain.from_iterable([i, i] for i in range(10))))
+    assert (found.low, found.high) == pytest.approx(wilson(10, 20))
+
+
+def test_unequal_repeats_weigh_items_alike() -> None:
+    assert proportion([1.0, 1.0, 1.0, 0.0], ["a", "a", "a", "b"]).value == 0.5
+
+
+def test_one_item() -> None:
+    found = proportion([1.0], ["a"])
+    assert (found.value, found.low, found.high) == pytest.approx((1.0, *wilson(1, 1)))
+
+
+def test_no_scores_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        proportion([], [])
+
+
+# Macro-F1 and quantiles
+
+
+def test_macro_f1_by_hand() -> None:
+    # a: precision 1/2, recall 1/2; b: precision 1/1, recall 1/2
+    assert macro_f1(["a", "a", "b", "b"], ["a", "x", "a", "b"]) == pytest.approx((1 / 2 + 2 / 3) / 2)
+
+
+def test_an_unreadable_answer_is_a_wrong_label() -> None:
+    assert macro_f1(["a", "a", "b"], ["a", None, "b"]) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_only_labels_of_the_targets_count() -> None:
+    assert macro_f1(["a"], ["a"]) == 1.0
+    assert macro_f1(["a", "b"], ["z", "z"]) == 0.0
+
+
+def test_quantile_interpolates_linearly() -> None:
+    assert quantile([1.0, 2.0, 3.0, 4.0], 0.5) == 2.5
+    assert quantile([1.0, 2.0], 0.95) == pytest.approx(1.95)
+    assert quantile([3.0], 0.99) == 3.0
+    assert quantile([], 0.5) is None
