@@ -1,0 +1,90 @@
+"""What a run has cost so far, held against what it may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from thirdlever.errors import RunError
+from thirdlever.prices import Price, device_cost, price_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from thirdlever.journal import Reply
+    from thirdlever.models.base import BaseModel
+    from thirdlever.strategy import SetupCost
+
+
+@dataclass(kw_only=True)
+class Budget:
+    """Money spent by a run, whenever and by whichever process it was spent.
+
+    Attributes:
+        limit: USD; None for no limit.
+        device_usd_per_hour: what a local model's device costs.
+        utilisation: the share of its hours that the device serves requests.
+        spent: USD; meaningful only under a limit, for without one unknown prices are let through.
+        prices: of every model seen; None where it is unknown.
+    """
+
+    limit: float | None
+    device_usd_per_hour: float | None
+    utilisation: float
+    spent: float = 0.0
+    prices: dict[str, Price | None] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether more than the limit is spent."""
+        return self.limit is not None and self.spent > self.limit
+
+    def admit(self, model: BaseModel | None) -> None:
+        """Look up a model's price before anything is spent on it.
+
+        Raises:
+            RunError: there is a limit, and no source states what the model costs.
+        """
+        if model is None:
+            return
+        self.prices.setdefault(model.name, price_of(model))
+        if self.limit is None or self.prices[model.name] is not None:
+            return
+        if not model.local:
+            message = f"--budget: the price of {model.name!r} is unknown; state it in prices.toml or leave --budget out"
+            raise RunError(message)
+        if self.device_usd_per_hour is None:
+            message = (
+                f"--budget: what {model.name!r} costs on this machine is unknown; "
+                "give --device-usd-per-hour (0 when its time costs you nothing) or leave --budget out"
+            )
+            raise RunError(message)
+
+    def add_setup(self, setup: SetupCost, model: BaseModel | None) -> None:
+        """Count what preparing took, at the price of the model that it was prepared for."""
+        self.spent += setup.usd or 0.0
+        self.spent += self._cost(setup.input_tokens, 0, setup.output_tokens, setup.device_seconds, model)
+
+    def add(self, replies: Iterable[Reply], model: BaseModel | None) -> None:
+        """Count requests.
+
+        Raises:
+            RunError: there is a limit, and a reply does not say what was used.
+        """
+        for reply in replies:
+            tokens = (reply.input_tokens, reply.cached_tokens, reply.output_tokens)
+            counted = tokens if model is None or self.prices[model.name] else (reply.device_s,)
+            if self.limit is not None and reply.error is None and None in counted:
+                message = f"--budget: {model and model.name!r} does not report what it used; leave --budget out"
+                raise RunError(message)
+            sent, cached, came = (count or 0 for count in tokens)
+            self.spent += self._cost(sent, cached, came, reply.device_s or 0.0, model)
+
+    def _cost(
+        self, input_tokens: float, cached_tokens: float, output_tokens: float, device_s: float, model: BaseModel | None
+    ) -> float:
+        if model is None:
+            return 0.0
+        if price := self.prices[model.name]:
+            return price.cost(input_tokens, cached_tokens, output_tokens)
+        return device_cost(device_s, self.device_usd_per_hour, self.utilisation) or 0.0

@@ -1,0 +1,146 @@
+"""`run`: candidates over a suite, side by side, into a folder that explains itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thirdlever import project
+from thirdlever.audit import Audit
+from thirdlever.budget import Budget
+from thirdlever.candidates import candidates, once, parse_all
+from thirdlever.errors import RunError
+from thirdlever.loading import find_suite
+from thirdlever.models.base import BaseModel
+from thirdlever.prices import device_cost
+from thirdlever.run import Run, opened, save
+from thirdlever.session import Measured, Session
+from thirdlever.suite import Suite, check
+from thirdlever.versions import hardware, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thirdlever.candidates import Candidate
+
+
+def run(
+    suite: str | Suite,
+    strategies: Sequence[str],
+    *,
+    models: Sequence[str | BaseModel] = ("embedded",),
+    limit: int | None = None,
+    epochs: int = 1,
+    seed: int = 0,
+    budget: float | None = None,
+    out: str | Path | None = None,
+    probe: int = 20,
+    constrain: bool = False,
+    device_usd_per_hour: float | None = None,
+    utilisation: float = 1.0,
+) -> Run:
+    """Run strategies over a suite, side by side; works in a notebook too.
+
+    Args:
+        suite: a name under `evals/`, or a suite.
+        strategies: such as "rag:k=20", or "rag" for its defaults.
+        models: base models; each strategy is run on each, and once if it asks none.
+        limit: measure on so many test items, the same for all; None for every one.
+        epochs: ask each item so often.
+        seed: of the draw of those items, and passed to the models.
+        budget: USD; when more is spent, what is under way finishes and the run ends with what it has.
+        out: the run's folder; the same again resumes it and asks only what was not answered. By default suite and time.
+        probe: time so many items one by one.
+        constrain: let models answer with one of the suite's choices only, where they can.
+        device_usd_per_hour: what an hour of this machine costs, for local models.
+        utilisation: the share of its hours that it is in use.
+
+    Returns:
+        The run, whose `summary` and `records` are pandas DataFrames.
+
+    Raises:
+        ThirdleverError: naming cause and remedy.
+    """
+    for name, value, least in (("limit", limit, 1), ("epochs", epochs, 1), ("probe", probe, 0)):
+        if value is not None and value < least:
+            message = f"{name}={value} is not allowed; give {least} or more"
+            raise RunError(message)
+    device_cost(0.0, device_usd_per_hour, utilisation)  # refuses a rate or a share that cannot be
+    suite = find_suite(suite) if isinstance(suite, str) else check(suite)
+    specs = parse_all(strategies)
+    money = Budget(limit=budget, device_usd_per_hour=device_usd_per_hour, utilisation=utilisation)
+    started = _now()
+    folder = Path(out) if out else project.RESULTS / f"{suite.name}-{started:%Y%m%d-%H%M%S}"
+    with opened(folder):
+        bases = [_resolve(model) for model in models]  # last, for it may have to fetch weights
+        once("model", [base.name for base in bases])
+        for base in bases:
+            money.admit(base)
+        session = Session(
+            suite=suite,
+            folder=folder,
+            audit=Audit(suite),
+            budget=money,
+            limit=limit,
+            epochs=epochs,
+            seed=seed,
+            probe=probe,
+            constrain=constrain,
+        )
+        session.audit.check_suite()
+        measured = _measure(session, candidates(specs, bases))
+        about = [one.about for one in measured]
+        session.tidy(about)
+        info = {
+            "status": "budget" if money.passed else "complete",
+            "suite": _about_suite(suite),
+            "candidates": about,
+            "limit": limit,
+            "epochs": epochs,
+            "seed": seed,
+            "probe": probe,
+            "constrain": constrain,
+            "budget_usd": budget,
+            "spent_usd": money.spent if budget is not None else None,
+            "prices": {name: price and price.to_dict() for name, price in money.prices.items()},
+            "device_usd_per_hour": device_usd_per_hour,
+            "utilisation": utilisation,
+            "versions": versions(),
+            "hardware": hardware(),
+            "command": sys.argv,
+            "started": started.isoformat(),
+            "finished": _now().isoformat(),
+        }
+        return save(folder, [row for one in measured for row in one.rows], info)
+
+
+def _measure(session: Session, groups: Sequence[Sequence[Candidate]]) -> list[Measured]:
+    """Every candidate, until the budget is passed; a strategy that asks no model is measured once."""
+    measured: list[Measured] = []
+    for group in groups:
+        for candidate in group:
+            if session.budget.passed:
+                return measured
+            measured.append(session.measure(candidate))
+            if not measured[-1].asks_a_model:
+                break
+    return measured
+
+
+def _about_suite(suite: Suite) -> dict[str, Any]:
+    splits = {split.name: split.hash for split in (suite.train, suite.dev, suite.test)}
+    return {"name": suite.name, "hash": suite.hash, "splits": splits, "documents": len(suite.documents)}
+
+
+def _resolve(model: str | BaseModel) -> BaseModel:
+    if isinstance(model, BaseModel):
+        return model
+    from thirdlever.models import registry
+
+    return registry.resolve(model)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).astimezone()

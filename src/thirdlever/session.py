@@ -1,0 +1,182 @@
+"""One candidate at a time: prepare, leakage check, accuracy pass, latency probe; every answer kept as it comes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from thirdlever import project
+from thirdlever.journal import Journal
+from thirdlever.progress import note, progress
+from thirdlever.records import rows
+from thirdlever.store import Store
+from thirdlever.suite import content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from thirdlever.audit import Audit
+    from thirdlever.budget import Budget
+    from thirdlever.candidates import Candidate
+    from thirdlever.evaluation import Pass
+    from thirdlever.journal import Phase, Reply
+    from thirdlever.strategy import Deployment
+    from thirdlever.suite import Split, Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a candidate came to.
+
+    Attributes:
+        about: its entry in run.json.
+        rows: its records.
+        asks_a_model: whether another base model would make another candidate of it.
+    """
+
+    about: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    asks_a_model: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What all candidates of a run share.
+
+    Attributes:
+        suite: with its test split.
+        folder: the run's.
+        audit: of that suite.
+        budget: of the run.
+        limit: how many test items are asked; None for all.
+        epochs: how often.
+        seed: of the draw of those items and of the models.
+        probe: how many warm requests are timed.
+        constrain: whether models may answer with a choice only.
+    """
+
+    suite: Suite
+    folder: Path
+    audit: Audit
+    budget: Budget
+    limit: int | None
+    epochs: int
+    seed: int
+    probe: int
+    constrain: bool
+
+    def measure(self, candidate: Candidate) -> Measured:
+        """Prepare a candidate and ask it all that was not answered before.
+
+        Raises:
+            LeakageError: it was given test items.
+            ThirdleverError: it cannot be prepared, priced or run.
+            OSError: the run's folder cannot be written.
+        """
+        spec, base = candidate.spec, candidate.model
+        with progress(f"{candidate.name}: preparing"):
+            deployment = spec.prepare(self.suite.without_test(), base, Store(project.STORE))
+        self.audit.check_given(deployment.given, strategy=spec.name)
+        self.budget.admit(deployment.model)
+        self.budget.add_setup(deployment.setup, base)
+        name = candidate.name if deployment.model else str(spec)
+        identity = candidate.identity(self.suite, seed=self.seed, constrain=self.constrain)
+        model = deployment.model.name if deployment.model else None
+        about: dict[str, Any] = {
+            "name": name,
+            "strategy": spec.name,
+            "args": dict(spec.args),
+            "model": model,
+            "identity": identity,
+        }
+        passes = self._passes(name, about)
+        replies = self._replies(passes, deployment, self.folder / "journal" / f"{identity[:24]}.jsonl")
+        about |= {
+            "base": base.name,
+            "revision": deployment.model.revision if deployment.model else None,
+            "setup": asdict(deployment.setup),
+            "given": len(deployment.given),
+            "logs": [_log_name(work) for work in passes],
+        }
+        items = {item.id: item for item in self.suite.test}
+        named = {"candidate": name, "strategy": spec.name, "model": model}
+        made = rows(replies, items, self.suite.answer, named)
+        return Measured(about, made, asks_a_model=deployment.model is not None)
+
+    def tidy(self, candidates: Sequence[Mapping[str, Any]]) -> None:
+        """Leave only the logs of these candidates: `inspect view` shows the run and nothing else."""
+        shutil.rmtree(self.folder / ".partial", ignore_errors=True)
+        named = {name for about in candidates for name in about["logs"]}
+        for path in (self.folder / "logs").glob("*.eval"):
+            if path.name not in named:
+                path.unlink()
+
+    def _passes(self, name: str, about: Mapping[str, Any]) -> list[Pass]:
+        from thirdlever.evaluation import Pass
+
+        def one(phase: Phase, items: Split, epochs: int) -> Pass:
+            return Pass(
+                name=name,
+                phase=phase,
+                suite=self.suite,
+                items=items,
+                epochs=epochs,
+                seed=self.seed,
+                constrain=self.constrain,
+                about={**about, "suite_hash": self.suite.hash},
+            )
+
+        test = self.suite.test
+        passes = [one("accuracy", test.first(self.limit, seed=self.seed), self.epochs)]
+        if self.probe:  # and one more: the first request of a probe is a cold start, and is kept apart
+            passes.append(one("latency", test.first(self.probe + 1, seed=self.seed), 1))
+        return passes
+
+    def _replies(self, passes: Sequence[Pass], deployment: Deployment, path: Path) -> list[Reply]:
+        journal = Journal(path)
+        try:
+            self.budget.add(journal.replies.values(), deployment.model)
+            for work in passes:
+                if not self.budget.passed:
+                    self._run(work, deployment, journal)
+        finally:
+            journal.close()
+        keys = [key for work in passes for key in work.keys]
+        return [journal.replies[key] for key in keys if key in journal.replies]
+
+    def _run(self, work: Pass, deployment: Deployment, journal: Journal) -> None:
+        """Run a pass, unless all of it was answered and its log is there."""
+        from thirdlever.evaluation import evaluate
+
+        log = self.folder / "logs" / _log_name(work)
+        missing = [key for key in work.keys if journal.answered(key) is None]
+        if not missing and log.exists():
+            return
+        partial = self.folder / ".partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        log.parent.mkdir(exist_ok=True)
+        failed: list[str] = []
+        with progress(f"{work.name}: {work.phase}", len(missing)) as advance:
+
+            def keep(reply: Reply) -> bool:
+                journal.append(reply)
+                failed.extend([reply.error] if reply.error else [])
+                advance()
+                self.budget.add([reply], deployment.model)
+                return not self.budget.passed
+
+            if evaluate(work, deployment, partial, answered=journal.answered, keep=keep) is not None:
+                next(partial.glob("*.eval")).replace(log)
+        shutil.rmtree(partial)
+        if failed:
+            note(f"{work.name}: {work.phase}: {len(failed)} of {len(missing)} requests failed, the first: {failed[0]}")
+
+
+def _log_name(work: Pass) -> str:
+    """One name for what was asked of whom: a log under it is whole, for it was put there whole."""
+    candidate = re.sub(r"[^A-Za-z0-9.-]+", "-", work.name).strip("-")
+    return f"{candidate}.{work.phase}.{content_hash([work.about['identity'], work.keys])[:12]}.eval"
