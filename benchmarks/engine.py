@@ -51,7 +51,6 @@ def main() -> None:
     data = Path(os.environ.get("BANKING77", "../shared/data/banking77"))
     if not (data / "test.csv").is_file():
         sys.exit(f"no Banking77 under {str(data)!r}; set BANKING77 to the folder with its train.csv and test.csv")
-    transformers.utils.logging.disable_progress_bar()
     for name, prompts in workloads(data).items():
         compare(name, prompts)
 
@@ -59,7 +58,7 @@ def main() -> None:
 def workloads(data: Path) -> dict[str, Prompts]:
     """The prompts of both workloads."""
     train, test = (list(csv.DictReader((data / f"{split}.csv").open())) for split in ("train", "test"))
-    draw = random.Random(0)
+    draw = random.Random(0)  # noqa: S311 - not a secret
     items = draw.sample(test, ITEMS)
     shared = draw.sample(train, SHOTS)
     pool, wanted = (embed([row["text"] for row in rows]) for rows in (train, items))
@@ -122,7 +121,9 @@ def _generate(model: Any, prompts: list[tuple[int, ...]], batch: int) -> list[st
     texts = [""] * len(prompts)
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        padded = tokenizer.pad({"input_ids": [list(prompts[i]) for i in rows]}, padding_side="left", return_tensors="pt")
+        padded = tokenizer.pad(
+            {"input_ids": [list(prompts[i]) for i in rows]}, padding_side="left", return_tensors="pt"
+        )
         padded = padded.to(model.device)
         output = model.generate(**padded, max_new_tokens=NEW_TOKENS, do_sample=False)
         answers = tokenizer.batch_decode(output[:, padded["input_ids"].shape[1] :], skip_special_tokens=True)
@@ -146,13 +147,13 @@ def _stock(path: str, prompts: Prompts, dtype: torch.dtype) -> Callable[[], list
 
 
 def _plain_model(path: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
-    model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True)
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True)
     return model.to(device()).eval()
 
 
 def _tokens(prompts: Prompts) -> list[tuple[int, ...]]:
     tokenizer = local.tokenizer(MODEL)
-    encode = tokenizer.apply_chat_template
+    encode: Any = tokenizer.apply_chat_template
     return [tuple(encode(chat, add_generation_prompt=True, return_dict=True)["input_ids"]) for chat in prompts]
 
 

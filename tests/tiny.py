@@ -50,12 +50,14 @@ def save(folder: Path, make: Any = CONFIGS["llama"], seed: int = 0) -> Path:  # 
     torch.manual_seed(seed)
     config = make(**SIZE)
     config.initializer_range = 0.3  # so that what comes first changes what comes next
-    model = transformers.AutoModelForCausalLM.from_config(config)
+    factory: Any = transformers.AutoModelForCausalLM
+    model = factory.from_config(config)
     model.save_pretrained(folder)
     words = {f"w{i}": i for i in range(3, VOCABULARY)} | {"<pad>": 0, "<s>": 1, "</s>": 2}
     tokenizer = Tokenizer(WordLevel(words, unk_token="<pad>"))  # noqa: S106 - no password
     tokenizer.pre_tokenizer = WhitespaceSplit()
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="<pad>")  # noqa: S106
+    wrap: Any = transformers.PreTrainedTokenizerFast
+    fast = wrap(tokenizer_object=tokenizer, eos_token="</s>", pad_token="<pad>")  # noqa: S106
     fast.save_pretrained(folder)
     return folder
 
@@ -67,7 +69,7 @@ def weights(folder: Path, make: Any = CONFIGS["llama"]) -> Weights:  # noqa: ANN
 
 def generate(folder: Path, tokens: tuple[int, ...], new: int) -> list[int]:
     """What plain transformers makes of one prompt, greedily."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     output = model.generate(
         torch.tensor([tokens]), attention_mask=torch.ones(1, len(tokens)), max_new_tokens=new, do_sample=False
     )

@@ -229,8 +229,8 @@ def list_models(context: typer.Context) -> None:
     from thirdlever.models import registry
 
     for found in registry.available():
-        state = "ready" if found.ready else f"thirdlever models pull {found.name}"
-        typer.echo(printable(f"{found.name:<16} {found.kind:<12} {state:<32} {found.where}"))
+        state = {True: "ready", False: "not ready", None: ""}[found.ready]
+        typer.echo(printable(f"{found.name:<24}{found.kind:<8}{state:<11}{found.where}"))
 
 
 @models.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.errors import need
 from thirdlever.models import embedded
+from thirdlever.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from thirdlever.store import Store
 
 IDENTITY = embedded.EMBEDDER.sha256
-_LONG = 1000  # texts; above it a progress bar is shown
+_LONG = 512  # texts; more are embedded in parts, and progress is shown
 
 
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -27,9 +28,22 @@ def embed(texts: Sequence[str]) -> NDArray[np.float32]:
     Raises:
         MissingExtraError: without the `local` extra.
     """
-    vectors: NDArray[np.float32] = _model().encode(
-        list(texts), normalize_embeddings=True, batch_size=64, show_progress_bar=len(texts) > _LONG
-    )
+    import numpy as np
+
+    model = _model()
+    if len(texts) <= _LONG:
+        return _encode(model, texts)
+    parts = []
+    with progress("embedding", len(texts)) as advance:
+        for start in range(0, len(texts), _LONG):
+            parts.append(_encode(model, texts[start : start + _LONG]))
+            for _ in parts[-1]:
+                advance()
+    return np.concatenate(parts)
+
+
+def _encode(model: Any, texts: Sequence[str]) -> NDArray[np.float32]:  # noqa: ANN401
+    vectors: NDArray[np.float32] = model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
     return vectors
 
 
@@ -52,6 +66,7 @@ def embed_once(texts: Sequence[str], store: Store) -> tuple[NDArray[np.float32],
 @cache
 def _model() -> Any:  # noqa: ANN401 - sentence-transformers comes at the point of use
     library = need("sentence_transformers", extra="local")
+    need("transformers", extra="local").utils.logging.disable_progress_bar()
     return library.SentenceTransformer(str(embedded.embedder_folder()), device=_device())
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,6 +57,17 @@ def unknown(kind: str, name: str, available: Iterable[str]) -> str:
     return f"{kind} {name!r} not found; {hint}{'Available' if hint else 'available'}: {listed}"
 
 
+def require(*modules: str, extra: str) -> None:
+    """Make sure that optional dependencies are there, without paying for their import.
+
+    Raises:
+        MissingExtraError: with the exact pip line, when the extra is not installed.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(_not_installed(module, extra))
+
+
 def need(module: str, *, extra: str) -> Any:  # noqa: ANN401 - a module's attributes are not ours to type
     """Import an optional dependency at the point of use.
 
@@ -67,5 +79,8 @@ def need(module: str, *, extra: str) -> Any:  # noqa: ANN401 - a module's attrib
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise
-        message = f"{module} is not installed; run: python -m pip install 'thirdlever[{extra}]'"
-        raise MissingExtraError(message) from None
+        raise MissingExtraError(_not_installed(module, extra)) from None
+
+
+def _not_installed(module: str, extra: str) -> str:
+    return f"{module} is not installed; run: python -m pip install 'thirdlever[{extra}]'"

@@ -159,7 +159,8 @@ def _reply(state: TaskState, phase: Phase, seconds: float, *, error: BaseExcepti
         latency_s=seconds,
         retrieval_s=state.metadata.get(RETRIEVAL),
         ttft_s=(calls[-1].output.metadata or {}).get("ttft_s") if calls else None,
-        device_s=sum(device) if device and len(device) == len(calls) else None,
+        # What asks no model is computed here, one item after the other: its time is the device's.
+        device_s=(sum(device) if len(device) == len(calls) else None) if calls else seconds,
         stop_reason=state.output.stop_reason if calls and error is None else None,
         error=f"{type(error).__name__}: {error}" if error is not None else None,
         prompt_hash=_prompt_hash(calls) if calls else None,

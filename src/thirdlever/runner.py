@@ -68,6 +68,9 @@ def run(
             message = f"{name}={value} is not allowed; give {least} or more"
             raise RunError(message)
     device_cost(0.0, device_usd_per_hour, utilisation)  # refuses a rate or a share that cannot be
+    if budget is not None and not budget >= 0:  # NaN is not
+        message = f"budget={budget} is not allowed; give an amount in USD"
+        raise RunError(message)
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
     specs = parse_all(strategies)
     money = Budget(limit=budget, device_usd_per_hour=device_usd_per_hour, utilisation=utilisation)

@@ -65,7 +65,8 @@ def scorecards(records: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
 
     `cost_per_1k_usd` is what the model's use costs: tokens at its price or, without one, device time at the stated rate
     and utilisation. Device time is a request's share of its batch in the accuracy pass, which is what a loaded server
-    costs; the serial probe's would be an idle one's. What asks no model costs 0. `setup_usd` is preparing at the same
+    costs; the serial probe's would be an idle one's. What asks no model costs its
+    device time where a rate is stated, else 0. `setup_usd` is preparing at the same
     prices; the labels it took are in `setup_labels`, for their price is the reader's to state.
 
     Args:
@@ -159,7 +160,7 @@ def _money(asked: pd.DataFrame, candidate: Mapping[str, Any], info: Mapping[str,
     stated = (info.get("prices") or {}).get(candidate.get("model"))
     price = stated if isinstance(stated, Price) or stated is None else Price.from_dict(stated)
     rate, utilisation = info.get("device_usd_per_hour"), info.get("utilisation", 1.0)
-    if len(answered) and (tokens == 0).all(axis=None) and math.isnan(device_s):
+    if len(answered) and candidate.get("model") is None and rate is None:
         row |= {"cost_per_1k_usd": 0.0, "price_source": "asks no model"}
     elif price:
         # Request by request, because a long prompt can be dearer by the token.

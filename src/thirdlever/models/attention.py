@@ -98,7 +98,8 @@ def shared_prefix_attention(
     own_lse = torch.empty(heads, total, dtype=torch.float32, device=q.device)
     for part in step.parts:
         attend_own = _attend_filling if part.mask is None else _attend_next
-        out, lse = attend_own(q[:, part.where], k[:, part.where], v[:, part.where], part, layer, scaling)
+        new = (q[:, part.where], k[:, part.where], v[:, part.where])
+        out, lse = attend_own(*new, part=part, layer=layer, scaling=scaling)
         own[:, part.where], own_lse[:, part.where] = out, lse
     if step.prefix is not None:
         keys, values = step.prefix[layer]
@@ -109,7 +110,7 @@ def shared_prefix_attention(
 
 
 def _attend_filling(
-    q: Tensor, k: Tensor, v: Tensor, part: Part, layer: int, scaling: float | None
+    q: Tensor, k: Tensor, v: Tensor, *, part: Part, layer: int, scaling: float | None
 ) -> tuple[Tensor, Tensor]:
     """Fill rows with their first tokens; each attends causally within its row.
 
@@ -127,7 +128,7 @@ def _attend_filling(
 
 
 def _attend_next(
-    q: Tensor, k: Tensor, v: Tensor, part: Part, layer: int, scaling: float | None
+    q: Tensor, k: Tensor, v: Tensor, *, part: Part, layer: int, scaling: float | None
 ) -> tuple[Tensor, Tensor]:
     """One next token for every row, over all that its row holds."""
     keys, values = _write(k, v, part, layer)

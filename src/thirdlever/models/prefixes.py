@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def group(sequences: Sequence[Tokens]) -> list[Group]:
     A prefix never covers a whole sequence: its last token is needed to predict the next.
     """
     order = sorted(range(len(sequences)), key=lambda i: sequences[i])
-    agree = [common(sequences[a], sequences[b]) for a, b in zip(order, order[1:], strict=False)]
+    agree = [common(sequences[a], sequences[b]) for a, b in pairwise(order)]
     groups: list[Group] = []
     stack = [(0, len(order))] if order else []
     while stack:

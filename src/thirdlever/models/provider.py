@@ -43,7 +43,8 @@ class LocalAPI(ModelAPI):
         config: GenerateConfig | None = None,
         **_: Any,  # noqa: ANN401 - inspect's signature
     ) -> None:
-        """Keep the name; weights load at the first request."""
+        """Have the weights on this machine; they load at the first request."""
+        local.folder(model_name)
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
 
     async def generate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ _HOSTED = {  # provider prefix: the environment variable that holds its key
     "together": "TOGETHER_API_KEY",
 }
 _SERVED = {  # prefix: where it runs
-    "openai-api": "any OpenAI-compatible endpoint: openai-api/<service>/<model>, <SERVICE>_BASE_URL and <SERVICE>_API_KEY",
+    "openai-api": "any endpoint of OpenAI's protocol; <model>: <service>/<model>; <SERVICE>_BASE_URL, _API_KEY",
     "vllm": "a vLLM server: VLLM_BASE_URL, or started on this machine's GPU",
     "ollama": "an Ollama server on this machine",
 }
@@ -94,33 +95,39 @@ def resolve(name: str) -> BaseModel:
         raise ModelError(
             unknown("model", name, [local.EMBEDDED, "hf/<folder or hub id>", *_named(_HOSTED), *_named(_SERVED)])
         )
-    _connectable(name)
-    return BaseModel(name=name, inspect_name=name, revision=name)
+    return BaseModel(name=name, inspect_name=name, revision=name, context_window=_connect(name))
 
 
 def _local(name: str) -> BaseModel:
-    import json
+    local.require_extra()
+    if name == local.EMBEDDED:  # what is pinned is known before it is fetched, and `null` never needs it
+        from thirdlever.models import embedded
 
+        return _base(name, embedded.LLM.sha256, embedded.CONTEXT_WINDOW)
     where = local.folder(name)
     config = json.loads((where / "config.json").read_text("utf-8"))
     config |= config.get("text_config", {})
+    return _base(name, local.revision(name), config.get("max_position_embeddings"))
+
+
+def _base(name: str, revision: str, window: int | None) -> BaseModel:
     return BaseModel(
         name=name,
         inspect_name=f"thirdlever/{name}",
-        revision=local.revision(name),
+        revision=revision,
         local=True,
-        context_window=config.get("max_position_embeddings"),
+        context_window=window,
         tokens=lambda text: len(local.tokenizer(name)(text, add_special_tokens=False)["input_ids"]),
     )
 
 
-def _connectable(name: str) -> None:
-    """Let inspect make its client now, so that a missing key is told before any work is done."""
+def _connect(name: str) -> int | None:
+    """The context window, as far as inspect knows; and its client, so that a missing key is told before any work."""
     from inspect_ai._util.error import PrerequisiteError  # inspect raises it and exports it nowhere
-    from inspect_ai.model import get_model
+    from inspect_ai.model import get_model, get_model_info
 
     try:
-        get_model(name)
+        info = get_model_info(get_model(name))
     except PrerequisiteError as error:
         plain = " ".join(re.sub(r"\[/?\w+\]", "", str(error)).replace("ERROR:", "").split()).rstrip(".")
         message = f"model {name!r} cannot be used: {plain}; provide that and run the same command again"
@@ -128,6 +135,7 @@ def _connectable(name: str) -> None:
     except ValueError as error:
         known = [local.EMBEDDED, "hf/<folder or hub id>", *_named(_HOSTED), *_named(_SERVED)]
         raise ModelError(unknown("model", name, known)) from error
+    return info.context_length if info else None
 
 
 def _named(prefixes: dict[str, str]) -> list[str]:

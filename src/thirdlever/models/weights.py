@@ -1,4 +1,4 @@
-"""Loading a causal language model the way this machine runs it best, and making sure that the engine computes it rightly."""
+"""Loading a causal language model the way this machine runs it best, and checking that the engine computes it right."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from thirdlever.errors import ModelError
 from thirdlever.models import attention
@@ -49,7 +50,7 @@ def device() -> torch.device:
 
 
 def best_dtype(on: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively (3.4 times float32's prefill with AMX), else what it does well."""
+    """bfloat16 where the hardware multiplies it natively (with AMX 3.4 times float32's prefill), else its next best."""
     if on.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
@@ -63,7 +64,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
         ModelError: when there is none.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)  # type: ignore[no-untyped-call]
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise ModelError(_not_loaded(path, error)) from error
     return tokenizer
@@ -76,40 +77,50 @@ def load(path: str, *, dtype: torch.dtype | None = None) -> Weights:
         ModelError: when there are none, or the architecture does what the engine's attention does not.
     """
     attention.install()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # weights come in less than a bar needs to be read
     on = device()
     tokenizer = load_tokenizer(path)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype or best_dtype(on),
             device_map=on if on.type != "cpu" else None,
             use_safetensors=True,
             attn_implementation="sdpa",
-        ).eval()
+        )
     except (OSError, ValueError) as error:
         raise ModelError(_not_loaded(path, error)) from error
+    model.train(mode=False)
     config = model.config.get_text_config()
     _check(model, path)
     end = {tokenizer.eos_token_id, *_listed(model.generation_config.eos_token_id)} - {None}
     return Weights(model, tokenizer, frozenset(end), int(config.max_position_embeddings))
 
 
-@torch.inference_mode()
-def _check(model: Any, path: str) -> None:  # noqa: ANN401 - set_attn_implementation is on every model, not in its type
-    """Switch to the engine's attention and hold its logits against those of transformers' own.
+def _check(model: PreTrainedModel, path: str) -> None:
+    config = model.config.get_text_config()
+    slides = getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True)
+    if slides or not _agrees(model):
+        message = (
+            f"{path!r} ({type(model).__name__}) uses an attention that the local engine does not compute; "
+            f"serve it with vLLM and pass --model vllm/{path}"
+        )
+        raise ModelError(message)
 
-    Sliding windows, soft caps, latent or linear attention would show here.
+
+@torch.inference_mode()
+def _agrees(model: Any) -> bool:  # noqa: ANN401 - set_attn_implementation is on every model and not in its type
+    """Switch to the engine's attention, and hold its logits against those of transformers' own.
+
+    Soft caps, latent and linear attention show here.
     """
-    length, shared = 48, 24
-    ids = torch.arange(5, 5 + length, device=model.device)[None] % model.config.get_text_config().vocab_size
+    shared = 24
+    ids = torch.arange(5, 5 + 2 * shared, device=model.device)[None] % model.config.get_text_config().vocab_size
     expected = model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1].float()
-    sliding = getattr(model.config.get_text_config(), "sliding_window", None)
+    where = torch.arange(shared, device=model.device)
+    first, second = (Rows(torch.tensor([shared]), shared) for _ in range(2))
     try:
-        if sliding is not None and getattr(model.config.get_text_config(), "use_sliding_window", True):
-            raise TypeError
         model.set_attn_implementation(attention.NAME)
-        where = torch.arange(shared, device=model.device)
-        first, second = (Rows(torch.tensor([shared]), shared) for _ in range(2))
         for rows, start, prefix in ((first, 0, None), (second, shared, first.kv)):
             part = Part(rows, slice(0, shared), torch.zeros_like(where), where)
             got = model(
@@ -119,15 +130,9 @@ def _check(model: Any, path: str) -> None:  # noqa: ANN401 - set_attn_implementa
                 logits_to_keep=1,
                 step=Step(prefix, [part]),
             ).logits[0, -1]
-        agrees = (got.float() - expected).abs().max() <= _TOLERANCE * (expected.max() - expected.min())
     except (TypeError, AttributeError, ValueError, KeyError, RuntimeError, IndexError):
-        agrees = torch.tensor(data=False)
-    if not agrees:
-        message = (
-            f"{path!r} ({type(model).__name__}) uses an attention that the local engine does not compute; "
-            f"serve it with vLLM and pass --model vllm/{path}"
-        )
-        raise ModelError(message)
+        return False
+    return bool((got.float() - expected).abs().max() <= _TOLERANCE * (expected.max() - expected.min()))
 
 
 def _listed(value: int | list[int] | None) -> list[int | None]:
@@ -136,4 +141,4 @@ def _listed(value: int | list[int] | None) -> list[int | None]:
 
 def _not_loaded(path: str, error: Exception) -> str:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"cannot load model {path!r}: {reason.rstrip('.')}; give a folder with safetensors weights or a hub id that can be reached"
+    return f"cannot load model {path!r}: {reason.rstrip('.')}; give a folder with safetensors weights or a hub id"
