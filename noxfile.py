@@ -14,8 +14,8 @@ nox.options.reuse_venv = "yes"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 EVERYTHING = ".[all]"
 
-DEMO_LIMIT = 200
-DEMO_PROBE = 20
+DEMO_LIMIT = 100
+DEMO_PROBE = 10
 DEMO_OUT = "results/demo"
 DEMO_USD_PER_HOUR = 0.09  # about what two cores are rented for; the chart is then of money
 
