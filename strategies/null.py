@@ -59,7 +59,8 @@ def classifier(suite: Suite, store: Store) -> tuple[Callable[[str], str], float]
         np.savez(folder / "fitted.npz", w=fitted.coef_, b=fitted.intercept_, labels=fitted.classes_.astype(str))
         return {"C": best}
 
-    made = store.once("classifier", of={"train": suite.train.hash, "dev": suite.dev.hash}, build=build)
+    depends = {"train": suite.train.hash, "dev": suite.dev.hash, "tried": INVERSE_REGULARISATION}
+    made = store.once("classifier", of=depends, build=build)
     with np.load(made.folder / "fitted.npz", allow_pickle=False) as fitted:
         w, b, labels = fitted["w"], fitted["b"], fitted["labels"]
 

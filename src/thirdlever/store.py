@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from thirdlever.suite import content_hash
+from thirdlever.versions import version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,10 +44,11 @@ class Store:
 
         Args:
             kind: the folder it goes under, e.g. "index".
-            of: everything its content depends on, JSON-able: hashes of data, model revision, arguments.
+            of: everything its content depends on, JSON-able: hashes of data, model revision, arguments. thirdlever's own
+                version counts too.
             build: writes into the empty folder it is given; returns JSON-able facts to keep.
         """
-        home = self.root / kind / content_hash(of)[:24]
+        home = self.root / kind / content_hash([version(), of])[:24]
         home.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(home.with_suffix(".lock")):
             if not (home / _FACTS).is_file():
