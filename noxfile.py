@@ -52,7 +52,8 @@ def tests(session: nox.Session) -> None:
     session.install(EVERYTHING, *_group("test"))
     # What nox has to say of the session it says before pytest: the last line is pytest's summary.
     logging.getLogger("nox").addFilter(lambda record: not record.getMessage().startswith(("Session", "Command")))
-    session.run("pytest", *session.posargs)
+    # One thread: two, on two cores that the tests share with their subprocesses, wait on each other most of the time.
+    session.run("pytest", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session(default=False)

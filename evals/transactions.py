@@ -5,7 +5,7 @@ Licence: Apache-2.0.
 
 Example item:
 
-    input:  Atm Withdrawal 0501 1228 Church St Mobile Al | -40.00 USD
+    input:  NON-NETWORK ATM 0928 6991 CHURCH ST LUBBOCK | -80.00 USD
     target: cash
 
 Run it:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from thirdlever import BaseModel, Context, Deployment, Prepare, SetupCost, Store, Suite, ask, choose, strategy
+from thirdlever.errors import StrategyError
 
 TRIED = (4, 8, 16, 32)  # by k="auto"
 
@@ -20,6 +22,9 @@ def few_shot(
         select: "balanced" takes the labels in turn, "random" draws by frequency.
         seed: of the draw.
     """
+    if k != "auto" and k < 0:
+        message = f"few_shot: k={k} is not allowed; give 0 or more, or auto"
+        raise StrategyError(message)
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
         if k != "auto":
@@ -28,6 +33,8 @@ def few_shot(
         drawn = {str(n): suite.train.sample(n, how=select, seed=seed) for n in TRIED}
         options = {name: ask(suite, Context(shots)) for name, shots in drawn.items()}
         choice = choose(suite, model, store, options, of={"few_shot": [select, seed]})
-        return Deployment(options[choice.best], model=model, setup=choice.setup, given=drawn[choice.best])
+        shots = drawn[choice.best]
+        setup = replace(choice.setup, labels=choice.setup.labels + len(shots))
+        return Deployment(options[choice.best], model=model, setup=setup, given=shots)
 
     return prepare

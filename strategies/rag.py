@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thirdlever import BaseModel, Context, Deployment, Prepare, SetupCost, Store, Suite, ask, index, strategy
-from thirdlever.errors import StrategyError, require
+from thirdlever.errors import StrategyError, need, require
 
 
 @strategy
@@ -14,7 +14,8 @@ def rag(*, k: int = 10, documents: int = 0) -> Prepare:
         k: examples, the nearest last; 0 for none.
         documents: documents, where the suite has them; 0 for none.
     """
-    require("chromadb", "sentence_transformers", extra="rag")
+    need("chromadb", extra="rag")
+    require("sentence_transformers", extra="local")
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
         if documents and not suite.documents:

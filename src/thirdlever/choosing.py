@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thirdlever.errors import StrategyError
 from thirdlever.strategy import Deployment, SetupCost
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def choose(
         options: ways to ask by name, the cheapest first.
         of: what the options depend on beside suite and model, JSON-able.
     """
+    if not len(suite.dev):
+        message = f"suite {suite.name!r} has no dev split to choose on; add its dev.jsonl or choose yourself"
+        raise StrategyError(message)
     items = suite.dev.first(ITEMS)
 
     def build(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from thirdlever.store import Store
 
+DIMENSIONS = 384
 IDENTITY = embedded.EMBEDDER.sha256
 _LONG = 512  # texts; more are embedded in parts, and progress is shown
 
@@ -30,6 +31,8 @@ def embed(texts: Sequence[str]) -> NDArray[np.float32]:
     """
     import numpy as np
 
+    if not texts:
+        return np.zeros((0, DIMENSIONS), np.float32)
     model = _model()
     if len(texts) <= _LONG:
         return _encode(model, texts)

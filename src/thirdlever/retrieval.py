@@ -58,12 +58,11 @@ def index(entries: Sequence[Entry], store: Store) -> Index[Entry]:
     vectors, seconds = embedder.embed_once(texts, store)
     name = f"thirdlever-{content_hash([texts, embedder.IDENTITY])[:32]}"
     if url := os.environ.get(SERVER):
-        return Index(entries, seconds, _filled(_server(url), name, vectors))
+        return Index(entries, seconds, _filled_at(url, name, vectors))
 
     def build(folder: Path) -> None:
-        client = _embedded(folder)
-        _filled(client, name, vectors)
-        client.close()
+        with _embedded(folder) as client:
+            _filled(client, name, vectors)
 
     made = store.once("index", of={"name": name}, build=build)
     collection = _embedded(made.folder).get_collection(name, embedding_function=None)
@@ -77,7 +76,16 @@ def text_of(entry: Item | Document) -> str:
 
 def _embedded(folder: Path) -> Any:  # noqa: ANN401 - chromadb comes at the point of use
     chromadb = need("chromadb", extra="rag")
-    return chromadb.PersistentClient(str(folder), settings=chromadb.Settings(anonymized_telemetry=False))
+    return chromadb.PersistentClient(str(folder.resolve()), settings=chromadb.Settings(anonymized_telemetry=False))
+
+
+def _filled_at(url: str, name: str, vectors: Any) -> Any:  # noqa: ANN401
+    chromadb, httpx = need("chromadb", extra="rag"), need("httpx", extra="rag")
+    try:
+        return _filled(_server(url), name, vectors)
+    except (httpx.HTTPError, chromadb.errors.ChromaError) as error:
+        message = f"the Chroma server at {url!r} failed ({type(error).__name__}); see its log, then run this again"
+        raise ThirdleverError(message) from error
 
 
 def _server(url: str) -> Any:  # noqa: ANN401

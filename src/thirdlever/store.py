@@ -44,8 +44,8 @@ class Store:
 
         Args:
             kind: the folder it goes under, e.g. "index".
-            of: everything its content depends on, JSON-able: hashes of data, model revision, arguments. thirdlever's own
-                version counts too.
+            of: everything its content depends on, JSON-able: hashes of data, model revision, arguments; thirdlever's
+                own version is added.
             build: writes into the empty folder it is given; returns JSON-able facts to keep.
         """
         home = self.root / kind / content_hash([version(), of])[:24]

@@ -44,14 +44,15 @@ def folder(name: str) -> Path:
     wanted = name.removeprefix(HF)
     path = Path(wanted).expanduser()
     if path.is_dir():
-        if not any(path.glob("*.safetensors")):
-            message = f"{wanted!r} has no safetensors weights; save the model there with save_pretrained()"
-            raise ModelError(message)
+        for needed in ("config.json", "*.safetensors"):
+            if not any(path.glob(needed)):
+                message = f"{wanted!r} has no {needed} and is no model's folder; save one there with save_pretrained()"
+                raise ModelError(message)
         return path.resolve()
     hub = need("huggingface_hub", extra="local")
     try:
         return Path(hub.snapshot_download(wanted, allow_patterns=_NEEDED))
-    except (OSError, ValueError, hub.errors.HFValidationError) as error:
+    except (OSError, ValueError, need("httpx2", extra="local").HTTPError) as error:
         reason = type(error).__name__
         message = (
             f"model {name!r} not found: there is no folder {wanted!r}, and the Hugging Face hub gave {reason}; "

@@ -91,6 +91,7 @@ class LocalAPI(ModelAPI):
         return self.model_name
 
 
+_RUNNING = {"system": "{}\n\n", "user": "{}", "assistant": " {}\n\n"}
 _STOP: dict[str, Any] = {"stop": "stop", "max_tokens": "max_tokens"}
 
 
@@ -102,7 +103,7 @@ def prompt(name: str, messages: Sequence[ChatMessage]) -> Tokens:
         encoded: Any = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)
         return tuple(encoded["input_ids"])
     # "Category:" and " groceries" make one block, as they would in running text.
-    text = "".join(f" {turn['content']}\n\n" if turn["role"] == "assistant" else f"{turn['content']}" for turn in chat)
+    text = "".join(_RUNNING[turn["role"]].format(turn["content"]) for turn in chat)
     return tuple(tokenizer(text)["input_ids"])
 
 

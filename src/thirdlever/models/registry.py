@@ -105,7 +105,11 @@ def _local(name: str) -> BaseModel:
 
         return _base(name, embedded.LLM.sha256, embedded.CONTEXT_WINDOW)
     where = local.folder(name)
-    config = json.loads((where / "config.json").read_text("utf-8"))
+    try:
+        config = json.loads((where / "config.json").read_text("utf-8"))
+    except ValueError as error:
+        message = f"{where / 'config.json'} is not JSON ({error}); save the model again with save_pretrained()"
+        raise ModelError(message) from error
     config |= config.get("text_config", {})
     return _base(name, local.revision(name), config.get("max_position_embeddings"))
 

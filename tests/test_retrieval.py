@@ -1,0 +1,301 @@
+"""The Chroma index, embedded and on a real server: what it finds, and what it does not do a second time."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from test_strategies import Hashing
+
+from thirdlever import Document, Item, Store, embedder, index, retrieval
+from thirdlever.errors import ThirdleverError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from thirdlever import Index
+
+pytest.importorskip("chromadb", reason="needs the extra `rag`")
+
+from chromadb.api.models.Collection import Collection
+
+WORDS = ("bread", "milk", "diesel", "petrol", "cinema", "opera", "rent", "water", "bus", "plane", "doctor", "vet")
+QUERIES = ("bread and milk", "opera bus rent", "petrol petrol petrol water", "doctor")
+START_S = 30.0  # for a server to come up on a busy machine
+
+
+def entries(n: int = 60, seed: int = 0) -> tuple[Item, ...]:
+    """Texts of a few words each, no two alike."""
+    draw = np.random.default_rng(seed)
+    texts = {" ".join(draw.choice(WORDS, size=draw.integers(2, 6))): None for _ in range(3 * n)}
+    return tuple(Item(f"i{i}", f"{text} {i}", "any") for i, text in enumerate([*texts][:n]))
+
+
+@dataclass
+class Uploads:
+    """What is sent to Chroma, and when that is to fail."""
+
+    sizes: list[int] = field(default_factory=list)
+    interrupted_at: int | None = None
+
+
+@pytest.fixture(autouse=True)
+def encoder(monkeypatch: pytest.MonkeyPatch) -> Hashing:
+    hashing = Hashing()
+    monkeypatch.setattr(embedder, "_model", lambda: hashing)
+    return hashing
+
+
+@pytest.fixture(autouse=True)
+def uploads(monkeypatch: pytest.MonkeyPatch) -> Uploads:
+    """Batches of 25, noted; one may be interrupted."""
+    noted, upsert = Uploads(), Collection.upsert
+
+    def noting(collection: Collection, ids: Sequence[str], **rest: Any) -> None:  # noqa: ANN401 - Chroma's
+        if len(noted.sizes) == noted.interrupted_at:
+            raise KeyboardInterrupt
+        noted.sizes.append(len(ids))
+        upsert(collection, ids=list(ids), **rest)
+
+    monkeypatch.setattr(Collection, "upsert", noting)
+    monkeypatch.setattr(retrieval, "_BATCH", 25)
+    return noted
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Chroma server of our own."""
+    port, folder = free_port(), tmp_path_factory.mktemp("chroma")
+    program = Path(sys.executable).with_name("chroma")
+    command = [str(program), "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
+        try:
+            wait_for(port, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(START_S)
+
+
+@pytest.fixture(params=["embedded", "server"])
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to have an index."""
+    if request.param == "server":
+        monkeypatch.setenv(retrieval.SERVER, request.getfixturevalue("server"))
+    return str(request.param)
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"the Chroma server did not come up (exit code {process.poll()})")
+
+
+def similarities(pool: Sequence[Item], text: str) -> dict[str, float]:
+    """Cosines by brute force."""
+    vectors, query = embedder.embed([item.input for item in pool]), embedder.embed([text])[0]
+    return {item.id: float(score) for item, score in zip(pool, vectors @ query, strict=True)}
+
+
+def assert_nearest(found: Index[Item], text: str, k: int) -> None:
+    """The k most similar in falling order; equally similar ones may change places."""
+    scores = similarities(found.entries, text)
+    got = [scores[item.id] for item in found.nearest(text, k)]
+    assert got == pytest.approx(sorted(scores.values(), reverse=True)[:k], abs=1e-5)
+
+
+# What is found
+
+
+@pytest.mark.parametrize("k", [1, 7, 60])
+def test_neighbours_are_those_of_brute_force(where: str, store: Store, k: int) -> None:
+    found = index(entries(seed=len(where)), store)
+    for text in QUERIES:
+        assert_nearest(found, text, k)
+
+
+def test_an_entry_is_nearest_to_itself(where: str, store: Store) -> None:
+    pool = entries(seed=10 + len(where))
+    found = index(pool, store)
+    assert [found.nearest(item.input, 1) for item in pool] == [[item] for item in pool]
+
+
+def test_a_document_is_found_by_title_and_text(store: Store) -> None:
+    documents = (Document("a", "Fuel rule", "petrol at pumps"), Document("b", "Food rule", "bread at shops"))
+    found = index(documents, store)
+    assert found.nearest("fuel", 1) == [documents[0]]
+    assert found.nearest("shops", 1) == [documents[1]]
+
+
+def test_more_than_there_are_is_all(store: Store) -> None:
+    assert len(index(entries(5), store).nearest("bread", 99)) == 5
+
+
+def test_nothing_is_found_in_nothing(store: Store, encoder: Hashing) -> None:
+    assert index(entries(0), store).nearest("bread", 3) == []
+    assert index(entries(5), store).nearest("bread", 0) == []
+    assert len(encoder.texts) == 5  # no query was embedded
+    assert len([*store.root.glob("index/*")]) <= 2  # one index and its lock
+
+
+# What is done once
+
+
+def test_the_index_is_built_once(where: str, store: Store, encoder: Hashing, uploads: Uploads) -> None:
+    pool = entries(seed=20 + len(where))
+    first = index(pool, store)
+    assert (len(encoder.texts), uploads.sizes) == (60, [25, 25, 10])
+    second = index(pool, store)
+    assert (len(encoder.texts), uploads.sizes) == (60, [25, 25, 10])
+    assert second.seconds == first.seconds > 0
+    assert_nearest(second, QUERIES[0], 9)
+
+
+def test_a_server_that_has_it_is_sent_nothing_by_another_project(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uploads: Uploads
+) -> None:
+    monkeypatch.setenv(retrieval.SERVER, server)
+    pool = entries(seed=31)
+    index(pool, Store(tmp_path / "one"))
+    uploads.sizes.clear()
+    assert_nearest(index(pool, Store(tmp_path / "two")), QUERIES[1], 5)
+    assert uploads.sizes == []
+
+
+def test_other_texts_have_another_index(where: str, store: Store, uploads: Uploads) -> None:
+    pool = entries(seed=40 + len(where))
+    index(pool, store)
+    index(pool[:-1], store)
+    assert uploads.sizes == [25, 25, 10, 25, 25, 9]
+
+
+def test_labels_are_no_part_of_an_index(store: Store, uploads: Uploads) -> None:
+    pool = entries(20)
+    index(pool, store)
+    relabelled = tuple(Item(item.id, item.input, "other") for item in pool)
+    assert index(relabelled, store).nearest(pool[3].input, 1) == [relabelled[3]]
+    assert uploads.sizes == [20]
+
+
+def test_an_interrupted_fill_is_completed(where: str, store: Store, encoder: Hashing, uploads: Uploads) -> None:
+    pool = entries(seed=50 + len(where))
+    uploads.interrupted_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        index(pool, store)
+    uploads.interrupted_at = None
+    found = index(pool, store)
+    assert uploads.sizes == ([25, 25, 10] if where == "server" else [25, 25, 25, 25, 10])
+    assert len(encoder.texts) == 60  # embedded before it was interrupted
+    for text in QUERIES:
+        assert_nearest(found, text, 60)
+
+
+def test_projects_of_one_process_have_indices_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook that changes folder: the store's path is the same, relative to another."""
+    pool = entries(20)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert_nearest(index(pool, Store(Path(".thirdlever", "store"))), QUERIES[0], 5)
+        assert len([*Path(".thirdlever", "store", "index").glob("*/chroma.sqlite3")]) == 1
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", "http://", "nonsense"])
+def test_what_is_no_address_is_refused(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(retrieval.SERVER, url)
+    with pytest.raises(ThirdleverError) as caught:
+        index(entries(5), store)
+    assert str(caught.value) == f"{url!r} is not the address of a Chroma server; give one such as http://localhost:8000"
+
+
+@pytest.mark.parametrize("port", ["closed", "99999", "many"])
+def test_a_server_that_is_not_there_is_one_sentence(port: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"http://127.0.0.1:{free_port() if port == 'closed' else port}"
+    monkeypatch.setenv(retrieval.SERVER, url)
+    with pytest.raises(ThirdleverError) as caught:
+        index(entries(5), store)
+    assert str(caught.value) in {
+        f"no Chroma server answers at {url!r}; start one with `chroma run` or leave --chroma-url out",
+        f"{url!r} is not the address of a Chroma server; give one such as http://localhost:8000",
+    }
+
+
+class _Other(BaseHTTPRequestHandler):
+    """A web server that is no Chroma."""
+
+    status = 200
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def do_POST(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        body = b"<html>It works!</html>"
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_another_kind_of_server_is_one_sentence(status: int, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Other, "status", status)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Other) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        monkeypatch.setenv(retrieval.SERVER, f"http://127.0.0.1:{other.server_port}")
+        try:
+            with pytest.raises(ThirdleverError, match="the Chroma server at .* failed"):
+                index(entries(5), store)
+        finally:
+            other.shutdown()
+            thread.join()
+
+
+def test_a_failure_while_it_is_filled_is_one_sentence(
+    server: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx
+
+    def breaks(*_: object, **__: object) -> None:
+        message = "server disconnected"
+        raise httpx.RemoteProtocolError(message)
+
+    monkeypatch.setenv(retrieval.SERVER, server)
+    monkeypatch.setattr(Collection, "upsert", breaks)
+    with pytest.raises(ThirdleverError, match="no Chroma server answers at"):
+        index(entries(5, seed=60), store)
