@@ -25,7 +25,7 @@ def require_extra() -> None:
     Raises:
         MissingExtraError: without the `local` extra.
     """
-    require("torch", "transformers", "gguf", extra="local")
+    require("torch", "transformers", "accelerate", "gguf", extra="local")
 
 
 @cache
