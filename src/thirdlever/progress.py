@@ -66,7 +66,9 @@ def _lines(title: str, total: int | None) -> Iterator[Callable[[], None]]:
         now = time.monotonic()
         if total and done < total and now - told >= _LINE_EVERY:
             told = now
-            note(f"{title} {done}/{total}, about {(now - start) / done * (total - done):.0f} s left")
+            # The first answers of a batch tell little of the rest.
+            left = f", about {(now - start) / done * (total - done):.0f} s left" if done >= total / 10 else ""
+            note(f"{title} {done}/{total}{left}")
 
     yield advance
     took = time.monotonic() - start
