@@ -37,7 +37,8 @@ from thirdlever.models.weights import best_dtype, device, load
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ITEMS, SHOTS, NEAREST, NEW_TOKENS, BATCH = 200, 40, 20, 16, 10
+ITEMS = int(os.environ.get("ITEMS", "200"))
+SHOTS, NEAREST, NEW_TOKENS, BATCH = 40, 20, 16, 10
 REPEATS = int(os.environ.get("REPEATS", "3"))
 EXACT_ITEMS = 40  # compared in float32
 INSTRUCTION = "Classify the customer query of a bank."
