@@ -37,10 +37,12 @@ _INSPECTS_OWN = (
     "ignore:The 'initial' parameter is deprecated:DeprecationWarning",  # of tenacity, at each model call
     "ignore:Unclosed <MemoryObject:ResourceWarning",  # of its event emitters, at the end of each sample
 )
+# chromadb's client of a server keeps its connections to the end of the process and offers no way to close them.
+_CHROMADBS_OWN = ("ignore:unclosed <socket:ResourceWarning",)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for line in _INSPECTS_OWN:
+    for line in (*_INSPECTS_OWN, *_CHROMADBS_OWN):
         config.addinivalue_line("filterwarnings", line)
 
 

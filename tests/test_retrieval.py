@@ -92,21 +92,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.wait(START_S)
 
 
-@pytest.fixture(autouse=True)
-def _connections_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """chromadb's client of a server keeps its connections to the end of the process and offers no way to close them."""
-    connect, clients = retrieval._server, []  # noqa: SLF001 - where connections are made
-
-    def connected(url: str) -> Any:  # noqa: ANN401
-        clients.append(connect(url))
-        return clients[-1]
-
-    monkeypatch.setattr(retrieval, "_server", connected)
-    yield
-    for client in clients:
-        client._server._session.close()  # noqa: SLF001 - see above
-
-
 @pytest.fixture(params=["embedded", "server"])
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to have an index."""
