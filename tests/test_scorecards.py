@@ -133,7 +133,7 @@ def test_what_nobody_states_is_unknown_and_not_nought() -> None:
 
 def test_what_asks_no_model_costs_nothing() -> None:
     asked = record(0, input_tokens=0, cached_tokens=0, output_tokens=0, device_s=0.5)
-    candidates = [{"name": "rag", "strategy": "null", "args": {}, "model": None}]
+    candidates: list[dict[str, object]] = [{"name": "rag", "strategy": "null", "args": {}, "model": None}]
     found = card([asked], candidates=candidates)
     assert (found["cost_per_1k_usd"], found["price_source"]) == (0.0, "asks no model")
     assert card([asked], candidates=candidates, device_usd_per_hour=3.6)["cost_per_1k_usd"] == pytest.approx(0.5)
