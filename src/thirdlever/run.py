@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from thirdlever import project
+from thirdlever import atomic, project
 from thirdlever.errors import RunError, unknown
 from thirdlever.records import to_parquet
 
@@ -94,12 +94,12 @@ def save(folder: Path, records: Sequence[Mapping[str, Any]], info: Mapping[str, 
     """
     from thirdlever.report import chart, export
 
-    _write(folder / RECORDS, to_parquet(records))
+    atomic.write(folder / RECORDS, to_parquet(records))
     written = Run(folder)
     vars(written)["info"] = dict(info)  # not on disk yet
-    _write(folder / SUMMARY, export.to_csv(written.summary).encode())
+    atomic.write(folder / SUMMARY, export.to_csv(written.summary).encode())
     chart.draw(written.summary, folder, suite=info["suite"]["name"], date=info["finished"][:10])
-    _write(folder / INFO, json.dumps(info, indent=2, ensure_ascii=False).encode())
+    atomic.write(folder / INFO, json.dumps(info, indent=2, ensure_ascii=False).encode())
     return written
 
 
@@ -132,12 +132,3 @@ def opened(folder: Path) -> Iterator[None]:
             if path.is_dir() and {entry.name for entry in path.iterdir()} <= {_LOCK}:
                 (path / _LOCK).unlink(missing_ok=True)
                 path.rmdir()
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thirdlever import atomic
 from thirdlever.report.axis import Axis, choose
 from thirdlever.report.export import rows
 from thirdlever.report.text import fold, printable
@@ -80,7 +81,7 @@ def draw(summary: pd.DataFrame, folder: Path, *, suite: str = "", date: str = ""
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
             buffer = io.BytesIO()
             chart.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
-            _write(Path(folder, f"chart.{kind}"), buffer.getvalue())
+            atomic.write(Path(folder, f"chart.{kind}"), buffer.getvalue())
 
 
 def figure(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> Figure:
@@ -254,12 +255,3 @@ def _words(chart: Figure, axis: Axis, points: Sequence[_Point], under: str) -> N
     chart.text(_LEFT, 0.898, under, fontsize=9.5, va="top", **style)
     chart.text(_LEFT, 0.805, "Accuracy, %", fontsize=9, va="bottom", **style)
     chart.text(_LEFT, 0.02, note, fontsize=7.5, va="bottom", linespacing=1.35, **style)
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
