@@ -21,7 +21,7 @@ from thirdlever.retrieval import Index, index
 from thirdlever.run import Run, load
 from thirdlever.runner import run
 from thirdlever.store import Store
-from thirdlever.strategy import Deployment, Prepare, SetupCost, strategy
+from thirdlever.strategy import Deployment, Prepare, SetupCost, Tuning, strategy
 from thirdlever.suite import Document, Item, Split, Suite
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Store",
     "Suite",
     "Text",
+    "Tuning",
     "ask",
     "choose",
     "demonstration",

@@ -33,15 +33,23 @@ class Context:
     documents: Sequence[Document] = ()
 
 
-def messages(suite: Suite, text: str, context: Context | None = None) -> list[ChatMessage]:
+def messages(suite: Suite, text: str, context: Context | None = None, *, brief: bool = False) -> list[ChatMessage]:
     """The conversation that asks for one input's answer.
+
+    Args:
+        suite: how to ask.
+        text: the input.
+        context: what to show beside it.
+        brief: leave out what an answer looks like; a model that was tuned on the suite knows.
 
     What is the same for every item comes first, so that a provider's prompt cache, and the local engine's, can hold it.
     """
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 
     context = context or Context()
-    chat: list[ChatMessage] = [ChatMessageSystem(content=f"{suite.instruction.strip()}\n{suite.answer.describe()}")]
+    instruction = suite.instruction.strip()
+    said = instruction if brief else f"{instruction}\n{suite.answer.describe()}"
+    chat: list[ChatMessage] = [ChatMessageSystem(content=said)]
     blocks = [f"{document.title}\n{document.text}" for document in context.documents]
     blocks += [demonstration(suite, shot) for shot in context.packed]
     for shot in context.shots:
@@ -62,12 +70,13 @@ def demonstration(suite: Suite, shot: Item) -> str:
     return f"{question(suite, shot.input)} {shot.target}"
 
 
-def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None) -> Solver:
+def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None, *, brief: bool = False) -> Solver:
     """A solver that puts each item to the model.
 
     Args:
         suite: how to ask.
         context: the same for every item, or found for each by its input; the time that takes is kept apart.
+        brief: as a tuned model is asked, see `messages`.
     """
     from inspect_ai.solver import Generate, TaskState, solver
 
@@ -79,7 +88,7 @@ def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None)
                 start = time.perf_counter()
                 shown = shown(state.input_text)
                 state.metadata[RETRIEVAL] = time.perf_counter() - start
-            state.messages = messages(suite, state.input_text, shown)
+            state.messages = messages(suite, state.input_text, shown, brief=brief)
             return await generate(state)
 
         return solve

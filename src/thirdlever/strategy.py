@@ -53,6 +53,29 @@ class SetupCost:
     usd: float | None = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What a tune came to: the inputs of its economics, and what a reader of the memo asks about it.
+
+    Attributes:
+        method: "lora", "qlora", "full", or what the provider calls it.
+        where: "local", or the provider that trained it, e.g. "local endpoint", "openai".
+        examples: rows trained on.
+        epochs: passes over them that were made.
+        tokens: trained on, all epochs together; None when the provider does not say.
+        bytes: size of what was trained: the adapter, or all weights; None when it is not here.
+        hosting_usd_per_hour: what the tuned model costs while it is deployed and idle; None when unknown.
+    """
+
+    method: str
+    where: str
+    examples: int
+    epochs: float
+    tokens: int | None
+    bytes: int | None = None
+    hosting_usd_per_hour: float | None = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """Something that answers requests, plus what it cost to set up.
@@ -61,13 +84,16 @@ class Deployment:
         solver: an inspect solver; it leaves the completion in `state.output`.
         model: the model it asks; None when it asks none.
         setup: the one-off cost.
-        given: every labelled item and document that the solver or its index was given; the leakage check reads it.
+        given: every labelled item and document that the solver, its index or its training was given; the leakage check
+            reads it.
+        tuning: what tuning the model came to; None when it was not tuned.
     """
 
     solver: Solver
     model: BaseModel | None = field(kw_only=True)
     setup: SetupCost = field(default=SetupCost(), kw_only=True)
     given: Sequence[Item | Document] = field(default=(), kw_only=True, repr=False)
+    tuning: Tuning | None = field(default=None, kw_only=True)
 
 
 def strategy(factory: Factory) -> Factory:

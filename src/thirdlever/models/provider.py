@@ -17,13 +17,11 @@ from inspect_ai.model import (
 )
 
 from thirdlever.errors import ModelError
-from thirdlever.models import local
+from thirdlever.models import chat, local
 from thirdlever.models.choices import Choices
 from thirdlever.models.generation import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from inspect_ai.model import ChatMessage
     from inspect_ai.tool import ToolChoice, ToolInfo
 
@@ -65,7 +63,8 @@ class LocalAPI(ModelAPI):
             )
             raise ModelError(message)
         start = time.perf_counter()
-        request = _request(self.model_name, prompt(self.model_name, input), config)
+        turns = [{"role": message.role, "content": message.text} for message in input]
+        request = _request(self.model_name, chat.encode(self.model_name, turns), config)
         done = await asyncio.wrap_future(local.engine(self.model_name).submit(request))
         message_out = ChatMessageAssistant(content=done.text, model=self.model_name, source="generate")
         usage = ModelUsage(
@@ -91,20 +90,7 @@ class LocalAPI(ModelAPI):
         return self.model_name
 
 
-_RUNNING = {"system": "{}\n\n", "user": "{}", "assistant": " {}\n\n"}
 _STOP: dict[str, Any] = {"stop": "stop", "max_tokens": "max_tokens"}
-
-
-def prompt(name: str, messages: Sequence[ChatMessage]) -> Tokens:
-    """A conversation as the model's own chat template puts it; as plain text for a base model that has none."""
-    tokenizer = local.tokenizer(name)
-    chat = [{"role": message.role, "content": message.text} for message in messages]
-    if tokenizer.chat_template:
-        encoded: Any = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)
-        return tuple(encoded["input_ids"])
-    # "Category:" and " groceries" make one block, as they would in running text.
-    text = "".join(_RUNNING[turn["role"]].format(turn["content"]) for turn in chat)
-    return tuple(tokenizer(text)["input_ids"])
 
 
 def _request(name: str, tokens: Tokens, config: GenerateConfig) -> Request:
@@ -124,6 +110,6 @@ def _request(name: str, tokens: Tokens, config: GenerateConfig) -> Request:
 @cache
 def _choices(name: str, answers: tuple[str, ...]) -> Choices:
     tokenizer = local.tokenizer(name)
-    lead = "" if tokenizer.chat_template else " "
+    lead = chat.lead(tokenizer)
     end: Any = tokenizer.eos_token_id
     return Choices.of([tokenizer(lead + answer, add_special_tokens=False)["input_ids"] for answer in answers], end=end)

@@ -1,0 +1,1 @@
+"""Commands that come in groups; `cli.py` hangs them into the application."""

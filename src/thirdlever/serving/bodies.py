@@ -1,0 +1,180 @@
+"""What requests may hold, and how a wrong one is refused.
+
+A parameter that this endpoint would have to ignore is refused, unless its value changes nothing: a rehearsal that
+silently drops half of a request proves nothing. null is the same as leaving out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from thirdlever.serving.errors import ApiError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    _Read = TypeVar("_Read", bound=BaseModel)
+
+_INT64 = 2**63
+
+
+class Body(BaseModel):
+    """The common rules."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, given: Any) -> Any:  # noqa: ANN401 - whatever came
+        return {k: v for k, v in given.items() if v is not None} if isinstance(given, dict) else given
+
+
+Metadata: TypeAlias = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+]
+Auto: TypeAlias = Literal["auto"]
+
+
+class Hyperparameters(Body):
+    """Of a supervised tune."""
+
+    n_epochs: Auto | Annotated[int, Field(ge=1, le=50)] = "auto"
+    batch_size: Auto | Annotated[int, Field(ge=1, le=256)] = "auto"
+    learning_rate_multiplier: Auto | Annotated[float, Field(gt=0)] = "auto"
+
+
+class Supervised(Body):
+    """The one method there is."""
+
+    hyperparameters: Hyperparameters = Hyperparameters()
+
+
+class Method(Body):
+    """How to tune."""
+
+    type: Literal["supervised"]
+    supervised: Supervised = Supervised()
+
+
+class CreateJob(Body):
+    """POST /fine_tuning/jobs."""
+
+    model: str
+    training_file: str
+    validation_file: str | None = None
+    hyperparameters: Hyperparameters | None = None
+    method: Method | None = None
+    suffix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    metadata: Metadata | None = None
+    integrations: Annotated[list[Any], Field(max_length=0)] = []
+
+    @property
+    def tuned_with(self) -> Hyperparameters:
+        """The hyperparameters, wherever they were given."""
+        given = self.method.supervised.hyperparameters if self.method else self.hyperparameters
+        return given or Hyperparameters()
+
+
+class Part(Body):
+    """A piece of a message's content."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Message(Body):
+    """A turn of the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[Part]
+
+    def turn(self) -> dict[str, str]:
+        """As the local models' templates take it; "developer" is what newer clients call the system."""
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+
+
+class StreamOptions(Body):
+    """Of a streamed answer."""
+
+    include_usage: bool = False
+    include_obfuscation: Literal[False] = False
+
+
+class ResponseFormat(Body):
+    """The one there is."""
+
+    type: Literal["text"]
+
+
+class CreateChat(Body):
+    """POST /chat/completions."""
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
+    seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=4)] = []
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+
+    # Taken at the value that changes nothing.
+    n: Literal[1] = 1
+    logprobs: Literal[False] = False
+    presence_penalty: Annotated[float, Field(ge=0, le=0)] = 0
+    frequency_penalty: Annotated[float, Field(ge=0, le=0)] = 0
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] = {}
+    tools: Annotated[list[Any], Field(max_length=0)] = []
+    response_format: ResponseFormat | None = None
+    store: Literal[False] = False
+
+    # For the caller's books; no answer depends on them.
+    user: str = ""
+    safety_identifier: str = ""
+    prompt_cache_key: str = ""
+    metadata: Metadata = {}
+
+
+async def read(request: Request, kind: type[_Read]) -> _Read:
+    """The request's body.
+
+    Raises:
+        ApiError: 400, of the first thing that is wrong with it.
+    """
+    try:
+        return kind.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: ValidationError) -> ApiError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    # Alternatives of a union have names such as "constrained-int"; parameters have not.
+    param = ".".join(str(part) for part in first["loc"] if str(part).replace("_", "").isalnum())
+    match first["type"]:
+        case "json_invalid" | "model_type" | "model_attributes_type" if not param:
+            return ApiError("We could not parse the JSON body of your request; send one JSON object.")
+        case "extra_forbidden":
+            message = f"Unsupported parameter: '{param}' is not supported by this endpoint."
+            return ApiError(message, param=param, code="unsupported_parameter")
+        case "missing":
+            message = f"Missing required parameter: '{param}'."
+            return ApiError(message, param=param, code="missing_required_parameter")
+        case "literal_error" | "too_long":
+            message = f"Unsupported value: '{param}' does not support {_shown(first['input'])} with this endpoint."
+            return ApiError(f"{message} {first['msg']}.", param=param, code="unsupported_value")
+        case _:
+            message = f"Invalid value for '{param}': {_shown(first['input'])}. {first['msg']}."
+            return ApiError(message, param=param, code="invalid_value")
+
+
+def _shown(value: object) -> str:
+    """The beginning of what was sent."""
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:60]}…"  # noqa: PLR2004 - about a line's worth

@@ -1,0 +1,1 @@
+"""The third lever: examples, training here or elsewhere, and what it leaves behind."""

@@ -1,0 +1,122 @@
+"""What tuning costs and until when a base answers: dated rows, each with its source; what no row states is unknown.
+
+Rows come from `tuning.toml` in the current folder (the user's own) before the ones shipped in `profiles.toml`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thirdlever.errors import ThirdleverError, unknown
+from thirdlever.prices import Price
+from thirdlever.tuning.tuner import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHIPPED = Path(__file__).with_name("profiles.toml")
+OVERLAY = "tuning.toml"
+_SNAPSHOT = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What tuning a model costs, and what the tuned model does, in USD per 1M tokens; None is unknown.
+
+    Attributes:
+        provider: whose.
+        model: the base.
+        train: trained tokens, all epochs together.
+        input: prompt tokens of the tuned model.
+        cached_input: of those the ones found in the provider's cache.
+        output: its completion tokens.
+        retires: the day from which the base, and with it the tuned model, no longer answers.
+        source: of the rates.
+        as_of: the day they were read.
+        confidence: "list", "mirror" or "contract".
+    """
+
+    provider: str
+    model: str
+    train: float
+    source: str
+    as_of: dt.date
+    input: float | None = None
+    cached_input: float | None = None
+    output: float | None = None
+    retires: dt.date | None = None
+    confidence: str = ""
+
+    def estimate(self, tokens: int) -> Estimate:
+        """Of a training on so many tokens."""
+        return Estimate(tokens=tokens, usd=tokens * self.train / 1e6, source=f"{self.source}, {self.as_of}")
+
+    def price(self) -> Price | None:
+        """Of the tuned model's answers; None when no source states it."""
+        if self.input is None or self.output is None:
+            return None
+        return Price(
+            model=f"tuned {self.model}",
+            input_per_m=self.input,
+            cached_input_per_m=self.input if self.cached_input is None else self.cached_input,
+            output_per_m=self.output,
+            source=self.source,
+            as_of=self.as_of.isoformat(),
+            confidence=self.confidence,
+        )
+
+
+def rate(provider: str, base: str) -> Rate | None:
+    """What a provider charges for a base model, a dated snapshot of it included; None when no source states it.
+
+    Raises:
+        ThirdleverError: the user's overlay is malformed.
+    """
+    for rows in (_rates(Path(OVERLAY)), _rates(SHIPPED)):
+        for name in (base, _SNAPSHOT.sub("", base)):
+            if (provider, name) in rows:
+                return rows[provider, name]
+    return None
+
+
+def _rates(path: Path) -> Mapping[tuple[str, str], Rate]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path}: {error}; correct the file or remove it"
+        raise ThirdleverError(message) from None
+    rows = table.get("rate", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        message = f"{path}: rates are [[rate]] tables; see the header of {SHIPPED}"
+        raise ThirdleverError(message)
+    found = [_rate(row, f"{path}, rate {number}") for number, row in enumerate(rows, 1)]
+    return {(one.provider, one.model): one for one in found}
+
+
+def _rate(row: Mapping[str, Any], where: str) -> Rate:
+    known = {one.name for one in fields(Rate)}
+    for key in row:
+        if key not in known:
+            message = f"{where}: {unknown('key', key, known)}"
+            raise ThirdleverError(message)
+    for key in ("provider", "model", "train", "source", "as_of"):
+        if key not in row:
+            message = f"{where}: {key!r} is missing; add it"
+            raise ThirdleverError(message)
+    for key in ("train", "input", "cached_input", "output"):
+        value = row.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            message = f"{where}: {key} = {value!r} is no amount of USD per 1M tokens; give a number"
+            raise ThirdleverError(message)
+    for key in ("as_of", "retires"):
+        if key in row and (not isinstance(row[key], dt.date) or isinstance(row[key], dt.datetime)):
+            message = f"{where}: {key} = {row[key]!r} is no date; write it as {dt.date(2026, 11, 1)}, without quotes"
+            raise ThirdleverError(message)
+    return Rate(**row)

@@ -1,0 +1,117 @@
+"""What a training run is told, what it tells while it runs, and what it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from thirdlever.errors import StrategyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+Method: TypeAlias = Literal["lora", "qlora", "full"]
+
+MOST_EPOCHS = 10  # of epochs="auto", which stops when dev's loss no longer falls
+_LEARNING_RATES: Mapping[Method, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        method: "lora" trains low-rank adapters beside frozen weights (Hu et al., 2021), "qlora" the same over weights
+            in 4 bits (Dettmers et al., 2023), "full" every weight.
+        rank: of the adapters' matrices.
+        epochs: passes over the examples; "auto" goes on, 10 at most, until dev's loss no longer falls.
+        batch_size: examples in one step of the optimiser.
+        learning_rate: at its highest; None for what suits the method.
+        seed: of initial weights and order.
+    """
+
+    method: Method = "lora"
+    rank: int = 16
+    epochs: int | Literal["auto"] = 3
+    batch_size: int = 16
+    learning_rate: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained with.
+
+        Raises:
+            StrategyError: naming the setting.
+        """
+        for name in ("rank", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if value != "auto" and value < 1:
+                message = f"{name}={value} is not allowed; give 1 or more"
+                raise StrategyError(message)
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
+            message = f"learning_rate={self.learning_rate} is not allowed; give one between 0 and 1, such as 0.001"
+            raise StrategyError(message)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate, chosen if need be."""
+        return self.learning_rate or _LEARNING_RATES[self.method]
+
+    @property
+    def most_epochs(self) -> int:
+        """Passes over the examples at most."""
+        return MOST_EPOCHS if self.epochs == "auto" else self.epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """How far a training run has come.
+
+    Attributes:
+        step: of the optimiser, from 1.
+        total: steps at most.
+        epoch: passes over the examples, in fractions.
+        loss: mean cross-entropy of this step's answer tokens, in nats; None where the run reports on dev.
+        accuracy: share of them that the model would have chosen.
+        dev_loss: the same over dev, at the end of an epoch.
+        dev_accuracy: the same over dev.
+        checkpoint: what was just written; None otherwise.
+    """
+
+    step: int
+    total: int
+    epoch: float
+    loss: float | None = None
+    accuracy: float | None = None
+    dev_loss: float | None = None
+    dev_accuracy: float | None = None
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training run left.
+
+    Attributes:
+        folder: a peft adapter, or a whole model for "full"; that of the epoch with the lowest loss on dev, when there
+            was a dev.
+        tokens: trained on, prompts and answers, all epochs together.
+        steps: of the optimiser.
+        epochs: passes over the examples.
+        curve: a mapping a step: `step, epoch, loss, accuracy` or `step, epoch, dev_loss, dev_accuracy`.
+        seconds: wall time, all attempts together.
+        device_seconds: the same times the number of devices.
+    """
+
+    folder: Path
+    tokens: int
+    steps: int
+    epochs: float
+    curve: Sequence[Mapping[str, Any]]
+    seconds: float
+    device_seconds: float
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: whoever watches asked for it
+    """Training was told to stop; a checkpoint is on disk, and the same call goes on from there."""
