@@ -31,7 +31,7 @@ from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig,
 from thirdlever import embed
 from thirdlever.models import local
 from thirdlever.models.engine import Engine
-from thirdlever.models.generation import Request
+from thirdlever.models.request import Request
 from thirdlever.models.weights import best_dtype, device, load
 
 if TYPE_CHECKING:

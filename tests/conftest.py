@@ -40,9 +40,12 @@ _INSPECTS_OWN = (
 # chromadb's client of a server keeps its connections to the end of the process and offers no way to close them.
 _CHROMADBS_OWN = ("ignore:unclosed <socket:ResourceWarning",)
 
+# peft asks transformers by a name that transformers is about to drop.
+_PEFTS_OWN = ("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",)
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    for line in (*_INSPECTS_OWN, *_CHROMADBS_OWN):
+    for line in (*_INSPECTS_OWN, *_CHROMADBS_OWN, *_PEFTS_OWN):
         config.addinivalue_line("filterwarnings", line)
 
 

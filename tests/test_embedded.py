@@ -11,20 +11,18 @@ import pytest
 import tiny
 import torch
 from inspect_ai.log import read_eval_log
-from inspect_ai.model import ChatMessageUser
 
 import thirdlever
 from thirdlever.loading import find_suite
-from thirdlever.models import embedded, local, provider
+from thirdlever.models import chat, embedded, local
 from thirdlever.models.engine import Engine
-from thirdlever.models.generation import Request
+from thirdlever.models.request import Request
 from thirdlever.models.weights import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from inspect_ai.log import EvalLog, EvalSample
-    from inspect_ai.model import ChatMessage
 
     from thirdlever.run import Run
 
@@ -55,7 +53,7 @@ def _real(llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 -
 
 def test_answers_are_those_of_plain_transformers(llm: Path) -> None:
     """In float32, where there are no near ties; all at once in the engine, one by one in transformers."""
-    asked = [provider.prompt(local.EMBEDDED, [ChatMessageUser(content=text)]) for text in QUESTIONS]
+    asked = [chat.encode(local.EMBEDDED, [{"role": "user", "content": text}]) for text in QUESTIONS]
     engine = Engine(lambda: load(str(llm), dtype=torch.float32))
     futures = [engine.submit(Request(tokens, NEW)) for tokens in asked]
     answers = [future.result(timeout=120).text for future in futures]
@@ -121,7 +119,7 @@ def test_tokens_are_those_that_were_sent(done: Run) -> None:
         mine = records[records["candidate"] == (log.eval.metadata or {})["name"]].set_index("item_id")
         for sample in log.samples or []:
             row = mine.loc[str(sample.id)]
-            assert row["input_tokens"] == len(provider.prompt(local.EMBEDDED, sent(sample)))
+            assert row["input_tokens"] == len(chat.encode(local.EMBEDDED, sent(sample)))
             assert 0 <= row["cached_tokens"] < row["input_tokens"]
             assert 1 <= row["output_tokens"] <= find_suite("transactions").answer.max_tokens
 
@@ -137,6 +135,6 @@ def logs(run: Run) -> list[EvalLog]:
     return [read_eval_log(str(path)) for path in sorted((run.folder / "logs").iterdir())]
 
 
-def sent(sample: EvalSample) -> list[ChatMessage]:
+def sent(sample: EvalSample) -> list[dict[str, str]]:
     """The conversation without the answer."""
-    return sample.messages[:-1]
+    return [{"role": message.role, "content": message.text} for message in sample.messages[:-1]]

@@ -14,7 +14,7 @@ from thirdlever.errors import ModelError
 from thirdlever.models import generation
 from thirdlever.models.choices import Choices
 from thirdlever.models.engine import Engine
-from thirdlever.models.generation import Request
+from thirdlever.models.request import Request
 from thirdlever.models.weights import load
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def engine(tmp_path: Path) -> Engine:
 @pytest.mark.parametrize("name", tiny.CONFIGS)
 def test_architectures(tmp_path: Path, name: str) -> None:
     weights = tiny.weights(tmp_path, tiny.CONFIGS[name])
-    asked = [*prompts(5, 9, 30, shared=40), *prompts(3, 50, seed=1)]
+    asked = [*prompts(5, 9, 30, shared=60), *prompts(3, 50, seed=1)]
     got = answers(Engine(lambda: weights), asked)
     # Some tokenizer classes join words, some do not.
     assert [done.text.replace(" ", "") for done in got] == [text.replace(" ", "") for text in texts(tmp_path, asked)]
@@ -75,7 +75,7 @@ def test_many_chunks_and_waves(engine: Engine, tmp_path: Path, monkeypatch: pyte
 
 
 def test_several_prefixes_in_one_batch(engine: Engine, tmp_path: Path) -> None:
-    asked = [*prompts(4, 8, 12, shared=50, seed=1), *prompts(4, 8, shared=40, seed=2), *prompts(20, seed=3)]
+    asked = [*prompts(4, 8, 12, shared=50, seed=1), *prompts(4, 8, shared=60, seed=2), *prompts(20, seed=3)]
     random.Random(0).shuffle(asked)
     assert [done.text for done in answers(engine, asked)] == texts(tmp_path, asked)
 
@@ -90,7 +90,7 @@ def test_elementary_attention_agrees(engine: Engine, tmp_path: Path, monkeypatch
     from thirdlever.models import attention
 
     monkeypatch.setattr(attention, "attend", attention.attend_plainly)
-    asked = [*prompts(5, 9, 30, shared=40), *prompts(3, 50, seed=1)]
+    asked = [*prompts(5, 9, 30, shared=60), *prompts(3, 50, seed=1)]
     assert [done.text for done in answers(engine, asked)] == texts(tmp_path, asked)
 
 
@@ -105,7 +105,7 @@ def test_an_attention_it_does_not_compute_is_refused(tmp_path: Path, name: str) 
 
 
 def test_tokens_are_counted_as_they_are(tmp_path: Path) -> None:
-    asked, weights, loading = prompts(5, 9, 30, shared=40), tiny.weights(tmp_path), threading.Event()
+    asked, weights, loading = prompts(5, 9, 30, shared=60), tiny.weights(tmp_path), threading.Event()
 
     def load_when_told() -> Weights:
         loading.wait(60)
@@ -116,8 +116,8 @@ def test_tokens_are_counted_as_they_are(tmp_path: Path) -> None:
     futures = [engine.submit(Request(tokens, NEW)) for tokens in asked]
     loading.set()
     got = [future.result(timeout=60) for future in futures]
-    assert [done.input_tokens for done in got] == [45, 49, 70]
-    assert sorted(done.cached_tokens for done in got) == [0, 40, 40]
+    assert [done.input_tokens for done in got] == [65, 69, 90]
+    assert sorted(done.cached_tokens for done in got) == [0, 60, 60]
     assert all(1 <= done.output_tokens <= NEW for done in got)
 
 
@@ -126,7 +126,7 @@ def test_device_time_is_shared_out(engine: Engine) -> None:
 
     answers(engine, prompts(5))
     start = time.perf_counter()
-    got = answers(engine, prompts(5, 9, 30, shared=40, seed=5))
+    got = answers(engine, prompts(5, 9, 30, shared=60, seed=5))
     assert 0 < sum(done.device_s for done in got) <= time.perf_counter() - start
     assert all(0 < done.ttft_s < 60 for done in got)
 
@@ -168,7 +168,7 @@ def test_choices_are_kept_to(engine: Engine) -> None:
 
 
 def test_a_seeded_sample_does_not_depend_on_its_neighbours(engine: Engine) -> None:
-    asked = prompts(5, 9, 30, shared=40)
+    asked = prompts(5, 9, 30, shared=60)
     requests = [Request(tokens, NEW, temperature=1.0, seed=7) for tokens in asked]
     together = [future.result(timeout=60).text for future in [engine.submit(r) for r in requests]]
     alone = [engine.submit(r).result(timeout=60).text for r in requests]
@@ -216,5 +216,5 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 def test_on_a_gpu(tmp_path: Path) -> None:
     weights = tiny.weights(tmp_path)
     assert weights.model.device.type == "cuda"
-    asked = [*prompts(5, 9, 30, shared=40), *prompts(3, 50, seed=1)]
+    asked = [*prompts(5, 9, 30, shared=60), *prompts(3, 50, seed=1)]
     assert [done.text for done in answers(Engine(lambda: weights), asked)] == texts(tmp_path, asked)

@@ -18,8 +18,6 @@ import pytest
 import tiny
 import torch
 from inspect_ai.model import (
-    ChatMessageAssistant,
-    ChatMessageSystem,
     ChatMessageUser,
     GenerateConfig,
     get_model,
@@ -27,7 +25,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolInfo
 
 from thirdlever.errors import ModelError
-from thirdlever.models import local, provider, registry, weights
+from thirdlever.models import chat, local, registry, weights
 from thirdlever.models.packages import Package
 
 if TYPE_CHECKING:
@@ -419,29 +417,39 @@ def test_one_engine_however_many_models(tiny_model: Path, monkeypatch: pytest.Mo
 # A conversation as the model is put it
 
 CONVERSATION = (
-    ChatMessageSystem(content="w20 w21"),
-    ChatMessageUser(content="w22 w23"),
-    ChatMessageAssistant(content="w24"),
-    ChatMessageUser(content="w25 w23"),
+    {"role": "system", "content": "w20 w21"},
+    {"role": "user", "content": "w22 w23"},
+    {"role": "assistant", "content": "w24"},
+    {"role": "user", "content": "w25 w23"},
 )
+SYSTEMLESS = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
 
 
-def shown(folder: Path, *messages: ChatMessage) -> str:
+def shown(folder: Path, *turns: dict[str, str]) -> str:
     """The prompt in words."""
-    return words(list(provider.prompt(f"hf/{folder}", messages)))
+    return words(list(chat.encode(f"hf/{folder}", turns)))
+
+
+def set_template(folder: Path, template: str) -> None:
+    config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": template}), "utf-8")
 
 
 def test_a_chat_template_is_followed(tiny_model: Path) -> None:
-    config = json.loads((tiny_model / "tokenizer_config.json").read_text("utf-8"))
-    (tiny_model / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": TEMPLATE}), "utf-8")
+    set_template(tiny_model, TEMPLATE)
     assert shown(tiny_model, *CONVERSATION) == "w11 w20 w21 w10 w22 w23 w12 w24 w10 w25 w23 w12"
+
+
+def test_where_a_template_takes_no_system_turn_the_user_says_it(tiny_model: Path) -> None:
+    set_template(tiny_model, SYSTEMLESS + TEMPLATE)
+    assert shown(tiny_model, *CONVERSATION) == "w10 w20 w21 w22 w23 w12 w24 w10 w25 w23 w12"
 
 
 def test_a_base_model_is_put_running_text(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
     tokenizer = local.tokenizer(f"hf/{tiny_model}")
     monkeypatch.setattr(local, "tokenizer", lambda _: _Recording(tokenizer, texts))
-    provider.prompt(f"hf/{tiny_model}", CONVERSATION)
+    chat.encode(f"hf/{tiny_model}", CONVERSATION)
     assert texts == ["w20 w21\n\nw22 w23 w24\n\nw25 w23"]
 
 

@@ -64,7 +64,12 @@ def save(folder: Path, make: Any = CONFIGS["llama"], seed: int = 0) -> Path:  # 
 
 def weights(folder: Path, make: Any = CONFIGS["llama"]) -> Weights:  # noqa: ANN401
     """Write and load one in float32."""
-    return load(str(save(folder, make)), dtype=torch.float32)
+    return loaded(save(folder, make))
+
+
+def loaded(folder: Path) -> Weights:
+    """One that was written, in float32."""
+    return load(str(folder), dtype=torch.float32)
 
 
 def generate(folder: Path, tokens: tuple[int, ...], new: int) -> list[int]:

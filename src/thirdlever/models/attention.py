@@ -10,6 +10,7 @@ Shapes: H query heads, K key/value heads (grouped-query attention), D head size,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +18,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -49,6 +50,7 @@ class Part:
         where: their place in the packed sequence.
         row: the row of each token, [n].
         position: its place in its row, prefix not counted, [n].
+        prefix: keys and values that every row attends to as well; None when there are none.
         mask: added to the scores, [B, 1, 1, longest]; None while the rows are first filled (causal then).
     """
 
@@ -56,15 +58,8 @@ class Part:
     where: slice
     row: Tensor
     position: Tensor
+    prefix: KV | None = None
     mask: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """One forward pass: the prefix that every token attends to (None when there is none), and its parts."""
-
-    prefix: KV | None
-    parts: Sequence[Part]
 
 
 def shared_prefix_attention(
@@ -75,7 +70,7 @@ def shared_prefix_attention(
     _mask: Tensor | None,
     *,
     scaling: float | None = None,
-    step: Step,
+    parts: Sequence[Part],
     **_: object,
 ) -> tuple[Tensor, None]:
     """What transformers calls in place of its own attention.
@@ -86,27 +81,37 @@ def shared_prefix_attention(
         key: `[1, K, N, D]`.
         value: `[1, K, N, D]`.
         scaling: factor on the scores; 1/sqrt(D) when None.
-        step: what the tokens are.
+        parts: what the tokens are.
 
     Returns:
         `[1, N, H, D]` and no weights.
     """
     layer: int = module.layer_idx
     q, k, v = query[0], key[0], value[0]
-    heads, total, size = q.shape
+    heads, _, size = q.shape
     own = torch.empty_like(q)
-    own_lse = torch.empty(heads, total, dtype=torch.float32, device=q.device)
-    for part in step.parts:
+    own_lse = torch.empty(q.shape[:2], dtype=torch.float32, device=q.device)
+    for part in parts:
         attend_own = _attend_filling if part.mask is None else _attend_next
         new = (q[:, part.where], k[:, part.where], v[:, part.where])
         out, lse = attend_own(*new, part=part, layer=layer, scaling=scaling)
         own[:, part.where], own_lse[:, part.where] = out, lse
-    if step.prefix is not None:
-        keys, values = step.prefix[layer]
-        grouped = q.reshape(1, keys.shape[1], -1, size)  # query heads of a group share keys: they are just more queries
-        prefix, prefix_lse = attend(grouped, keys, values, scaling)
-        own = merge(own, own_lse, prefix.reshape(q.shape), prefix_lse.reshape(own_lse.shape))
+    for prefix, where in _spans(parts):
+        keys, values = prefix[layer]
+        # Query heads of a group share their keys: to these they are just more queries.
+        grouped = q[:, where].reshape(1, keys.shape[1], -1, size)
+        out, lse = attend(grouped, keys, values, scaling)
+        mine = own[:, where]
+        own[:, where] = merge(mine, own_lse[:, where], out.reshape(mine.shape), lse.reshape(heads, -1))
     return own.transpose(0, 1)[None], None
+
+
+def _spans(parts: Sequence[Part]) -> Iterator[tuple[KV, slice]]:
+    """Each prefix with the tokens that attend to it: neighbours with the same one attend together."""
+    for _, same in groupby(parts, key=lambda part: id(part.prefix)):
+        several = list(same)
+        if several[0].prefix is not None:
+            yield several[0].prefix, slice(several[0].where.start, several[-1].where.stop)
 
 
 def _attend_filling(

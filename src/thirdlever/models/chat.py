@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from jinja2 import TemplateError
+
 from thirdlever.models import local
 
 if TYPE_CHECKING:
@@ -33,13 +35,28 @@ def encode(name: str, turns: Sequence[Turn]) -> Tokens:
 def prompt(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> Tokens:
     """A conversation as the model's own chat template puts it; as plain text for a base model that has none."""
     if tokenizer.chat_template:
-        encoded: Any = tokenizer.apply_chat_template(
-            [dict(turn) for turn in turns], add_generation_prompt=True, return_dict=True
-        )
-        return tuple(encoded["input_ids"])
+        try:
+            return _templated(tokenizer, turns)
+        except TemplateError:  # Gemma's first templates, and Mistral's, know no system turn
+            if turns[0]["role"] != "system":
+                raise
+            return _templated(tokenizer, _said_by_the_user(turns))
     # "Category:" and " groceries" make one block, as they would in running text.
     text = "".join(_RUNNING[turn["role"]].format(turn["content"]) for turn in turns)
     return tuple(tokenizer(text)["input_ids"])
+
+
+def _templated(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> Tokens:
+    encoded: Any = tokenizer.apply_chat_template(
+        [dict(turn) for turn in turns], add_generation_prompt=True, return_dict=True
+    )
+    return tuple(encoded["input_ids"])
+
+
+def _said_by_the_user(turns: Sequence[Turn]) -> list[Turn]:
+    """The system's turn at the head of the user's first."""
+    system, first, *rest = turns
+    return [{"role": "user", "content": f"{system['content']}\n\n{first['content']}"}, *rest]
 
 
 def lead(tokenizer: PreTrainedTokenizerBase) -> str:

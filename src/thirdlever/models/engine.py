@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from thirdlever.errors import ModelError
-from thirdlever.models.generation import Answering, Generation, Request
+from thirdlever.models.generation import Batch, Generation
 from thirdlever.models.prefixes import PrefixCache, group
+from thirdlever.models.request import Answering, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from thirdlever.models.weights import Weights
+
+Entry: TypeAlias = "tuple[Answering, float, Future[Completion]]"  # what is asked, when it was, and whom to tell
 
 _GATHER_S = 0.02  # how long a worker that just served many waits for them to come back
 _PREFIX_BYTES = 512 * 2**20
@@ -58,16 +63,21 @@ class Engine:
         """Keep `load` for the first request."""
         self._load = load
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="thirdlever-engine")
-        self._waiting: list[tuple[Answering, float, Future[Completion]]] = []
+        self._waiting: list[Entry] = []
         self._arrived = threading.Condition()
         self._generation: Generation | None = None
         self._last_batch = 0
 
-    def submit(self, request: Request) -> Future[Completion]:
-        """Queue a request; the future holds its completion or a `ModelError`."""
+    def submit(self, request: Request, listener: Callable[[str], None] | None = None) -> Future[Completion]:
+        """Queue a request; the future holds its completion or a `ModelError`.
+
+        Args:
+            request: what is asked.
+            listener: told of each new piece of the answer, from the worker's thread.
+        """
         future: Future[Completion] = Future()
         with self._arrived:
-            self._waiting.append((Answering(request), time.perf_counter(), future))
+            self._waiting.append((Answering(request, listener), time.perf_counter(), future))
             self._arrived.notify()
         self._worker.submit(self._serve)
         return future
@@ -84,7 +94,7 @@ class Engine:
                     future.set_exception(error)
             raise
 
-    def _gather(self) -> list[tuple[Answering, float, Future[Completion]]]:
+    def _gather(self) -> list[Entry]:
         """All that waits. Those just served together tend to come back together: give them a moment."""
         with self._arrived:
             if self._waiting and self._last_batch > 1:
@@ -94,17 +104,39 @@ class Engine:
         self._last_batch = len(batch) or self._last_batch
         return batch
 
-    def _answer(self, batch: list[tuple[Answering, float, Future[Completion]]]) -> None:
+    def _answer(self, batch: list[Entry]) -> None:
         generation = self._generation
         if generation is None:
             generation = Generation(self._load(), PrefixCache(_PREFIX_BYTES), _KV_BYTES)
             self._generation = generation
-        fitting = [entry for entry in batch if _fits(entry[0].request, generation.weights.window, entry[2])]
-        for part in group([answering.request.tokens for answering, _, _ in fitting]):
-            members = [fitting[i] for i in part.members]
-            generation.run([answering for answering, _, _ in members], part.shared)
-            for answering, submitted, future in members:
-                future.set_result(_completion(answering, submitted))
+        able = [entry for entry in batch if _fits(entry[0].request, generation.weights.window, entry[2])]
+        by_adapter: defaultdict[Path | None, list[Entry]] = defaultdict(list)
+        for entry in able:
+            by_adapter[entry[0].request.adapter].append(entry)
+        loaded = [entries for adapter, entries in by_adapter.items() if _load(generation, adapter, entries)]
+        batches = [batch for entries in loaded for batch in _batches([answering for answering, _, _ in entries])]
+        generation.run(batches)
+        generation.adapters.trim()
+        for answering, submitted, future in (entry for entries in loaded for entry in entries):
+            future.set_result(_completion(answering, submitted))
+
+
+def _batches(requests: Sequence[Answering]) -> list[Batch]:
+    """Requests under one adapter, by what their prompts share."""
+    found = group([answering.request.tokens for answering in requests])
+    return [Batch([requests[i] for i in part.members], part.shared) for part in found]
+
+
+def _load(generation: Generation, adapter: Path | None, entries: Sequence[Entry]) -> bool:
+    """Have an adapter at hand; without it only the requests for it fail."""
+    try:
+        if adapter is not None:
+            generation.adapters.load(adapter)
+    except ModelError as error:
+        for _, _, future in entries:
+            future.set_exception(error)
+        return False
+    return True
 
 
 def _fits(request: Request, window: int, future: Future[Completion]) -> bool:

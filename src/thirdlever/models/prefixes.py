@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from thirdlever.models.attention import KV
 
 Tokens = tuple[int, ...]
 WORTHWHILE = 32  # tokens; a shorter prefix costs more in bookkeeping than its reuse saves
+_WORTH_A_GROUP = 96  # tokens saved in all; for less, a group of its own costs more in every decoding step
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ def group(sequences: Sequence[Tokens]) -> list[Group]:
 
     Sorted sequences with a common prefix are neighbours. A run of neighbours is split where it agrees least, whenever
     the longer prefixes of the halves save more than computing what they have in common once more.
-    A prefix never covers a whole sequence: its last token is needed to predict the next.
+    A prefix never covers a whole sequence: its last token is needed to predict the next. Sequences that would save
+    little make one group with nothing shared.
     """
     order = sorted(range(len(sequences)), key=lambda i: sequences[i])
     agree = [common(sequences[a], sequences[b]) for a, b in pairwise(order)]
@@ -61,9 +64,11 @@ def group(sequences: Sequence[Tokens]) -> list[Group]:
         if least < WORTHWHILE <= max(within) or apart > _saved(sequences, members, within):
             stack += [(cut, end), (start, cut)]
             continue
-        shared = min(least, min(len(sequences[i]) for i in members) - 1)
-        groups.append(Group(tuple(members), shared if shared >= WORTHWHILE else 0))
-    return groups
+        groups.append(Group(tuple(members), min(least, min(len(sequences[i]) for i in members) - 1)))
+    worth = [g for g in groups if g.shared >= WORTHWHILE and g.shared * (len(g.members) - 1) >= _WORTH_A_GROUP]
+    grouped = {i for g in worth for i in g.members}
+    rest = tuple(i for i in order if i not in grouped)
+    return [*worth, Group(rest, 0)] if rest else worth
 
 
 def _saved(sequences: Sequence[Tokens], members: Sequence[int], within: Sequence[int]) -> int:
@@ -83,27 +88,27 @@ class PrefixCache:
     """
 
     capacity: int
-    _entries: OrderedDict[Tokens, KV] = field(default_factory=OrderedDict)
+    _entries: OrderedDict[tuple[Path | None, Tokens], KV] = field(default_factory=OrderedDict)
 
-    def longest(self, tokens: Tokens) -> tuple[int, KV | None]:
-        """The longest prefix of `tokens` that is known: its length and its keys and values.
+    def longest(self, tokens: Tokens, adapter: Path | None = None) -> tuple[int, KV | None]:
+        """The longest prefix of `tokens` that is known under this adapter: its length and its keys and values.
 
         Less than `WORTHWHILE` counts as nothing.
         """
         best, length = None, 0
-        for known in self._entries:
-            if (shared := common(known, tokens)) > length:
-                best, length = known, shared
+        for key in self._entries:
+            if key[0] == adapter and (shared := common(key[1], tokens)) > length:
+                best, length = key, shared
         if best is None or length < WORTHWHILE:
             return 0, None
         self._entries.move_to_end(best)
         return length, [(k[:, :, :length], v[:, :, :length]) for k, v in self._entries[best]]
 
-    def remember(self, tokens: Tokens, kv: KV) -> None:
+    def remember(self, tokens: Tokens, kv: KV, adapter: Path | None = None) -> None:
         """Keep `kv`, computed for exactly `tokens`; what it extends is dropped."""
-        for known in [k for k in self._entries if len(k) < len(tokens) and tokens[: len(k)] == k]:
-            del self._entries[known]
-        self._entries[tokens] = kv
+        for key in [k for k in self._entries if k[0] == adapter and k[1] == tokens[: len(k[1])]]:
+            del self._entries[key]
+        self._entries[adapter, tokens] = kv
         while len(self._entries) > 1 and sum(map(size, self._entries.values())) > self.capacity:
             self._entries.popitem(last=False)
 

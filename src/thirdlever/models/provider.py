@@ -19,7 +19,7 @@ from inspect_ai.model import (
 from thirdlever.errors import ModelError
 from thirdlever.models import chat, local
 from thirdlever.models.choices import Choices
-from thirdlever.models.generation import Request
+from thirdlever.models.request import Request
 
 if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage

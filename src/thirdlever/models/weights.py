@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from thirdlever.errors import ModelError
 from thirdlever.models import attention
-from thirdlever.models.attention import Part, Rows, Step
+from thirdlever.models.attention import Part, Rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -122,13 +122,13 @@ def _agrees(model: Any) -> bool:  # noqa: ANN401 - set_attn_implementation is on
     try:
         model.set_attn_implementation(attention.NAME)
         for rows, start, prefix in ((first, 0, None), (second, shared, first.kv)):
-            part = Part(rows, slice(0, shared), torch.zeros_like(where), where)
+            part = Part(rows, slice(0, shared), torch.zeros_like(where), where, prefix)
             got = model(
                 input_ids=ids[:, start : start + shared],
                 position_ids=(where + start)[None],
                 use_cache=False,
                 logits_to_keep=1,
-                step=Step(prefix, [part]),
+                parts=[part],
             ).logits[0, -1]
     except (TypeError, AttributeError, ValueError, KeyError, RuntimeError, IndexError):
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,7 +70,9 @@ def load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN40
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    tuned = peft.get_peft_model(base, config)
+    with warnings.catch_warnings():  # peft asks transformers by a name that transformers is about to drop
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        tuned = peft.get_peft_model(base, config)
     # Where the base came from belongs on the adapter's card, and not the path of somebody's cache.
     tuned.peft_config["default"].base_model_name_or_path = model
     return tuned
@@ -89,5 +92,8 @@ def _four_bits(on: torch.device) -> Any:  # noqa: ANN401 - a quantisation config
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
     )
