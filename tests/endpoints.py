@@ -38,7 +38,8 @@ def serving(folder: Path, model: str = "hf/none", **options: Any) -> Iterator[st
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
         try:
-            wait_for(lambda: server.started)
+            while not server.started:
+                time.sleep(0.01)
             yield f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
         finally:
             server.should_exit = True
@@ -71,7 +72,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE_S) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 def jsonl(n: int = 12) -> bytes:

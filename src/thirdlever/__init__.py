@@ -12,17 +12,24 @@ Nothing heavy is imported here: torch, pandas and inspect_ai come with the first
 # Python binds such a name to the module whenever that is first imported; after this, it has been.
 from thirdlever import errors
 from thirdlever.answer import Answer, Grade, Json, Label, Text
+from thirdlever.candidates import parse
 from thirdlever.choosing import Choice, choose
 from thirdlever.embedder import embed, embed_once
 from thirdlever.loading import load_suite, suite
 from thirdlever.models.base import BaseModel
+from thirdlever.models.registry import resolve
 from thirdlever.prompting import Context, ask, demonstration, messages, reply
 from thirdlever.retrieval import Index, index
 from thirdlever.run import Run, load
 from thirdlever.runner import run
+from thirdlever.setups import add_setups
 from thirdlever.store import Store
 from thirdlever.strategy import Deployment, Prepare, SetupCost, Tuning, strategy
 from thirdlever.suite import Document, Item, Split, Suite
+from thirdlever.tuning.distillation import Lesson, teach
+from thirdlever.tuning.inventing import invent
+from thirdlever.tuning.settings import Settings
+from thirdlever.tuning.tune import Tuned, tune
 
 __all__ = [
     "Answer",
@@ -36,14 +43,18 @@ __all__ = [
     "Item",
     "Json",
     "Label",
+    "Lesson",
     "Prepare",
     "Run",
+    "Settings",
     "SetupCost",
     "Split",
     "Store",
     "Suite",
     "Text",
+    "Tuned",
     "Tuning",
+    "add_setups",
     "ask",
     "choose",
     "demonstration",
@@ -51,11 +62,16 @@ __all__ = [
     "embed_once",
     "errors",
     "index",
+    "invent",
     "load",
     "load_suite",
     "messages",
+    "parse",
     "reply",
+    "resolve",
     "run",
     "strategy",
     "suite",
+    "teach",
+    "tune",
 ]

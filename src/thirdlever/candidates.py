@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from thirdlever import project
 from thirdlever.arguments import arguments, read, written
 from thirdlever.errors import StrategyError, unknown
+from thirdlever.stacking import stacked
 from thirdlever.suite import content_hash
 from thirdlever.versions import version
 
@@ -32,6 +33,7 @@ class StrategySpec:
         given: those that the user set, as text.
         source_hash: sha256 of the strategy's file.
         prepare: what the factory returned.
+        on: the strategy whose model it asks; None for the base model.
     """
 
     name: str
@@ -39,11 +41,13 @@ class StrategySpec:
     given: Mapping[str, str]
     source_hash: str
     prepare: Prepare = field(repr=False)
+    on: StrategySpec | None = None
 
     def __str__(self) -> str:
-        """As tables show it: `rag(k=20)`."""
+        """As tables show it: `rag(k=20)`, `rag(k=5) on lora(rank=8)`."""
         listed = ", ".join(f"{key}={value}" for key, value in self.given.items())
-        return f"{self.name}({listed})" if listed else self.name
+        own = self.name.partition(" on ")[0] + (f"({listed})" if listed else "")
+        return f"{own} on {self.on}" if self.on else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +109,28 @@ def once(kind: str, names: Sequence[str]) -> None:
 
 
 def parse(spec: str) -> StrategySpec:
-    """Read `name[:key=value,…]`, e.g. `rag:k=20,source=documents`.
+    """Read `name[:key=value,…]`, e.g. `rag:k=20`, or one strategy on another's model: `rag:k=5 on lora:rank=8`.
 
     Raises:
         StrategyError: no such strategy or argument, or a value that is not allowed; what is, is named.
     """
+    over, on, under = spec.partition(" on ")
+    return stack(_parse(over), parse(under)) if on else _parse(spec)
+
+
+def stack(over: StrategySpec, under: StrategySpec) -> StrategySpec:
+    """One strategy that asks the model which another has prepared."""
+    return StrategySpec(
+        name=f"{over.name} on {under.name}",
+        args={**over.args, "on": dict(under.args)},
+        given=over.given,
+        source_hash=content_hash([over.source_hash, under.source_hash]),
+        prepare=stacked(over.prepare, under.prepare, name=str(under)),
+        on=under,
+    )
+
+
+def _parse(spec: str) -> StrategySpec:
     name, _, rest = spec.partition(":")
     factory, path = _factory(name.strip())
     pairs: dict[str, str] = {}

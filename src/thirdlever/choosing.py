@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from thirdlever.errors import StrategyError
-from thirdlever.strategy import Deployment, SetupCost
+from thirdlever.preparing import Used, replies, setup
+from thirdlever.strategy import Deployment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
     from inspect_ai.solver import Solver
 
-    from thirdlever.journal import Reply
     from thirdlever.models.base import BaseModel
     from thirdlever.store import Store
+    from thirdlever.strategy import SetupCost
     from thirdlever.suite import Suite
 
 ITEMS = 200  # of dev: tells 6 points apart (one standard error is at most 3.5)
@@ -56,49 +57,18 @@ def choose(
     items = suite.dev.first(ITEMS)
 
     def build(folder: Path) -> dict[str, Any]:
-        replies = {name: _replies(suite, model, solver, folder) for name, solver in options.items()}
-        targets = {item.id: item.target for item in items}
-        return {
-            "accuracy": {
-                name: sum(suite.answer.grade(r.completion, targets[r.item_id]).value for r in given) / len(items)
-                for name, given in replies.items()
-            },
-            "input_tokens": sum(r.input_tokens or 0 for given in replies.values() for r in given),
-            "output_tokens": sum(r.output_tokens or 0 for given in replies.values() for r in given),
-            "device_seconds": sum(r.device_s or 0.0 for given in replies.values() for r in given),
+        given = {
+            name: replies(suite, Deployment(solver, model=model), items, folder / name, title=f"dev: {name}")
+            for name, solver in options.items()
         }
+        targets = {item.id: item.target for item in items}
+        accuracy = {
+            name: sum(suite.answer.grade(r.completion, targets[r.item_id]).value for r in answers) / len(items)
+            for name, answers in given.items()
+        }
+        return {"accuracy": accuracy, **asdict(Used.by([reply for answers in given.values() for reply in answers]))}
 
     depends = {"suite": suite.seen_hash, "model": [model.name, model.revision], "options": list(options), **of}
-    facts = store.once("choice", of=depends, build=build).facts
+    facts = store.once("choice", of=depends, build=build, resume=True).facts
     accuracy: Mapping[str, float] = facts["accuracy"]
-    setup = SetupCost(
-        labels=len(items),
-        seconds=facts["seconds"],
-        device_seconds=facts["device_seconds"],
-        input_tokens=facts["input_tokens"],
-        output_tokens=facts["output_tokens"],
-    )
-    return Choice(max(options, key=lambda name: accuracy[name]), accuracy, setup)
-
-
-def _replies(suite: Suite, model: BaseModel, solver: Solver, folder: Path) -> list[Reply]:
-    from thirdlever.evaluation import Pass, evaluate
-
-    replies: list[Reply] = []
-
-    def keep(reply: Reply) -> bool:
-        replies.append(reply)
-        return True
-
-    work = Pass(
-        name="dev",
-        phase="accuracy",
-        suite=suite,
-        items=suite.dev.first(ITEMS),
-        epochs=1,
-        seed=0,
-        constrain=False,
-        about={},
-    )
-    evaluate(work, Deployment(solver, model=model), folder, answered=lambda _: None, keep=keep)
-    return replies
+    return Choice(max(options, key=lambda name: accuracy[name]), accuracy, setup(facts, labels=len(items)))

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from thirdlever.commands import adapters, jobs, serve
 from thirdlever.errors import ThirdleverError
 from thirdlever.report.text import printable
 
@@ -30,6 +31,9 @@ app = typer.Typer(
 )
 models = typer.Typer(rich_markup_mode=None)
 app.add_typer(models, name="models", invoke_without_command=True)
+app.add_typer(adapters.app, name="adapters", invoke_without_command=True)
+app.add_typer(jobs.app, name="jobs", invoke_without_command=True)
+app.add_typer(serve.app)
 
 
 def main() -> None:

@@ -54,9 +54,10 @@ class Pass:
         suite: where answers are specified.
         items: what is asked, in this order.
         epochs: how often.
-        seed: passed to the model.
+        seed: passed to the model; None lets it draw anew.
         constrain: whether models may answer with one of the suite's choices only.
         about: what the log tells of the candidate.
+        temperature: of the sampling; candidates are measured at 0.
     """
 
     name: str
@@ -64,9 +65,10 @@ class Pass:
     suite: Suite
     items: Split
     epochs: int
-    seed: int
+    seed: int | None
     constrain: bool
     about: Mapping[str, Any]
+    temperature: float = 0.0
 
     @property
     def keys(self) -> list[Key]:
@@ -169,7 +171,7 @@ def _task(work: Pass, deployment: Deployment, gate: Gate, connections: int) -> T
         epochs=Epochs(work.epochs, "mean"),
         metadata={"phase": work.phase, **work.about},
         config=GenerateConfig(
-            temperature=0,
+            temperature=work.temperature,
             seed=work.seed,
             max_tokens=work.suite.answer.max_tokens,
             max_connections=connections,

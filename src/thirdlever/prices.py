@@ -102,8 +102,9 @@ def price_of(model: BaseModel) -> Price | None:
     if model.local:
         return None
     from thirdlever.price_list import listed
+    from thirdlever.tuning.profiles import tuned_price
 
-    return listed(model)
+    return tuned_price(model.name) or listed(model)
 
 
 def device_cost(seconds: float, usd_per_hour: float | None, utilisation: float) -> float | None:

@@ -98,6 +98,7 @@ class Session:
             "base": base.name,
             "revision": deployment.model.revision if deployment.model else None,
             "setup": asdict(deployment.setup),
+            "tuning": asdict(deployment.tuning) if deployment.tuning else None,
             "given": len(deployment.given),
             "logs": [_log_name(work) for work in passes],
         }

@@ -39,7 +39,14 @@ class Store:
 
     root: Path
 
-    def once(self, kind: str, *, of: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
+    def once(
+        self,
+        kind: str,
+        *,
+        of: Mapping[str, Any],
+        build: Callable[[Path], Mapping[str, Any] | None],
+        resume: bool = False,
+    ) -> Artefact:
         """Build an artefact, or find the one that was built from the same.
 
         Args:
@@ -47,21 +54,25 @@ class Store:
             of: everything its content depends on, JSON-able: hashes of data, model revision, arguments; thirdlever's
                 own version is added.
             build: writes into the empty folder it is given; returns JSON-able facts to keep.
+            resume: give it the folder as an attempt that was cut off left it.
         """
         home = self.root / kind / content_hash([version(), of])[:24]
         home.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(home.with_suffix(".lock")):
             if not (home / _FACTS).is_file():
-                self._build(home, of, build)
+                self._build(home, of, build, resume=resume)
         facts = json.loads((home / _FACTS).read_text("utf-8"))
         return Artefact(home, facts)
 
     @staticmethod
-    def _build(home: Path, of: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any] | None]) -> None:
+    def _build(
+        home: Path, of: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any] | None], *, resume: bool
+    ) -> None:
         """Build beside its home and rename, so that what is at home is whole."""
         partial = home.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        if not resume:
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(exist_ok=resume)
         start = time.perf_counter()
         facts = dict(build(partial) or {})
         facts |= {"seconds": time.perf_counter() - start, "of": dict(of)}

@@ -65,6 +65,7 @@ class Tuning:
         tokens: trained on, all epochs together; None when the provider does not say.
         bytes: size of what was trained: the adapter, or all weights; None when it is not here.
         hosting_usd_per_hour: what the tuned model costs while it is deployed and idle; None when unknown.
+        survived: share of a teacher's rows that passed the filters; None where people labelled them.
     """
 
     method: str
@@ -74,6 +75,7 @@ class Tuning:
     tokens: int | None
     bytes: int | None = None
     hosting_usd_per_hour: float | None = 0.0
+    survived: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,4 +102,4 @@ def teardown(name: Name) -> None:
     ledger = Ledger()
     job = ledger.find(name)
     tuned.tear_down(job, ledger)
-    typer.echo(printable(f"{job.short}: {job.served or 'nothing of ours'} {'removed' if job.ours else 'stands'}"))
+    typer.echo(printable(f"{job.short}: deployment {job.served} removed"))

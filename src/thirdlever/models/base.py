@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from inspect_ai.model import Model
 
@@ -41,6 +42,19 @@ class BaseModel:
     local: bool = False
     context_window: int | None = None
     tokens: Tokens = field(default=lambda text: int(len(text) / CHARS_PER_TOKEN) + 1, compare=False)
+
+    def tuned(self, folder: Path, *, key: str, whole: bool) -> BaseModel:
+        """This local model after tuning.
+
+        Args:
+            folder: of the adapter, or of a whole model.
+            key: hash of everything that the tuning depended on.
+            whole: whether it is a whole model.
+        """
+        name, revision = f"{self.name}+{key[:8]}", f"{self.revision}+{key}"
+        if whole:
+            return replace(self, name=name, inspect_name=f"thirdlever/hf/{folder.resolve()}", revision=revision)
+        return replace(self, name=name, args={**self.args, "adapter": str(folder.resolve())}, revision=revision)
 
     def connect(self) -> Model:
         """The inspect model; local weights load at the first request, not here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspect_ai.model import (
@@ -39,10 +40,21 @@ class LocalAPI(ModelAPI):
         base_url: str | None = None,
         api_key: str | None = None,
         config: GenerateConfig | None = None,
+        *,
+        adapter: str | None = None,
         **_: Any,  # noqa: ANN401 - inspect's signature
     ) -> None:
-        """Have the weights on this machine; they load at the first request."""
+        """Have the weights on this machine; they load at the first request.
+
+        Args:
+            model_name: "embedded" or "hf/<folder or hub id>".
+            base_url: not used; inspect's signature, as the next.
+            api_key: not used.
+            config: defaults of generation.
+            adapter: folder of an adapter to answer with.
+        """
         local.folder(model_name)
+        self._adapter = Path(adapter) if adapter else None
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
 
     async def generate(
@@ -64,7 +76,7 @@ class LocalAPI(ModelAPI):
             raise ModelError(message)
         start = time.perf_counter()
         turns = [{"role": message.role, "content": message.text} for message in input]
-        request = _request(self.model_name, chat.encode(self.model_name, turns), config)
+        request = _request(self.model_name, chat.encode(self.model_name, turns), config, self._adapter)
         done = await asyncio.wrap_future(local.engine(self.model_name).submit(request))
         message_out = ChatMessageAssistant(content=done.text, model=self.model_name, source="generate")
         usage = ModelUsage(
@@ -93,7 +105,7 @@ class LocalAPI(ModelAPI):
 _STOP: dict[str, Any] = {"stop": "stop", "max_tokens": "max_tokens"}
 
 
-def _request(name: str, tokens: Tokens, config: GenerateConfig) -> Request:
+def _request(name: str, tokens: Tokens, config: GenerateConfig, adapter: Path | None) -> Request:
     structured = (config.extra_body or {}).get("structured_outputs", {})  # vLLM's name for it
     choice = tuple(structured.get("choice", ()))
     return Request(
@@ -104,6 +116,7 @@ def _request(name: str, tokens: Tokens, config: GenerateConfig) -> Request:
         temperature=config.temperature or 0.0,
         top_p=1.0 if config.top_p is None else config.top_p,
         seed=config.seed,
+        adapter=adapter,
     )
 
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thirdlever.models.engine import Engine
-    from thirdlever.models.generation import Request
     from thirdlever.models.prefixes import Tokens
+    from thirdlever.models.request import Request
     from thirdlever.serving.bodies import CreateChat
     from thirdlever.serving.models import Models
 
@@ -28,7 +28,7 @@ def prepare(wanted: CreateChat, models: Models) -> tuple[Engine, Request]:
     adapter = models.adapter(wanted.model)
 
     from thirdlever.models import local, registry
-    from thirdlever.models.generation import Request
+    from thirdlever.models.request import Request
 
     tokens = _encode(models.base, [message.turn() for message in wanted.messages])
     window = registry.resolve(models.base).context_window

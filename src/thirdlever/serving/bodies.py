@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from thirdlever.serving.errors import ApiError
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from starlette.requests import Request
 
     _Read = TypeVar("_Read", bound=BaseModel)
@@ -40,9 +41,9 @@ Auto: TypeAlias = Literal["auto"]
 class Hyperparameters(Body):
     """Of a supervised tune."""
 
-    n_epochs: Auto | Annotated[int, Field(ge=1, le=50)] = "auto"
-    batch_size: Auto | Annotated[int, Field(ge=1, le=256)] = "auto"
-    learning_rate_multiplier: Auto | Annotated[float, Field(gt=0)] = "auto"
+    n_epochs: Annotated[int, Field(ge=1, le=50)] | Auto = "auto"
+    batch_size: Annotated[int, Field(ge=1, le=256)] | Auto = "auto"
+    learning_rate_multiplier: Annotated[float, Field(gt=0)] | Auto = "auto"
 
 
 class Supervised(Body):
@@ -154,9 +155,11 @@ async def read(request: Request, kind: type[_Read]) -> _Read:
 
 
 def _refusal(error: ValidationError) -> ApiError:
-    first = error.errors(include_url=False, include_context=False)[0]
-    # Alternatives of a union have names such as "constrained-int"; parameters have not.
-    param = ".".join(str(part) for part in first["loc"] if str(part).replace("_", "").isalnum())
+    found = error.errors(include_url=False, include_context=False)
+    # Each alternative of a union has its error; one that was of the right type at least says more.
+    near = [fault for fault in found if _param(fault).startswith(_param(found[0]))]
+    first = next((fault for fault in near if not fault["type"].endswith("_type")), near[0])
+    param = _param(first)
     match first["type"]:
         case "json_invalid" | "model_type" | "model_attributes_type" if not param:
             return ApiError("We could not parse the JSON body of your request; send one JSON object.")
@@ -172,6 +175,12 @@ def _refusal(error: ValidationError) -> ApiError:
         case _:
             message = f"Invalid value for '{param}': {_shown(first['input'])}. {first['msg']}."
             return ApiError(message, param=param, code="invalid_value")
+
+
+def _param(fault: ErrorDetails) -> str:
+    """Which parameter; a union's alternatives have names, too: "str", "constrained-int", "list[Part]"."""
+    path = (str(part) for part in fault["loc"])
+    return ".".join(part for part in path if part.replace("_", "").isalnum() and part != "str")
 
 
 def _shown(value: object) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request as HttpRequest
 
     from thirdlever.models.engine import Completion, Engine
-    from thirdlever.models.generation import Request
+    from thirdlever.models.request import Request
 
 _REASON = {"stop": "stop", "max_tokens": "length"}
 
@@ -84,7 +84,11 @@ class _Answer:
         """Ask."""
         answer = cls()
         loop = asyncio.get_running_loop()
-        future = engine.submit(request, lambda piece: loop.call_soon_threadsafe(answer._put, piece))
+
+        def heard(piece: str) -> None:
+            loop.call_soon_threadsafe(answer._put, piece)
+
+        future = engine.submit(request, heard)
         answer.done = asyncio.wrap_future(future)
         answer.done.add_done_callback(lambda _: answer._put(None))
         return answer

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
@@ -23,6 +24,7 @@ from filelock import FileLock
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 from openai.types.fine_tuning.jobs.fine_tuning_job_checkpoint import Metrics
+from pydantic import ValidationError
 
 from thirdlever import atomic
 from thirdlever.serving import ids
@@ -175,15 +177,19 @@ def model_name(tune: Tune) -> str:
 
 
 def _append(path: Path, line: str) -> None:
-    """One system call, so that lines of two processes do not mix."""
+    """One system call, so that lines of two processes do not mix; what a kill left of one ends here."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, f"{line}\n".encode())
+        os.write(descriptor, f"\n{line}\n".encode())
     finally:
         os.close(descriptor)
 
 
 def _records(path: Path, kind: type[_Record]) -> list[_Record]:
     """The whole lines of a file; what a kill left of one is passed over."""
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    return [kind.model_validate_json(line) for line in lines if line.endswith(b"}")]
+    found = []
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        if line.startswith(b"{"):
+            with suppress(ValidationError):
+                found.append(kind.model_validate_json(line))
+    return found

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from thirdlever.errors import ThirdleverError
@@ -34,10 +34,12 @@ class Endpoint:
     Attributes:
         url: the base URL, e.g. "http://127.0.0.1:8089/v1".
         key: the bearer token.
+        pid: of the server.
     """
 
     url: str
     key: str
+    pid: int
     _process: subprocess.Popen[bytes] | None = None
 
     def close(self) -> None:
@@ -45,7 +47,11 @@ class Endpoint:
         if self._process is not None:
             if self._process.stdin:
                 self._process.stdin.close()
-            self._process.wait(_END_S)
+            try:
+                self._process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
     def __enter__(self) -> Self:
         """Use it as a context."""
@@ -68,7 +74,8 @@ def endpoint(model: str, folder: Path) -> Endpoint:
     folder.mkdir(parents=True, exist_ok=True)
     if found := _running(model, folder):
         return found
-    command = [sys.executable, "-m", "thirdlever", "serve", "--model", model, "--port", "0"]
+    # -P: nothing in the current folder is to be taken for a package of its name.
+    command = [sys.executable, "-P", "-m", "thirdlever", "serve", "--model", model, "--port", "0"]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - ourselves
             [*command, "--folder", str(folder), "--leashed"],
@@ -80,15 +87,19 @@ def endpoint(model: str, folder: Path) -> Endpoint:
     end = time.monotonic() + _START_S
     while time.monotonic() < end:
         ended = process.poll() is not None
-        if found := _running(model, folder):  # its own, or that of someone who was quicker
-            return Endpoint(found.url, found.key, None if ended else process)
+        if found := _running(model, folder):
+            if found.pid == process.pid:
+                return replace(found, _process=process)
+            break  # someone else was quicker
         if ended:
             break
         time.sleep(_POLL_S)
     process.kill()
-    process.wait()
+    process.communicate()
+    if found:
+        return found
     said = (folder / "server.log").read_text("utf-8", "replace").strip().removeprefix("error: ")[-_TOLD:]
-    message = f"the local endpoint did not start: {said or 'it said nothing'}; try: {' '.join(command[1:])}"
+    message = f"the local endpoint did not start: {said or 'it said nothing'}; try: {' '.join(command[3:])}"
     raise ThirdleverError(message)
 
 
@@ -101,10 +112,10 @@ def _running(model: str, folder: Path) -> Endpoint | None:
     from openai import APIConnectionError, APIStatusError, OpenAI
 
     try:
-        url = json.loads((folder / FOUND).read_bytes())["url"]
+        said = json.loads((folder / FOUND).read_bytes())
     except FileNotFoundError:
         return None
-    token = key(folder)
+    url, token = said["url"], key(folder)
     try:
         with OpenAI(base_url=url, api_key=token, max_retries=0, timeout=10) as client:
             served = [entry.id for entry in client.models.list() if entry.owned_by == OWNER]
@@ -113,4 +124,4 @@ def _running(model: str, folder: Path) -> Endpoint | None:
     if model not in served:
         message = f"the endpoint of {str(folder)!r} at {url} serves {served[0]}, not {model}; stop it, or use its model"
         raise ThirdleverError(message)
-    return Endpoint(url, token)
+    return Endpoint(url, token, said["pid"])

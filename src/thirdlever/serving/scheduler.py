@@ -117,7 +117,8 @@ class Scheduler:
 
     def _work(self, job: Job) -> int:
         """One worker, from its start to its end; its exit status."""
-        command = [sys.executable, "-m", "thirdlever.serving.worker", str(job.folder)]
+        # -P: a project's folder `datasets` is not to be taken for the package of that name.
+        command = [sys.executable, "-P", "-m", "thirdlever.serving.worker", str(job.folder)]
         with (job.folder / "worker.log").open("ab") as log:
             with self._starting:
                 if self._stopping.is_set():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from uvicorn import Server
 
 FOUND = "endpoint.json"  # {"url": …, "pid": …}, there while the endpoint listens
+_HANDOVER_S = 60.0
 _GRACE_S = 5  # for answers that are being written when the server is told to stop
 
 
@@ -68,7 +69,9 @@ def serve(
     _check_model(model)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / "endpoint.lock").acquire(timeout=0), _bind(host, port) as bound:
+        # Whoever is started again after a kill waits for the one before it to have its worker leave a checkpoint.
+        patience = _HANDOVER_S if leashed else 0
+        with FileLock(folder / "endpoint.lock").acquire(timeout=patience), _bind(host, port) as bound:
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{bound.getsockname()[1]}/v1"
             listening = Listening(url, folder, key(folder), None if VARIABLE in os.environ else key_file(folder))
@@ -104,7 +107,7 @@ def _bind(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         message = f"cannot listen on {host}, port {port}: {reason}; pass another --port (0 takes any that is free)"
         raise ThirdleverError(message) from error
 
@@ -118,7 +121,7 @@ def _run(
 
     app = application(listening.folder, base=model, key=listening.key)
     # No access log: it would be one line for each of a run's thousands of requests.
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_S)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=_GRACE_S)
     server = uvicorn.Server(config)
     found = listening.folder / FOUND
     atomic.write(found, json.dumps({"url": listening.url, "pid": os.getpid()}).encode())

@@ -99,7 +99,7 @@ class _Watch:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._figures: dict[str, float] = {}  # of the step that is told of
+        self._figures: dict[str, float] = {}  # of the last step, for its checkpoint
         self._told_to_end = threading.Event()
         self._begun: tuple[float, int] | None = None  # clock time and number of this attempt's first step
         self._estimated = 0.0
@@ -109,10 +109,11 @@ class _Watch:
         """Note a step's figures, or its checkpoint; the trainer tells of each by itself."""
         figures = _figures(step)
         if figures:
-            self._figures = {"step": step.step} | (self._figures if self._figures.get("step") == step.step else {})
-            self._figures |= figures
+            same = self._figures.get("step") == step.step  # training's come first, then those of validation
+            self._figures = (self._figures if same else {"step": step.step}) | figures
             shown = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
-            self._job.log(f"Step {step.step}/{step.total}: {shown}", data=self._figures | {"total_steps": step.total})
+            data = {"step": step.step, "total_steps": step.total} | figures
+            self._job.log(f"Step {step.step}/{step.total}: {shown}", data=data)
         if step.checkpoint is not None:
             self._job.log_checkpoint(step.step, self._figures)
             self._job.log(f"Checkpoint created at step {step.step}")

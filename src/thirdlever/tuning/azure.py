@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from thirdlever.errors import ModelError
 from thirdlever.tuning.openai_protocol import OpenAIProtocol
 from thirdlever.tuning.profiles import profile
-from thirdlever.tuning.tuner import UnreachableError
+from thirdlever.tuning.tuner import UndeployedError, UnreachableError
 
 if TYPE_CHECKING:
     import httpx2
@@ -32,16 +32,16 @@ _WHERE = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZURE_OPENAI_RESOURC
 class Azure(OpenAIProtocol):
     """Azure OpenAI, or Foundry."""
 
-    def __init__(self, management: str = ADDRESS) -> None:
-        """`management` is where deployments are made."""
+    def __init__(self) -> None:
+        """See `thirdlever.tuning.tuner.Tuner`."""
         super().__init__(profile("azure"))
-        self._management = management
 
     def deploy(self, job: Job) -> str:
         """The deployment of the job's model: the one that its user named, or ours, made unless it stands already.
 
         Raises:
-            ModelError: Azure refuses, or what the management plane needs is not set.
+            UndeployedError: what the management plane needs is not set.
+            ModelError: Azure refuses.
         """
         if job.served and not job.ours:
             return job.served
@@ -75,10 +75,10 @@ class Azure(OpenAIProtocol):
                 f"Azure answers for {job.tuned} once it is deployed: set {', '.join(missing)} to have it done, or "
                 f"deploy it yourself, say thirdlever jobs deployed {job.short} NAME, and run the same command again"
             )
-            raise ModelError(message)
+            raise UndeployedError(message)
         subscription, group, resource = (os.environ[variable] for variable in _WHERE)
         url = (
-            f"{self._management}/subscriptions/{subscription}/resourceGroups/{group}"
+            f"{ADDRESS}/subscriptions/{subscription}/resourceGroups/{group}"
             f"/providers/Microsoft.CognitiveServices/accounts/{resource}/deployments/{name}"
         )
         headers = {"Authorization": f"Bearer {os.environ[_TOKEN]}"}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import re
 from functools import cache
 from typing import TYPE_CHECKING
 
 from thirdlever import project
+from thirdlever.models.local import EMBEDDED
+from thirdlever.suite import content_hash
 from thirdlever.tuning.openai_protocol import OpenAIProtocol
 from thirdlever.tuning.profiles import profile
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thirdlever.serving.process import Endpoint
+    from thirdlever.tuning.tuner import Access
 
-ENDPOINTS = project.STORE.with_name("endpoint")
+ENDPOINT = project.STORE.with_name("endpoint")
 
 
 class LocalEndpoint(OpenAIProtocol):
@@ -32,10 +34,18 @@ class LocalEndpoint(OpenAIProtocol):
         running = _endpoint(self._model, _folder(self._model))
         return running.url, running.key
 
+    def access(self, served: str) -> Access:
+        """Through a provider of ours, which notes the device's time."""
+        from thirdlever.tuning import endpoint_model  # noqa: F401 - registers it
+
+        return super().access(served)
+
 
 def _folder(model: str) -> Path:
-    """An endpoint tunes one base: each has a folder of its own."""
-    return ENDPOINTS / re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-")
+    """An endpoint tunes one base; the embedded model's is where `thirdlever serve` has its own, and the two are one."""
+    if model == EMBEDDED:
+        return ENDPOINT
+    return ENDPOINT.with_name(f"{ENDPOINT.name}-{content_hash(model)[:12]}")
 
 
 def _endpoint(model: str, folder: Path) -> Endpoint:

@@ -76,7 +76,7 @@ def tune(
     with ledger.lock(identity):
         job = ledger.get(identity)
         if job is None:
-            preflight.check_format(training, validation)
+            preflight.check_format(terms, training, validation)
             preflight.check_dates(terms, base, horizon_days=horizon_days)
             tokens = preflight.count(examples, model.tokens, epochs)
             expected = estimate(provider, base, tokens)
@@ -96,14 +96,14 @@ def tune(
                 ordered=time.time(),
             )
             job = ledger.order(new, training, validation)
-    return _told(tuned.finished(job, ledger))
+    return _told(tuned.finished(job, ledger), model)
 
 
-def _told(job: Job) -> Tuned:
+def _told(job: Job, base: BaseModel) -> Tuned:
     terms = profile(job.provider)
     seconds = job.seconds or 0.0
     return Tuned(
-        model=tuned.of(job),
+        model=tuned.of(job, base),
         setup=SetupCost(seconds=seconds, device_seconds=seconds if terms.free else 0.0, usd=_charged(job)),
         tuning=Tuning(
             method="supervised",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever.errors import ModelError
 from thirdlever.tuning.profiles import estimate
-from thirdlever.tuning.tuner import ENDED, Access, GoneError, State, Status, UnreachableError
+from thirdlever.tuning.tuner import ENDED, Access, GoneError, State, Status, UndeployedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,7 @@ class OpenAIProtocol:
 
         Raises:
             GoneError: the provider has the tuned model no more.
-            ModelError: nobody has deployed it yet.
+            UndeployedError: nobody has deployed it yet.
         """
         if self.profile.serves == "itself":
             return self._there(job)
@@ -118,7 +118,7 @@ class OpenAIProtocol:
             f"{self.title} does not answer for {job.tuned} by itself: {self.profile.deploying}; then say "
             f"thirdlever jobs deployed {job.short} NAME and run the same command again"
         )
-        raise ModelError(message)
+        raise UndeployedError(message)
 
     def access(self, served: str) -> Access:
         """Through inspect's client of the same protocol."""

@@ -23,12 +23,17 @@ AUTO_EPOCHS = 10  # what an estimate assumes when the provider chooses: it is an
 _TURN = 4  # tokens that a chat template puts around a turn
 
 
-def check_format(training: str, validation: str) -> None:
+def check_format(provider: Profile, training: str, validation: str) -> None:
     """Refuse what the provider would refuse hours later.
 
     Raises:
-        StrategyError: fewer than ten examples, a last turn that is not the assistant's, or no such format at all.
+        StrategyError: fewer than ten examples, a last turn that is not the assistant's, no such format at all, or a
+            file that is too large.
     """
+    size = len(training.encode()) / 1e6
+    if provider.max_file_mb is not None and size > provider.max_file_mb:
+        message = f"managed: {provider.title} takes {provider.max_file_mb} MB, not {size:.0f}; give fewer examples"
+        raise StrategyError(message)
     try:
         parse(training, param="training_file")
         if validation:

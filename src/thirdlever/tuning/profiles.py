@@ -36,6 +36,7 @@ class Profile:
         free: whether a tune costs no money there.
         metadata: whether a job takes metadata; where it does not, its file's name alone tells whose it is.
         suffix: whether the tuned model's name takes a suffix.
+        max_file_mb: the largest file that it takes; None when unknown.
         job: what else the body of a job must hold.
         serves: whether a tuned model answers by itself, once deployed through Azure's management plane, or once its
             user has deployed it.
@@ -59,6 +60,7 @@ class Profile:
     free: bool = False
     metadata: bool = True
     suffix: bool = True
+    max_file_mb: int | None = None
     job: Mapping[str, Any] = field(default_factory=dict)
     serves: Serves = "itself"
     deploying: str = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils import logging
 
 from thirdlever.errors import MissingExtraError, ModelError, StrategyError, need
 from thirdlever.models import local
@@ -54,6 +55,7 @@ def load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN40
         options["quantization_config"] = _four_bits(on)
     if on.type == "cuda":
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # weights come in less than a bar needs to be read
     try:
         base = AutoModelForCausalLM.from_pretrained(local.folder(model), **options)
     except (OSError, ValueError) as error:
@@ -72,10 +74,7 @@ def load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN40
     )
     with warnings.catch_warnings():  # peft asks transformers by a name that transformers is about to drop
         warnings.filterwarnings("ignore", category=FutureWarning)
-        tuned = peft.get_peft_model(base, config)
-    # Where the base came from belongs on the adapter's card, and not the path of somebody's cache.
-    tuned.peft_config["default"].base_model_name_or_path = model
-    return tuned
+        return peft.get_peft_model(base, config)
 
 
 def _four_bits(on: torch.device) -> Any:  # noqa: ANN401 - a quantisation configuration

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from thirdlever.atomic import write
@@ -19,7 +18,7 @@ from thirdlever.models.weights import device
 from thirdlever.tuning import trainable
 from thirdlever.tuning.encoding import IGNORED, collate, encode
 from thirdlever.tuning.settings import Settings, Step, Trained
-from thirdlever.tuning.watching import BEST, Watch
+from thirdlever.tuning.watching import BEST, MEMORY, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +82,7 @@ def train(
         trainer.train(resume_from_checkpoint=_last_checkpoint(into))
     seconds = watch.seconds
     if trainer.is_world_process_zero():
-        _finish(into, result, weights, tokenizer)
+        _finish(into, result, weights, tokenizer, base=model)
     epochs = float(trainer.state.epoch or 0.0)
     done = {
         "tokens": round(epochs * sum(len(row["input_ids"]) for row in encoded)),
@@ -164,11 +163,14 @@ def _arguments(into: Path, settings: Settings, examples: int, *, evaluate: bool)
 
 
 def _last_checkpoint(into: Path) -> str | None:
-    folder = into / _CHECKPOINTS
-    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    """The last one that is whole: a kill may have left half of one that is newer."""
+    if not (into / MEMORY).is_file():
+        return None
+    step = json.loads((into / MEMORY).read_text("utf-8"))["step"]
+    return str(into / _CHECKPOINTS / f"checkpoint-{step}")
 
 
-def _finish(into: Path, result: Path, weights: Any, tokenizer: Any) -> None:  # noqa: ANN401 - transformers'
+def _finish(into: Path, result: Path, weights: Any, tokenizer: Any, *, base: str) -> None:  # noqa: ANN401 - transformers'
     """Put what was trained, and the tokenizer that it was trained with, into one folder."""
     partial = result.with_name(f".{result.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -177,6 +179,10 @@ def _finish(into: Path, result: Path, weights: Any, tokenizer: Any) -> None:  # 
     else:
         weights.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
+    described = partial / "adapter_config.json"
+    if described.is_file():  # the base goes by its name there, not by the path of somebody's cache
+        about = json.loads(described.read_text("utf-8")) | {"base_model_name_or_path": base}
+        described.write_text(json.dumps(about, indent=2), "utf-8")
     shutil.rmtree(result, ignore_errors=True)
     partial.rename(result)
 

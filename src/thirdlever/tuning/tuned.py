@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thirdlever.errors import ModelError
 from thirdlever.models.base import BaseModel
@@ -12,7 +12,7 @@ from thirdlever.progress import note
 from thirdlever.tuning import jobs
 from thirdlever.tuning.ledger import Ledger
 from thirdlever.tuning.profiles import profile
-from thirdlever.tuning.tuner import ENDED
+from thirdlever.tuning.tuner import ENDED, UndeployedError
 from thirdlever.tuning.tuners import tuner
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from thirdlever.tuning.ledger import Job
     from thirdlever.tuning.tuner import Access
 
+_NOTHING: dict[str, Any] = {"served": None, "ours": False, "idle_usd_per_hour": 0.0}
 _torn_down_at_exit: set[str] = set()
 
 
@@ -51,13 +52,15 @@ class TunedModel(BaseModel):
         return get_model(access.inspect_name, base_url=access.url, api_key=access.key)
 
 
-def of(job: Job) -> TunedModel:
-    """The model that a job has made."""
-    base = job.base.rpartition("/")[2] if job.base.startswith("hf/") else job.base
+def of(job: Job, base: BaseModel) -> TunedModel:
+    """The model that a job has made of a base."""
+    shown = job.base.rpartition("/")[2] if job.base.startswith("hf/") else job.base
     return TunedModel(
-        name=f"{profile(job.provider).title}: ft:{base}:{job.short}",
+        name=f"{profile(job.provider).title}: ft:{shown}:{job.short}",
         inspect_name=f"{job.provider}/{job.tuned}",
         revision=job.tuned or "",
+        context_window=base.context_window,
+        tokens=base.tokens,
         job=job.identity,
     )
 
@@ -71,14 +74,25 @@ def serve(job: Job, ledger: Ledger) -> Access:
         if job.ours and job.identity not in _torn_down_at_exit:
             _torn_down_at_exit.add(job.identity)
             atexit.register(_at_exit, job.identity, ledger)
-        return provider.access(provider.deploy(job))
+        try:
+            return provider.access(provider.deploy(job))
+        except UndeployedError:
+            ledger.update(job.identity, **_NOTHING)
+            raise
 
 
 def tear_down(job: Job, ledger: Ledger) -> Job:
-    """Remove what costs while it is idle."""
+    """Remove what costs while it is idle.
+
+    Raises:
+        ModelError: there is nothing of thirdlever's making, or it cannot be removed.
+    """
+    if not job.ours:
+        message = f"job {job.short} has no deployment that thirdlever made; what you deployed is yours to remove"
+        raise ModelError(message)
     with ledger.lock(job.identity), tuner(job.provider, job.model) as provider:
         provider.tear_down(job)
-        return ledger.update(job.identity, served=None, ours=False, idle_usd_per_hour=0.0)
+        return ledger.update(job.identity, **_NOTHING)
 
 
 def _at_exit(identity: str, ledger: Ledger) -> None:

@@ -28,6 +28,10 @@ class GoneError(ModelError):
     """A job, a file or a model that the provider does not have (any more)."""
 
 
+class UndeployedError(ModelError):
+    """A tuned model that does not answer yet, and that nothing was begun for: its user has to do something."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What a provider is asked to tune.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
 BEST = "best"
-_MEMORY = "progress.json"
+MEMORY = "progress.json"
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Watch(TrainerCallback):
 
     def __post_init__(self) -> None:
         """Remember what an earlier attempt wrote down."""
-        path = self.into / _MEMORY
+        path = self.into / MEMORY
         if path.is_file():
             memory = json.loads(path.read_text("utf-8"))
             self._best_loss = memory["best_loss"]
@@ -99,9 +99,14 @@ class Watch(TrainerCallback):
         Raises:
             Stopped: when the run was told to stop.
         """
-        memory = {"best_loss": self._best_loss, "epochs_since": self._epochs_since, "seconds": self.seconds}
+        memory = {
+            "step": state.global_step,  # whose checkpoint is whole
+            "best_loss": self._best_loss,
+            "epochs_since": self._epochs_since,
+            "seconds": self.seconds,
+        }
         if state.is_world_process_zero:
-            write(self.into / _MEMORY, json.dumps(memory).encode())
+            write(self.into / MEMORY, json.dumps(memory).encode())
         self._tell(state, control, checkpoint=Path(str(args.output_dir), f"checkpoint-{state.global_step}"))
         if self._stopping:
             raise Stopped

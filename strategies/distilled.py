@@ -1,0 +1,90 @@
+"""Distillation: a teacher with all its context labels inputs once, and a student answers without any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from thirdlever import (
+    BaseModel,
+    Deployment,
+    Prepare,
+    Settings,
+    Split,
+    Store,
+    Suite,
+    add_setups,
+    ask,
+    invent,
+    parse,
+    resolve,
+    strategy,
+    teach,
+    tune,
+)
+from thirdlever.errors import StrategyError
+
+DEV = 200  # items that choose the student's epoch
+
+
+@strategy
+def distilled(
+    *,
+    teacher: str = "rag",
+    teacher_model: str | None = None,
+    labelled: int = 1000,
+    rows: int = 1000,
+    inputs: Literal["unlabelled", "generated"] = "unlabelled",
+    samples: int = 1,
+    agreement: float = 1.0,
+    epochs: int | Literal["auto"] = 3,
+    rank: int = 16,
+    seed: int = 0,
+) -> Prepare:
+    """A student tuned on a teacher's answers, and asked with nothing but the instruction.
+
+    Args:
+        teacher: a strategy, such as rag or rag:k=20, that labels.
+        teacher_model: whom the teacher asks; the student's own base when left out.
+        labelled: items of train that the teacher may use; the student sees none of their labels.
+        rows: inputs that the teacher labels.
+        inputs: "unlabelled" takes the rest of train, labels hidden; "generated" has the teacher's model write them.
+        samples: how often the teacher is asked each.
+        agreement: the share of these answers that must be the same.
+        epochs: the student's passes over the rows, or "auto".
+        rank: of the student's adapter.
+        seed: of every draw.
+    """
+    if min(labelled, rows, samples) < 1 or not 0 < agreement <= 1:
+        message = "distilled: labelled, rows and samples must be 1 or more, and agreement in (0, 1]; correct them"
+        raise StrategyError(message)
+    spec = parse(teacher)
+    settings = Settings(epochs=epochs, rank=rank, seed=seed)
+
+    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
+        base = resolve(teacher_model) if teacher_model else model
+        known = suite.train.sample(labelled, seed=seed)
+        taught = replace(suite, train=Split("train", known))
+        deployment = spec.prepare(taught, base, store)
+        if inputs == "generated":
+            texts, writing = invent(taught, base, store, known, rows, seed=seed)
+        else:
+            held = {item.id for item in known}
+            rest = Split("unlabelled", tuple(item for item in suite.train if item.id not in held))
+            texts, writing = [item.input for item in rest.sample(rows, how="random", seed=seed)], None
+        of = {"teacher": [str(spec), spec.source_hash], "train": taught.train.hash, "model": [base.name, base.revision]}
+        lesson = teach(suite, deployment, texts, store, of=of, samples=samples, agreement=agreement)
+        dev = tuple(suite.dev.first(DEV))
+        student = tune(suite, model, store, lesson.items, dev=dev, settings=settings)
+        teaching = [setup for setup in (deployment.setup, writing, lesson.setup) if setup]
+        setup = add_setups(*teaching, teacher=base if teacher_model else None)
+        labels = len(known) + len(dev)
+        return Deployment(
+            ask(suite, brief=True),
+            model=student.model,
+            setup=replace(add_setups(setup, student.setup), labels=labels),
+            given=(*deployment.given, *lesson.items, *dev),
+            tuning=replace(student.tuning, survived=lesson.survived),
+        )
+
+    return prepare

@@ -1,0 +1,68 @@
+"""The third lever on this machine: the model itself learns the train split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from thirdlever import BaseModel, Deployment, Prepare, Settings, Store, Suite, Tuned, ask, strategy, tune
+from thirdlever.errors import StrategyError
+
+RANKS = (8, 16, 32)  # tried by rank="auto"
+DEV = 200  # items that choose the epoch, and the rank
+
+
+@strategy
+def lora(
+    *,
+    method: Literal["lora", "qlora", "full"] = "lora",
+    examples: int | None = None,
+    epochs: int | Literal["auto"] = 3,
+    rank: int | Literal["auto"] = 16,
+    learning_rate: float | None = None,
+    seed: int = 0,
+) -> Prepare:
+    """The base model tuned on the train split, and asked with nothing but the instruction.
+
+    Args:
+        method: "lora" trains small adapters, "qlora" the same over weights in 4 bits, "full" every weight.
+        examples: how many to train on, labels in turn; all when left out.
+        epochs: passes over them, or "auto" to go on until dev's loss no longer falls.
+        rank: of the adapters, or "auto" to choose between 8, 16 and 32 on dev.
+        learning_rate: at its highest; what suits the method when left out.
+        seed: of the draw, the initial weights and the order.
+    """
+    if examples is not None and examples < 1:
+        message = f"lora: examples={examples} is not allowed; give 1 or more"
+        raise StrategyError(message)
+    first = Settings(
+        method=method,
+        rank=RANKS[0] if rank == "auto" else rank,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    tried = [replace(first, rank=r) for r in RANKS] if rank == "auto" and method != "full" else [first]
+
+    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
+        items = suite.train.items if examples is None else suite.train.sample(examples, seed=seed)
+        dev = tuple(suite.dev.first(DEV))
+        if not dev and "auto" in {epochs, rank}:
+            message = f"lora: suite {suite.name!r} has no dev split to choose on; add its dev.jsonl or choose yourself"
+            raise StrategyError(message)
+        tuned = [tune(suite, model, store, items, dev=dev, settings=settings) for settings in tried]
+        best = min(tuned, key=_loss)
+        setup = replace(
+            best.setup,
+            seconds=sum(t.setup.seconds for t in tuned),
+            device_seconds=sum(t.setup.device_seconds for t in tuned),
+        )
+        return Deployment(
+            ask(suite, brief=True), model=best.model, setup=setup, given=(*items, *dev), tuning=best.tuning
+        )
+
+    return prepare
+
+
+def _loss(tuned: Tuned) -> float:
+    return tuned.dev_loss or 0.0
