@@ -18,6 +18,12 @@ DEMO_LIMIT = 100
 DEMO_PROBE = 10
 DEMO_OUT = "results/demo"
 DEMO_USD_PER_HOUR = 0.09  # about what two cores are rented for; the chart is then of money
+DEMO_STRATEGIES = (  # all of them; the tuned ones on as many examples as fit into a quarter of an hour
+    *("null", "zero_shot", "few_shot", "long_context", "rag"),
+    "lora:examples=800,epochs=3",
+    "managed:examples=200,epochs=2",
+    "distilled:labelled=800,rows=300,epochs=2",
+)
 
 
 @nox.session(default=False)
@@ -27,6 +33,7 @@ def demo(session: nox.Session) -> None:
     session.run(
         *("thirdlever", "run", "transactions", "--limit", str(DEMO_LIMIT), "--probe", str(DEMO_PROBE)),
         *("--device-usd-per-hour", str(DEMO_USD_PER_HOUR)),
+        *(option for strategy in DEMO_STRATEGIES for option in ("--strategy", strategy)),
         *("--out", DEMO_OUT, *session.posargs),
     )
 

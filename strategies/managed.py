@@ -11,7 +11,7 @@ from thirdlever.tuning.examples import conversations
 from thirdlever.tuning.managed import tune
 
 MOST = 10_000  # examples by default: more seldom help a narrow task, and each is paid for in every epoch
-MOST_DEV = 500
+MOST_DEV = 200
 
 
 @strategy

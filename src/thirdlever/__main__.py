@@ -1,5 +1,11 @@
 """`python -m thirdlever`."""
 
-from thirdlever.cli import main
+import sys
+from pathlib import Path
+
+# `-m` puts the current folder first: a project's `datasets/` would stand in for the package of that name.
+sys.path[:] = [path for path in sys.path if path and Path(path) != Path.cwd()]
+
+from thirdlever.cli import main  # noqa: E402 - after the above
 
 main()

@@ -39,6 +39,17 @@ def dataset(name: str) -> Path:
     return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
 
+def hide_datasets() -> None:
+    """Keep libraries from taking the project's folder `datasets/` for the package of that name.
+
+    Where the current folder is on Python's path, as in a notebook, transformers' trainer finds the folder, and fails.
+    """
+    if "datasets" not in sys.modules:
+        found = importlib.util.find_spec("datasets")
+        if found is not None and found.origin is None:  # a folder without code
+            sys.modules["datasets"] = None  # type: ignore[assignment]  # what Python takes for "not installed"
+
+
 def load_module(path: Path, error: type[ThirdleverError]) -> ModuleType:
     """Import a user's file by its path.
 

@@ -41,7 +41,8 @@ def show(key: Key) -> None:
     """Show a tune's card: what it was made of, what it cost, how its loss fell."""
     from thirdlever.tuning import adapters
 
-    typer.echo(printable(adapters.find(key).card()))
+    for line in adapters.find(key).card().splitlines():
+        typer.echo(printable(line))
 
 
 @app.command()

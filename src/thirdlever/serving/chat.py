@@ -58,6 +58,7 @@ def _completion(model: str, done: Completion) -> dict[str, Any]:
             }
         ],
         "usage": _usage(done),
+        "timings": {"device_s": done.device_s, "ttft_s": done.ttft_s},  # beyond the protocol: what it costs here
     }
 
 

@@ -1,7 +1,9 @@
-"""Training conversations as tensors, laid out so that logits are computed where there is loss and nowhere else.
+"""Training conversations as tensors, laid out so that nothing is computed twice or in vain.
 
-Only the last turn, the answer, is learnt. Rows are padded on the left: all answers then end in the last column, and
-`logits_to_keep`, which every causal model of transformers takes, covers them.
+Only the last turn, the answer, is learnt, and logits are computed for it alone. Rows are padded on the left: all
+answers then end in the last column, and `logits_to_keep`, which every causal model of transformers takes, covers them.
+What all prompts of a batch begin with, the instruction above all, goes through the model once: its keys and values are
+repeated for the rows, and their gradients added up, which is the same as computing them for each.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import torch
 
 from thirdlever.errors import StrategyError
 from thirdlever.models import chat
+from thirdlever.models.prefixes import common
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from thirdlever.tuning.examples import Conversation
 
 IGNORED = -100  # transformers' and torch's label for "no loss here"
+_WORTHWHILE = 8  # tokens; a shorter prefix is not worth a pass of its own
 
 
 class Encoded(TypedDict):
@@ -60,28 +64,51 @@ def encode(
 
 
 def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
-    """A batch of B examples, the longest of L tokens and the longest answer of A.
+    """A batch of B examples: P tokens that all prompts begin with, then L more of the longest, whose answer has A.
 
     Returns:
-        `input_ids`, `attention_mask` and `position_ids` [B, L], `logits_to_keep` [A + 2], the positions that matter,
-        and `labels` [B, A + 2]: the token that each of these must predict. Their first column never has a loss, so
-        that they count the same whether or not the trainer takes them for shifted.
+        `prefix` [1, P]; `input_ids` and `position_ids` [B, L]; `attention_mask` [B, P + L]; `logits_to_keep` [A + 2], the
+        positions that matter, and `labels` [B, A + 2], the token that each of these must predict. The labels' first
+        column never has a loss, so that they count the same whether or not the trainer takes them for shifted.
     """
-    longest = max(len(row["input_ids"]) for row in batch)
+    shared = _shared(batch)
+    longest = max(len(row["input_ids"]) for row in batch) - shared
     keep = max(row["answer"] for row in batch) + 2
     ids = torch.zeros(len(batch), longest, dtype=torch.long)
     mask = torch.zeros_like(ids)
     labels = torch.full((len(batch), keep), IGNORED)
     for i, row in enumerate(batch):
-        tokens = torch.tensor(row["input_ids"])
+        tokens = torch.tensor(row["input_ids"][shared:])
         ids[i, longest - len(tokens) :] = tokens
         mask[i, longest - len(tokens) :] = 1
         labels[i, keep - 1 - row["answer"] : keep - 1] = tokens[-row["answer"] :]
     return {
+        "prefix": torch.tensor([batch[0]["input_ids"][:shared]], dtype=torch.long),
         "input_ids": ids,
-        "attention_mask": mask,
-        "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+        "attention_mask": torch.cat([torch.ones(len(batch), shared, dtype=torch.long), mask], 1),
+        "position_ids": shared + (mask.cumsum(1) - 1).clamp(min=0),
         # A number would give a slice, and torch multiplies a slice by first copying the vocabulary for every row.
         "logits_to_keep": torch.arange(longest - keep, longest),
         "labels": labels,
     }
+
+
+def _shared(batch: Sequence[Encoded]) -> int:
+    """Length of the common prefix; two tokens of the shortest prompt are left out, for the labels' first columns."""
+    first, *rest = (row["input_ids"] for row in batch)
+    least = min(len(row["input_ids"]) - row["answer"] for row in batch) - 2
+    longest_answer = max(row["answer"] for row in batch)
+    room = min(len(row["input_ids"]) for row in batch) - longest_answer - 2  # every row reaches back to the first label
+    shared = min([max(0, min(least, room)), *(common(first, ids) for ids in rest)])
+    return shared if shared >= _WORTHWHILE else 0
+
+
+def kept_logits(model: Any, batch: dict[str, Any]) -> Any:  # noqa: ANN401 - a causal model and its output
+    """The model's output for a batch of `collate`'s, whose `logits` are [B, A + 2, vocabulary]."""
+    rest = {name: value for name, value in batch.items() if name not in {"prefix", "labels"}}
+    prefix = batch["prefix"]
+    if not prefix.shape[1]:
+        return model(**rest, use_cache=False)
+    known = model(input_ids=prefix, use_cache=True, logits_to_keep=1).past_key_values
+    known.batch_repeat_interleave(len(rest["input_ids"]))
+    return model(**rest, past_key_values=known, use_cache=True)

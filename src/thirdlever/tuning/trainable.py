@@ -21,7 +21,7 @@ _SHORT = 512  # tokens; up to here plain matrix products train faster on a CPU t
 
 
 def devices() -> int:
-    """How many processes train together, one a device: as many as `accelerate launch` has started."""
+    """How many processes train together, one a device: as many as the launcher has started."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

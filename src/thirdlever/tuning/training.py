@@ -16,7 +16,7 @@ from thirdlever.atomic import write
 from thirdlever.models import local
 from thirdlever.models.weights import device
 from thirdlever.tuning import trainable
-from thirdlever.tuning.encoding import IGNORED, collate, encode
+from thirdlever.tuning.encoding import IGNORED, collate, encode, kept_logits
 from thirdlever.tuning.settings import Settings, Step, Trained
 from thirdlever.tuning.watching import BEST, MEMORY, Watch
 
@@ -108,6 +108,18 @@ class _Trainer(Trainer):
             preprocess_logits_for_metrics=lambda logits, _: logits.argmax(-1),
         )
         self._right: list[Tensor] = []
+
+    def compute_loss(
+        self,
+        model: Any,  # noqa: ANN401 - as it is wrapped for this device
+        inputs: dict[str, Any],
+        return_outputs: bool = False,  # noqa: FBT001, FBT002 - transformers' signature
+        num_items_in_batch: Tensor | None = None,
+    ) -> Any:  # noqa: ANN401 - likewise
+        """Ask the model with the prefix apart."""
+        outputs = kept_logits(model, inputs)
+        loss = self._loss(outputs, inputs["labels"], num_items_in_batch) * self.args.world_size
+        return (loss, {"logits": outputs.logits}) if return_outputs else loss
 
     def _loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None = None) -> Tensor:  # noqa: ANN401
         """Cross-entropy, summed and divided by the answer tokens of the whole step on all devices."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import shutil
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from thirdlever import project
 from thirdlever.errors import StrategyError, require
 from thirdlever.progress import note, progress
 from thirdlever.strategy import SetupCost, Tuning
@@ -86,6 +88,10 @@ def tune(
     }
 
     def build(folder: Path) -> dict[str, Any]:
+        project.hide_datasets()
+        import torch
+
+        from thirdlever.tuning.together import train_together
         from thirdlever.tuning.training import train
 
         epochs = f"{'up to ' * (settings.epochs == 'auto')}{settings.most_epochs} x"
@@ -101,7 +107,9 @@ def tune(
                     note(f"{title}: after epoch {step.epoch:.0f}, loss {step.dev_loss:.3f} on dev, {share}")
                 return True
 
-            done = train(model.name, shown, into=folder, settings=settings, dev=shown_dev, on_step=told)
+            devices = torch.cuda.device_count()
+            everywhere = partial(train_together, processes=devices) if devices > 1 else train
+            done = everywhere(model.name, shown, into=folder, settings=settings, dev=shown_dev, on_step=told)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         shutil.rmtree(folder / "best", ignore_errors=True)
         return {
