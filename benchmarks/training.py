@@ -91,7 +91,9 @@ def _bare(encoded: list[Encoded]) -> tuple[list[float], float]:
     config = peft.LoraConfig(r=SETTINGS.rank, lora_alpha=2 * SETTINGS.rank, target_modules="all-linear")
     model: Any = peft.get_peft_model(base.to(device()), config)
     model.train()
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=SETTINGS.peak_learning_rate)
+    optimiser = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=SETTINGS.peak_learning_rate(base.config.hidden_size)
+    )
     size = SETTINGS.batch_size
     batches = [encoded[i : i + size] for i in range(0, len(encoded), size)]
     schedule = transformers.get_cosine_schedule_with_warmup(optimiser, round(0.03 * len(batches)), len(batches))

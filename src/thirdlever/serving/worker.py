@@ -78,13 +78,14 @@ def work(job: Job, files: Files) -> None:
 
 def settings_of(tune: Tune) -> Settings:
     """The trainer's words for a job's hyperparameters; "auto" is the trainer's own choice."""
+    from thirdlever.tuning import trainable
     from thirdlever.tuning.settings import Settings
 
     given, ours = tune.hyperparameters, Settings()
     return Settings(
         epochs=given.n_epochs if isinstance(given.n_epochs, int) else ours.epochs,
         batch_size=given.batch_size if isinstance(given.batch_size, int) else ours.batch_size,
-        learning_rate=ours.peak_learning_rate * _multiplier(tune),
+        learning_rate=ours.peak_learning_rate(trainable.width(tune.model)) * _multiplier(tune),
         seed=tune.seed,
     )
 

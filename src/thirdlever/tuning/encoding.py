@@ -67,8 +67,8 @@ def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
     """A batch of B examples: P tokens that all prompts begin with, then L more of the longest, whose answer has A.
 
     Returns:
-        `prefix` [1, P]; `input_ids` and `position_ids` [B, L]; `attention_mask` [B, P + L]; `logits_to_keep` [A + 2], the
-        positions that matter, and `labels` [B, A + 2], the token that each of these must predict. The labels' first
+        `prefix` [1, P]; `input_ids` and `position_ids` [B, L]; `attention_mask` [B, P + L]; `logits_to_keep` [A + 2],
+        the positions that matter, and `labels` [B, A + 2], the token that each of these must predict. The labels' first
         column never has a loss, so that they count the same whether or not the trainer takes them for shifted.
     """
     shared = _shared(batch)

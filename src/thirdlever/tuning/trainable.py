@@ -27,8 +27,16 @@ def devices() -> int:
 
 def window(model: str) -> int | None:
     """Tokens that a local model can take; None when its configuration does not say."""
-    config = AutoConfig.from_pretrained(local.folder(model)).get_text_config()
-    return getattr(config, "max_position_embeddings", None)
+    return getattr(_config(model), "max_position_embeddings", None)
+
+
+def width(model: str) -> int:
+    """Size of a local model's hidden states."""
+    return int(_config(model).hidden_size)
+
+
+def _config(model: str) -> Any:  # noqa: ANN401 - each architecture has its own
+    return AutoConfig.from_pretrained(local.folder(model)).get_text_config()
 
 
 def load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN401 - a peft or a plain model

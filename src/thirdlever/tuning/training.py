@@ -72,7 +72,7 @@ def train(
     with _quiet():
         trainer = _Trainer(
             model=weights,
-            args=_arguments(into, settings, len(encoded), evaluate=bool(dev)),
+            args=_arguments(into, settings, len(encoded), width=trainable.width(model), evaluate=bool(dev)),
             train_dataset=encoded,
             eval_dataset=encoded_dev or None,
             data_collator=collate,
@@ -144,7 +144,7 @@ def _accuracy(prediction: EvalPrediction) -> dict[str, float]:
     return {"accuracy": float((chosen == labels)[learnt].mean())}
 
 
-def _arguments(into: Path, settings: Settings, examples: int, *, evaluate: bool) -> TrainingArguments:
+def _arguments(into: Path, settings: Settings, examples: int, *, width: int, evaluate: bool) -> TrainingArguments:
     per_device = max(1, settings.batch_size // trainable.devices())
     steps = math.ceil(examples / settings.batch_size)
     on = device()
@@ -153,7 +153,7 @@ def _arguments(into: Path, settings: Settings, examples: int, *, evaluate: bool)
         num_train_epochs=settings.most_epochs,
         per_device_train_batch_size=per_device,
         per_device_eval_batch_size=4 * per_device,
-        learning_rate=settings.peak_learning_rate,
+        learning_rate=settings.peak_learning_rate(width),
         # "auto" does not know its end: a rate that falls towards it would be too high at every earlier one.
         lr_scheduler_type="constant_with_warmup" if settings.epochs == "auto" else "cosine",
         warmup_steps=0.03,
