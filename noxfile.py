@@ -22,7 +22,7 @@ DEMO_STRATEGIES = (  # all of them; the tuned ones on as many examples as fit in
     *("null", "zero_shot", "few_shot", "long_context", "rag"),
     "lora:examples=600,epochs=3",
     "managed:examples=162,epochs=2",
-    "distilled:labelled=1000,rows=300,epochs=2",
+    "distilled:labelled=1000,rows=200,epochs=2",
 )
 
 

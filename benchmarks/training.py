@@ -34,6 +34,7 @@ from thirdlever.tuning.training import train
 
 if TYPE_CHECKING:
     from thirdlever.tuning.examples import Conversation
+    from thirdlever.tuning.settings import Step
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "480"))
 REPEATS = int(os.environ.get("REPEATS", "3"))
@@ -74,13 +75,18 @@ def _conversation(row: dict[str, str]) -> Conversation:
 
 def _ours(examples: list[Conversation]) -> tuple[list[float], float]:
     losses: list[float] = []
+
+    def told(step: Step) -> bool:
+        losses.extend([step.loss] if step.loss is not None else [])
+        return True
+
     with tempfile.TemporaryDirectory() as folder:
         done = train(
             MODEL,
             examples,
             into=Path(folder),
             settings=SETTINGS,
-            on_step=lambda step: losses.append(step.loss) is None if step.loss is not None else True,
+            on_step=told,
         )
     return losses, done.seconds
 
@@ -110,7 +116,7 @@ def _bare(encoded: list[Encoded]) -> tuple[list[float], float]:
         ids, mask, learnt = (tensor.to(device()) for tensor in (ids, mask, learnt))
         hidden = base.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
         logits = base.lm_head(hidden[:, :-1][learnt[:, 1:]])
-        loss = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][learnt[:, 1:]])
+        loss: Any = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][learnt[:, 1:]])
         loss.backward()
         optimiser.step()
         schedule.step()

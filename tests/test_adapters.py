@@ -36,7 +36,7 @@ def adapter(base: Path, folder: Path, seed: int, **options: Any) -> Path:  # noq
     torch.manual_seed(seed)
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(base)
     config = peft.LoraConfig(r=4, lora_alpha=16, target_modules="all-linear", init_lora_weights=False, **options)
-    peft.get_peft_model(model, config).save_pretrained(folder)
+    peft.get_peft_model(model, config).save_pretrained(str(folder))
     return folder
 
 
@@ -124,11 +124,11 @@ def test_what_fails_is_only_the_request_for_it(tmp_path: Path, base: Path) -> No
 
 def test_an_adapter_of_another_model(tmp_path: Path, base: Path) -> None:
     torch.manual_seed(0)
-    other: Any = transformers.AutoModelForCausalLM.from_config(
-        transformers.LlamaConfig(**{**tiny.SIZE, "hidden_size": 64})
-    )
+    wider: dict[str, Any] = {**tiny.SIZE, "hidden_size": 64}
+    factory: Any = transformers.AutoModelForCausalLM
+    other = factory.from_config(transformers.LlamaConfig(**wider))
     config = peft.LoraConfig(r=4, target_modules="all-linear")
-    peft.get_peft_model(other, config).save_pretrained(tmp_path / "other")
+    peft.get_peft_model(other, config).save_pretrained(str(tmp_path / "other"))
     weights = tiny.loaded(base)
     engine = Engine(lambda: weights)
     with pytest.raises(ModelError, match="another model"):

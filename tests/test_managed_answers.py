@@ -39,7 +39,7 @@ COMPLETION: dict[str, Any] = {
 @pytest.fixture
 def service(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:  # noqa: ARG001 - an empty folder
     with serving() as running:
-        monkeypatch.setattr(local_endpoint, "_endpoint", lambda *_: Endpoint(running.url, KEY))
+        monkeypatch.setattr(local_endpoint, "_endpoint", lambda *_: Endpoint(running.url, KEY, 0))
         for name, value in (("BASE_URL", running.url), ("API_KEY", KEY)):
             monkeypatch.setenv(f"CRUSOE_{name}", value)
         yield running

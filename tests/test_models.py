@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -396,6 +397,18 @@ def test_tools_are_refused(tiny_model: Path) -> None:
 def test_a_prompt_that_does_not_fit_is_one_sentence(tiny_model: Path) -> None:
     with pytest.raises(ModelError, match="510 tokens and an answer of 8 exceed the model's 512"):
         ask(tiny_model, say(*[5] * 510))
+
+
+def test_one_engine_however_many_threads(tiny_model: Path) -> None:
+    start = threading.Barrier(16)
+
+    def first(_: int) -> Any:  # noqa: ANN401 - an engine
+        start.wait()
+        return local.engine(f"hf/{tiny_model}")
+
+    with ThreadPoolExecutor(16) as threads:
+        engines = list(threads.map(first, range(16)))
+    assert all(engine is engines[0] for engine in engines)
 
 
 def test_one_engine_however_many_models(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_a_shared_prefix_changes_neither_loss_nor_gradients(base: str) -> None:
     assert batch["prefix"].shape == (1, 20)
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(local.folder(base))
     learnt = batch["labels"] != IGNORED
-    loss = torch.nn.functional.cross_entropy(kept_logits(model, batch).logits[learnt], batch["labels"][learnt])
+    loss: Any = torch.nn.functional.cross_entropy(kept_logits(model, batch).logits[learnt], batch["labels"][learnt])
     loss.backward()
     together = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
     model.zero_grad()
@@ -103,7 +103,8 @@ def test_a_shared_prefix_changes_neither_loss_nor_gradients(base: str) -> None:
         one = collate([row])
         kept = one["labels"] != IGNORED
         logits = kept_logits(model, {**one, **_whole(row)}).logits
-        (torch.nn.functional.cross_entropy(logits[kept], one["labels"][kept], reduction="sum") / tokens).backward()
+        part: Any = torch.nn.functional.cross_entropy(logits[kept], one["labels"][kept], reduction="sum") / tokens
+        part.backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(together[name], parameter.grad, rtol=1e-3, atol=1e-6)
 

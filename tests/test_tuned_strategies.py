@@ -43,7 +43,7 @@ def oracle(*, mumbles: int = 0) -> Prepare:
 
 @pytest.fixture
 def base(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    for cached in (local.folder, local.revision, local.tokenizer, local.engine):
+    for cached in (local.folder, local.revision, local.tokenizer):
         cached.cache_clear()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return f"hf/{tiny.save(project / 'base')}"

@@ -162,10 +162,16 @@ def _reply(state: TaskState, phase: Phase, seconds: float, *, error: BaseExcepti
         # What asks no model is computed here, one item after the other: its time is the device's.
         device_s=(sum(device) if len(device) == len(calls) else None) if calls else seconds,
         stop_reason=state.output.stop_reason if calls and error is None else None,
-        error=f"{type(error).__name__}: {error}" if error is not None else None,
+        error=_told(error) if error is not None else None,
         prompt_hash=_prompt_hash(calls) if calls else None,
         cold=cold,
     )
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong; inspect's own error repeats the whole request before it comes to that."""
+    said = getattr(error, "provider_message", None) or str(error)
+    return f"{type(error).__name__}: {said}"
 
 
 def _prompt_hash(calls: Sequence[ModelEvent]) -> str:

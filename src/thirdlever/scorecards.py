@@ -51,6 +51,12 @@ FURTHER = (
     "setup_device_s",
     "setup_input_tokens",
     "setup_output_tokens",
+    "tuned_examples",
+    "tuned_epochs",
+    "tuned_tokens",
+    "tuned_bytes",
+    "hosting_usd_per_hour",
+    "prompt_tokens_saved",
 )
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 TEXT = ("candidate", "strategy", "model", "args", "price_source")
@@ -67,7 +73,8 @@ def scorecards(records: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
     and utilisation. Device time is a request's share of its batch in the accuracy pass, which is what a loaded server
     costs; the serial probe's would be an idle one's. What asks no model costs its
     device time where a rate is stated, else 0. `setup_usd` is preparing at the same
-    prices; the labels it took are in `setup_labels`, for their price is the reader's to state.
+    prices; the labels it took are in `setup_labels`, for their price is the reader's to state. `prompt_tokens_saved` is
+    how many fewer tokens a tuned model is sent than the most accurate model that was not tuned.
 
     Args:
         records: one row a request, as records.parquet holds them.
@@ -92,14 +99,33 @@ def scorecards(records: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
         money = _money(own[own["phase"] == "accuracy"], candidate, info)
         described = {"candidate": name, "strategy": candidate["strategy"], "model": candidate.get("model") or None}
         described["args"] = json.dumps(candidate.get("args") or {}, sort_keys=True)
-        rows.append(described | quality | speed | money)
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, *FURTHER])
+        rows.append(described | quality | speed | money | _tuning(candidate.get("tuning")))
+    frame = pd.DataFrame(_with_savings(rows), columns=[*COLUMNS, *FURTHER])
     return typed(frame).sort_values(
         ["accuracy", "cost_per_1k_usd", "latency_p50_s", "candidate"],
         ascending=[False, True, True, True],
         na_position="last",
         ignore_index=True,
     )
+
+
+def _tuning(tuning: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What tuning came to; nothing where there was none."""
+    if tuning is None:
+        return {}
+    row = {f"tuned_{name}": tuning[name] for name in ("examples", "epochs", "tokens", "bytes")}
+    return row | {"hosting_usd_per_hour": tuning["hosting_usd_per_hour"]}
+
+
+def _with_savings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tuned rows held against the most accurate one that is only prompted."""
+    prompted = [row for row in rows if row["model"] and "tuned_examples" not in row and "accuracy" in row]
+    if prompted:
+        best = max(prompted, key=lambda row: row["accuracy"])
+        for row in rows:
+            if "tuned_examples" in row:
+                row["prompt_tokens_saved"] = best["input_tokens"] - row["input_tokens"]
+    return rows
 
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:

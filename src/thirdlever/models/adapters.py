@@ -97,8 +97,8 @@ class Adapters:
             layer.lora_A[name].to(base.weight.dtype)
             layer.lora_B[name].to(base.weight.dtype)
             if not hasattr(layer, "routes"):
-                layer.routes = self.routes  # type: ignore[assignment]
-                layer.forward = types.MethodType(_routed, layer)  # type: ignore[method-assign]
+                layer.__dict__["routes"] = self.routes  # a list that all layers share, and no part of the module
+                layer.__dict__["forward"] = types.MethodType(_routed, layer)
 
 
 def _routed(layer: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - peft's layer

@@ -88,7 +88,7 @@ def shared_prefix_attention(
     """
     layer: int = module.layer_idx
     q, k, v = query[0], key[0], value[0]
-    heads, _, size = q.shape
+    heads, size = q.shape[0], q.shape[2]
     own = torch.empty_like(q)
     own_lse = torch.empty(q.shape[:2], dtype=torch.float32, device=q.device)
     for part in parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 HF = "hf/"
+_one_at_a_time = threading.Lock()
 _NEEDED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
 
 
@@ -80,9 +82,14 @@ def tokenizer(name: str) -> PreTrainedTokenizerBase:
     return load_tokenizer(str(folder(name)))
 
 
-@cache
 def engine(name: str) -> Engine:
     """The model's engine: one a process, however many ask, so that weights are held once; they load at first use."""
+    with _one_at_a_time:  # a cache alone calls twice when two threads ask at once
+        return _engine(name)
+
+
+@cache
+def _engine(name: str) -> Engine:
     from thirdlever.models.engine import Engine
     from thirdlever.models.weights import load
 

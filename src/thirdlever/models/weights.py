@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from thirdlever.models.attention import Part, Rows
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_one_at_a_time = threading.Lock()  # while transformers loads weights, theirs is every thread's default dtype
 _TOLERANCE = 0.05  # of the logits' spread; bfloat16 rounding stays under 0.02 of it
 
 
@@ -76,6 +78,11 @@ def load(path: str, *, dtype: torch.dtype | None = None) -> Weights:
     Raises:
         ModelError: when there are none, or the architecture does what the engine's attention does not.
     """
+    with _one_at_a_time:
+        return _load(path, dtype)
+
+
+def _load(path: str, dtype: torch.dtype | None) -> Weights:
     attention.install()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # weights come in less than a bar needs to be read
     on = device()

@@ -88,7 +88,12 @@ def train_together(
 def _follow(into: Path, process: subprocess.Popen[bytes], on_step: Callable[[Step], bool]) -> None:
     """Pass on each step as the first process writes it down."""
     ended = threading.Event()
-    threading.Thread(target=lambda: (process.wait(), ended.set()), daemon=True).start()
+
+    def wait() -> None:
+        process.wait()
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     told = 0
     while True:
         last = ended.wait(_POLL_S)

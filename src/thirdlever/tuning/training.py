@@ -8,6 +8,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 from transformers.utils import logging
@@ -114,18 +115,18 @@ class _Trainer(Trainer):
         model: Any,  # noqa: ANN401 - as it is wrapped for this device
         inputs: dict[str, Any],
         return_outputs: bool = False,  # noqa: FBT001, FBT002 - transformers' signature
-        num_items_in_batch: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Any:  # noqa: ANN401 - likewise
         """Ask the model with the prefix apart."""
         outputs = kept_logits(model, inputs)
         loss = self._loss(outputs, inputs["labels"], num_items_in_batch) * self.args.world_size
         return (loss, {"logits": outputs.logits}) if return_outputs else loss
 
-    def _loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None = None) -> Tensor:  # noqa: ANN401
+    def _loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:  # noqa: ANN401
         """Cross-entropy, summed and divided by the answer tokens of the whole step on all devices."""
         learnt = labels != IGNORED
         logits, wanted = outputs.logits[learnt].float(), labels[learnt]
-        if self.model.training:
+        if torch.is_grad_enabled():
             self._right.append((logits.argmax(-1) == wanted).float().mean())
         total = torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
         return total / (len(wanted) if num_items_in_batch is None else num_items_in_batch)
@@ -139,7 +140,7 @@ class _Trainer(Trainer):
 
 
 def _accuracy(prediction: EvalPrediction) -> dict[str, float]:
-    chosen, labels = prediction.predictions, prediction.label_ids
+    chosen, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
     learnt = labels != IGNORED
     return {"accuracy": float((chosen == labels)[learnt].mean())}
 
@@ -211,7 +212,7 @@ def _curve(history: Sequence[dict[str, float]]) -> list[dict[str, float]]:
 def _quiet() -> Iterator[None]:
     """Without transformers' own lines about every step and setting: `on_step` is told."""
     before = logging.get_verbosity()
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:

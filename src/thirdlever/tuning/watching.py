@@ -72,11 +72,13 @@ class Watch(TrainerCallback):
         args: TrainingArguments,  # noqa: ARG002
         state: TrainerState,
         control: TrainerControl,
-        metrics: dict[str, float],
+        metrics: dict[str, float] | None = None,
         model: Any = None,  # noqa: ANN401 - a peft or a plain model
         **_: object,
     ) -> None:
         """Keep the weights when no epoch before had a lower loss on dev."""
+        if metrics is None:
+            return
         loss = metrics["eval_loss"]
         self._epochs_since += 1
         if self._best_loss is None or loss < self._best_loss:
