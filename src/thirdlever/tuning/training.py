@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from thirdlever.atomic import write
 from thirdlever.models import local
-from thirdlever.models.weights import device
+from thirdlever.models.weights import best_dtype, device
 from thirdlever.tuning import trainable
 from thirdlever.tuning.encoding import IGNORED, collate, encode, kept_logits
 from thirdlever.tuning.settings import Settings, Step, Trained
@@ -160,7 +160,9 @@ def _arguments(into: Path, settings: Settings, examples: int, *, width: int, eva
         warmup_steps=0.03,
         train_sampling_strategy="group_by_length",
         use_cpu=on.type == "cpu",
-        bf16=settings.method == "full",  # adapters are float32 beside weights that are bfloat16 already
+        # What is trained is float32, for bfloat16 cannot hold an optimiser's small changes; this is what multiplies it.
+        bf16=best_dtype(on) == torch.bfloat16,
+        fp16=best_dtype(on) == torch.float16,
         seed=settings.seed,
         eval_strategy="epoch" if evaluate else "no",
         save_strategy="steps",
