@@ -8,12 +8,12 @@ it costs device time, see `device_cost`.
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.errors import ThirdleverError, unknown
+from thirdlever.overlay import check_amounts, read_overlay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,13 +131,7 @@ def device_cost(seconds: float, usd_per_hour: float | None, utilisation: float) 
 
 def _overlay(path: Path) -> dict[str, Price]:
     """Rows of an overlay by model; none when there is no such file."""
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{path}: {error}; correct the file or remove it"
-        raise ThirdleverError(message) from None
+    table = read_overlay(path)
     rows = table.get("price", [])
     if set(table) - {"price"} or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         message = f"{path}: only [[price]] tables belong here; see the header of {Path(__file__).with_name(OVERLAY)}"
@@ -160,11 +154,7 @@ def _row(row: Mapping[str, Any], where: str) -> Price:
     if missing := sorted(_REQUIRED - set(row)):
         message = f"{where}: {missing[0]!r} is missing; add it"
         raise ThirdleverError(message)
-    for key in ("input", "cached_input", "output"):
-        value = row.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            message = f"{where}: {key} = {value!r} is no amount of USD per 1M tokens; give a number"
-            raise ThirdleverError(message)
+    check_amounts(row, ("input", "cached_input", "output"), where)
     as_of = row["as_of"]
     return Price(
         model=str(row["model"]),

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.errors import ThirdleverError, unknown
+from thirdlever.overlay import check_amounts, read_overlay
 from thirdlever.prices import Price
 from thirdlever.tuning.tuner import Estimate
 
@@ -85,13 +85,7 @@ def rate(provider: str, base: str) -> Rate | None:
 
 
 def _rates(path: Path) -> Mapping[tuple[str, str], Rate]:
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{path}: {error}; correct the file or remove it"
-        raise ThirdleverError(message) from None
+    table = read_overlay(path)
     rows = table.get("rate", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         message = f"{path}: rates are [[rate]] tables; see the header of {SHIPPED}"
@@ -110,11 +104,7 @@ def _rate(row: Mapping[str, Any], where: str) -> Rate:
         if key not in row:
             message = f"{where}: {key!r} is missing; add it"
             raise ThirdleverError(message)
-    for key in ("train", "input", "cached_input", "output"):
-        value = row.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            message = f"{where}: {key} = {value!r} is no amount of USD per 1M tokens; give a number"
-            raise ThirdleverError(message)
+    check_amounts(row, ("train", "input", "cached_input", "output"), where)
     for key in ("as_of", "retires"):
         if key in row and (not isinstance(row[key], dt.date) or isinstance(row[key], dt.datetime)):
             message = f"{where}: {key} = {row[key]!r} is no date; write it as {dt.date(2026, 11, 1)}, without quotes"
