@@ -20,9 +20,9 @@ DEMO_OUT = "results/demo"
 DEMO_USD_PER_HOUR = 0.09  # about what two cores are rented for; the chart is then of money
 DEMO_STRATEGIES = (  # all of them; the tuned ones on as many examples as fit into a quarter of an hour
     *("null", "zero_shot", "few_shot", "long_context", "rag"),
-    "lora:examples=600,epochs=3",
-    "managed:examples=162,epochs=2",
-    "distilled:labelled=1000,rows=200,epochs=2",
+    "lora:examples=480,epochs=3",
+    "managed:examples=130,epochs=2",
+    "distilled:labelled=1000,rows=160,epochs=2",
 )
 
 

@@ -75,7 +75,7 @@ def test_the_whole_way_with_the_stock_client(tmp_path: Path, model: str) -> None
     with serving(tmp_path, model) as url, connected(url) as client:
         jobs = client.fine_tuning.jobs
         training, validation = upload(client, jsonl(20)), upload(client, jsonl(4))
-        wanted: Any = {"n_epochs": 10, "batch_size": 4, "learning_rate_multiplier": 20}
+        wanted: Any = {"n_epochs": 10, "batch_size": 4, "learning_rate_multiplier": 1.5}
         made = jobs.create(
             model=model,
             training_file=training,
@@ -91,7 +91,7 @@ def test_the_whole_way_with_the_stock_client(tmp_path: Path, model: str) -> None
         assert job.finished_at is not None
         assert job.finished_at >= job.created_at
         shown = job.hyperparameters
-        assert (shown.n_epochs, shown.batch_size, shown.learning_rate_multiplier) == (10, 4, 20)
+        assert (shown.n_epochs, shown.batch_size, shown.learning_rate_multiplier) == (10, 4, 1.5)
         assert _steps(client, job.id) == list(range(1, 51))
 
         [result] = job.result_files

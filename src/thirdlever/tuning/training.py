@@ -66,7 +66,7 @@ def train(
     tokenizer = local.tokenizer(model)
     window = trainable.window(model)
     encoded = encode(tokenizer, examples, window)
-    encoded_dev = encode(tokenizer, dev, window)
+    encoded_dev = sorted(encode(tokenizer, dev, window), key=lambda row: len(row["input_ids"]))  # little to pad
     set_seed(settings.seed)
     weights = trainable.load(model, settings, longest=max(len(row["input_ids"]) for row in encoded))
     watch = Watch(into, 1 if settings.epochs == "auto" and dev else None, on_step or (lambda _: True))
