@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import tiny
-from tuning_local import SPEC, measure, prepare, words
+from tuning_local import OPTIONS, SPEC, measure, prepare, words
 
 from thirdlever import load, run
 from thirdlever.tuning import local_endpoint
@@ -60,6 +60,8 @@ def test_a_tune_is_bought_asked_and_found_again(
     assert about["revision"] == job.tuned
     assert about["setup"]["usd"] == 0.0
     assert about["setup"]["labels"] == 14
+    assert 0 < done.info["spent_usd"] < 0.1  # this machine's time
+    assert set(done.records["completion"]) <= {"w40", "w41"}  # nothing else was allowed
 
     # The key is in the one file that the endpoint keeps it in.
     [key] = project.glob(".thirdlever/endpoint*/key")
@@ -71,7 +73,7 @@ def test_a_tune_is_bought_asked_and_found_again(
         raise AssertionError(model, folder)
 
     monkeypatch.setattr(local_endpoint, "_endpoint", no_endpoint)
-    again = run(words(), [SPEC], models=[f"hf/{model}"], out="out", probe=1)
+    again = run(words(), [SPEC], models=[f"hf/{model}"], out="out", probe=1, **OPTIONS)
     assert again.records.equals(done.records)
 
 

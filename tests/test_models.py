@@ -99,12 +99,34 @@ def test_a_folder_that_lacks_something_is_one_sentence(tiny_model: Path, missing
     assert "\n" not in str(caught.value)
 
 
-def test_an_adapter_alone_is_no_model(tmp_path: Path) -> None:
+def test_an_adapters_folder_is_its_base_with_the_adapter_on_top(tiny_model: Path, tmp_path: Path) -> None:
+    made = tmp_path / "adapter"
+    made.mkdir()
+    (made / "adapter_model.safetensors").write_bytes(b"one")
+    described = {"base_model_name_or_path": str(tiny_model)}
+    (made / "adapter_config.json").write_text(json.dumps(described), "utf-8")
+    base, model = registry.resolve(f"hf/{tiny_model}"), registry.resolve(f"hf/{made}")
+    assert (model.name, model.local, model.context_window) == (f"hf/{made}", True, base.context_window)
+    assert (model.inspect_name, model.args) == (base.inspect_name, {"adapter": str(made)})
+    assert model.revision.startswith(f"{base.revision}+")
+    (made / "adapter_model.safetensors").write_bytes(b"another")
+    assert registry.resolve(f"hf/{made}").revision != model.revision
+
+
+def test_an_adapter_of_the_published_model_sits_on_the_embedded_one(tmp_path: Path) -> None:
+    described = {"base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(described), "utf-8")
+    assert registry.resolve(f"hf/{tmp_path}").inspect_name == registry.resolve("embedded").inspect_name
+
+
+@pytest.mark.parametrize("described", ["{}", "{", "[]"])
+def test_an_adapter_that_names_no_base_is_one_sentence(tmp_path: Path, described: str) -> None:
     """What peft saves: safetensors, and no model to put them on."""
     (tmp_path / "adapter_model.safetensors").write_bytes(b"")
-    (tmp_path / "adapter_config.json").write_text("{}", "utf-8")
-    with pytest.raises(ModelError):
+    (tmp_path / "adapter_config.json").write_text(described, "utf-8")
+    with pytest.raises(ModelError, match="does not name a base model") as caught:
         registry.resolve(f"hf/{tmp_path}")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_broken_configuration_is_one_sentence(tiny_model: Path) -> None:

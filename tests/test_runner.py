@@ -262,11 +262,18 @@ def test_every_request_is_greedy_seeded_and_bounded(suite: Suite) -> None:
 
 
 def test_constrained_models_are_told_the_choices(suite: Suite) -> None:
-    model = FakeModel(answer=fuel)
+    model = replace(FakeModel(answer=fuel), inspect_name="vllm/model")
     measure(suite, model=model, constrain=True)
     assert model.configs[0].extra_body == {"structured_outputs": {"choice": ["food", "fuel"]}}
     measure(replace(suite, answer=Text()), model=model, constrain=True)
     assert model.configs[-1].extra_body is None  # an open answer has no choices
+
+
+def test_a_model_that_takes_no_choices_cannot_be_constrained(suite: Suite) -> None:
+    model = replace(FakeModel(answer=fuel), inspect_name="anthropic/model")
+    with pytest.raises(RunError, match="'anthropic' cannot be held to a list of answers"):
+        measure(suite, model=model, constrain=True)
+    assert model.prompts == []
 
 
 # Money

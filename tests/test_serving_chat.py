@@ -91,6 +91,12 @@ def test_stop_ends_an_answer_before_it(client: OpenAI, model: str) -> None:
         assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == answer.choices[0].message.content
 
 
+def test_an_answer_is_kept_to_the_choices(client: OpenAI, model: str) -> None:
+    allowed = {"w9", "w5 w6"}
+    body = {"structured_outputs": {"choice": sorted(allowed)}}
+    assert text(client, model, extra_body=body, temperature=0) in allowed
+
+
 def test_a_seed_repeats_what_was_drawn(client: OpenAI, model: str) -> None:
     drawn = [text(client, model, temperature=2, seed=seed) for seed in (1, 1, 2, 3)]
     assert drawn[0] == drawn[1]

@@ -37,6 +37,14 @@ def test_a_row_reads_as_it_should() -> None:
         assert cell in line
 
 
+def test_who_asks_another_model_is_named() -> None:
+    table = summary(5)
+    assert f"Model {table['model'][0]}." in render(table).splitlines()
+    table.loc[2, "model"] = "local endpoint: ft:embedded:123"
+    assert f"Model {table['model'][0]}, except" in render(table).splitlines()
+    assert f"  {table['candidate'][2]}: local endpoint: ft:embedded:123" in render(table).splitlines()
+
+
 def test_unknown_is_said_and_what_would_make_it_known() -> None:
     text = render(summary(3, cost_per_1k_usd=[0.1, math.nan, 0.0]))
     cells = [line.split()[-3] for line in text.splitlines() if line.startswith(("rag", "null"))]

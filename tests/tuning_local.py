@@ -6,7 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thirdlever import Item, Label, Split, Store, Suite, candidates, project, run
 from thirdlever.models import registry
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from thirdlever.tuning.tuner import State
 
 SPEC = "managed:epochs=2"
+OPTIONS: Any = {"constrain": True, "budget": 1.0, "device_usd_per_hour": 0.1}
 
 
 def words() -> Suite:
@@ -41,7 +42,7 @@ def measure(folder: Path, model: Path) -> None:
     """The same run every time."""
     os.chdir(folder)
     jobs.FIRST_WAIT = 0.05
-    run(words(), [SPEC], models=[f"hf/{model}"], out="out", probe=1)
+    run(words(), [SPEC], models=[f"hf/{model}"], out="out", probe=1, **OPTIONS)
 
 
 def prepare(folder: Path, model: Path, dies: str = "") -> None:

@@ -50,7 +50,7 @@ class Budget:
         self.prices.setdefault(model.name, price_of(model))
         if self.limit is None or self.prices[model.name] is not None:
             return
-        if not model.local:
+        if not model.costs_device_time:
             message = f"--budget: the price of {model.name!r} is unknown; state it in prices.toml or leave --budget out"
             raise RunError(message)
         if self.device_usd_per_hour is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import Console
+    from rich.progress import Progress
 
+_bars: list[Progress] = []  # that are shown now
 _LINE_EVERY = 15.0  # seconds
 _WORTH_A_LINE = 2.0  # seconds that a step of unknown length must take to be mentioned at all
 
@@ -39,6 +42,18 @@ def note(line: str) -> None:
     Console(stderr=True).print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
+def question(line: str) -> str:
+    """Ask who sits at the terminal, with no bar moving over what is typed; the answer in lower case."""
+    for bar in _bars:
+        bar.stop()
+    note(line)
+    try:
+        return sys.stdin.readline().strip().lower()
+    finally:
+        for bar in _bars:
+            bar.start()
+
+
 @contextmanager
 def _bar(console: Console, title: str, total: int | None) -> Iterator[Callable[[], None]]:
     from rich import progress as rich_progress
@@ -52,7 +67,11 @@ def _bar(console: Console, title: str, total: int | None) -> Iterator[Callable[[
     ]
     with rich_progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(escape(title), total=total)
-        yield lambda: bar.advance(task)
+        _bars.append(bar)
+        try:
+            yield lambda: bar.advance(task)
+        finally:
+            _bars.remove(bar)
 
 
 @contextmanager

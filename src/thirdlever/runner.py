@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thirdlever.candidates import Candidate
+
+# inspect's providers that pass vLLM's `structured_outputs` on to a server that may know it, and our own.
+_TAKE_CHOICES = {"thirdlever", "vllm", "openai-api"}
 
 
 def run(
@@ -81,6 +85,8 @@ def run(
         once("model", [base.name for base in bases])
         for base in bases:
             money.admit(base)
+            if constrain and suite.answer.choices:
+                _check_constrains(base)
         session = Session(
             suite=suite,
             folder=folder,
@@ -133,8 +139,27 @@ def _measure(session: Session, groups: Sequence[Sequence[Candidate]]) -> list[Me
 
 
 def _about_suite(suite: Suite) -> dict[str, Any]:
-    splits = {split.name: split.hash for split in (suite.train, suite.dev, suite.test)}
-    return {"name": suite.name, "hash": suite.hash, "splits": splits, "documents": len(suite.documents)}
+    """What decides later needs of it: the card, so that a run is decided on offline."""
+    splits = (suite.train, suite.dev, suite.test)
+    return {
+        "name": suite.name,
+        "hash": suite.hash,
+        "splits": {split.name: split.hash for split in splits},
+        "counts": {split.name: len(split) for split in splits},
+        "choices": len(suite.answer.choices),
+        "documents": len(suite.documents),
+        "card": json.loads(json.dumps(dict(suite.card), default=str)),  # YAML has dates
+    }
+
+
+def _check_constrains(base: BaseModel) -> None:
+    service = base.inspect_name.partition("/")[0]
+    if service not in _TAKE_CHOICES:
+        message = (
+            f"--constrain: {service!r} cannot be held to a list of answers, and every candidate must be; "
+            "leave --constrain out, or use a local model or a vLLM server"
+        )
+        raise RunError(message)
 
 
 def _resolve(model: str | BaseModel) -> BaseModel:

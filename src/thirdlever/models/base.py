@@ -30,7 +30,7 @@ class BaseModel:
         inspect_name: the string that inspect's `get_model` takes.
         args: model arguments for `get_model`.
         revision: hash of the weights where they are at hand, else the provider's model name.
-        local: whether it runs in this process; its money is device time then, not tokens.
+        local: whether it runs in this process.
         context_window: tokens of prompt and answer together; None when unknown.
         tokens: exact counter where a tokenizer is at hand; else a cautious estimate from characters.
     """
@@ -42,6 +42,11 @@ class BaseModel:
     local: bool = False
     context_window: int | None = None
     tokens: Tokens = field(default=lambda text: int(len(text) / CHARS_PER_TOKEN) + 1, compare=False)
+
+    @property
+    def costs_device_time(self) -> bool:
+        """Whether what it costs is this machine's time, not tokens."""
+        return self.local
 
     def tuned(self, folder: Path, *, key: str, whole: bool) -> BaseModel:
         """This local model after tuning.

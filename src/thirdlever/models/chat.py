@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jinja2 import TemplateError
 
 from thirdlever.models import local
+from thirdlever.models.choices import Choices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,3 +64,13 @@ def _said_by_the_user(turns: Sequence[Turn]) -> list[Turn]:
 def lead(tokenizer: PreTrainedTokenizerBase) -> str:
     """What stands between a prompt and its answer: a space where the prompt is running text."""
     return "" if tokenizer.chat_template else " "
+
+
+@cache
+def choices(name: str, answers: tuple[str, ...]) -> Choices:
+    """A closed set of answers as a local model writes them."""
+    tokenizer = local.tokenizer(name)
+    end: Any = tokenizer.eos_token_id
+    return Choices.of(
+        [tokenizer(lead(tokenizer) + answer, add_special_tokens=False)["input_ids"] for answer in answers], end=end
+    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 HF = "hf/"
+PUBLIC_NAMES = {EMBEDDED: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what others call it
 _one_at_a_time = threading.Lock()
 _NEEDED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ from inspect_ai.model import (
 
 from thirdlever.errors import ModelError
 from thirdlever.models import chat, local
-from thirdlever.models.choices import Choices
 from thirdlever.models.request import Request
 
 if TYPE_CHECKING:
@@ -111,18 +109,10 @@ def _request(name: str, tokens: Tokens, config: GenerateConfig, adapter: Path | 
     return Request(
         tokens=tokens,
         max_tokens=config.max_tokens or _MAX_TOKENS,
-        choices=_choices(name, choice) if choice else None,
+        choices=chat.choices(name, choice) if choice else None,
         stop=tuple(config.stop_seqs or ()),
         temperature=config.temperature or 0.0,
         top_p=1.0 if config.top_p is None else config.top_p,
         seed=config.seed,
         adapter=adapter,
     )
-
-
-@cache
-def _choices(name: str, answers: tuple[str, ...]) -> Choices:
-    tokenizer = local.tokenizer(name)
-    lead = chat.lead(tokenizer)
-    end: Any = tokenizer.eos_token_id
-    return Choices.of([tokenizer(lead + answer, add_special_tokens=False)["input_ids"] for answer in answers], end=end)

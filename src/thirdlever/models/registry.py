@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from thirdlever.errors import ModelError, unknown
 from thirdlever.models import local
@@ -53,7 +55,7 @@ def available() -> list[Available]:
     fetched = "in the cache" if embedded.LLM.ready else "run: thirdlever models pull embedded"
     return [
         Available("embedded", "local", f"SmolLM2-135M-Instruct, {fetched}{extra}", installed and embedded.LLM.ready),
-        Available("hf/<folder or hub id>", "local", f"safetensors weights on this machine{extra}", installed or None),
+        Available("hf/<folder or hub id>", "local", f"safetensors weights or a peft adapter{extra}", installed or None),
         *[
             Available(
                 f"{prefix}/<model>",
@@ -90,7 +92,7 @@ def resolve(name: str) -> BaseModel:
         MissingExtraError: what it runs on is not installed.
     """
     if name == local.EMBEDDED or name.startswith(local.HF):
-        return _local(name)
+        return _adapted(name) or _local(name)
     if "/" not in name:
         raise ModelError(
             unknown("model", name, [local.EMBEDDED, "hf/<folder or hub id>", *_named(_HOSTED), *_named(_SERVED)])
@@ -112,6 +114,29 @@ def _local(name: str) -> BaseModel:
         raise ModelError(message) from error
     config |= config.get("text_config", {})
     return _base(name, local.revision(name), config.get("max_position_embeddings"))
+
+
+def _adapted(name: str) -> BaseModel | None:
+    """A base with the adapter of a folder on top; None when the name is no adapter's folder.
+
+    Raises:
+        ModelError: its description cannot be read, or its base cannot be had.
+    """
+    folder = Path(name.removeprefix(local.HF)).expanduser()
+    described = folder / "adapter_config.json"
+    if not described.is_file() or (folder / "config.json").exists():
+        return None
+    try:
+        of = str(json.loads(described.read_text("utf-8"))["base_model_name_or_path"])
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{described} does not name a base model ({error!r}); save the adapter again with save_pretrained()"
+        raise ModelError(message) from error
+    own = next((ours for ours, public in local.PUBLIC_NAMES.items() if of in {ours, public}), None)
+    base = resolve(own or (of if of.startswith(local.HF) else f"{local.HF}{of}"))
+    digest = hashlib.sha256()
+    for path in sorted([described, *folder.glob("*.safetensors")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return replace(base.tuned(folder, key=digest.hexdigest(), whole=False), name=name)
 
 
 def _base(name: str, revision: str, window: int | None) -> BaseModel:

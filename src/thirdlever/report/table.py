@@ -60,7 +60,7 @@ def _table(summary: pd.DataFrame, width: int) -> str:
     console = Console(file=buffer, width=width, color_system=None, highlight=False, legacy_windows=False)
     console.print(table)
     console.print()
-    console.print(Text("\n".join(_legend(summary))))
+    console.print(Text("\n".join(_legend(summary, printable))))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
@@ -72,7 +72,7 @@ def _markdown(summary: pd.DataFrame) -> str:
     ]
     for name, cells in zip(summary["candidate"], _rows(summary, columns), strict=True):
         lines.append(f"| {md_code(name)} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *(f"{line}  " for line in _legend(summary))]).rstrip() + "\n"
+    return "\n".join([*lines, "", *(f"{line}  " for line in _legend(summary, md_code))]).rstrip() + "\n"
 
 
 def _columns(summary: pd.DataFrame) -> dict[str, Callable[[Mapping[str, Any]], str]]:
@@ -94,18 +94,29 @@ def _rows(summary: pd.DataFrame, columns: Mapping[str, Callable[[Mapping[str, An
     return [[cell(row) for cell in columns.values()] for row in export.rows(summary)]
 
 
-def _legend(summary: pd.DataFrame) -> Sequence[str]:
+def _legend(summary: pd.DataFrame, shown: Callable[[str], str]) -> Sequence[str]:
     """What a figure is, and what would make an unknown one known."""
     counts = sorted({int(n) for n in summary["n"]})
     items = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    models = sorted({printable(model) for model in summary["model"] if isinstance(model, str)})
     lines = [
-        f"{f'Model {models[0]}; ' if len(models) == 1 else ''}{items} test items; 95 % Wilson intervals.",
+        f"{items} test items; 95 % Wilson intervals.",
         "Latency: single warm requests. Tokens: mean a request. USD: model use only; labels and work apart.",
     ]
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
         lines.append("Unknown USD: state --device-usd-per-hour for a local model, rates in prices.toml for others.")
-    return lines
+    return [*_models(summary, shown), *lines]
+
+
+def _models(summary: pd.DataFrame, shown: Callable[[str], str]) -> list[str]:
+    """Whom they ask: the model that most do, then the candidates with another."""
+    asking = summary[summary["model"].notna()]
+    if asking.empty:
+        return []
+    common = asking["model"].mode()[0]
+    others = asking[asking["model"] != common]
+    pairs = zip(others["candidate"], others["model"], strict=True)
+    named = [f"  {shown(name)}: {shown(model)}" for name, model in pairs]
+    return [f"Model {shown(common)}{', except' if named else '.'}", *named]
 
 
 def _accuracy(row: Mapping[str, Any]) -> str:

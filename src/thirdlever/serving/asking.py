@@ -27,7 +27,7 @@ def prepare(wanted: CreateChat, models: Models) -> tuple[Engine, Request]:
     """
     adapter = models.adapter(wanted.model)
 
-    from thirdlever.models import local, registry
+    from thirdlever.models import chat, local, registry
     from thirdlever.models.request import Request
 
     tokens = _encode(models.base, [message.turn() for message in wanted.messages])
@@ -40,6 +40,7 @@ def prepare(wanted: CreateChat, models: Models) -> tuple[Engine, Request]:
         top_p=max(wanted.top_p, _LEAST_TOP_P),
         seed=wanted.seed,
         adapter=adapter,
+        choices=chat.choices(models.base, wanted.allowed) if wanted.allowed else None,
     )
     return local.engine(models.base), request
 

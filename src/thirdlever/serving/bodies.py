@@ -111,6 +111,12 @@ class ResponseFormat(Body):
     type: Literal["text"]
 
 
+class StructuredOutputs(Body):
+    """vLLM's addition to the protocol, as far as it is taken here: answer with one of these."""
+
+    choice: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+
+
 class CreateChat(Body):
     """POST /chat/completions."""
 
@@ -124,6 +130,7 @@ class CreateChat(Body):
     stop: str | Annotated[list[str], Field(max_length=4)] = []
     stream: bool = False
     stream_options: StreamOptions | None = None
+    structured_outputs: StructuredOutputs | None = None
 
     # Taken at the value that changes nothing.
     n: Literal[1] = 1
@@ -140,6 +147,11 @@ class CreateChat(Body):
     safety_identifier: str = ""
     prompt_cache_key: str = ""
     metadata: Metadata = {}
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The only answers there may be; none for any."""
+        return tuple(self.structured_outputs.choice) if self.structured_outputs else ()
 
 
 async def read(request: Request, kind: type[_Read]) -> _Read:

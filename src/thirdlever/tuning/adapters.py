@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever import project
 from thirdlever.errors import ModelError, need, unknown
+from thirdlever.models import local
 from thirdlever.tuning.tune import KIND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-# Where others find a base that goes by another name here.
-_PUBLIC_NAMES = {"embedded": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class Adapter:
         shutil.copytree(self.folder, partial)
         described = partial / "adapter_config.json"
         if described.is_file():
-            base = _PUBLIC_NAMES.get(self.base, self.base.removeprefix("hf/"))
+            base = local.PUBLIC_NAMES.get(self.base, self.base.removeprefix("hf/"))
             about = json.loads(described.read_text("utf-8")) | {"base_model_name_or_path": base}
             described.write_text(json.dumps(about, indent=2), "utf-8")
         partial.rename(to)
@@ -112,7 +110,6 @@ class Adapter:
         if self.method == "full":
             message = f"{self.key[:8]} is a whole model already; copy it with: thirdlever adapters export"
             raise ModelError(message)
-        from thirdlever.models import local
 
         partial = _beside(to)
         need("peft", extra="local")

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from thirdlever.errors import StrategyError
-from thirdlever.progress import note
+from thirdlever.progress import note, question
 from thirdlever.tuning.chat_format import FormatError, parse
 from thirdlever.tuning.rates import rate
 
@@ -108,7 +108,6 @@ def check_cost(provider: Profile, base: str, estimate: Estimate, max_usd: float 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         message = f"{what} costs {cost}, and nobody is there to say yes; allow it with managed:max_usd=USD"
         raise StrategyError(message)
-    note(f"{what} costs {cost}. Submit it? Type yes:")
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+    if question(f"{what} costs {cost}. Submit it? Type yes:") not in {"y", "yes"}:
         message = f"{what} was not agreed to; nothing was submitted"
         raise StrategyError(message)

@@ -72,6 +72,12 @@ def tune(
     if not model.local:
         message = f"{model.name!r} cannot be trained here; use the strategy managed, or a local model such as embedded"
         raise StrategyError(message)
+    if "adapter" in model.args:
+        message = (
+            f"{model.name!r} is an adapter, and another cannot be trained on top; merge it into its base first, by "
+            "thirdlever adapters merge or peft's merge_and_unload()"
+        )
+        raise StrategyError(message)
     require("torch", "transformers", "peft", "accelerate", extra="local")
     if not examples:
         message = "no example to train on; give 1 or more"

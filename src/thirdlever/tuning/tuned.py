@@ -35,6 +35,11 @@ class TunedModel(BaseModel):
 
     job: str = ""
 
+    @property
+    def costs_device_time(self) -> bool:
+        """Whether this machine's endpoint serves it."""
+        return profile(self.inspect_name.partition("/")[0]).free
+
     def connect(self) -> Model:
         """Deploy it if need be; the inspect model.
 
