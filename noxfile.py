@@ -28,14 +28,21 @@ DEMO_STRATEGIES = (  # all of them; the tuned ones on as many examples as fit in
 
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
-    """Run every strategy over the suite `transactions` on the model that comes along; the same again resumes."""
+    """Run every strategy over the suite `transactions` on the model that comes along, and decide; again resumes."""
     session.install(EVERYTHING)
-    session.run(
-        *("thirdlever", "run", "transactions", "--limit", str(DEMO_LIMIT), "--probe", str(DEMO_PROBE)),
-        *("--device-usd-per-hour", str(DEMO_USD_PER_HOUR)),
-        *(option for strategy in DEMO_STRATEGIES for option in ("--strategy", strategy)),
-        *("--out", DEMO_OUT, *session.posargs),
-    )
+    _demo(session, *session.posargs)
+
+
+@nox.session(default=False)
+def regress(session: nox.Session) -> None:
+    """Hold a base model against the baseline of `transactions`: `-- --model NAME`; without a baseline, pin the demo."""
+    session.install(EVERYTHING)
+    if not Path("results/baselines/transactions.json").exists():
+        if not Path(DEMO_OUT, "run.json").exists():
+            _demo(session)
+        session.run("thirdlever", "baseline", "set", DEMO_OUT)
+    wanted = session.posargs if "--model" in session.posargs else ["--model", "embedded", *session.posargs]
+    session.run("thirdlever", "regress", "transactions", "--baseline", "transactions", *wanted)
 
 
 @nox.session
@@ -99,3 +106,14 @@ def build(session: nox.Session) -> None:
 
 def _group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PYPROJECT, name)
+
+
+def _demo(session: nox.Session, *further: str) -> None:
+    session.run(
+        *("thirdlever", "run", "transactions", "--limit", str(DEMO_LIMIT), "--probe", str(DEMO_PROBE)),
+        *("--device-usd-per-hour", str(DEMO_USD_PER_HOUR)),
+        *(option for strategy in DEMO_STRATEGIES for option in ("--strategy", strategy)),
+        *("--out", DEMO_OUT, *further),
+    )
+    for command in ("decide", "memo", "report"):
+        session.run("thirdlever", command, DEMO_OUT)

@@ -13,6 +13,7 @@ from summaries import ROWS, summary
 
 from thirdlever.report.axis import choose
 from thirdlever.report.chart import draw, figure, pareto
+from thirdlever.report.figures.style import PAPER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +102,7 @@ def test_the_front_is_drawn_through_its_members() -> None:
     line = next(line for line in axes.lines if line.get_gid() == "front")
     assert line.get_drawstyle() == "steps-post"
     assert [y for _, y in np.asarray(line.get_xydata())] == pytest.approx([89.3, 89.7, 90.1])
-    filled = [line for line in axes.lines if line.get_gid() == "mark" and line.get_markerfacecolor() != "white"]
+    filled = [line for line in axes.lines if line.get_gid() == "mark" and line.get_markerfacecolor() != PAPER]
     assert len(filled) == 3
 
 

@@ -296,6 +296,7 @@ def test_device_time_first_token_and_cached_tokens_reach_the_records(suite: Suit
                 output: Any = await generate(*args, **kwargs)
                 output.metadata = {"device_s": 0.25, "ttft_s": 0.125}
                 output.usage.input_tokens_cache_read = 90
+                output.usage.input_tokens_cache_write = 20
                 output.usage.input_tokens = 10
                 return output
 
@@ -304,7 +305,7 @@ def test_device_time_first_token_and_cached_tokens_reach_the_records(suite: Suit
 
     [row] = measure(suite, Engine(answer=mostly_right), limit=1).records.to_dict("records")
     assert (row["device_s"], row["ttft_s"]) == (0.25, 0.125)
-    assert (row["input_tokens"], row["cached_tokens"]) == (100, 90)
+    assert (row["input_tokens"], row["cached_tokens"], row["cache_write_tokens"]) == (120, 90, 20)
 
 
 # An eval inside prepare (choosing on dev) uses the same door

@@ -9,7 +9,7 @@ from thirdlever.errors import RunError
 from thirdlever.prices import Price, device_cost, price_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from thirdlever.journal import Reply
     from thirdlever.models.base import BaseModel
@@ -63,7 +63,7 @@ class Budget:
     def add_setup(self, setup: SetupCost, model: BaseModel | None) -> None:
         """Count what preparing took, at the price of the model that it was prepared for."""
         self.spent += setup.usd or 0.0
-        self.spent += self._cost(setup.input_tokens, 0, setup.output_tokens, setup.device_seconds, model)
+        self.spent += self._cost((setup.input_tokens, 0, setup.output_tokens), setup.device_seconds, model)
 
     def add(self, replies: Iterable[Reply], model: BaseModel | None) -> None:
         """Count requests.
@@ -78,13 +78,13 @@ class Budget:
                 message = f"--budget: {model and model.name!r} does not report what it used; leave --budget out"
                 raise RunError(message)
             sent, cached, came = (count or 0 for count in tokens)
-            self.spent += self._cost(sent, cached, came, reply.device_s or 0.0, model)
+            used = (sent, cached, came, reply.cache_write_tokens or 0)
+            self.spent += self._cost(used, reply.device_s or 0.0, model)
 
-    def _cost(
-        self, input_tokens: float, cached_tokens: float, output_tokens: float, device_s: float, model: BaseModel | None
-    ) -> float:
+    def _cost(self, tokens: Sequence[int], device_s: float, model: BaseModel | None) -> float:
+        """Of tokens, in the order of `Price.cost`, or of the device's time."""
         if model is None:
             return 0.0
         if price := self.prices[model.name]:
-            return price.cost(input_tokens, cached_tokens, output_tokens)
+            return price.cost(*tokens)
         return device_cost(device_s, self.device_usd_per_hour, self.utilisation) or 0.0

@@ -11,7 +11,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from thirdlever.commands import adapters, jobs, serve
+from thirdlever.commands import adapters, baseline, jobs, serve
+from thirdlever.commands.compare import compare
+from thirdlever.commands.decide import decide
+from thirdlever.commands.history import history
+from thirdlever.commands.memo import memo
+from thirdlever.commands.plan import plan
+from thirdlever.commands.regress import regress
+from thirdlever.commands.replace import replace
+from thirdlever.commands.report import report
+from thirdlever.commands.reprice import reprice
+from thirdlever.commands.stale import stale
 from thirdlever.errors import ThirdleverError
 from thirdlever.report.text import printable
 
@@ -34,6 +44,7 @@ app.add_typer(models, name="models", invoke_without_command=True)
 app.add_typer(adapters.app, name="adapters", invoke_without_command=True)
 app.add_typer(jobs.app, name="jobs", invoke_without_command=True)
 app.add_typer(serve.app)
+app.add_typer(baseline.app, name="baseline")
 
 
 def main() -> None:
@@ -121,6 +132,9 @@ def run(
     utilisation: Annotated[
         float, typer.Option(metavar="F", min=0, max=1, help="The share of its hours that the machine is in use.")
     ] = 1.0,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Measure accuracy through the provider's batch API: cheaper, and slow.")
+    ] = False,
 ) -> None:
     """Run strategies over a suite and show them side by side."""
     from thirdlever import runner
@@ -141,6 +155,7 @@ def run(
         constrain=constrain,
         device_usd_per_hour=device_usd_per_hour,
         utilisation=utilisation,
+        batch=batch,
     )
     typer.echo(table.render(done.summary))
     typer.echo(f"\nRecords, logs and chart: {done.folder}")
@@ -156,6 +171,10 @@ def show(
     from thirdlever.run import load
 
     typer.echo(table.render(load(run).summary, fmt))
+
+
+for further in (compare, decide, memo, report, reprice, plan, regress, history, stale, replace):
+    app.command()(further)
 
 
 @app.command()

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 LOCAL_CONNECTIONS = 512  # the engine batches; it wants to see as many requests as it can hold
 HOSTED_CONNECTIONS = 20  # polite to any provider's rate limit
+BATCH = 1000  # requests handed to a batch API together; a budget can end a run between two batches, not within one
 LOG_BUFFER = 500  # samples; inspect's work grows with its square, and with the log's size at every write
 RETRIES = 8  # of one request, with inspect's backoff; its own default is to go on for ever
 
@@ -58,6 +59,7 @@ class Pass:
         constrain: whether models may answer with one of the suite's choices only.
         about: what the log tells of the candidate.
         temperature: of the sampling; candidates are measured at 0.
+        batch: whether the requests go through the provider's batch API.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Pass:
     constrain: bool
     about: Mapping[str, Any]
     temperature: float = 0.0
+    batch: bool = False
 
     @property
     def keys(self) -> list[Key]:
@@ -121,8 +124,7 @@ def _in_a_loop(work: Pass, deployment: Deployment, folder: Path, gate: Gate) -> 
 
 async def _run(work: Pass, deployment: Deployment, folder: Path, gate: Gate) -> list[EvalLog]:
     init_display_type("none")
-    local = deployment.model is None or deployment.model.local
-    connections = 1 if work.phase == "latency" else LOCAL_CONNECTIONS if local else HOSTED_CONNECTIONS
+    connections = _connections(work, deployment)
     async with _connected(deployment.model) as model:
         evaluation = eval_async(
             _task(work, deployment, gate, connections),
@@ -142,6 +144,15 @@ async def _run(work: Pass, deployment: Deployment, folder: Path, gate: Gate) -> 
             acp_server=False,
         )
         return await gate.watch(asyncio.ensure_future(evaluation))
+
+
+def _connections(work: Pass, deployment: Deployment) -> int:
+    """How many requests are under way at once."""
+    if work.phase == "latency":
+        return 1
+    if work.batch:  # what waits for a batch to fill is under way too
+        return BATCH
+    return LOCAL_CONNECTIONS if deployment.model is None or deployment.model.local else HOSTED_CONNECTIONS
 
 
 @asynccontextmanager
@@ -177,6 +188,7 @@ def _task(work: Pass, deployment: Deployment, gate: Gate, connections: int) -> T
             max_connections=connections,
             max_retries=RETRIES,
             extra_body=constraint,
+            batch=BATCH if work.batch else None,
         ),
     )
 

@@ -32,6 +32,7 @@ class Reply:
         completion: the whole text; "" when the request failed.
         input_tokens: of all model calls, cached ones included.
         cached_tokens: those of them that the provider or the engine had already computed.
+        cache_write_tokens: those of the input tokens that the provider put into its cache, at a rate of its own.
         output_tokens: of all model calls.
         latency_s: of the whole solver, wall clock; in the accuracy pass it includes waiting for others.
         retrieval_s: the part of it that the solver says it spent retrieving.
@@ -58,6 +59,7 @@ class Reply:
     error: str | None = None
     prompt_hash: str | None = None
     cold: bool = False
+    cache_write_tokens: int | None = None
 
     @property
     def key(self) -> Key:

@@ -17,6 +17,7 @@ from inspect_ai.event import ModelEvent
 from inspect_ai.log import transcript
 from inspect_ai.model import ModelOutput, ModelUsage
 from inspect_ai.solver import Generate, Solver, TaskState, solver
+from tenacity import RetryError
 
 from thirdlever.errors import ThirdleverError
 from thirdlever.journal import Key, Reply
@@ -146,15 +147,16 @@ def _reply(state: TaskState, phase: Phase, seconds: float, *, error: BaseExcepti
     usages = [call.output.usage for call in calls]
     used = sum((usage for usage in usages if usage is not None), ModelUsage())
     known = None not in usages
-    cached = used.input_tokens_cache_read or 0
+    cached, written = used.input_tokens_cache_read or 0, used.input_tokens_cache_write or 0
     device: list[float] = [s for call in calls if (s := (call.output.metadata or {}).get("device_s")) is not None]
     return Reply(
         phase=phase,
         item_id=str(state.sample_id),
         epoch=state.epoch,
         completion=state.output.completion,
-        input_tokens=used.input_tokens + cached + (used.input_tokens_cache_write or 0) if known else None,
+        input_tokens=used.input_tokens + cached + written if known else None,
         cached_tokens=cached if known else None,
+        cache_write_tokens=written if known else None,
         output_tokens=used.output_tokens if known else None,
         latency_s=seconds,
         retrieval_s=state.metadata.get(RETRIEVAL),
@@ -169,7 +171,9 @@ def _reply(state: TaskState, phase: Phase, seconds: float, *, error: BaseExcepti
 
 
 def _told(error: BaseException) -> str:
-    """What went wrong; inspect's own error repeats the whole request before it comes to that."""
+    """What went wrong; inspect's own error repeats the whole request first, and that of its retries says nothing."""
+    if isinstance(error, RetryError) and error.__cause__ is not None:
+        error = error.__cause__
     said = getattr(error, "provider_message", None) or str(error)
     return f"{type(error).__name__}: {said}"
 
@@ -192,10 +196,11 @@ def _replay(state: TaskState, known: Reply) -> TaskState:
 def _usage(known: Reply) -> ModelUsage | None:
     if known.input_tokens is None or known.output_tokens is None:
         return None
-    cached = known.cached_tokens or 0
+    cached, written = known.cached_tokens or 0, known.cache_write_tokens or 0
     return ModelUsage(
-        input_tokens=known.input_tokens - cached,
+        input_tokens=known.input_tokens - cached - written,
         input_tokens_cache_read=cached,
+        input_tokens_cache_write=known.cache_write_tokens,
         output_tokens=known.output_tokens,
         total_tokens=known.input_tokens + known.output_tokens,
     )

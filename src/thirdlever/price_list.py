@@ -40,15 +40,17 @@ def listed(model: BaseModel) -> Price | None:
     base = _rates(rates, 0)
     if base is None:
         return None
+    starts = sorted(set(_tier_starts(rates)))
     updated = found.auto_update_timestamp
     return Price(
         f"{found.provider.id}/{found.model.id}",
-        *base,
+        input_per_m=base.input_per_m,
+        cached_input_per_m=base.cached_input_per_m,
+        output_per_m=base.output_per_m,
         source=f"genai-prices {version('genai-prices')}",
         as_of=updated.date().isoformat() if updated else None,
-        tiers=tuple(
-            Tier(start, *tier) for start in sorted(set(_tier_starts(rates))) if (tier := _rates(rates, start + 1))
-        ),
+        tiers=tuple(tier for start in starts if (tier := _rates(rates, start))),
+        cache_write_per_m=base.cache_write_per_m,
     )
 
 
@@ -81,19 +83,25 @@ def _environment_url(service: str) -> str | None:
     return next((url for name in names if (url := os.environ.get(name))), None)
 
 
-def _rates(rates: ModelPrice, prompt: int) -> tuple[float, float, float] | None:
-    """(input, cached input, output) for a prompt of so many tokens; None where the model is not priced by them."""
+def _rates(rates: ModelPrice, above: int) -> Tier | None:
+    """What a prompt of more than so many tokens costs; None where the model is not priced by them."""
 
     def at(value: Any) -> float:  # noqa: ANN401 - Decimal or TieredPrices
-        steps = [tier.price for tier in getattr(value, "tiers", ()) if prompt > tier.start]
+        steps = [tier.price for tier in getattr(value, "tiers", ()) if above >= tier.start]
         return float(steps[-1] if steps else getattr(value, "base", value))
 
     if rates.input_mtok is None or rates.output_mtok is None:
         return None
     cached = rates.input_mtok if rates.cache_read_mtok is None else rates.cache_read_mtok
-    return at(rates.input_mtok), at(cached), at(rates.output_mtok)
+    return Tier(
+        above=above,
+        input_per_m=at(rates.input_mtok),
+        cached_input_per_m=at(cached),
+        output_per_m=at(rates.output_mtok),
+        cache_write_per_m=None if rates.cache_write_mtok is None else at(rates.cache_write_mtok),
+    )
 
 
 def _tier_starts(rates: ModelPrice) -> Iterator[int]:
-    for value in (rates.input_mtok, rates.cache_read_mtok, rates.output_mtok):
+    for value in (rates.input_mtok, rates.cache_read_mtok, rates.cache_write_mtok, rates.output_mtok):
         yield from (tier.start for tier in getattr(value, "tiers", ()))

@@ -8,9 +8,9 @@ it costs device time, see `device_cost`.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from thirdlever.errors import ThirdleverError, unknown
 from thirdlever.overlay import check_amounts, read_overlay
@@ -18,11 +18,19 @@ from thirdlever.overlay import check_amounts, read_overlay
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from thirdlever.models.base import BaseModel
+
+    Floats: TypeAlias = NDArray[np.float64]
 
 OVERLAY = "prices.toml"
 _REQUIRED = {"model", "input", "output", "source", "as_of"}
-_OPTIONAL = {"cached_input", "confidence"}
+_AMOUNTS = ("input", "cached_input", "cache_write", "output")
+_OPTIONAL = {"cached_input", "cache_write", "batch", "confidence"}
+_RATES = ("input_per_m", "cached_input_per_m", "output_per_m", "cache_write_per_m")
+_TABLES = {"price", "gpu", "batch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,7 @@ class Tier:
     input_per_m: float
     cached_input_per_m: float
     output_per_m: float
+    cache_write_per_m: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,8 @@ class Price:
         as_of: date of the rates (ISO 8601); None where the source gives none.
         confidence: how far to trust it, in the source's words; "" when unstated.
         tiers: dearer rates for long prompts, shortest first.
+        cache_write_per_m: prompt tokens put into the provider's cache; None where they cost as much as others.
+        batch_share: what a request costs in the provider's batch API, as a share of the above; None when unstated.
     """
 
     model: str
@@ -58,23 +69,40 @@ class Price:
     as_of: str | None
     confidence: str = ""
     tiers: tuple[Tier, ...] = ()
+    cache_write_per_m: float | None = None
+    batch_share: float | None = None
 
-    def cost(self, input_tokens: float, cached_tokens: float, output_tokens: float) -> float:
+    @property
+    def origin(self) -> str:
+        """Source and date, to be printed."""
+        return f"{self.source}, {self.as_of}" if self.as_of else self.source
+
+    def cost(
+        self, input_tokens: float, cached_tokens: float, output_tokens: float, cache_write_tokens: float = 0
+    ) -> float:
         """USD for one request.
 
         Args:
             input_tokens: all prompt tokens, cached ones included.
             cached_tokens: those of them that came from the provider's cache.
             output_tokens: completion tokens.
+            cache_write_tokens: those of the prompt tokens that were put into the cache.
         """
         rate: Price | Tier = self
         for tier in self.tiers:
             if input_tokens > tier.above:
                 rate = tier
-        fresh = input_tokens - cached_tokens
-        return (
-            fresh * rate.input_per_m + cached_tokens * rate.cached_input_per_m + output_tokens * rate.output_per_m
-        ) / 1e6
+        return _usd(rate, input_tokens, cached_tokens, output_tokens, cache_write_tokens)
+
+    def costs(self, input_tokens: Floats, cached_tokens: Floats, output_tokens: Floats, written: Floats) -> Floats:
+        """`cost` of many requests at once [requests]; NaN where a count is."""
+        import numpy as np
+
+        used = input_tokens, cached_tokens, output_tokens, written
+        usd = _usd(self, *used)
+        for tier in self.tiers:
+            usd = np.where(input_tokens > tier.above, _usd(tier, *used), usd)
+        return usd
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, for run.json."""
@@ -94,17 +122,48 @@ def price_of(model: BaseModel) -> Price | None:
     Raises:
         ThirdleverError: the user's overlay is malformed.
     """
-    for overlay in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)):
-        rows = _overlay(overlay)
-        for name in (model.name, model.inspect_name):
-            if name in rows:
-                return rows[name]
+    if stated := overlaid(model.name, model.inspect_name):
+        return stated
     if model.local:
         return None
     from thirdlever.price_list import listed
     from thirdlever.tuning.profiles import tuned_price
 
     return tuned_price(model.name) or listed(model)
+
+
+def overlaid(*names: str) -> Price | None:
+    """The row that the user's overlay, or else the shipped one, has for the first of the names.
+
+    Raises:
+        ThirdleverError: the user's overlay is malformed.
+    """
+    for overlay in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)):
+        rows = _overlay(overlay)
+        for name in names:
+            if name in rows:
+                return rows[name]
+    return None
+
+
+def in_batch(price: Price) -> Price:
+    """The same in the provider's batch API; where the price's row does not say, at the share that is common.
+
+    Raises:
+        ThirdleverError: the user's overlay is malformed.
+    """
+    share, source = price.batch_share, f"{price.source}, its batch rate"
+    if share is None:
+        path = next(p for p in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)) if "batch" in read_overlay(p))
+        row = read_overlay(path)["batch"]
+        share, source = _share(row, f"{path}, batch", "share"), f"{price.source}; batch: {row.get('source', path)}"
+    tiers = tuple(replace(tier, **_scaled(tier, share)) for tier in price.tiers)
+    return replace(price, **_scaled(price, share), tiers=tiers, source=source, batch_share=None)
+
+
+def _scaled(rate: Price | Tier, share: float) -> dict[str, Any]:
+    rates = {name: getattr(rate, name) for name in _RATES}
+    return {name: None if usd is None else usd * share for name, usd in rates.items()}
 
 
 def device_cost(seconds: float, usd_per_hour: float | None, utilisation: float) -> float | None:
@@ -129,12 +188,26 @@ def device_cost(seconds: float, usd_per_hour: float | None, utilisation: float) 
     return seconds * usd_per_hour / 3600 / utilisation
 
 
+@overload
+def _usd(rate: Price | Tier, sent: float, cached: float, came: float, written: float) -> float: ...
+@overload
+def _usd(rate: Price | Tier, sent: Floats, cached: Floats, came: Floats, written: Floats) -> Floats: ...
+def _usd(rate: Price | Tier, sent: Any, cached: Any, came: Any, written: Any) -> Any:
+    """At one set of rates."""
+    dearer = rate.input_per_m if rate.cache_write_per_m is None else rate.cache_write_per_m
+    fresh = sent - cached - written
+    return (
+        fresh * rate.input_per_m + cached * rate.cached_input_per_m + written * dearer + came * rate.output_per_m
+    ) / 1e6
+
+
 def _overlay(path: Path) -> dict[str, Price]:
     """Rows of an overlay by model; none when there is no such file."""
     table = read_overlay(path)
-    rows = table.get("price", [])
-    if set(table) - {"price"} or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        message = f"{path}: only [[price]] tables belong here; see the header of {Path(__file__).with_name(OVERLAY)}"
+    rows, batch = table.get("price", []), table.get("batch", {})
+    if set(table) - _TABLES or not isinstance(rows, list) or not all(isinstance(row, dict) for row in [*rows, batch]):
+        allowed = "only [[price]] tables, [[gpu]] tables and [batch] belong here"
+        message = f"{path}: {allowed}; see the header of {Path(__file__).with_name(OVERLAY)}"
         raise ThirdleverError(message)
     prices: dict[str, Price] = {}
     for number, row in enumerate(rows, 1):
@@ -154,7 +227,7 @@ def _row(row: Mapping[str, Any], where: str) -> Price:
     if missing := sorted(_REQUIRED - set(row)):
         message = f"{where}: {missing[0]!r} is missing; add it"
         raise ThirdleverError(message)
-    check_amounts(row, ("input", "cached_input", "output"), where)
+    check_amounts(row, _AMOUNTS, where)
     as_of = row["as_of"]
     return Price(
         model=str(row["model"]),
@@ -164,4 +237,14 @@ def _row(row: Mapping[str, Any], where: str) -> Price:
         source=str(row["source"]),
         as_of=as_of.isoformat() if isinstance(as_of, dt.date) else str(as_of),
         confidence=str(row.get("confidence", "")),
+        cache_write_per_m=float(row["cache_write"]) if "cache_write" in row else None,
+        batch_share=_share(row, where) if "batch" in row else None,
     )
+
+
+def _share(row: Mapping[str, Any], where: str, key: str = "batch") -> float:
+    value = row.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        message = f"{where}: {key} = {value!r} is no share of the price; give a number above 0 and at most 1"
+        raise ThirdleverError(message)
+    return float(value)

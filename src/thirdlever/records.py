@@ -42,6 +42,7 @@ COLUMNS = {
     "item_hash": "str",
     "prompt_hash": "str",
     "cold": "bool",
+    "cache_write_tokens": "Int64",
 }
 
 

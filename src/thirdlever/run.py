@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from thirdlever.usage import Usage
+
 INFO = "run.json"
 RECORDS = "records.parquet"
 SUMMARY = "summary.csv"
@@ -43,7 +45,12 @@ class Run:
     @cached_property
     def info(self) -> dict[str, Any]:
         """run.json: suite, candidates, prices, versions, hardware, options."""
-        info: dict[str, Any] = json.loads(self._file(INFO).read_text("utf-8"))
+        path = self._file(INFO)
+        try:
+            info: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except ValueError as error:  # no UTF-8, or no JSON
+            message = f"{path} is damaged ({error}); repeat the run's command with --out {self.folder}"
+            raise RunError(message) from error
         return info
 
     @cached_property
@@ -59,6 +66,13 @@ class Run:
         from thirdlever.scorecards import scorecards
 
         return scorecards(self.records, self.info)
+
+    @cached_property
+    def usage(self) -> dict[str, Usage]:
+        """What each candidate's requests used, made anew from the records."""
+        from thirdlever.usage import usage
+
+        return usage(self.records, self.info)
 
     def _file(self, name: str) -> Path:
         path = self.folder / name

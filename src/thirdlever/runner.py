@@ -14,6 +14,7 @@ from thirdlever.budget import Budget
 from thirdlever.candidates import candidates, once, parse_all
 from thirdlever.errors import RunError
 from thirdlever.loading import find_suite
+from thirdlever.lifecycle.snapshot import snapshots
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import device_cost
 from thirdlever.run import Run, opened, save
@@ -44,6 +45,7 @@ def run(
     constrain: bool = False,
     device_usd_per_hour: float | None = None,
     utilisation: float = 1.0,
+    batch: bool = False,
 ) -> Run:
     """Run strategies over a suite, side by side; works in a notebook too.
 
@@ -60,6 +62,7 @@ def run(
         constrain: let models answer with one of the suite's choices only, where they can.
         device_usd_per_hour: what an hour of this machine costs, for local models.
         utilisation: the share of its hours that it is in use.
+        batch: send accuracy passes through the batch API of providers that have one: cheaper, within a day.
 
     Returns:
         The run, whose `summary` and `records` are pandas DataFrames.
@@ -97,6 +100,7 @@ def run(
             seed=seed,
             probe=probe,
             constrain=constrain,
+            batch=batch,
         )
         session.audit.check_suite()
         measured = _measure(session, candidates(specs, bases))
@@ -106,11 +110,13 @@ def run(
             "status": "budget" if money.passed else "complete",
             "suite": _about_suite(suite),
             "candidates": about,
+            "snapshots": snapshots(bases),
             "limit": limit,
             "epochs": epochs,
             "seed": seed,
             "probe": probe,
             "constrain": constrain,
+            "batch": batch,
             "budget_usd": budget,
             "spent_usd": money.spent if budget is not None else None,
             "prices": {name: price and price.to_dict() for name, price in money.prices.items()},

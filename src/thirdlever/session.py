@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thirdlever import project
+from thirdlever.batching import batches, priced_in_batch
 from thirdlever.journal import Journal
 from thirdlever.progress import note, progress
 from thirdlever.records import rows
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from thirdlever.candidates import Candidate
     from thirdlever.evaluation import Pass
     from thirdlever.journal import Phase, Reply
+    from thirdlever.models.base import BaseModel
     from thirdlever.strategy import Deployment
     from thirdlever.suite import Split, Suite
 
@@ -56,6 +58,7 @@ class Session:
         seed: of the draw of those items and of the models.
         probe: how many warm requests are timed.
         constrain: whether models may answer with a choice only.
+        batch: whether accuracy passes go through the provider's batch API, where it has one.
     """
 
     suite: Suite
@@ -67,6 +70,7 @@ class Session:
     seed: int
     probe: int
     constrain: bool
+    batch: bool = False
 
     def measure(self, candidate: Candidate) -> Measured:
         """Prepare a candidate and ask it all that was not answered before.
@@ -92,7 +96,10 @@ class Session:
             "model": model,
             "identity": identity,
         }
-        passes = self._passes(name, about)
+        batch = self.batch and batches(deployment.model)
+        if self.batch and not batch and deployment.model:
+            note(f"{name}: {deployment.model.name} has no batch API that can be used here; it is asked as usual")
+        passes = self._passes(name, about, batch=batch)
         replies = self._replies(passes, deployment, self.folder / "journal" / f"{identity[:24]}.jsonl")
         about |= {
             "base": base.name,
@@ -115,7 +122,7 @@ class Session:
             if path.name not in named:
                 path.unlink()
 
-    def _passes(self, name: str, about: Mapping[str, Any]) -> list[Pass]:
+    def _passes(self, name: str, about: Mapping[str, Any], *, batch: bool) -> list[Pass]:
         from thirdlever.evaluation import Pass
 
         def one(phase: Phase, items: Split, epochs: int) -> Pass:
@@ -131,7 +138,8 @@ class Session:
             )
 
         test = self.suite.test
-        passes = [one("accuracy", test.first(self.limit, seed=self.seed), self.epochs)]
+        accuracy = one("accuracy", test.first(self.limit, seed=self.seed), self.epochs)
+        passes = [replace(accuracy, batch=batch)]
         if self.probe:  # and one more: the first request of a probe is a cold start, and is kept apart
             passes.append(one("latency", test.first(self.probe + 1, seed=self.seed), 1))
         return passes
@@ -139,7 +147,9 @@ class Session:
     def _replies(self, passes: Sequence[Pass], deployment: Deployment, path: Path) -> list[Reply]:
         journal = Journal(path)
         try:
-            self.budget.add(journal.replies.values(), deployment.model)
+            batched = [work.phase for work in passes if work.batch]
+            for reply in journal.replies.values():
+                self.budget.add([reply], self._priced(deployment, batch=reply.phase in batched))
             for work in passes:
                 if not self.budget.passed:
                     self._run(work, deployment, journal)
@@ -161,13 +171,14 @@ class Session:
         partial.mkdir()
         log.parent.mkdir(exist_ok=True)
         failed: list[str] = []
+        priced = self._priced(deployment, batch=work.batch)
         with progress(f"{work.name}: {work.phase}", len(missing)) as advance:
 
             def keep(reply: Reply) -> bool:
                 journal.append(reply)
                 failed.extend([reply.error] if reply.error else [])
                 advance()
-                self.budget.add([reply], deployment.model)
+                self.budget.add([reply], priced)
                 return not self.budget.passed
 
             if evaluate(work, deployment, partial, answered=journal.answered, keep=keep) is not None:
@@ -175,6 +186,12 @@ class Session:
         shutil.rmtree(partial)
         if failed:
             note(f"{work.name}: {work.phase}: {len(failed)} of {len(missing)} requests failed, the first: {failed[0]}")
+
+    def _priced(self, deployment: Deployment, *, batch: bool) -> BaseModel | None:
+        """The model whose rates requests are counted at."""
+        if not (batch and deployment.model):
+            return deployment.model
+        return priced_in_batch(deployment.model, self.budget.prices)
 
 
 def _log_name(work: Pass) -> str:

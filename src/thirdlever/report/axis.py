@@ -72,23 +72,23 @@ def choose(summary: pd.DataFrame) -> Axis:
 
 def _cost(summary: pd.DataFrame, shown: pd.Series[bool], notes: Sequence[str]) -> Axis:
     values = summary.loc[shown, "cost_per_1k_usd"].to_list()
-    low, high = _limits([value for value in values if value > 0])
-    ticks, broken_at = _ticks(low, high, _dollars), None
+    low, high = limits([value for value in values if value > 0])
+    marks, broken_at = ticks(low, high, _dollars), None
     if 0 in values:
         decades = math.log10(high / low) * _COLUMN
         nought, broken_at = low / 10 ** (decades / 2), low
         low /= 10**decades
         values = [value or nought for value in values]
-        ticks = [(nought, "$0"), *ticks]
+        marks = [(nought, "$0"), *marks]
     caption = "USD per 1,000 requests (log scale)"
-    return Axis("cost", caption, shown.to_list(), values, (low, high), ticks, broken_at, notes)
+    return Axis("cost", caption, shown.to_list(), values, (low, high), marks, broken_at, notes)
 
 
 def _latency(summary: pd.DataFrame, shown: pd.Series[bool], notes: Sequence[str]) -> Axis:
     values = [max(value, 1e-6) for value in summary.loc[shown, "latency_p50_s"]]  # a clock may not see less
-    limits = _limits(values)
+    ends = limits(values)
     caption = "Median latency of single requests (log scale)"
-    return Axis("latency", caption, shown.to_list(), values, limits, _ticks(*limits, _seconds), notes=notes)
+    return Axis("latency", caption, shown.to_list(), values, ends, ticks(*ends, seconds), notes=notes)
 
 
 def _missing(why: str, summary: pd.DataFrame, which: pd.Series[bool]) -> list[str]:
@@ -96,22 +96,24 @@ def _missing(why: str, summary: pd.DataFrame, which: pd.Series[bool]) -> list[st
     return [f"{why}: {', '.join(names)}."] if names else []
 
 
-def _limits(values: Iterable[float]) -> tuple[float, float]:
-    """With room for names at both ends, and a decade at least: a smaller one would magnify nothing."""
+def limits(values: Iterable[float]) -> tuple[float, float]:
+    """Ends of a log scale with room for names, and a decade at least: a smaller one would magnify nothing."""
     ends = [math.log10(value) for value in values]
     low, high = min(ends), max(ends)
     room = max(0.12 * (high - low), (1 - (high - low)) / 2, 0.1)
     return 10 ** (low - room), 10 ** (high + room)
 
 
-def _ticks(low: float, high: float, label: Callable[[float], str]) -> list[tuple[float, str]]:
-    """1, 2, 5 of every decade; where those are too many, decades; where those are, every so many."""
+def ticks(
+    low: float, high: float, label: Callable[[float], str], *, most: int = _MOST_TICKS
+) -> list[tuple[float, str]]:
+    """(position, label) at 1, 2, 5 of a decade; where those are too many, decades; where those are, every so many."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 5), (1,)):
         values = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
-        if len(values) <= _MOST_TICKS:
+        if len(values) <= most:
             break
-    return [(value, label(value)) for value in values[:: math.ceil(len(values) / _MOST_TICKS)]]
+    return [(value, label(value)) for value in values[:: math.ceil(len(values) / most)]]
 
 
 def _dollars(value: float) -> str:
@@ -119,7 +121,8 @@ def _dollars(value: float) -> str:
     return f"${value:,.{decimals}f}"
 
 
-def _seconds(value: float) -> str:
+def seconds(value: float) -> str:
+    """A round number and a unit."""
     for size, unit in ((1.0, "s"), (1e-3, "ms")):
         if value >= size * (1 - 1e-9):
             return f"{value / size:,.0f} {unit}"

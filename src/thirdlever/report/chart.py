@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import textwrap
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import atomic
 from thirdlever.report.axis import Axis, choose
 from thirdlever.report.export import rows
-from thirdlever.report.text import fold, printable
+from thirdlever.report.figures import files, style
+from thirdlever.report.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SIZE, _DPI = (8.0, 5.2), 200  # inches, pixels per inch
-_FRAME = (0.06, 0.185, 0.915, 0.6)  # left, bottom, width, height of the axes in the figure
-_LEFT = 0.02  # of all text outside the axes
-_INK, _QUIET, _LINE, _GRID, _BAND = "#1f1f1f", "#595959", "#9a9a9a", "#e4e4e4", "#f5f5f5"
-_LABEL_WIDTH, _NOTE_WIDTH = 26, 145  # characters a line
-_LABEL_LINES = 3
-# Okabe and Ito's colours, which colour-blind readers can tell apart; shapes that say the same in grey, even hollow.
-_STYLES = {
-    "null": ("o", "#7f7f7f"),
-    "zero_shot": ("v", "#56B4E9"),
-    "few_shot": ("^", "#E69F00"),
-    "long_context": ("D", "#CC79A7"),
-    "rag": ("s", "#0072B2"),
-    "lora": ("p", "#D55E00"),
-    "managed": (">", "#009E73"),
-    "distilled": ("<", "#000000"),
-}
-_OWN_SHAPES, _OWN_COLOUR = ("*", "h", "8", "d", "P", "X"), "#595959"
-_SETTINGS: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same chart everywhere
-    "svg.hashsalt": "thirdlever",  # the same file for the same run
-}
+_HEIGHT = 3.12  # inches of the frame
+_FEW = 4  # ticks on a narrow sheet
+_NAME, _NARROW_NAME = (26, 3), (18, 4)  # characters a line, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,38 +50,27 @@ def draw(summary: pd.DataFrame, folder: Path, *, suite: str = "", date: str = ""
     Raises:
         OSError: the folder cannot be written.
     """
-    import matplotlib as mpl
+    files.save(picture(summary, suite=suite, date=date), folder)
 
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box; the table has it
-        mpl.rcdefaults()  # the reader's own style sheet is for the reader's own charts
-        mpl.rcParams.update(_SETTINGS)
-        chart = figure(summary, suite=suite, date=date)
-        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            buffer = io.BytesIO()
-            chart.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
-            atomic.write(Path(folder, f"chart.{kind}"), buffer.getvalue())
+
+def picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> style.Picture:
+    """The chart with its words, for a page."""
+    axis = choose(summary)
+    points = _points(summary, axis)
+    counts = sorted(set(summary["n"]))
+    items = "–".join(f"{n:,}" for n in counts[:: max(1, len(counts) - 1)])
+    title = f"Accuracy against {axis.title}" if axis.title else "Accuracy"
+    under = style.heading(suite, f"{items} test items" if items else "", date)
+    notes = _notes(axis, points)
+    said = (f"{printable(p.name)} {p.accuracy:.1f} % ({p.low:.1f} to {p.high:.1f})" for p in points)
+    alt = f"{title}: {'; '.join(said)}. {notes[-1] if notes else ''}".strip()
+    draw = partial(_figure, axis, points, title=title, under=under, notes=notes)
+    return style.Picture("chart", title, under, notes, alt, draw)
 
 
 def figure(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> Figure:
     """The chart as a matplotlib figure, for a notebook."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    axis = choose(summary)
-    points = _points(summary, axis)
-    chart = Figure(figsize=_SIZE, dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(chart)
-    axes = chart.add_axes(_FRAME, facecolor="none")
-    _scales(axes, axis, points)
-    _front(axes, points)
-    _marks(axes, points)
-    _names(axes, points)
-    counts = sorted(set(summary["n"]))
-    items = "–".join(f"{n:,}" for n in counts[:: max(1, len(counts) - 1)])
-    under = [printable(suite), f"{items} test items" if items else "", printable(date)]
-    _words(chart, axis, points, " · ".join(filter(None, under)))
-    return chart
+    return picture(summary, suite=suite, date=date).draw(style.FILE)
 
 
 def pareto(points: Iterable[tuple[float, float]]) -> list[bool]:
@@ -124,15 +92,41 @@ def _points(summary: pd.DataFrame, axis: Axis) -> list[_Point]:
     ]
 
 
-def _scales(axes: Axes, axis: Axis, points: Sequence[_Point]) -> None:
+def _notes(axis: Axis, points: Sequence[_Point]) -> list[str]:
+    """What the marks mean, and what a reader must know of the scale."""
+    notes = [*axis.notes, "Bars: 95 % intervals."] if points else list(axis.notes)
+    if axis.ordered:
+        marks = "Line and filled marks" if sum(p.front for p in points) > 1 else "Filled marks"
+        notes.append(f"{marks}: the Pareto front, more accuracy only for more {axis.title}.")
+    return notes
+
+
+def _figure(
+    axis: Axis, points: Sequence[_Point], sheet: style.Sheet, *, title: str, under: str, notes: Sequence[str]
+) -> Figure:
+    left, right = (0.48, 0.2) if sheet.worded else (0.3, 0.06)
+    height = _HEIGHT * (1.25 if sheet.narrow else 1)
+    chart, axes = style.blank(sheet, height, left=left, right=right, top=0.32, bottom=0.56, notes=notes)
+    _scales(axes, axis, points, few=sheet.narrow)
+    _front(axes, points)
+    _marks(axes, points)
+    _names(axes, points, *(_NARROW_NAME if sheet.narrow else _NAME))
+    at = (-left + (0.16 if sheet.worded else 0)) / (sheet.width - left - right)
+    axes.text(at, 1 + 0.1 / height, "Accuracy, %", transform=axes.transAxes, fontsize=9, color=style.QUIET, va="bottom")
+    style.words(chart, sheet, title=title, under=under, notes=notes)
+    return chart
+
+
+def _scales(axes: Axes, axis: Axis, points: Sequence[_Point], *, few: bool) -> None:
     """Scales, ticks and grid, with as little ink as will do."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     axes.set_xscale("log" if axis.ordered else "linear")
     axes.set_xlim(*axis.limits)
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_locator(FixedLocator([x for x, _ in axis.ticks]))
-    axes.set_xticklabels([label for _, label in axis.ticks])
+    marks = axis.ticks[:: -(-len(axis.ticks) // _FEW)] if few and axis.ticks else axis.ticks
+    axes.xaxis.set_major_locator(FixedLocator([x for x, _ in marks]))
+    axes.set_xticklabels([label for _, label in marks])
     # From a little under the lowest interval to a little over the highest, 10 points at least.
     low, high = min((p.low for p in points), default=0.0), max((p.high for p in points), default=100.0)
     margin = max(0.09 * (high - low), (10 - (high - low)) / 2, 1.0)
@@ -141,47 +135,37 @@ def _scales(axes: Axes, axis: Axis, points: Sequence[_Point]) -> None:
     ticks = [tick for tick in ticks if 0 <= tick <= 100 and low - margin <= tick <= high + margin]  # noqa: PLR2004
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.set_yticklabels([f"{tick:g}" for tick in ticks])
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["left", "top", "right"]].set_visible(False)
-    axes.spines["bottom"].set_color(_QUIET)
-    axes.tick_params(axis="y", length=0, labelsize=9, labelcolor=_QUIET)
-    axes.tick_params(axis="x", length=4, color=_QUIET, labelsize=9, labelcolor=_QUIET, pad=4)
-    axes.set_xlabel(axis.caption, fontsize=9, color=_QUIET, loc="right", labelpad=5)
+    axes.grid(axis="y", color=style.GRID, linewidth=0.8)
+    style.bare(axes)
+    axes.set_xlabel(axis.caption, fontsize=9, color=style.QUIET, loc="right", labelpad=5)
     if axis.broken_at:
-        axes.axvspan(axis.limits[0], axis.broken_at, color=_BAND, linewidth=0, zorder=0)
-        cut: dict[str, Any] = {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.5}, "color": _QUIET}
-        where = axes.get_xaxis_transform()
-        axes.text(axis.broken_at, 0, "//", transform=where, ha="center", va="center", fontsize=10, zorder=5, **cut)
+        axes.axvspan(axis.limits[0], axis.broken_at, color=style.BAND, linewidth=0, zorder=0)
+        cut: dict[str, Any] = {"facecolor": style.PAPER, "edgecolor": "none", "pad": 0.5}
+        look: dict[str, Any] = {"bbox": cut, "color": style.QUIET, "transform": axes.get_xaxis_transform()}
+        axes.text(axis.broken_at, 0, "//", ha="center", va="center", fontsize=10, zorder=5, **look)
 
 
 def _front(axes: Axes, points: Sequence[_Point]) -> None:
     """The best accuracy to be had at each cost, as a step line."""
     steps = sorted((p.x, p.accuracy) for p in points if p.front)
-    style: dict[str, Any] = {"drawstyle": "steps-post", "color": _LINE, "linewidth": 1.2, "zorder": 2, "gid": "front"}
-    axes.plot([x for x, _ in steps], [y for _, y in steps], **style)
+    look: dict[str, Any] = {"drawstyle": "steps-post", "color": style.LINE, "linewidth": 1.2}
+    axes.plot([x for x, _ in steps], [y for _, y in steps], zorder=2, gid="front", **look)
 
 
 def _marks(axes: Axes, points: Sequence[_Point]) -> None:
     """A mark and an interval a candidate: filled on the front, hollow behind it."""
-    styles = _styles(p.strategy for p in points)
+    looks = style.styles(p.strategy for p in points)
     for p in points:
-        shape, colour = styles[p.strategy]
+        shape, colour = looks[p.strategy]
         if p.front:
-            look: dict[str, Any] = {"markersize": 9, "mfc": colour, "mec": _INK, "mew": 0.8}
+            look: dict[str, Any] = {"markersize": 9, "mfc": colour, "mec": style.INK, "mew": 0.8}
         else:
-            look = {"markersize": 7.5, "mfc": "white", "mec": colour, "mew": 1.5}
+            look = {"markersize": 7.5, "mfc": style.PAPER, "mec": colour, "mew": 1.5}
         axes.plot([p.x] * 2, [p.low, p.high], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3, gid="bar")
         axes.plot([p.x], [p.accuracy], marker=shape, linestyle="none", zorder=4, gid="mark", **look)
 
 
-def _styles(strategies: Iterable[str]) -> Mapping[str, tuple[str, str]]:
-    """Shape and colour by strategy; a user's own strategies take further shapes in order of name."""
-    own = sorted(set(strategies) - set(_STYLES))
-    return _STYLES | {name: (_OWN_SHAPES[i % len(_OWN_SHAPES)], _OWN_COLOUR) for i, name in enumerate(own)}
-
-
-def _names(axes: Axes, points: Sequence[_Point]) -> None:
+def _names(axes: Axes, points: Sequence[_Point], width: int, lines: int) -> None:
     """Each candidate's name beside its mark.
 
     Distances are pixels while places are sought, and shares of the axes when they are kept: an SVG has other pixels.
@@ -197,18 +181,19 @@ def _names(axes: Axes, points: Sequence[_Point]) -> None:
     for p in points:
         (x, y), (_, y0), (_, y1) = axes.transData.transform([(p.x, p.accuracy), (p.x, p.low), (p.x, p.high)])
         hard += [Box(x, y, x, y).grown(5.5 * unit), Box(x, y0, x, y1).grown(1.5 * unit)]
-        style: dict[str, Any] = {"color": _INK, "weight": "bold"} if p.front else {"color": _QUIET}
-        style |= {"path_effects": [withStroke(linewidth=2.5, foreground="white")], "parse_math": False, "gid": "name"}
+        look: dict[str, Any] = {"color": style.INK, "weight": "bold"} if p.front else {"color": style.QUIET}
+        look |= {"path_effects": [withStroke(linewidth=2.5, foreground=style.PAPER)], "parse_math": False}
         text = axes.text(
             0,
             0,
-            _label(p.name),
+            style.label(p.name, width, lines),
             transform=axes.transAxes,
             fontsize=8.5,
             linespacing=1.15,
             va="bottom",
             zorder=6,
-            **style,
+            gid="name",
+            **look,
         )
         extent = text.get_window_extent(renderer)
         marks.append((float(x), float(y)))
@@ -224,13 +209,7 @@ def _names(axes: Axes, points: Sequence[_Point]) -> None:
         text.set_position(tuple(to_axes.transform((spot.box.x0 + unit, spot.box.y0 + unit))))
         if spot.leader:
             ends = to_axes.transform([spot.leader[:2], spot.leader[2:]])
-            axes.plot(*ends.T, transform=axes.transAxes, color=_LINE, linewidth=0.6, zorder=2.5, gid="leader")
-
-
-def _label(name: str) -> str:
-    """A name in a few short lines."""
-    lines = fold(printable(name), _LABEL_WIDTH).splitlines()
-    return "\n".join(lines[:_LABEL_LINES]) + ("…" if len(lines) > _LABEL_LINES else "")
+            axes.plot(*ends.T, transform=axes.transAxes, color=style.LINE, linewidth=0.6, zorder=2.5, gid="leader")
 
 
 def _segments(axes: Axes) -> list[tuple[float, float, float, float]]:
@@ -240,18 +219,3 @@ def _segments(axes: Axes) -> list[tuple[float, float, float, float]]:
     for (x0, y0), (x1, y1) in (pair for path in paths for pair in itertools.pairwise(path)):
         found += [(x0, y0, x1, y0), (x1, min(y0, y1), x1, max(y0, y1))]
     return found
-
-
-def _words(chart: Figure, axis: Axis, points: Sequence[_Point], under: str) -> None:
-    """What is shown, of what, when; and what the marks mean."""
-    notes = [*axis.notes, "Bars: 95 % intervals."] if points else list(axis.notes)
-    if axis.ordered:
-        marks = "Line and filled marks" if sum(p.front for p in points) > 1 else "Filled marks"
-        notes.append(f"{marks}: the Pareto front, more accuracy only for more {axis.title}.")
-    note = "\n".join(textwrap.wrap(" ".join(notes), _NOTE_WIDTH, max_lines=2, placeholder=" …"))
-    title = f"Accuracy against {axis.title}" if axis.title else "Accuracy"
-    style: dict[str, Any] = {"ha": "left", "parse_math": False, "color": _QUIET}
-    chart.text(_LEFT, 0.955, title, fontsize=13.5, weight="bold", va="top", **(style | {"color": _INK}))
-    chart.text(_LEFT, 0.898, under, fontsize=9.5, va="top", **style)
-    chart.text(_LEFT, 0.805, "Accuracy, %", fontsize=9, va="bottom", **style)
-    chart.text(_LEFT, 0.02, note, fontsize=7.5, va="bottom", linespacing=1.35, **style)

@@ -84,6 +84,15 @@ def rate(provider: str, base: str) -> Rate | None:
     return None
 
 
+def rates() -> list[Rate]:
+    """All of them, the user's own before the shipped ones of the same name.
+
+    Raises:
+        ThirdleverError: the user's overlay is malformed.
+    """
+    return list({**_rates(SHIPPED), **_rates(Path(OVERLAY))}.values())
+
+
 def _rates(path: Path) -> Mapping[tuple[str, str], Rate]:
     table = read_overlay(path)
     rows = table.get("rate", [])

@@ -1,0 +1,24 @@
+"""`thirdlever decide`.
+
+Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
+"""
+
+from typing import Annotated, Literal
+
+import typer
+
+
+def decide(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's folder, its name, latest; or a .toml of given figures.")
+    ],
+    assume: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Such as monthly_volume=3000000; again for more.")
+    ] = None,
+    fmt: Annotated[Literal["text", "md", "json"], typer.Option("--format")] = "text",
+) -> None:
+    """Say whether fine-tuning is justified: three gates, six questions, and what would change the answer."""
+    from thirdlever import deciding
+    from thirdlever.report import decision
+
+    typer.echo(decision.render(deciding.decide(run, assume or ()), fmt), nl=False)

@@ -1,0 +1,29 @@
+"""`thirdlever memo`.
+
+Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def memo(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its name under results/, or latest.")],
+    assume: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Such as monthly_volume=3000000; again for more.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write it. [default: RUN/memo]")] = None,
+) -> None:
+    """Write the decision memo of a run: Markdown, one self-contained HTML file, and the figures."""
+    from thirdlever.deciding import decide_on_run
+    from thirdlever.report import memo as report
+    from thirdlever.report.text import printable
+    from thirdlever.run import load
+
+    found = load(run)
+    decision = decide_on_run(found, assume or ())
+    page = report.write(found, decision, out or found.folder / "memo", given=assume or ())[0]
+    typer.echo(printable(f"{decision.verdict}: {decision.sentence}"))
+    typer.echo(printable(f"Memo: {page}"))

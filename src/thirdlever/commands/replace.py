@@ -1,0 +1,32 @@
+"""`thirdlever replace`.
+
+Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
+"""
+
+from typing import Annotated
+
+import typer
+
+
+def replace(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its name under results/, or latest.")],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="The one to replace, as the run names it.")],
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", min=0.001, max=0.5, help="Accuracy that may be lost. [default: the card's, else 0.02]"
+        ),
+    ] = None,
+) -> None:
+    """Propose what takes the place of a candidate whose model retires; exit code 1 when nothing measured does."""
+    from thirdlever.assumptions import assume
+    from thirdlever.lifecycle.replace import propose
+    from thirdlever.lifecycle.replace_text import text
+    from thirdlever.run import load
+
+    measured = load(run)
+    given = {} if margin is None else {"margin": str(margin)}
+    assumptions = assume(measured.info["suite"].get("card", {}), given, measured.info)
+    proposal = propose(measured, candidate, assumptions)
+    typer.echo(text(proposal))
+    raise typer.Exit(0 if proposal.chosen else 1)

@@ -1,0 +1,37 @@
+"""`thirdlever reprice`: a run's candidates at other prices, offline.
+
+Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
+"""
+
+from typing import Annotated, Literal
+
+import typer
+
+
+def reprice(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its name under results/, or latest.")],
+    model: Annotated[
+        str | None, typer.Option("--as", metavar="MODEL", help="At this model's prices, such as openai/gpt-4o-mini.")
+    ] = None,
+    device_usd_per_hour: Annotated[
+        str | None, typer.Option(metavar="X", help="What an hour of the machine costs, or a GPU: h100, h200, l4.")
+    ] = None,
+    utilisation: Annotated[
+        float | None, typer.Option(metavar="F", min=0, max=1, help="The share of its hours that the machine is in use.")
+    ] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="At the rates of batch APIs.")] = False,
+    fmt: Annotated[Literal["table", "md", "csv", "json"], typer.Option("--format")] = "table",
+) -> None:
+    """Show a run at other prices: what was measured stays, and no model is asked."""
+    from thirdlever import repricing
+    from thirdlever.report import money, table
+    from thirdlever.report.text import printable
+    from thirdlever.run import load
+
+    done = repricing.reprice(load(run), model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)
+    typer.echo(table.render(done.run.summary, fmt))
+    lines = [*money.price_lines(done.prices), *money.device_lines(done.device, done.utilisation)]
+    if model:
+        lines.append(f"Tokens are as measured; {printable(model)} may count the same text otherwise.")
+    for line in lines:
+        typer.echo(line, err=fmt in {"csv", "json"})

@@ -1,0 +1,158 @@
+"""The decision: three gates and six questions over a run's evidence, and the candidate to use.
+
+GO means that fine-tuning, the third lever, is justified. NO-GO and NEED-MORE-DATA name the candidate to stay with,
+which may be the one that asks no model at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from thirdlever import gates, matrix
+from thirdlever.choice import overall, ranked, stay_with
+from thirdlever.notes import notes
+from thirdlever.payback import payback
+from thirdlever.wording import one_sentence, what_would_change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
+
+    from thirdlever.assumptions import Assumptions
+    from thirdlever.choice import Judged
+    from thirdlever.comparison import Comparison
+    from thirdlever.costs import Cost
+    from thirdlever.evidence import Evidence, Slice, Standing
+    from thirdlever.gates import Gate, Verdict
+    from thirdlever.matrix import Question
+    from thirdlever.payback import Payback
+    from thirdlever.run import Run
+    from thirdlever.sensitivity import Flip
+
+    Costs: TypeAlias = Callable[[Assumptions], Mapping[str, Cost]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What to do, and all that it rests on.
+
+    Attributes:
+        verdict: GO: fine-tune. NO-GO: stay with `chosen`. NEED-MORE-DATA: stay with it until the data are there.
+        sentence: the decision in one plain sentence.
+        chosen: the candidate to use: the cheapest that meets the target and is not worse than the best by the margin
+            or more. Where none meets the target, the cheapest of the second kind. A tuned one only on GO.
+        best_prompt: the most accurate candidate that asks a model and is not tuned.
+        stay: the candidate to use without tuning, which paybacks are held against.
+        tuned: the tuned candidate that was judged; None when none answered.
+        gates: the three.
+        matrix: the six questions.
+        stopped_at: the question that stopped the way; None when all six lead on.
+        comparisons: each tuned candidate against the most accurate one that is not tuned.
+        standings: by candidate, how it did.
+        slices: where retrieval and tuning help.
+        costs: by candidate.
+        paybacks: by candidate, against `stay`.
+        flips: which assumption would change the verdict, and at what value.
+        assumptions: what was taken for granted.
+        what_would_change: sentences.
+        notes: what a reader should know besides.
+        given: whether it rests on given figures, with no test behind them.
+    """
+
+    verdict: Verdict
+    sentence: str
+    chosen: str | None
+    best_prompt: str | None
+    stay: str | None
+    tuned: str | None
+    gates: tuple[Gate, ...]
+    matrix: tuple[Question, ...]
+    stopped_at: Question | None
+    comparisons: Sequence[Comparison]
+    standings: Mapping[str, Standing]
+    slices: Sequence[Slice]
+    costs: Mapping[str, Cost]
+    paybacks: Mapping[str, Payback]
+    assumptions: Assumptions
+    flips: Sequence[Flip] = ()
+    what_would_change: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    given: bool = False
+
+
+def decide(run: Run, a: Assumptions) -> Decision:
+    """Decide on a run, offline.
+
+    Raises:
+        RunError: the run is not finished, or its candidates cannot be paired.
+    """
+    from thirdlever.economics import costs
+    from thirdlever.gathering import gather
+
+    return decide_on(gather(run), partial(costs, run), a)
+
+
+def decide_on(e: Evidence, costs: Costs, a: Assumptions) -> Decision:
+    """Decide on evidence.
+
+    Args:
+        e: what was measured, or given.
+        costs: what candidates cost under some assumptions.
+        a: the assumptions.
+    """
+    from thirdlever.sensitivity import sensitivity
+
+    decision = judge(e, costs(a), a)
+    flips = sensitivity(lambda other: judge(e, costs(other), other).verdict, a)
+    return replace(
+        decision,
+        sentence=one_sentence(decision),
+        flips=flips,
+        what_would_change=what_would_change(decision, flips),
+        notes=notes(decision, e),
+    )
+
+
+def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
+    """The verdict under one set of assumptions, without sentences: the sensitivity asks for it again and again."""
+    stay = stay_with(e, costs, a)
+    paybacks = _paybacks(costs, stay.name, a) if stay else {}
+    first = gates.prompt_and_retrieval(e, a)
+    judged: list[Judged] = []
+    for tuned in e.of("tuned"):
+        back = paybacks.get(tuned.name)
+        three = (first, gates.stable_and_labelled(e, a, tuned), gates.pays_back(e, a, tuned, back))
+        six = matrix.six_questions(e, a, three, tuned, back)
+        judged.append((tuned, three, six))
+    if not judged:
+        three = (first, gates.stable_and_labelled(e, a, None), gates.pays_back(e, a, None, None))
+        judged.append((None, three, matrix.six_questions(e, a, three, None, None)))
+    nearest, gated, asked = ranked(judged, e, costs, a)
+    verdict = overall(gated, asked)
+    tuned_name = nearest.name if nearest else None
+    return Decision(
+        verdict=verdict,
+        sentence="",
+        chosen=tuned_name if verdict == "GO" else (stay.name if stay else None),
+        best_prompt=next((one.name for one in e.of("prompt", "retrieval")), None),
+        stay=stay.name if stay else None,
+        tuned=tuned_name,
+        gates=gated,
+        matrix=asked,
+        stopped_at=matrix.stopped_at(asked),
+        comparisons=list(e.comparisons.values()),
+        standings=e.standings,
+        slices=e.slices,
+        costs=costs,
+        paybacks=paybacks,
+        assumptions=a,
+        given=e.given,
+    )
+
+
+def _paybacks(costs: Mapping[str, Cost], stay: str, a: Assumptions) -> dict[str, Payback]:
+    if stay not in costs:
+        return {}
+    return {name: payback(cost, costs[stay], a) for name, cost in costs.items() if name != stay}

@@ -1,0 +1,197 @@
+"""What takes a retiring model's place: the cheapest candidate that is shown to be no worse, or tuning anew.
+
+Nothing is asked of anybody: the run's own records, the dates stored with it, and the dated tables.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thirdlever.errors import RunError, unknown
+from thirdlever.lifecycle.names import LOCAL
+from thirdlever.lifecycle.pins import day, of_candidate
+from thirdlever.lifecycle.retirements import retirement
+from thirdlever.lifecycle.retuning import Retuning, last, retuning
+from thirdlever.tuning.rates import rate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from thirdlever.assumptions import Assumptions
+    from thirdlever.comparison import NonInferiority
+    from thirdlever.economics import Cost
+    from thirdlever.outcomes import Outcomes
+    from thirdlever.run import Run
+
+LASTS = dt.timedelta(days=90)  # what would itself retire so soon after takes nothing's place
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A measured candidate that might take the place.
+
+    Attributes:
+        cost: what it costs.
+        evidence: how it compares with what it would replace.
+        holds: whether it is shown to lose less than the margin, all options together (Holm) with 5 % risk of error.
+        monthly_usd: at the assumed volume; None when unknown.
+        ours: whether nobody else can make an end of it.
+        retires: when it stops itself; None when nothing is announced.
+        outlives: whether it goes on for long enough.
+    """
+
+    cost: Cost
+    evidence: NonInferiority
+    holds: bool
+    monthly_usd: float | None
+    ours: bool
+    retires: dt.date | None
+    outlives: bool
+
+    @property
+    def price(self) -> tuple[float, float]:
+        """To sort by: the cheapest first, what is unknown last."""
+        asked = self.cost.per_request_usd
+        return last(self.monthly_usd), last(asked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What to do about a candidate whose model retires.
+
+    Attributes:
+        reference: the candidate.
+        base: its model, or the base of its tune; None when it asks none.
+        ours: whether that is in nobody else's hands.
+        retires: the day from which it no longer answers; None when none is announced.
+        source: who says so.
+        margin: the loss of mean score that would be put up with.
+        items: that all candidates were asked.
+        options: the other candidates, the cheapest first.
+        chosen: the cheapest that holds and outlives; None when there is none.
+        tokens: that the tune was trained on, all epochs together; None when unknown.
+        retuning: where the training could be repeated, the cheapest first.
+        assumptions: what it rests on beside what was measured.
+        today: the day it was made.
+    """
+
+    reference: Cost
+    base: str | None
+    ours: bool
+    retires: dt.date | None
+    source: str
+    margin: float
+    items: int
+    options: tuple[Option, ...]
+    chosen: Option | None
+    tokens: int | None
+    retuning: tuple[Retuning, ...]
+    assumptions: Assumptions
+    today: dt.date
+
+
+def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.date | None = None) -> Proposal:
+    """Find what takes a candidate's place, within the assumptions' margin.
+
+    Args:
+        run: with the candidate and others beside it.
+        candidate: its name in the run.
+        assumptions: margin and monthly volume among them.
+        today: the date, for tests.
+
+    Raises:
+        RunError: no such candidate, or no other beside it.
+        ThirdleverError: the run's candidates cannot be compared, or a dated table is malformed.
+    """
+    from thirdlever.economics import costs
+    from thirdlever.outcomes import load
+
+    today = today or dt.datetime.now(dt.UTC).date()
+    rows = {str(row["name"]): row for row in run.info["candidates"]}
+    if candidate not in rows:
+        raise RunError(unknown("candidate", candidate, rows))
+    if len(rows) == 1:
+        message = f"{candidate!r} is the only candidate of this run; measure others beside it: thirdlever run SUITE"
+        raise RunError(message)
+    stored = {row["name"]: row for row in run.info.get("snapshots") or []}
+    retires, source = _end(rows[candidate], stored)
+    until = max(retires or today, today) + LASTS
+    money = costs(run, assumptions)
+    outcomes = load(run)
+    others = [name for name in rows if name != candidate]
+    evidence = _evidence(outcomes, others, candidate, assumptions.margin)
+    options = []
+    for name, (found, holds) in evidence.items():
+        end = _end(rows[name], stored)[0]
+        options.append(
+            Option(
+                cost=money[name],
+                evidence=found,
+                holds=holds,
+                monthly_usd=_monthly(money[name], assumptions),
+                ours=_ours(rows[name]),
+                retires=end,
+                outlives=end is None or end > until,
+            )
+        )
+    options.sort(key=lambda one: one.price)
+    tuning = rows[candidate].get("tuning")
+    tokens = tuning.get("tokens") if tuning else None
+    return Proposal(
+        reference=money[candidate],
+        base=of_candidate(rows[candidate]).id if rows[candidate].get("model") else None,
+        ours=_ours(rows[candidate]),
+        retires=retires,
+        source=source,
+        margin=assumptions.margin,
+        items=len(outcomes.items),
+        options=tuple(options),
+        chosen=next((one for one in options if one.holds and one.outlives), None),
+        tokens=tokens,
+        retuning=tuple(retuning(tokens, until, today)) if tuning else (),
+        assumptions=assumptions,
+        today=today,
+    )
+
+
+def _evidence(
+    outcomes: Outcomes,
+    names: Sequence[str],
+    reference: str,
+    margin: float,
+) -> dict[str, tuple[NonInferiority, bool]]:
+    """Each candidate against the reference; choosing among many is not to find one by chance, hence Holm."""
+    from statsmodels.stats.multitest import multipletests
+
+    from thirdlever.comparison import non_inferior
+
+    found = [non_inferior(outcomes, name, reference, margin, alpha=ALPHA) for name in names]
+    holds = multipletests([one.p for one in found], alpha=ALPHA, method="holm")[0]
+    return {one.candidate: (one, bool(held)) for one, held in zip(found, holds, strict=True)}
+
+
+def _ours(row: Mapping[str, Any]) -> bool:
+    return not row.get("model") or of_candidate(row).provider == LOCAL
+
+
+def _end(row: Mapping[str, Any], stored: Mapping[str, Mapping[str, Any]]) -> tuple[dt.date | None, str]:
+    """When a candidate's model stops, and who says so: the provider on the day of the run, or the dated tables."""
+    if _ours(row):
+        return None, ""
+    pin = of_candidate(row)
+    seen = stored.get(str(row.get("base")), {})
+    if noted := day(seen.get("shutdown")):
+        return noted, str(seen.get("source"))
+    found = retirement(pin.provider, pin.id)
+    if found:
+        return found.retires, f"{found.source}, {found.as_of}"
+    charged = rate(pin.provider, pin.id) if pin.tuned else None
+    return (charged.retires, f"{charged.source}, {charged.as_of}") if charged and charged.retires else (None, "")
+
+
+def _monthly(cost: Cost, assumptions: Assumptions) -> float | None:
+    return None if assumptions.monthly_volume is None else cost.monthly_usd(assumptions.monthly_volume)

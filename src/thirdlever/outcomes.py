@@ -1,0 +1,188 @@
+"""Who got what right: one score for each candidate and item, paired, ready for tests.
+
+Repeats of an item (epochs) are averaged within it: they say how steady an answer is and are never new items. What
+cannot be paired is refused, because a comparison over different items is a comparison of the items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thirdlever.errors import RunError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from thirdlever.run import Run
+
+COLUMNS = ("candidate", "phase", "item_id", "epoch", "slice", "group", "score", "item_hash")
+_COMPLETE = "repeat the run's command with the same --out to complete it"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """Scores of every candidate on the same items.
+
+    Attributes:
+        candidates: their names, as in the records.
+        items: ids, sorted.
+        scores: [candidates, items]; the mean over epochs, 0 where a request failed or could not be read.
+        clusters: [items]; the items of one group share a number, an item without a group has its own.
+        slices: [items]; "" where there is none.
+        epochs: how often each item was asked.
+        graded: whether some answer scored other than 0 or 1.
+    """
+
+    candidates: tuple[str, ...]
+    items: tuple[str, ...]
+    scores: NDArray[np.float64]
+    clusters: NDArray[np.int64]
+    slices: tuple[str, ...]
+    epochs: int = 1
+    graded: bool = False
+
+    def row(self, name: str) -> NDArray[np.float64]:
+        """Scores of one candidate, [items].
+
+        Raises:
+            RunError: there is no such candidate.
+        """
+        if name not in self.candidates:
+            raise RunError(unknown("candidate", name, self.candidates))
+        row: NDArray[np.float64] = self.scores[self.candidates.index(name)]
+        return row
+
+    def only(self, mask: NDArray[np.bool_]) -> Outcomes:
+        """The same candidates on some of the items; `mask` is [items]."""
+        kept = np.flatnonzero(mask)
+        return replace(
+            self,
+            items=tuple(self.items[i] for i in kept),
+            scores=self.scores[:, kept],
+            clusters=np.unique(self.clusters[kept], return_inverse=True)[1].astype(np.int64),
+            slices=tuple(self.slices[i] for i in kept),
+        )
+
+    def slice(self, name: str) -> Outcomes:
+        """The same candidates on the items of one slice.
+
+        Raises:
+            RunError: there is no such slice.
+        """
+        mask = np.array([label == name for label in self.slices], dtype=bool)
+        if not mask.any():
+            raise RunError(unknown("slice", name, {label for label in self.slices if label}))
+        return self.only(mask)
+
+    def best(self) -> str:
+        """The candidate with the highest mean score; the first of equals."""
+        return self.candidates[int(self.scores.mean(axis=1).argmax())]
+
+
+def load(run: Run) -> Outcomes:
+    """A run's outcomes, read without the texts: a million records take seconds and little memory.
+
+    Raises:
+        RunError: the run is not finished, or its candidates cannot be paired.
+    """
+    import pandas as pd
+
+    from thirdlever.run import RECORDS
+
+    _ = run.info  # written last: without it the records are not there yet, and it says so
+    return outcomes(pd.read_parquet(run.folder / RECORDS, columns=list(COLUMNS)))
+
+
+def outcomes(records: pd.DataFrame) -> Outcomes:
+    """Pair the answers of the accuracy pass by item; the order of rows does not matter.
+
+    Args:
+        records: one row a request, as records.parquet holds them.
+
+    Raises:
+        RunError: no answers, or candidates that were not asked the same items equally often.
+    """
+    import pandas as pd
+
+    asked = records[records["phase"] == "accuracy"]
+    if asked.empty:
+        message = f"the run holds no answers to compare; {_COMPLETE}"
+        raise RunError(message)
+    candidate, candidates = pd.factorize(asked["candidate"], sort=False)
+    item, items = pd.factorize(asked["item_id"], sort=True)
+    shape = len(candidates), len(items)
+    cell = candidate.astype(np.int64) * shape[1] + item
+    counts = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
+    names = [str(name) for name in candidates]
+    _same_items(names, [str(name) for name in items], counts)
+    _same_repeats(asked, cell, int(counts[0, 0]))
+    first = np.unique(item, return_index=True)[1]
+    _same_questions(asked, item, first)
+    score = asked["score"].fillna(0.0).to_numpy(dtype=np.float64)
+    total = np.bincount(cell, weights=score, minlength=counts.size).reshape(shape)
+    order = sorted(range(len(names)), key=names.__getitem__)  # no order of rows in it
+    return Outcomes(
+        candidates=tuple(names[i] for i in order),
+        items=tuple(map(str, items)),
+        scores=(total / counts)[order],
+        clusters=_clusters(asked["group"].iloc[first]),
+        slices=tuple(asked["slice"].iloc[first].fillna("").astype(str)),
+        epochs=int(counts[0, 0]),
+        graded=bool(((score != 0) & (score != 1)).any()),
+    )
+
+
+def _clusters(groups: pd.Series[Any]) -> NDArray[np.int64]:
+    """Numbers from 0: one for each group, one for each item without a group."""
+    import pandas as pd
+
+    known = groups.notna() & (groups != "")
+    codes = np.arange(len(groups), dtype=np.int64)
+    codes[known.to_numpy()] = len(groups) + pd.factorize(groups[known], sort=True)[0]
+    return np.unique(codes, return_inverse=True)[1].astype(np.int64)
+
+
+def _same_items(names: list[str], items: list[str], counts: NDArray[np.int64]) -> None:
+    missing = counts == 0
+    if missing.any():
+        had = (~missing).sum(axis=1)
+        listed = ", ".join(f"{name!r} {n:,}" for name, n in zip(names, had, strict=True))
+        example = items[int(np.flatnonzero(missing.any(axis=0))[0])]
+        message = f"candidates were not asked the same items ({listed}; missing somewhere: {example!r}); {_COMPLETE}"
+        raise RunError(message)
+    if (counts != counts[0, 0]).any():
+        often = [f"{row.min()}" if row.min() == row.max() else f"{row.min()} to {row.max()}" for row in counts]
+        listed = ", ".join(f"{name!r} {n}" for name, n in zip(names, often, strict=True))
+        message = f"items were not asked equally often (times an item: {listed}); {_COMPLETE}"
+        raise RunError(message)
+
+
+def _same_repeats(asked: pd.DataFrame, cell: NDArray[np.int64], repeats: int) -> None:
+    """Each repeat once: a row counted twice would pass for a second answer."""
+    import pandas as pd
+
+    epoch, epochs = pd.factorize(asked["epoch"])
+    once = np.bincount(cell * len(epochs) + epoch).max() == 1
+    if len(epochs) != repeats or not once:
+        message = f"the records hold an answer twice, or repeats with different numbers; {_COMPLETE}"
+        raise RunError(message)
+
+
+def _same_questions(asked: pd.DataFrame, item: NDArray[np.int64], first: NDArray[np.int64]) -> None:
+    """An id must stand for one question, or answers to two versions of a suite would be paired."""
+    import pandas as pd
+
+    code = pd.factorize(asked["item_hash"])[0]
+    other = np.flatnonzero(code != code[first][item])
+    if len(other):
+        row, was = asked.iloc[int(other[0])], asked.iloc[int(first[item[other[0]]])]
+        differing = len(np.unique(item[other]))
+        message = (
+            f"{differing:,} items are not the same question for every candidate (such as {str(row['item_id'])!r}"
+            f" for {str(was['candidate'])!r} and {str(row['candidate'])!r}); run all on one version of the suite"
+        )
+        raise RunError(message)

@@ -1,0 +1,175 @@
+"""Preparing a strategy without spending: what would ask a model, or order a tune, is counted instead.
+
+A strategy spends in three ways, and each passes one door: it has a model asked (`evaluation.evaluate`), orders a tuning
+job (`tuning.managed.tune`), or has the store build something (`Store.once`, see `artefacts`). While a plan is made, a
+rehearsal stands in all three; strategies, a user's own among them, are none the wiser.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from thirdlever.journal import Reply
+from thirdlever.retrieval import SERVER
+from thirdlever.strategy import SetupCost, Tuning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from thirdlever.evaluation import Pass
+    from thirdlever.journal import Key
+    from thirdlever.models.base import BaseModel
+    from thirdlever.planning.requests import Request, Trials
+    from thirdlever.strategy import Deployment
+    from thirdlever.suite import Suite
+    from thirdlever.tuning.examples import Conversation
+    from thirdlever.tuning.managed import Tuned
+    from thirdlever.tuning.tuner import Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """A training that would be made.
+
+    Attributes:
+        method: "lora", "qlora" or "full".
+        where: "local", or the provider's title.
+        examples: rows.
+        epochs: passes over them, at most.
+        tokens: trained on, all epochs together.
+        dev_tokens: read for choosing an epoch, all epochs together.
+        here: whether it is this machine that trains.
+        estimate: of a provider's bill; None where nobody sends one.
+    """
+
+    method: str
+    where: str
+    examples: int
+    epochs: int
+    tokens: float
+    dev_tokens: float
+    here: bool
+    estimate: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """Questions that preparing asks, all of one kind."""
+
+    requests: int
+    each: Request
+    model: BaseModel
+
+
+@dataclass(kw_only=True)
+class Spent:
+    """What preparing would take.
+
+    Attributes:
+        rounds: questions to models.
+        trainings: tunes.
+        seconds: of embedding, indexing and fitting on this machine.
+        notes: what of this is assumed, and why.
+    """
+
+    rounds: list[Round] = field(default_factory=list)
+    trainings: list[Training] = field(default_factory=list)
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def standing_in(base: BaseModel, spent: Spent, trials: Trials) -> Iterator[None]:
+    """Ask nobody and order nothing until the block ends; strategies must be read within it.
+
+    Args:
+        base: who plays models that are not tuned yet.
+        spent: where all is written down.
+        trials: how requests are tried.
+    """
+    from thirdlever import evaluation
+
+    real = evaluation.evaluate
+
+    def asked(work: Pass, deployment: Deployment, *_: object, keep: Callable[[Reply], bool], **__: object) -> None:
+        with mock.patch.object(evaluation, "evaluate", real):
+            each = trials.rehearse(work.suite, deployment, work.items, base=base)
+        if deployment.model is not None:
+            spent.rounds.append(Round(requests=len(work.keys), each=each, model=deployment.model))
+        for key in work.keys:
+            keep(_reply(key, work.suite))
+
+    def ordered(model: BaseModel, examples: Sequence[Conversation], **options: Any) -> Tuned:  # noqa: ANN401 - `tune`'s
+        return _order(model, examples, spent, **options)
+
+    with (
+        mock.patch.object(evaluation, "evaluate", asked),
+        mock.patch("thirdlever.tuning.managed.tune", ordered),
+        mock.patch.dict(os.environ),
+    ):
+        os.environ.pop(SERVER, None)  # a server that others share is not filled for a plan
+        yield
+
+
+def _order(
+    model: BaseModel,
+    examples: Sequence[Conversation],
+    spent: Spent,
+    *,
+    dev: Sequence[Conversation] = (),
+    provider: str = "auto",
+    epochs: int | None = 3,
+    horizon_days: int = 120,
+    **_: object,
+) -> Tuned:
+    """All that is checked before an order is placed, and what it would be charged."""
+    from thirdlever.planning.counting import example
+    from thirdlever.tuning import managed, preflight
+    from thirdlever.tuning.examples import to_jsonl
+    from thirdlever.tuning.profiles import estimate, profile, provider_of
+
+    provider = provider_of(model.name) if provider == "auto" else provider
+    terms = profile(provider)
+    base = terms.base(model.name)
+    preflight.check_format(terms, to_jsonl(examples), to_jsonl(dev))
+    preflight.check_dates(terms, base, horizon_days=horizon_days)
+    passes = preflight.AUTO_EPOCHS if epochs is None else epochs
+    # A provider's tokenizer is not at hand: the count is the one that its bill is estimated by.
+    tokens = sum(example(model, turns) for turns in examples) * passes if terms.free else None
+    billed = preflight.count(examples, model.tokens, passes)
+    spent.trainings.append(
+        Training(
+            method="lora",
+            where=terms.title,
+            examples=len(examples),
+            epochs=passes,
+            tokens=billed if tokens is None else tokens,
+            dev_tokens=preflight.count(dev, model.tokens, passes),
+            here=terms.free,
+            estimate=None if terms.free else estimate(provider, base, billed),
+        )
+    )
+    shown = base.rpartition("/")[2] if base.startswith("hf/") else base
+    tuning = Tuning(method="supervised", where=terms.title, examples=len(examples), epochs=passes, tokens=billed)
+    return managed.Tuned(
+        model=replace(model, name=f"{terms.title}: ft:{shown}:planned"), setup=SetupCost(), tuning=tuning
+    )
+
+
+def _reply(key: Key, suite: Suite) -> Reply:
+    """An answer that can be read."""
+    phase, item_id, epoch = key
+    return Reply(
+        phase=phase,
+        item_id=item_id,
+        epoch=epoch,
+        completion=suite.train.items[0].target,
+        input_tokens=0,
+        cached_tokens=0,
+        output_tokens=0,
+        latency_s=0.0,
+    )

@@ -1,0 +1,1 @@
+"""Holding a new base model against a pinned run: baselines and the release gate."""

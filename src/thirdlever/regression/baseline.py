@@ -1,0 +1,238 @@
+"""A baseline: what a run came to, item by item, small enough to be committed beside the code that it guards."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from thirdlever.errors import RunError, unknown
+from thirdlever.suite import content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from thirdlever.run import Run
+
+OPTIONS = ("limit", "epochs", "seed", "probe", "constrain", "device_usd_per_hour", "utilisation")
+FACTS = ("prices", "snapshots", "versions", "hardware", "finished")
+FIGURES = (
+    "n",
+    "requests",
+    "accuracy",
+    "latency_p50_s",
+    "latency_p95_s",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "device_s_per_request",
+    "cost_per_1k_usd",
+    "setup_usd",
+    "errors",
+    "unparseable",
+)
+LONGEST = 48  # characters of an answer that are kept
+_HASH = 16  # characters of an item's hash: ten million items collide once in a hundred thousand suites
+
+
+class Kept(NamedTuple):
+    """One item of a baseline.
+
+    Attributes:
+        id: the item's.
+        hash: the beginning of the sha256 of input and target.
+        slice: "" for none.
+        group: "" for none.
+    """
+
+    id: str
+    hash: str
+    slice: str
+    group: str
+
+
+class Got(NamedTuple):
+    """What a candidate answered to an item.
+
+    Attributes:
+        score: mean over the times it was asked; 0 where a request failed or could not be read.
+        answer: the first that was not fully right, shortened; None where it could not be read, or where all were right.
+        failed: whether that request failed.
+    """
+
+    score: float
+    answer: str | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pinned:
+    """One candidate of a baseline.
+
+    Attributes:
+        name: as the run named it.
+        strategy: its name.
+        args: all of its arguments.
+        base: the base model's name; None for a strategy that asks no model.
+        revision: of the model that was asked.
+        figures: of its scorecard, those known.
+        latencies_s: of the warm requests of the probe.
+        prompts: hash of all that it was sent, by item.
+        got: by item, in the baseline's order.
+    """
+
+    name: str
+    strategy: str
+    args: Mapping[str, Any]
+    base: str | None
+    revision: str | None
+    figures: Mapping[str, float]
+    latencies_s: Sequence[float]
+    prompts: str
+    got: Sequence[Got]
+
+    def figure(self, name: str) -> float:
+        """A figure; nan where it is unknown."""
+        return float(self.figures.get(name, math.nan))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Baseline:
+    """A pinned run, or one to be held against it.
+
+    Attributes:
+        name: of its file.
+        suite: name and hashes.
+        options: how the run was made, so that it can be made again.
+        facts: prices, model snapshots, versions, hardware and date of the run.
+        items: those that were asked.
+        candidates: what was measured on them.
+    """
+
+    name: str
+    suite: Mapping[str, Any]
+    options: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    items: Sequence[Kept]
+    candidates: Sequence[Pinned]
+
+    @property
+    def date(self) -> str:
+        """When the run was finished, ISO 8601."""
+        return str(self.facts["finished"])[:10]
+
+    def find(self, name: str) -> Pinned:
+        """A candidate by name.
+
+        Raises:
+            RunError: there is none of that name.
+        """
+        for one in self.candidates:
+            if one.name == name:
+                return one
+        raise RunError(unknown("candidate", name, [one.name for one in self.candidates]))
+
+
+def of(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
+    """A run as a baseline.
+
+    Args:
+        run: a finished one.
+        name: of the baseline.
+        only: the candidates wanted; none for all.
+
+    Raises:
+        RunError: the run is not finished, holds no such candidate, its candidates were asked different items, or one
+            of them answered nothing.
+    """
+    info, records = run.info, run.records
+    if info["status"] != "complete":
+        message = (
+            f"run {str(run.folder)!r} ended at its budget; repeat its command with a larger one and the same --out"
+        )
+        raise RunError(message)
+    about = {one["name"]: one for one in info["candidates"]}
+    for wanted in only:
+        if wanted not in about:
+            raise RunError(unknown("candidate", wanted, about))
+    asked = records[records["phase"] == "accuracy"]
+    items = _items(asked)
+    order = [item.id for item in items]
+    cards = run.summary.set_index("candidate")
+    return Baseline(
+        name=name,
+        suite={key: info["suite"][key] for key in ("name", "hash", "splits")},
+        options={key: info.get(key) for key in OPTIONS},
+        facts={key: info.get(key) for key in FACTS},
+        items=items,
+        candidates=[
+            _pinned(one, records[records["candidate"] == one["name"]], cards.loc[one["name"]], order)
+            for one in about.values()
+            if not only or one["name"] in only
+        ],
+    )
+
+
+def _items(asked: pd.DataFrame) -> list[Kept]:
+    """Every item once, by id, whatever the order of rows."""
+    columns = ["item_id", "item_hash", "slice", "group"]
+    rows = asked[columns].fillna("").drop_duplicates().sort_values(columns)
+    items = [Kept(str(one[0]), str(one[1])[:_HASH], str(one[2]), str(one[3])) for one in rows.itertuples(index=False)]
+    repeated = [item_id for item_id, times in Counter(item.id for item in items).items() if times > 1]
+    if repeated:
+        message = (
+            f"item {repeated[0]!r} is not the same question for every candidate; run all on one version of the suite"
+        )
+        raise RunError(message)
+    return items
+
+
+def _pinned(about: Mapping[str, Any], own: pd.DataFrame, card: pd.Series[Any], order: Sequence[str]) -> Pinned:
+    asked = own[own["phase"] == "accuracy"]
+    if asked["error"].notna().all():
+        message = f"every request of {about['name']!r} failed, which measures nothing; repeat the run's command"
+        raise RunError(message)
+    probe = own[(own["phase"] == "latency") & own["error"].isna() & ~own["cold"]]
+    figures = {name: _short(float(card[name])) for name in FIGURES if not math.isnan(float(card[name]))}
+    sent = asked[["item_id", "epoch", "prompt_hash"]].fillna("").sort_values(["item_id", "epoch"])
+    return Pinned(
+        name=about["name"],
+        strategy=about["strategy"],
+        args=about["args"],
+        base=about["base"] if about["model"] else None,
+        revision=about["revision"],
+        figures=figures,
+        latencies_s=[round(float(seconds), 6) for seconds in probe["latency_s"]],
+        prompts=content_hash(sent.to_numpy().tolist())[:_HASH],
+        got=_got(asked, order, about["name"]),
+    )
+
+
+def _short(figure: float) -> float:
+    return int(figure) if figure.is_integer() else round(figure, 9)
+
+
+def _got(asked: pd.DataFrame, order: Sequence[str], name: str) -> list[Got]:
+    answers: dict[str, list[Got]] = {}
+    columns = asked.sort_values("epoch")[["item_id", "score", "prediction", "error"]]
+    for item_id, score, prediction, error in columns.itertuples(index=False):
+        text = prediction[:LONGEST] if isinstance(prediction, str) else None
+        answers.setdefault(str(item_id), []).append(
+            Got(0.0 if math.isnan(score) else float(score), text, isinstance(error, str))
+        )
+    if set(answers) != set(order) or len({len(repeats) for repeats in answers.values()}) != 1:
+        message = (
+            f"candidate {name!r} was not asked the same items as the others; repeat the run's command to complete it"
+        )
+        raise RunError(message)
+    return [_mean(answers[item_id]) for item_id in order]
+
+
+def _mean(repeats: Sequence[Got]) -> Got:
+    """Repeats of an item as one; what is told is the first answer that was not fully right."""
+    score = round(math.fsum(one.score for one in repeats) / len(repeats), 6)
+    first = next((one for one in repeats if one.score < 1), None)
+    return Got(score) if first is None else Got(score, first.answer, first.failed)

@@ -1,0 +1,73 @@
+// Which label each candidate takes for which, the most frequent first, over the items that are shown.
+
+const FEW = 10;
+const picked = byId("confusions-of");
+let everyConfusion = false;
+
+const startConfusions = () => {
+  picked.append(...candidates.map((candidate, c) => option(c, `${letter(c)}  ${candidate.name}`)));
+  picked.addEventListener("change", showConfusions);
+  byId("confusions-more").addEventListener("click", () => {
+    everyConfusion = !everyConfusion;
+    showConfusions();
+  });
+};
+
+/** [{target, prediction, times}], the most frequent first; and how often each label was the right one. */
+const confusionsOf = (c) => {
+  const times = new Map();
+  const asked = new Map();
+  for (const i of shown) {
+    const outcome = matrix.outcomes[c][i];
+    if (outcome === "-") continue;
+    const right = matrix.targets[i];
+    for (let epoch = 0; epoch < head.epochs; epoch++) {
+      const said = matrix.predictions[c][i * head.epochs + epoch];
+      asked.set(right, (asked.get(right) ?? 0) + 1);
+      if (said === right || outcome === "r") continue;
+      const key = `${right} ${said}`;
+      times.set(key, (times.get(key) ?? 0) + 1);
+    }
+  }
+  const found = [...times].map(([key, number]) => {
+    const [right, said] = key.split(" ").map(Number);
+    return { target: right, prediction: said, times: number };
+  });
+  return [found.sort((a, b) => b.times - a.times || a.target - b.target || a.prediction - b.prediction), asked];
+};
+
+const showConfusions = () => {
+  const c = Number(picked.value);
+  const [found, asked] = confusionsOf(c);
+  const most = found.length ? found[0].times : 1;
+  const rows = (everyConfusion ? found.slice(0, 500) : found.slice(0, FEW)).map((one) => {
+    const bar = make("span", { class: "length" });
+    bar.style.width = `${(100 * one.times) / most}%`;
+    const button = make("button", { type: "button" }, "Show");
+    const said = one.prediction < 0 ? "nothing readable" : matrix.labels[one.prediction];
+    button.setAttribute("aria-label", `Show the items where ${line(matrix.labels[one.target], 60)} is taken for ${line(said, 60)}`);
+    button.addEventListener("click", () => {
+      only({ candidate: c, target: one.target, prediction: one.prediction });
+      byId("answers").scrollIntoView();
+      if (shown.length) activate(0, c + 1);
+    });
+    return make(
+      "tr",
+      {},
+      make("td", {}, isolated(matrix.labels[one.target])),
+      make("td", {}, one.prediction < 0 ? quiet(said) : isolated(said)),
+      make("td", { class: "bar" }, make("div", {}, make("span", { class: "room", "aria-hidden": "true" }, bar), count(one.times))),
+      make("td", { class: "number" }, percent(one.times / asked.get(one.target), 0)),
+      make("td", {}, button),
+    );
+  });
+  byId("confusions").tBodies[0].replaceChildren(...rows);
+  byId("confusions").hidden = rows.length === 0;
+  const wrong = found.reduce((sum, one) => sum + one.times, 0);
+  byId("confusions-about").textContent = rows.length
+    ? `${letter(c)} is not right in ${plural(wrong, "answer")} to the ${plural(shown.length, "item")} shown: ${plural(found.length, "kind of mistake", "kinds of mistakes")}, the most frequent first.`
+    : `${letter(c)} makes no mistakes in the ${plural(shown.length, "item")} shown.`;
+  const more = byId("confusions-more");
+  more.hidden = found.length <= FEW;
+  more.textContent = everyConfusion ? `Show the first ${FEW} only` : `Show all ${count(Math.min(found.length, 500))}`;
+};

@@ -1,0 +1,135 @@
+"""Where the spread of an accuracy comes from: the items, or the draw of demonstrations and of training.
+
+One run of a strategy that draws (examples to show, order of training) can mislead: another seed gives another accuracy.
+Candidates of a run that differ in their `seed` alone are repeats of one recipe; their scores are a table seeds × items.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from thirdlever.outcomes import Outcomes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variance:
+    """Components of the variance of a score, by the method of moments.
+
+    Attributes:
+        recipe: what the candidates have in common, as a name.
+        source: what a seed draws: "demonstrations" or "training".
+        candidates: one for each seed.
+        items: how many.
+        mean: accuracy over all seeds.
+        lowest: of one seed.
+        highest: of one seed.
+        between_items: variance of an item's own difficulty.
+        between_seeds: variance of a seed's own accuracy; what remains when items are many.
+        residual: of items answered differently from seed to seed.
+        se_one: standard error of the accuracy of one seed, as a statement about the recipe.
+        se_all: of the mean over these seeds.
+    """
+
+    recipe: str
+    source: str
+    candidates: tuple[str, ...]
+    items: int
+    mean: float
+    lowest: float
+    highest: float
+    between_items: float
+    between_seeds: float
+    residual: float
+    se_one: float
+    se_all: float
+
+    @property
+    def se_items(self) -> float:
+        """The part of `se_one` that comes from the items: what an interval of one run counts."""
+        return math.sqrt((self.between_items + self.residual) / self.items)
+
+    @property
+    def se_seeds(self) -> float:
+        """The part of `se_one` that comes from the seed: what an interval of one run cannot see."""
+        return math.sqrt(self.between_seeds)
+
+
+def components(scores: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Variance between items, between seeds, and the residual, of a table [seeds, items].
+
+    Two-way random effects without replication, Henderson's method of moments (Searle, Casella and McCulloch 1992,
+    section 4.7): mean squares are set equal to their expectations; an estimate below 0 is 0.
+
+    Raises:
+        ValueError: fewer than two seeds or items.
+    """
+    seeds, items = scores.shape
+    if min(seeds, items) < 2:  # noqa: PLR2004 - one has no variance
+        message = f"components of variance take two seeds and two items, not {seeds} and {items}"
+        raise ValueError(message)
+    by_seed, by_item, mean = scores.mean(axis=1), scores.mean(axis=0), scores.mean()
+    residual = scores - by_seed[:, None] - by_item[None, :] + mean
+    ms_seeds = items * float(((by_seed - mean) ** 2).sum()) / (seeds - 1)
+    ms_items = seeds * float(((by_item - mean) ** 2).sum()) / (items - 1)
+    ms_residual = float((residual**2).sum()) / ((seeds - 1) * (items - 1))
+    return max(0.0, (ms_items - ms_residual) / seeds), max(0.0, (ms_seeds - ms_residual) / items), ms_residual
+
+
+def split(o: Outcomes, candidates: Sequence[str], *, recipe: str, source: str) -> Variance:
+    """The components for candidates that are one recipe with several seeds.
+
+    Raises:
+        RunError: there is no such candidate.
+        ValueError: fewer than two candidates or items.
+    """
+    table = np.stack([o.row(name) for name in candidates])
+    between_items, between_seeds, residual = components(table)
+    seeds, items = table.shape
+    means = table.mean(axis=1)
+    return Variance(
+        recipe=recipe,
+        source=source,
+        candidates=tuple(candidates),
+        items=items,
+        mean=float(table.mean()),
+        lowest=float(means.min()),
+        highest=float(means.max()),
+        between_items=between_items,
+        between_seeds=between_seeds,
+        residual=residual,
+        se_one=math.sqrt(between_seeds + (between_items + residual) / items),
+        se_all=math.sqrt(between_seeds / seeds + (between_items + residual / seeds) / items),
+    )
+
+
+def by_recipe(o: Outcomes, info: Mapping[str, Any]) -> list[Variance]:
+    """The split for every recipe of a run that was tried with more than one seed.
+
+    Args:
+        o: the run's outcomes.
+        info: run.json; `candidates` have name, strategy, args, base and tuning.
+    """
+    recipes: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for candidate in info.get("candidates", ()):
+        args = {name: value for name, value in candidate["args"].items() if name != "seed"}
+        if "seed" in candidate["args"] and candidate["name"] in o.candidates:
+            key = [candidate["strategy"], args, candidate.get("base")]
+            recipes[json.dumps(key, sort_keys=True, default=str)].append(candidate)
+    found = []
+    for alike in recipes.values():
+        names = [candidate["name"] for candidate in alike]
+        if len({json.dumps(candidate["args"]["seed"]) for candidate in alike}) > 1 and len(o.items) > 1:
+            source = "training" if alike[0].get("tuning") is not None else "demonstrations"
+            found.append(split(o, names, recipe=str(alike[0]["strategy"]), source=source))
+    return found

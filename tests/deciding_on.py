@@ -1,0 +1,100 @@
+"""Candidates with known scores, for tests of what is decided on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thirdlever.assumptions import assume
+from thirdlever.costs import Cost
+from thirdlever.evidence import Kind, Standing
+from thirdlever.gathering import assess
+from thirdlever.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from thirdlever.assumptions import Assumptions
+    from thirdlever.evidence import Evidence
+
+KINDS: Mapping[str, Kind] = {
+    "null": "no model",
+    "few_shot": "prompt",
+    "rag": "retrieval",
+    "lora": "tuned",
+    "managed": "tuned",
+}
+WILLING = {
+    "monthly_volume": "1000000",
+    "target_accuracy": "0.92",
+    "stable": "yes",
+    "behaviour": "yes",
+    "changing_knowledge": "no",
+    "maintainer": "the search team",
+    "engineering_usd": "5000",
+}
+USD = {"null": 0.0001, "few_shot": 0.010, "rag": 0.012, "lora": 0.002, "managed": 0.003}
+
+
+def assumptions(**changes: str) -> Assumptions:
+    """All that a GO takes, with changes; "unknown" takes one away."""
+    return assume({}, {name: value for name, value in {**WILLING, **changes}.items() if value != "unknown"})
+
+
+def evidence(
+    accuracies: Mapping[str, float],
+    n: int = 2000,
+    *,
+    failed: Sequence[str] = (),
+    kinds: Mapping[str, Kind] = KINDS,
+    base: str | None = "hf/acme-7b",
+    slices: Sequence[str] = (),
+    labelled: int | None = 5000,
+    examples: int | None = 5000,
+) -> Evidence:
+    """Candidates that are right on exactly such shares of n items, their errors spread evenly and apart."""
+    rows = [_scores(share, n, shift) for shift, share in enumerate(accuracies.values())]
+    described = [
+        Standing(
+            name=name,
+            kind=kinds[name],
+            base=None if kinds[name] == "no model" else base,
+            hosted=base is not None and not base.startswith(("hf/", "embedded")),
+            requests=n,
+            failed=n if name in failed else 0,
+            examples=examples if kinds[name] == "tuned" else None,
+        )
+        for name in accuracies
+    ]
+    return assess(scored(list(accuracies), np.array(rows), slices), described, labelled=labelled, answers=27)
+
+
+def scored(names: Sequence[str], scores: Any, slices: Sequence[str] = ()) -> Outcomes:  # noqa: ANN401 - any array
+    """Outcomes of scores [candidates, items]; slices take turns."""
+    n = scores.shape[1]
+    return Outcomes(
+        candidates=tuple(names),
+        items=tuple(f"{i:06}" for i in range(n)),
+        scores=np.asarray(scores, dtype=np.float64),
+        clusters=np.arange(n),
+        slices=tuple(slices[i % len(slices)] if slices else "" for i in range(n)),
+    )
+
+
+def costs(**changes: float | None) -> dict[str, Cost]:
+    """By candidate; USD a request, unknown where it is None."""
+    return {name: _cost(name, usd) for name, usd in {**USD, **changes}.items()}
+
+
+def _cost(name: str, usd: float | None) -> Cost:
+    tuned = KINDS.get(name) == "tuned"
+    setup = {"training": 100.0, "engineering": 5000.0} if tuned else {"engineering": 50.0}
+    return Cost(candidate=name, strategy=name, model="m", tuned=tuned, per_request_usd=usd, setup=setup, standing={})
+
+
+def _scores(share: float, n: int, shift: int) -> Any:  # noqa: ANN401 - [n]
+    wrong = n - round(share * n)
+    scores = np.ones(n)
+    scores[(np.floor(np.arange(wrong) * n / max(wrong, 1)).astype(int) + shift) % n] = 0.0
+    return scores

@@ -1,0 +1,371 @@
+"""The checks: what passes, fails or stays open, for which reason, with which number that would settle it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import junitparser
+import numpy as np
+import pytest
+from markdown_it import MarkdownIt
+
+from thirdlever.errors import RunError, SuiteError
+from thirdlever.regression.baseline import Baseline, Got, Kept, Pinned
+from thirdlever.regression.checks import worst
+from thirdlever.regression.gate import Pair, hold
+from thirdlever.regression.limits import Limits, limits
+from thirdlever.regression.rerun import Regression
+from thirdlever.report.regression import render
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+    from pathlib import Path
+
+    from thirdlever.regression.checks import Check
+    from thirdlever.regression.gate import Result
+
+PAIR = Pair("plain", "plain", "plain")
+HERE = {"system": "Linux-6.1-x", "machine": "x86_64", "cpus": 2}
+FIGURES = {"cost_per_1k_usd": 1.0, "errors": 0, "unparseable": 0, "input_tokens": 100.0}
+TIMES = [0.1 + 0.001 * i for i in range(20)]
+
+
+def measured(
+    n: int = 2000,
+    wrong: Container[int] = (),
+    *,
+    slices: Sequence[str] = ("",),
+    times: Sequence[float] = TIMES,
+    facts: dict[str, Any] | None = None,
+    **figures: float,
+) -> Baseline:
+    """One candidate on n independent items, some of them wrong."""
+    got = [Got(0.0, "food") if i in wrong else Got(1.0) for i in range(n)]
+    known = FIGURES | {"n": n, "requests": n} | figures
+    one = Pinned(
+        name="plain",
+        strategy="plain",
+        args={"k": 0},
+        base="fake/model",
+        revision="1",
+        figures={name: figure for name, figure in known.items() if not math.isnan(figure)},
+        latencies_s=times,
+        prompts="p",
+        got=got,
+    )
+    items = [Kept(f"t{i:05}", f"{i:016x}", slices[i % len(slices)], "") for i in range(n)]
+    return Baseline(
+        name="payments",
+        suite={"name": "payments", "hash": "h"},
+        options={"epochs": 1},
+        facts={"hardware": HERE, "finished": "2026-01-02T00:00:00"} | (facts or {}),
+        items=items,
+        candidates=[one],
+    )
+
+
+def held(old: Baseline, new: Baseline, **given: Any) -> Result:  # noqa: ANN401 - limits'
+    return hold(old, new, PAIR, limits({}, given))
+
+
+def check(result: Result, name: str) -> Check:
+    [found] = [one for one in result.checks if one.name == name]
+    return found
+
+
+# Accuracy
+
+
+@pytest.mark.parametrize(
+    ("n", "lost", "verdict"),
+    [
+        (2000, 0, "PASS"),
+        (2000, 10, "PASS"),
+        (2000, 40, "INCONCLUSIVE"),  # exactly the margin
+        (2000, 80, "FAIL"),
+        (100, 0, "INCONCLUSIVE"),  # too few, though nothing is lost
+        (100, 30, "FAIL"),
+    ],
+)
+def test_accuracy_passes_fails_or_stays_open(n: int, lost: int, verdict: str) -> None:
+    result = held(measured(n), measured(n, range(lost)))
+    found = check(result, "accuracy")
+    assert (found.verdict, result.verdict) == (verdict, verdict)
+    assert found.change == pytest.approx(-lost / n)
+    assert found.low is not None
+    assert (found.low > -0.02) == (verdict == "PASS")
+    assert len(result.broken) == lost
+
+
+def test_the_number_that_would_settle_it_does() -> None:
+    old, new = measured(100), measured(100, {0})
+    found = check(held(old, new), "accuracy")
+    assert found.verdict == "INCONCLUSIVE"
+    assert found.needed is not None
+    assert f"about {found.needed:,} would" in found.reason
+    n = found.needed
+    again = check(held(measured(2 * n), measured(2 * n, range(2 * n // 100))), "accuracy")
+    assert again.verdict == "PASS"
+
+
+def test_at_the_margin_itself_no_number_would_settle_it() -> None:
+    found = check(held(measured(2000), measured(2000, range(40))), "accuracy")
+    assert found.needed is None
+    assert "no number would, if the loss is the one seen, which is the margin" in found.reason
+
+
+def test_items_of_one_source_are_not_so_many_items() -> None:
+    old, new = measured(600), measured(600)
+    assert held(old, new).verdict == "PASS"
+    few = [item._replace(group=f"shop {i // 20}") for i, item in enumerate(old.items)]
+    assert held(replace(old, items=few), replace(new, items=few)).verdict == "INCONCLUSIVE"
+
+
+def test_a_slice_that_is_lost_fails_what_is_fine_on_the_whole() -> None:
+    slices = ["rare", *["common"] * 19]
+    result = held(measured(slices=slices), measured(wrong=set(range(0, 400, 20)), slices=slices))
+    assert check(result, "accuracy").verdict == "PASS"
+    assert check(result, "accuracy, slice rare").verdict == "FAIL"
+    assert check(result, "accuracy, slice common").verdict == "PASS"
+    assert result.verdict == "FAIL"
+
+
+def test_a_slice_too_small_to_be_shown_to_hold_keeps_nothing_open_unless_that_is_asked() -> None:
+    slices = ["rare", *["common"] * 99]
+    old, new = measured(slices=slices), measured(slices=slices)
+    result = held(old, new)
+    assert (check(result, "accuracy, slice rare").verdict, result.verdict) == (None, "PASS")
+    proved = held(old, new, prove_slices=True)
+    assert (check(proved, "accuracy, slice rare").verdict, proved.verdict) == ("INCONCLUSIVE", "INCONCLUSIVE")
+
+
+def test_slices_fail_by_chance_no_more_often_than_stated() -> None:
+    """Ten slices that each lose exactly their margin: corrected, one of them fails in about 5 % of runs."""
+    rng = np.random.default_rng(0)
+    names = [f"s{i}" for i in range(10)]
+    failed = 0
+    for _ in range(40):
+        wrong = set(np.flatnonzero(rng.random(2000) < 0.05).tolist())
+        result = held(measured(slices=names), measured(wrong=wrong, slices=names), margin=0.2)
+        failed += result.verdict == "FAIL"
+    assert failed <= 6  # at 5 %, more come up in under one case of a hundred
+
+
+# The other limits
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "PASS"), (1.2, "PASS"), (1.26, "INCONCLUSIVE"), (2.0, "FAIL")])
+def test_latency_is_held_to_a_multiple(factor: float, verdict: str) -> None:
+    result = held(measured(), measured(times=[factor * t for t in TIMES]))
+    found = check(result, "p95 latency")
+    assert found.verdict == verdict
+    assert found.change == pytest.approx(factor)
+    assert (found.needed is not None) == (verdict == "INCONCLUSIVE")
+
+
+@pytest.mark.parametrize(("cost", "verdict"), [(0.5, "PASS"), (1.25, "PASS"), (1.3, "FAIL")])
+def test_cost_is_held_to_a_multiple(cost: float, verdict: str) -> None:
+    assert check(held(measured(), measured(cost_per_1k_usd=cost)), "cost per 1,000").verdict == verdict
+
+
+@pytest.mark.parametrize("name", ["unparseable", "errors"])
+@pytest.mark.parametrize(
+    ("n", "share", "verdict"), [(2000, 0.01, "PASS"), (2000, 0.03, "FAIL"), (100, 0.02, "INCONCLUSIVE")]
+)
+def test_answers_that_cannot_be_read_and_requests_that_fail_are_counted(
+    name: str, n: int, share: float, verdict: str
+) -> None:
+    counted: dict[str, Any] = {name: share * n}
+    found = check(held(measured(n), measured(n, **counted)), name)
+    assert found.verdict == verdict
+    assert (found.needed is not None) == (verdict == "INCONCLUSIVE")
+
+
+def test_what_could_not_be_read_before_is_allowed_now() -> None:
+    assert check(held(measured(unparseable=100), measured(unparseable=110)), "unparseable").verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name", "limit", "why"),
+    [
+        ({"times": ()}, {}, "p95 latency", "max_p95_ratio", "it was not timed"),
+        (
+            {"facts": {"hardware": HERE | {"cpus": 64}}},
+            {},
+            "p95 latency",
+            "max_p95_ratio",
+            "another machine; give --remeas",
+        ),
+        (
+            {},
+            {"cost_per_1k_usd": math.nan},
+            "cost per 1,000",
+            "max_cost_ratio",
+            "no price is known: state it in prices.toml",
+        ),
+    ],
+)
+def test_what_cannot_be_judged_is_told_and_leaves_a_stated_limit_open(
+    old: dict[str, Any], new: dict[str, Any], name: str, limit: str, why: str
+) -> None:
+    sides = measured(**old), measured(**new)
+    told = held(*sides)
+    assert (check(told, name).verdict, told.verdict) == (None, "PASS")
+    assert check(told, name).reason.startswith("not held to a limit: ")
+    given: dict[str, Any] = {limit: 3.0}
+    stated = held(*sides, **given)
+    assert (check(stated, name).verdict, stated.verdict) == ("INCONCLUSIVE", "INCONCLUSIVE")
+    assert why in check(stated, name).reason
+
+
+def test_an_updated_system_is_the_same_machine_and_a_local_models_cost_needs_it() -> None:
+    updated = measured(facts={"hardware": HERE | {"system": "Linux-6.2-y"}})
+    assert check(held(measured(), updated), "p95 latency").verdict == "PASS"
+    local = measured(facts={"hardware": HERE | {"cpus": 64}}, device_s_per_request=0.1)
+    assert check(held(local, measured(device_s_per_request=0.1)), "cost per 1,000").verdict is None
+    hosted = measured(facts={"hardware": HERE | {"cpus": 64}})
+    assert check(held(hosted, measured()), "cost per 1,000").verdict == "PASS"
+
+
+def test_the_worst_of_verdicts() -> None:
+    assert worst(["PASS", None, "INCONCLUSIVE", "FAIL"]) == "FAIL"
+    assert worst(["PASS", None, "INCONCLUSIVE"]) == "INCONCLUSIVE"
+    assert worst(["PASS", None]) == "PASS"
+
+
+# What has changed beside
+
+
+def test_another_tokenizer_is_noticed() -> None:
+    [note] = held(measured(), measured(input_tokens=112.0)).notes
+    assert note == (
+        "the new model counts the same prompts otherwise (100 tokens before, 112 now): it has another tokenizer"
+    )
+
+
+def test_other_versions_are_noticed() -> None:
+    old, new = (measured(facts={"versions": {"openai": number}}) for number in ("3.1", "3.2"))
+    assert held(old, new).notes == ["versions changed since: openai 3.1 to 3.2"]
+
+
+def test_another_question_under_the_same_id_is_refused() -> None:
+    old, new = measured(10), measured(10)
+    changed = replace(new, items=[new.items[0]._replace(hash="other"), *new.items[1:]])
+    with pytest.raises(RunError, match="item 't00000' is another question than in baseline 'payments'"):
+        held(old, changed)
+    with pytest.raises(RunError, match="item 't00010' is not in baseline"):
+        held(old, measured(11))
+
+
+# Limits
+
+
+def test_flags_come_before_the_card_and_the_card_before_defaults() -> None:
+    found = limits({"regression": {"margin": 0.01, "max_errors": 0.0}}, {"margin": 0.03, "slice_margin": None})
+    assert (found.margin, found.max_errors, found.slice_margin) == (0.03, 0.0, Limits().slice_margin)
+    assert [found.source(name) for name in ("margin", "max_errors", "slice_margin")] == ["given", "card", "default"]
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ({"margn": 0.1}, "limit 'margn' not found; did you mean 'margin'"),
+        ({"margin": 0}, "margin=0 is not allowed; give a share above 0 and below 1"),
+        ({"margin": "2 %"}, "margin='2 %' is not allowed; give a number"),
+        ({"max_p95_ratio": float("nan")}, "max_p95_ratio=nan is not allowed"),
+        ({"max_errors": 1.5}, "max_errors=1.5 is not allowed; give a share from 0 to 1"),
+        ({"prove_slices": "yes"}, "prove_slices='yes' is not allowed; give true or false"),
+        ([0.02], "'regression' holds no limits"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(card: Any, message: str) -> None:  # noqa: ANN401 - as YAML has it
+    with pytest.raises(SuiteError, match=message):
+        limits({"regression": card}, {})
+
+
+# What a reader gets
+
+EVIL = "a|b`<img src=x>\x1b[2J\n# no"
+
+
+def report(**options: Any) -> Regression:  # noqa: ANN401 - Regression's
+    old = measured(200, {3}, slices=[EVIL, "plain"], times=())
+    new = measured(200, range(100), slices=[EVIL, "plain"], cost_per_1k_usd=0.5)
+    new = replace(
+        new, candidates=[replace(new.candidates[0], base=EVIL, got=[Got(0.0, EVIL), *new.candidates[0].got[1:]])]
+    )
+    texts = {item.id: (EVIL, "fuel") for item in old.items}
+    result = hold(old, new, replace(PAIR, candidate=EVIL), Limits(), asked=texts)
+    about: dict[str, Any] = {
+        "verdict": result.verdict,
+        "suite": "payments",
+        "baseline": "payments",
+        "pinned": "2026-01-02",
+        "results": [result],
+        "asked": 200,
+        "items": 200,
+        "limits": Limits(),
+        "monthly_volume": 1_000_000.0,
+        "notes": [EVIL],
+        "folder": "out",
+    }
+    return Regression(**about | options)
+
+
+def test_junit_is_read_by_a_public_parser(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    path.write_text(render(report(), "junit"), "utf-8")
+    [suite] = junitparser.JUnitXml.fromfile(str(path))
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (7, 3, 0, 1)
+    cases = {case.name: case.result for case in suite}
+    assert [type(told) for told in cases["accuracy"]] == [junitparser.Failure]
+    assert cases["accuracy"][0].message == "shown to lose more than 2 points"
+    assert [type(told) for told in cases["p95 latency"]] == [junitparser.Skipped]
+    assert not cases["cost per 1,000"]
+
+
+def test_what_is_open_is_an_error_in_junit(tmp_path: Path) -> None:
+    result = held(measured(100), measured(100))
+    path = tmp_path / "junit.xml"
+    path.write_text(render(report(results=[result]), "junit"), "utf-8")
+    [suite] = junitparser.JUnitXml.fromfile(str(path))
+    assert (suite.failures, suite.errors) == (0, 1)
+
+
+def test_markdown_keeps_names_and_answers_from_being_markup() -> None:
+    text = render(report(), "md")
+    page = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    assert "<img" not in page
+    assert "\x1b" not in page
+    assert re.findall(r"<h\d>", page) == ["<h2>", "<h3>"]
+    checks, broken = re.findall(r"<table>.*?</table>", page, re.DOTALL)
+    assert checks.count("<tr>") == 1 + len(report().results[0].checks)
+    assert broken.count("<tr>") == 1 + 20
+    assert broken.count("<td") == 20 * 5
+    assert page.count("<details>") == page.count("</details>") == 1
+    assert "<summary>99 broken, the first 20</summary>" in page
+    assert "Nothing fixed." in page
+    assert "it would save $500.00 a month at 1,000,000 requests" in page
+    assert page.startswith("<h2>❌ FAIL: ")
+
+
+def test_the_terminal_gets_a_verdict_first_and_both_answers() -> None:
+    text = render(report())
+    lines = text.splitlines()
+    assert lines[0].startswith("FAIL: ")
+    assert "\x1b" not in text
+    assert "  broken: 99, the first 20" in lines
+    assert any(line.strip().startswith("t00001") and line.endswith("fuel → food") for line in lines)
+    assert "  fixed: 0" in lines
+
+
+def test_json_holds_everything_and_unknown_is_null() -> None:
+    plain = json.loads(render(report(), "json"))
+    [result] = plain["results"]
+    assert (plain["verdict"], plain["exit_code"]) == ("FAIL", 1)
+    assert len(result["broken"]) == 99
+    assert {one["name"]: one["before"] for one in result["checks"]}["p95 latency"] is None

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thirdlever.assumptions import assume
+from thirdlever.condition import Terms, condition
+from thirdlever.costs import Cost
+from thirdlever.payback import payback
+from thirdlever.report.money import payback_sentence, roi
+
+TODAY = dt.date(2026, 11, 15)
+
+
+def cost(name: str = "tuned", **more: Any) -> Cost:  # noqa: ANN401 - a field of Cost
+    fields: dict[str, Any] = {"candidate": name, "strategy": name, "accuracy": 0.9, "per_request_usd": 0.001}
+    return Cost(**fields | more)
+
+
+def assumed(**more: str) -> Any:  # noqa: ANN401 - Assumptions
+    return assume({}, {"monthly_volume": "1000000", "horizon_months": "5"} | more)
+
+
+# The months are where the lines of the cumulative cost cross
+
+
+@pytest.mark.parametrize("setup", [0.0, 10.0, 2_500.0])
+@pytest.mark.parametrize("standing", [0.0, 70.0])
+def test_at_the_payback_both_have_cost_the_same(setup: float, standing: float) -> None:
+    tuned = cost(setup={"training": 3_000.0}, standing={"hosting": 200.0})
+    prompted = cost("rag", per_request_usd=0.002, setup={"indexing": setup}, standing={"index": standing})
+    back = payback(tuned, prompted, assumed())
+    assert back.months is not None
+    assert tuned.cumulative_usd(back.months, 1e6) == pytest.approx(prompted.cumulative_usd(back.months, 1e6))
+
+
+def test_the_volume_needed_pays_back_just_in_time() -> None:
+    tuned, prompted = cost(setup={"training": 3_000.0}), cost("rag", per_request_usd=0.002)
+    needed = payback(tuned, prompted, assumed()).volume_needed
+    assert needed == pytest.approx(600_000)
+    at = payback(tuned, prompted, assumed(monthly_volume=str(needed)))
+    assert at.months == pytest.approx(5)
+    assert at.roi == pytest.approx(0)
+
+
+# Errors that have a price
+
+
+def test_fewer_errors_can_pay_for_dearer_requests() -> None:
+    tuned = cost(accuracy=0.92, per_request_usd=0.002, setup={"training": 1_000.0})
+    prompted = cost("few_shot", accuracy=0.82)
+    assert payback(tuned, prompted, assumed()).months == math.inf
+    back = payback(tuned, prompted, assumed(error_cost_usd="0.02"))
+    assert back.avoided_errors_usd_per_request == pytest.approx(0.002)
+    assert back.months == pytest.approx(1)
+    assert back.roi == pytest.approx(4)
+    assert back.condition.startswith(
+        "pays back within 5 months as long as the cost per request stays at or below $0.0028"
+    )
+
+
+def test_an_unknown_accuracy_leaves_the_value_of_errors_unknown() -> None:
+    back = payback(cost(accuracy=None), cost("few_shot", per_request_usd=0.002), assumed(error_cost_usd="0.02"))
+    assert back.avoided_errors_usd_per_request is None
+    assert back.months is None
+    assert back.within is None
+
+
+# Life
+
+
+def test_a_retirement_comes_before_the_next_release() -> None:
+    tuned = cost(setup={"training": 3_000.0}, retires=dt.date(2027, 1, 14))
+    back = payback(tuned, cost("rag", per_request_usd=0.002), assumed(), today=TODAY)
+    assert back.months == pytest.approx(3)
+    assert back.horizon_months == pytest.approx(60 / (365 / 12))
+    assert back.within is False
+
+
+def test_a_model_that_is_retired_pays_nothing_back() -> None:
+    tuned = cost(setup={"training": 3_000.0}, retires=dt.date(2026, 10, 23))
+    back = payback(tuned, cost("rag", per_request_usd=0.002), assumed(), today=TODAY)
+    assert (back.horizon_months, back.within, back.volume_needed) == (0, False, math.inf)
+    assert back.roi == pytest.approx(-1)
+    assert "no time is left" in back.condition
+
+
+def test_the_wanted_time_is_never_beyond_the_life() -> None:
+    back = payback(cost(), cost("rag"), assumed(payback_months="12"))
+    assert back.wanted_months == 5
+
+
+# Intervals
+
+
+def draws(mean: float, spread: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.random.default_rng(0).normal(mean, spread, 2_000)
+
+
+def test_the_interval_of_the_months_is_that_of_the_gain_turned_round() -> None:
+    tuned = cost(setup={"training": 1_000.0}, draws=np.full(2_000, 0.001))
+    prompted = cost("rag", per_request_usd=0.002, draws=draws(0.002, 0.0001))
+    back = payback(tuned, prompted, assumed())
+    assert back.saving_low is not None
+    assert back.saving_high is not None
+    assert (back.saving_low, back.saving_high) == pytest.approx((0.001 - 0.000196, 0.001 + 0.000196), rel=0.02)
+    assert (back.months_low, back.months_high) == pytest.approx(
+        (1_000 / (1e6 * back.saving_high), 1_000 / (1e6 * back.saving_low))
+    )
+
+
+def test_an_interval_may_reach_never() -> None:
+    tuned = cost(setup={"training": 1_000.0}, draws=np.full(2_000, 0.001))
+    back = payback(tuned, cost("rag", per_request_usd=0.002, draws=draws(0.002, 0.001)), assumed())
+    assert back.months_high == math.inf
+    assert back.months_low is not None
+    assert 0 < back.months_low < 1
+    assert "to never" in payback_sentence(back)
+
+
+def test_what_is_given_without_an_interval_has_none() -> None:
+    back = payback(cost(setup={"training": 1.0}), cost("rag", per_request_usd=0.002), assumed())
+    assert (back.saving_low, back.months_low, back.months_high) == (None, None, None)
+
+
+# In words
+
+
+@pytest.mark.parametrize(
+    ("terms", "said"),
+    [
+        (Terms(5, 0.002, 0.001, 0.0006, None, 6e5), "only if the cost per request falls by at least 30 %"),
+        (Terms(1, 0.002, 0.001, 0.0006, None, 6e5), "within 1 month only if"),
+        (Terms(5, 0.002, 0.001, 0.003, None, 6e5), "one that costs nothing saves only $0.0020"),
+        (Terms(5, 0.0, 0.001, 0.003, None, math.inf), "one that costs nothing saves nothing"),
+        (Terms(5, 0.002, 0.001, 0.0006, 0.0002, 6e5), "at least 20 % (from $0.0020 to at most $0.0016), counting"),
+        (Terms(5, 0.002, 0.001, 0.0006, -0.0002, 6e5), "a request for more errors"),
+        (Terms(5, 0.002, 0.001, 0.0, None, 0), "as long as the cost per request stays at or below $0.0020"),
+        (Terms(5, 0.002, 0.001, math.inf, None, 6e5), "never"),
+        (Terms(5, 0.002, 0.001, None, None, 612_345.2), "at least 612,346 requests a month"),
+        (Terms(5, 0.001, 0.002, None, None, math.inf), "never pays back, at any volume"),
+        (Terms(5, 0.001, None, None, None, None), "unknown"),
+        (Terms(5, None, 0.001, 0.0006, None, None), "unknown"),
+    ],
+)
+def test_the_condition_says_what_it_takes(terms: Terms, said: str) -> None:
+    assert said in condition(terms)
+
+
+@pytest.mark.parametrize(
+    ("tuned", "said"),
+    [
+        ({"setup": {"training": 1_000.0}}, "the money is back after 1 month"),
+        ({"setup": {"training": 1_000.0}, "per_request_usd": 0.003}, "never comes back"),
+        ({}, "costs no more from the first day"),
+        ({"per_request_usd": None}, "is unknown"),
+    ],
+)
+def test_a_payback_is_a_sentence(tuned: dict[str, Any], said: str) -> None:
+    assert said in payback_sentence(payback(cost(**tuned), cost("rag", per_request_usd=0.002), assumed()))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (4.0, "$4.00 gained for each $1 of extra set-up"),
+        (-1.0, "$1.00 lost for each $1 of extra set-up"),
+        (math.inf, "a gain without extra set-up"),
+        (-math.inf, "a loss without extra set-up"),
+        (None, "unknown"),
+    ],
+)
+def test_a_return_is_told_by_the_dollar(value: float | None, said: str) -> None:
+    assert roi(value) == said
+
+
+def test_hostile_names_are_shown_and_not_obeyed() -> None:
+    assert "\x1b" not in payback_sentence(payback(cost("a\x1b[2J"), cost("rag"), assumed()))
