@@ -21,12 +21,12 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from thirdlever import paired
-from thirdlever.comparison import accuracy, compare_all, holm, non_inferior
-from thirdlever.differences import Differences
-from thirdlever.power import Design
-from thirdlever.simulation import World
-from thirdlever.stats import wilson
+from thirdlever.statistics import paired
+from thirdlever.statistics.comparison import accuracy, compare_all, holm, non_inferior
+from thirdlever.statistics.differences import Differences
+from thirdlever.statistics.power import Design
+from thirdlever.statistics.proportions import wilson
+from thirdlever.statistics.simulation import World
 
 ALPHA = 0.05
 EQUAL = 1e-9

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from thirdlever import paired
-from thirdlever.outcomes import Outcomes
 from thirdlever.regression.checks import NEW, OLD, accuracy
 from thirdlever.regression.limits import Limits
 from thirdlever.regression.sequential import plan
+from thirdlever.statistics import paired
+from thirdlever.statistics.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirdlever.assumptions import assume
-from thirdlever.costs import Cost
-from thirdlever.decision import judge
-from thirdlever.evidence import Standing
-from thirdlever.gathering import assess
-from thirdlever.outcomes import Outcomes
-from thirdlever.stats import wilson
+from thirdlever.decision.decision import judge
+from thirdlever.decision.evidence import Standing
+from thirdlever.decision.gathering import assess
+from thirdlever.economics.assumptions import assume
+from thirdlever.economics.costs import Cost
+from thirdlever.statistics.outcomes import Outcomes
+from thirdlever.statistics.proportions import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.assumptions import Assumptions
-    from thirdlever.evidence import Kind
+    from thirdlever.decision.evidence import Kind
+    from thirdlever.economics.assumptions import Assumptions
 
 RUNS = int(os.environ.get("RUNS", "200"))
 MIXED: tuple[Kind, ...] = ("no model", "prompt", "prompt", "prompt", "retrieval", "tuned", "tuned", "tuned")

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thirdlever.assumptions import assume
-from thirdlever.costs import Cost
-from thirdlever.evidence import Kind, Standing
-from thirdlever.gathering import assess
-from thirdlever.outcomes import Outcomes
+from thirdlever.decision.evidence import Kind, Standing
+from thirdlever.decision.gathering import assess
+from thirdlever.economics.assumptions import assume
+from thirdlever.economics.costs import Cost
+from thirdlever.statistics.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thirdlever.assumptions import Assumptions
-    from thirdlever.evidence import Evidence
+    from thirdlever.decision.evidence import Evidence
+    from thirdlever.economics.assumptions import Assumptions
 
 KINDS: Mapping[str, Kind] = {
     "null": "no model",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import costed
 import numpy as np
 
-from thirdlever.deciding import decide_on_run
+from thirdlever.decision.deciding import decide_on_run
 from thirdlever.prices import Price
 from thirdlever.run import INFO, RECORDS, Run
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.decision import Decision
+    from thirdlever.decision.decision import Decision
 
 WILLING = ("monthly_volume=1000000", "target_accuracy=0.9", "stable=yes", "behaviour=yes", "maintainer=us")
 DEAR = Price("dear", 3.0, 1.5, 15.0, source="a list", as_of="2026-05-01")

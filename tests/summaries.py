@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from thirdlever.scorecards import COLUMNS, FURTHER, typed
-from thirdlever.stats import wilson
+from thirdlever.statistics.proportions import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from thirdlever.assumptions import Assumptions, about, assume
+from thirdlever.economics.assumptions import Assumptions, about, assume
 from thirdlever.errors import ThirdleverError
 
 

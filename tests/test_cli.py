@@ -140,6 +140,7 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
         "limit": 5,
         "epochs": 2,
         "seed": 3,
+        "batch": False,
         "budget": 1.5,
         "out": Path("o"),
         "probe": 4,

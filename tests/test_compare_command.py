@@ -10,10 +10,10 @@ import typer
 from typer.testing import CliRunner
 
 from thirdlever.commands.compare import compare
-from thirdlever.comparing import compared
 from thirdlever.errors import RunError
 from thirdlever.report import comparison
 from thirdlever.run import INFO, RECORDS, Run
+from thirdlever.statistics.comparing import compared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

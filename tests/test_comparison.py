@@ -8,12 +8,12 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from thirdlever import paired
-from thirdlever.comparison import accuracy, compare, compare_all, non_inferior
 from thirdlever.errors import RunError
-from thirdlever.outcomes import Outcomes
-from thirdlever.simulation import World
-from thirdlever.stats import wilson
+from thirdlever.statistics import paired
+from thirdlever.statistics.comparison import accuracy, compare, compare_all, non_inferior
+from thirdlever.statistics.outcomes import Outcomes
+from thirdlever.statistics.proportions import wilson
+from thirdlever.statistics.simulation import World
 
 
 def pair(won: int, lost: int, both: int = 0, neither: int = 0) -> Outcomes:

@@ -7,9 +7,9 @@ import pytest
 import typer
 from deciding_on import assumptions, costs, evidence
 
-from thirdlever import deciding
 from thirdlever.commands.decide import decide
-from thirdlever.decision import decide_on
+from thirdlever.decision import deciding
+from thirdlever.decision.decision import decide_on
 from thirdlever.errors import RunError, ThirdleverError
 from thirdlever.report.decision import render, to_dict
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from deciding_on import KINDS, assumptions, costs, evidence, scored
 
-from thirdlever.assumptions import assume
-from thirdlever.decision import Decision, decide, decide_on, judge
-from thirdlever.evidence import Evidence, Standing
-from thirdlever.gathering import assess
+from thirdlever.decision.decision import Decision, decide, decide_on, judge
+from thirdlever.decision.evidence import Evidence, Standing
+from thirdlever.decision.gathering import assess
+from thirdlever.economics.assumptions import assume
 from thirdlever.report.decision import render
 from thirdlever.run import Run
 

@@ -37,7 +37,9 @@ def fenced(text: str, language: str = "") -> list[str]:
 
 def options(command: str) -> set[str]:
     """What a command takes, `--input` and the like."""
-    listed = {option for parameter in COMMANDS[command].params for option in parameter.opts}
+    further = getattr(COMMANDS[command], "commands", {}).values()  # of a group such as `thirdlever jobs`
+    taken = (parameter for each in (COMMANDS[command], *further) for parameter in each.params)
+    listed = {option for parameter in taken for option in parameter.opts}
     return {option for option in listed if option.startswith("--")} | HELP
 
 
@@ -119,7 +121,8 @@ def test_no_document_mentions_a_file_that_is_not_there(name: str) -> None:
         path.rstrip(".")
         for path in re.findall(r"\b(?:src|strategies|evals|docs|scripts|tests|benchmarks|datasets)/[\w./-]+", text)
     }
-    paths |= {target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target}
+    links = {target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target}
+    assert {target for target in links if not (ROOT / name).parent.joinpath(target).exists()} == set()
     missing = {path for path in paths if not (ROOT / path).exists()}
     assert {path for path in missing if not made & set(re.split(r"[/.]", path))} == set()
 

@@ -7,9 +7,9 @@ import costed
 import numpy as np
 import pytest
 
-from thirdlever.assumptions import assume
-from thirdlever.break_even import break_even_requests, payback_months, required_fall, required_saving
 from thirdlever.economics import Cost, costs, payback
+from thirdlever.economics.assumptions import assume
+from thirdlever.economics.break_even import break_even_requests, payback_months, required_fall, required_saving
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import Price, Tier, price_of
 from thirdlever.tuning.rates import rate

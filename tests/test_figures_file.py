@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thirdlever import figures_file
+from thirdlever.decision import figures_file
 from thirdlever.errors import RunError, ThirdleverError
 from thirdlever.report.decision import render
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from thirdlever.outcomes import load as load_outcomes
 from thirdlever.report import memo
 from thirdlever.report.failures import failures
 from thirdlever.report.memo_md import escaped
 from thirdlever.report.memo_tables import clean
+from thirdlever.statistics.outcomes import load as load_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from thirdlever.errors import RunError
-from thirdlever.outcomes import outcomes
+from thirdlever.statistics.outcomes import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thirdlever.outcomes import Outcomes
+    from thirdlever.statistics.outcomes import Outcomes
 
 
 def records(

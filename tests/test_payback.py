@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thirdlever.assumptions import assume
-from thirdlever.condition import Terms, condition
-from thirdlever.costs import Cost
-from thirdlever.payback import payback
+from thirdlever.economics.assumptions import assume
+from thirdlever.economics.condition import Terms, condition
+from thirdlever.economics.costs import Cost
+from thirdlever.economics.payback import payback
 from thirdlever.report.money import payback_sentence, roi
 
 TODAY = dt.date(2026, 11, 15)

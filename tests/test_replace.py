@@ -13,8 +13,8 @@ import pytest
 import typer
 from model_lists import TODAY
 
-from thirdlever.assumptions import assume
 from thirdlever.commands.replace import replace
+from thirdlever.economics.assumptions import assume
 from thirdlever.errors import RunError
 from thirdlever.lifecycle.replace import Proposal, propose
 from thirdlever.lifecycle.replace_text import text

@@ -9,7 +9,7 @@ import pytest
 
 from thirdlever.prices import Price, Tier
 from thirdlever.scorecards import COLUMNS, FURTHER, scorecards
-from thirdlever.stats import wilson
+from thirdlever.statistics.proportions import wilson
 from thirdlever.strategy import SetupCost
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thirdlever.assumptions import Assumptions, assume
+from thirdlever.economics.assumptions import Assumptions, assume
+from thirdlever.economics.sensitivity import Flip, Verdict, sensitivity
 from thirdlever.report.money import flip_sentence
-from thirdlever.sensitivity import Flip, Verdict, sensitivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

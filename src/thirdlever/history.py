@@ -147,7 +147,7 @@ def _with(points: list[Point], baseline: Baseline) -> list[Point]:
 
 
 def _interval(accuracy: float, n: float) -> tuple[float, float]:
-    from thirdlever.stats import wilson
+    from thirdlever.statistics.proportions import wilson
 
     return wilson(accuracy * n, n)
 

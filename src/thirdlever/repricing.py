@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from thirdlever.economics.usage import price_in
 from thirdlever.errors import ThirdleverError
 from thirdlever.gpus import Hour, hour
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import Price, in_batch, overlaid, price_of
 from thirdlever.run import Run
-from thirdlever.usage import price_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.usage import Usage
+    from thirdlever.economics.usage import Usage
 
 INFO = "run.json"
 RECORDS = "records.parquet"
@@ -70,7 +70,7 @@ class Run:
     @cached_property
     def usage(self) -> dict[str, Usage]:
         """What each candidate's requests used, made anew from the records."""
-        from thirdlever.usage import usage
+        from thirdlever.economics.usage import usage
 
         return usage(self.records, self.info)
 

@@ -13,8 +13,8 @@ from thirdlever.audit import Audit
 from thirdlever.budget import Budget
 from thirdlever.candidates import candidates, once, parse_all
 from thirdlever.errors import RunError
-from thirdlever.loading import find_suite
 from thirdlever.lifecycle.snapshot import snapshots
+from thirdlever.loading import find_suite
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import device_cost
 from thirdlever.run import Run, opened, save

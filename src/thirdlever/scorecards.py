@@ -10,9 +10,9 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import stats
+from thirdlever.economics.usage import base_price_in, preparing_usd, price_in, request_usd
 from thirdlever.prices import device_cost
-from thirdlever.usage import base_price_in, preparing_usd, price_in, request_usd
+from thirdlever.statistics import proportions as stats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,9 +26,9 @@ def compare(
     fmt: Annotated[Literal["text", "md", "json"], typer.Option("--format")] = "text",
 ) -> None:
     """Tell a real difference between candidates from luck."""
-    from thirdlever.comparing import compared
     from thirdlever.report import comparison
     from thirdlever.run import load
+    from thirdlever.statistics.comparing import compared
 
     found = compared(load(run), a, b, every=every, part=slice_, confidence=confidence, margin=margin)
     typer.echo(comparison.render(found, fmt))

@@ -18,7 +18,7 @@ def decide(
     fmt: Annotated[Literal["text", "md", "json"], typer.Option("--format")] = "text",
 ) -> None:
     """Say whether fine-tuning is justified: three gates, six questions, and what would change the answer."""
-    from thirdlever import deciding
+    from thirdlever.decision import deciding
     from thirdlever.report import decision
 
     typer.echo(decision.render(deciding.decide(run, assume or ()), fmt), nl=False)

@@ -19,7 +19,7 @@ def replace(
     ] = None,
 ) -> None:
     """Propose what takes the place of a candidate whose model retires; exit code 1 when nothing measured does."""
-    from thirdlever.assumptions import assume
+    from thirdlever.economics.assumptions import assume
     from thirdlever.lifecycle.replace import propose
     from thirdlever.lifecycle.replace_text import text
     from thirdlever.run import load

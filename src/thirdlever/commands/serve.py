@@ -20,7 +20,7 @@ def serve(
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes any that is free.")] = 8089,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Where files, jobs and models are kept.")] = FOLDER,
-    leashed: Annotated[bool, typer.Option("--leashed", hidden=True, help="End with standard input.")] = False,  # noqa: FBT002 - a flag
+    leashed: Annotated[bool, typer.Option("--leashed", hidden=True, help="End with standard input.")] = False,
 ) -> None:
     """Serve OpenAI's fine-tuning protocol on this machine: upload, tune, ask, for nothing."""
     from thirdlever.serving import auth, server

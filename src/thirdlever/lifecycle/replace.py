@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from thirdlever.assumptions import Assumptions
-    from thirdlever.comparison import NonInferiority
     from thirdlever.economics import Cost
-    from thirdlever.outcomes import Outcomes
+    from thirdlever.economics.assumptions import Assumptions
     from thirdlever.run import Run
+    from thirdlever.statistics.comparison import NonInferiority
+    from thirdlever.statistics.outcomes import Outcomes
 
 LASTS = dt.timedelta(days=90)  # what would itself retire so soon after takes nothing's place
 ALPHA = 0.05
@@ -108,7 +108,7 @@ def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.dat
         ThirdleverError: the run's candidates cannot be compared, or a dated table is malformed.
     """
     from thirdlever.economics import costs
-    from thirdlever.outcomes import load
+    from thirdlever.statistics.outcomes import load
 
     today = today or dt.datetime.now(dt.UTC).date()
     rows = {str(row["name"]): row for row in run.info["candidates"]}
@@ -167,7 +167,7 @@ def _evidence(
     """Each candidate against the reference; choosing among many is not to find one by chance, hence Holm."""
     from statsmodels.stats.multitest import multipletests
 
-    from thirdlever.comparison import non_inferior
+    from thirdlever.statistics.comparison import non_inferior
 
     found = [non_inferior(outcomes, name, reference, margin, alpha=ALPHA) for name in names]
     holds = multipletests([one.p for one in found], alpha=ALPHA, method="holm")[0]

@@ -6,7 +6,7 @@ import io
 import textwrap
 from typing import TYPE_CHECKING
 
-from thirdlever.costing import HOURS_PER_MONTH
+from thirdlever.economics.costing import HOURS_PER_MONTH
 from thirdlever.phrases import counted, percent, points, usd
 from thirdlever.report.text import fold, printable
 

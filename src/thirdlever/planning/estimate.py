@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.batching import batches
+from thirdlever.economics.usage import total
 from thirdlever.planning import earlier, requests, speed
 from thirdlever.planning.artefacts import RehearsalStore
 from thirdlever.planning.rehearsal import Spent, standing_in
 from thirdlever.prices import device_cost, in_batch, price_of
-from thirdlever.usage import total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

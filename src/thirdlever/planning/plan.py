@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever import project
 from thirdlever.candidates import once, parse_all
+from thirdlever.economics.usage import total
 from thirdlever.errors import ModelError, RunError
 from thirdlever.loading import find_suite
 from thirdlever.models.base import BaseModel
@@ -17,7 +18,6 @@ from thirdlever.planning.sight import Sight, sight
 from thirdlever.prices import device_cost
 from thirdlever.store import Store
 from thirdlever.suite import Suite, check
-from thirdlever.usage import total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

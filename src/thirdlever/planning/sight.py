@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thirdlever.planning import earlier
-from thirdlever.power import Design
+from thirdlever.statistics.power import Design
 
 if TYPE_CHECKING:
     from thirdlever.suite import Split, Suite
@@ -58,9 +58,9 @@ def sight(suite: Suite, items: Split, wanted: float) -> Sight:
 
 
 def _measured(suite: Suite) -> tuple[Design, str] | None:
-    from thirdlever.differences import Differences
     from thirdlever.errors import RunError
-    from thirdlever.outcomes import outcomes
+    from thirdlever.statistics.differences import Differences
+    from thirdlever.statistics.outcomes import outcomes
 
     for run in earlier.runs():
         if run.info["suite"]["hash"] != suite.hash or len(run.info["candidates"]) < 2:  # noqa: PLR2004 - a pair

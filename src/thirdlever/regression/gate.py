@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thirdlever.errors import RunError
-from thirdlever.outcomes import Outcomes
 from thirdlever.regression.checks import NEW, OLD, Check, Level, Verdict, accuracy, one_look, worst
 from thirdlever.regression.operations import Sides, operations
+from thirdlever.statistics.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirdlever import stats
-from thirdlever.power import ALPHA
 from thirdlever.regression.checks import Check, Verdict, scaled
+from thirdlever.statistics import proportions as stats
+from thirdlever.statistics.power import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

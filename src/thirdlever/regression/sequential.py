@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from thirdlever.power import ALPHA
+from thirdlever.statistics.power import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,8 +15,8 @@ from thirdlever.report.text import md_code, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from thirdlever.assumptions import Assumption
-    from thirdlever.decision import Decision
+    from thirdlever.decision.decision import Decision
+    from thirdlever.economics.assumptions import Assumption
 
 Format = Literal["text", "md", "json"]
 

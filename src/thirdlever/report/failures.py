@@ -15,8 +15,8 @@ from thirdlever.run import RECORDS
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from thirdlever.outcomes import Outcomes
     from thirdlever.run import Run
+    from thirdlever.statistics.outcomes import Outcomes
 
 MOST = 4
 _OF_A_SLICE = 2  # more would say the same again

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thirdlever import atomic, outcomes
+from thirdlever import atomic
 from thirdlever.phrases import percent
 from thirdlever.report import chart, memo_html, memo_md
 from thirdlever.report.failures import failures
 from thirdlever.report.figures import cumulative, files, gates, latency
 from thirdlever.report.memo_content import content
+from thirdlever.statistics import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.decision import Decision
+    from thirdlever.decision.decision import Decision
     from thirdlever.report.figures.style import Picture
     from thirdlever.run import Run
 

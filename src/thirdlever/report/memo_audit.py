@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.decision import Decision
+    from thirdlever.decision.decision import Decision
 
 _NONE = "–"
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.decision import Decision
-    from thirdlever.gates import Gate
+    from thirdlever.decision.decision import Decision
+    from thirdlever.decision.gates import Gate
     from thirdlever.report.failures import Failure, Reply
     from thirdlever.run import Run
 

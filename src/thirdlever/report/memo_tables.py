@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.assumptions import Value
-    from thirdlever.costs import Cost
-    from thirdlever.decision import Decision
+    from thirdlever.decision.decision import Decision
+    from thirdlever.economics.assumptions import Value
+    from thirdlever.economics.costs import Cost
 
 _ON_PAGE_ONE = 8
 _LONGEST = 400  # characters of a cell

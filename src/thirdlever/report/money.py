@@ -12,12 +12,12 @@ from thirdlever.report.text import md_code, printable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thirdlever.assumptions import Assumption, Value
-    from thirdlever.costs import Cost
+    from thirdlever.economics.assumptions import Assumption, Value
+    from thirdlever.economics.costs import Cost
+    from thirdlever.economics.payback import Payback
+    from thirdlever.economics.sensitivity import Flip
     from thirdlever.gpus import Hour
-    from thirdlever.payback import Payback
     from thirdlever.prices import Price
-    from thirdlever.sensitivity import Flip
 
 OLD_DAYS = 90
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from thirdlever.gates import Gate
+    from thirdlever.decision.gates import Gate
 
 _Said: TypeAlias = tuple[str, str, str]  # heading, verdict, why
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thirdlever import decision, figures_file
-from thirdlever.assumptions import assume
+from thirdlever.decision import decision, figures_file
+from thirdlever.economics.assumptions import assume
 from thirdlever.errors import ThirdleverError
 from thirdlever.run import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from thirdlever.decision import Decision
+    from thirdlever.decision.decision import Decision
     from thirdlever.run import Run
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from thirdlever import rules
-from thirdlever.gain import Outcome, gain, gained, money, no_tune, paid, to_measure
+from thirdlever.decision import rules
+from thirdlever.decision.gain import Outcome, gain, gained, money, no_tune, paid, to_measure
 from thirdlever.phrases import counted, listed, months, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thirdlever.assumptions import Assumptions
-    from thirdlever.evidence import Evidence, Standing
-    from thirdlever.payback import Payback
+    from thirdlever.decision.evidence import Evidence, Standing
+    from thirdlever.economics.assumptions import Assumptions
+    from thirdlever.economics.payback import Payback
 
 Verdict: TypeAlias = Literal["GO", "NO-GO", "NEED-MORE-DATA"]
 RANK: dict[Verdict, int] = {"GO": 0, "NEED-MORE-DATA": 1, "NO-GO": 2}

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thirdlever import outcomes
-from thirdlever.comparison import accuracy, compare, compare_all, non_inferior
 from thirdlever.errors import RunError
-from thirdlever.variance import Variance, by_recipe
+from thirdlever.statistics import outcomes
+from thirdlever.statistics.comparison import accuracy, compare, compare_all, non_inferior
+from thirdlever.statistics.variance import Variance, by_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.comparison import Comparison, NonInferiority
-    from thirdlever.outcomes import Outcomes
     from thirdlever.run import Run
-    from thirdlever.stats import Proportion
+    from thirdlever.statistics.comparison import Comparison, NonInferiority
+    from thirdlever.statistics.outcomes import Outcomes
+    from thirdlever.statistics.proportions import Proportion
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,11 @@
 `payback(tuned, prompted, a)` holds two of them against each other, and `sensitivity` asks what a verdict hangs on.
 """
 
-from thirdlever.break_even import break_even_requests, payback_months, required_fall
-from thirdlever.costing import costs
-from thirdlever.costs import Cost
-from thirdlever.payback import Payback, payback
-from thirdlever.sensitivity import Flip, sensitivity
+from thirdlever.economics.break_even import break_even_requests, payback_months, required_fall
+from thirdlever.economics.costing import costs
+from thirdlever.economics.costs import Cost
+from thirdlever.economics.payback import Payback, payback
+from thirdlever.economics.sensitivity import Flip, sensitivity
 
 __all__ = [
     "Cost",

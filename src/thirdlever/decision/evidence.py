@@ -8,13 +8,13 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 from thirdlever.phrases import counted, percent
-from thirdlever.power import ALPHA, POWER
+from thirdlever.statistics.power import ALPHA, POWER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thirdlever.comparison import Comparison
-    from thirdlever.outcomes import Outcomes
+    from thirdlever.statistics.comparison import Comparison
+    from thirdlever.statistics.outcomes import Outcomes
 
 Kind = Literal["no model", "prompt", "retrieval", "tuned"]
 Against = Literal["meets", "open", "misses", "unknown"]
@@ -166,7 +166,7 @@ class Evidence:
             ours, theirs = self.standings[candidate].accuracy, self.standings[reference].accuracy
             return (theirs or 0.0) - (ours or 0.0) <= margin + _ROUNDING
         if (pair := (candidate, reference)) not in self._bounds:  # asked for many margins, by the sensitivity
-            from thirdlever.comparison import non_inferior
+            from thirdlever.statistics.comparison import non_inferior
 
             self._bounds[pair] = non_inferior(self.outcomes, candidate, reference, _ANY_MARGIN).low
         return self._bounds[pair] > -margin

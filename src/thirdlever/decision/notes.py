@@ -6,13 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from thirdlever.phrases import counted, listed, months, percent, points, usd
-from thirdlever.power import Design
+from thirdlever.statistics.power import Design
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thirdlever.decision import Decision
-    from thirdlever.evidence import Evidence, Standing
+    from thirdlever.decision.decision import Decision
+    from thirdlever.decision.evidence import Evidence, Standing
 
 
 def notes(d: Decision, e: Evidence) -> list[str]:

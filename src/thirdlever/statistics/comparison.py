@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirdlever import paired
-from thirdlever.differences import Differences
-from thirdlever.power import ALPHA, POWER, Design
-from thirdlever.stats import Proportion, wilson
+from thirdlever.statistics import paired
+from thirdlever.statistics.differences import Differences
+from thirdlever.statistics.power import ALPHA, POWER, Design
+from thirdlever.statistics.proportions import Proportion, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.outcomes import Outcomes
+    from thirdlever.statistics.outcomes import Outcomes
 
 
 @dataclass(frozen=True, kw_only=True)

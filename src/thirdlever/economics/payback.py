@@ -7,17 +7,17 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thirdlever.break_even import break_even_requests, payback_months, required_saving
-from thirdlever.condition import Terms, condition
-from thirdlever.costs import interval
-from thirdlever.usage import total
+from thirdlever.economics.break_even import break_even_requests, payback_months, required_saving
+from thirdlever.economics.condition import Terms, condition
+from thirdlever.economics.costs import interval
+from thirdlever.economics.usage import total
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from thirdlever.assumptions import Assumptions
-    from thirdlever.costs import Cost
+    from thirdlever.economics.assumptions import Assumptions
+    from thirdlever.economics.costs import Cost
 
 _DAYS_PER_MONTH = 365 / 12
 

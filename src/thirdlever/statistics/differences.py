@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirdlever import paired
-from thirdlever.power import Design
+from thirdlever.statistics import paired
+from thirdlever.statistics.power import Design
 
 if TYPE_CHECKING:
-    from thirdlever.outcomes import Outcomes
+    from thirdlever.statistics.outcomes import Outcomes
 
 MCNEMAR = "exact McNemar"
 SIGN_FLIP = "sign-flip test by cluster"

@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from thirdlever import rules
-from thirdlever.gates import Gate
+from thirdlever.decision import rules
+from thirdlever.decision.gates import Gate
 from thirdlever.phrases import counted, listed, months, percent, points
-from thirdlever.power import ALPHA
+from thirdlever.statistics.power import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.assumptions import Assumptions
-    from thirdlever.evidence import Evidence, Standing
-    from thirdlever.payback import Payback
+    from thirdlever.decision.evidence import Evidence, Standing
+    from thirdlever.economics.assumptions import Assumptions
+    from thirdlever.economics.payback import Payback
 
 Answer: TypeAlias = Literal["yes", "no", "unknown"]
 Basis: TypeAlias = Literal["measured", "assumed", "given figures", "nobody has said"]

@@ -6,17 +6,17 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from thirdlever.evidence import POINT
+from thirdlever.decision.evidence import POINT
 from thirdlever.phrases import counted, listed, months, percent, points, usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.assumptions import Assumptions
-    from thirdlever.comparison import Comparison
-    from thirdlever.evidence import Evidence, Standing
-    from thirdlever.gates import Verdict
-    from thirdlever.payback import Payback
+    from thirdlever.decision.evidence import Evidence, Standing
+    from thirdlever.decision.gates import Verdict
+    from thirdlever.economics.assumptions import Assumptions
+    from thirdlever.economics.payback import Payback
+    from thirdlever.statistics.comparison import Comparison
 
 
 class Outcome(NamedTuple):

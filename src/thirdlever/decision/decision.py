@@ -10,26 +10,26 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from thirdlever import gates, matrix
-from thirdlever.choice import overall, ranked, stay_with
-from thirdlever.notes import notes
-from thirdlever.payback import payback
-from thirdlever.wording import one_sentence, what_would_change
+from thirdlever.decision import gates, matrix
+from thirdlever.decision.choice import overall, ranked, stay_with
+from thirdlever.decision.notes import notes
+from thirdlever.decision.wording import one_sentence, what_would_change
+from thirdlever.economics.payback import payback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
-    from thirdlever.assumptions import Assumptions
-    from thirdlever.choice import Judged
-    from thirdlever.comparison import Comparison
-    from thirdlever.costs import Cost
-    from thirdlever.evidence import Evidence, Slice, Standing
-    from thirdlever.gates import Gate, Verdict
-    from thirdlever.matrix import Question
-    from thirdlever.payback import Payback
+    from thirdlever.decision.choice import Judged
+    from thirdlever.decision.evidence import Evidence, Slice, Standing
+    from thirdlever.decision.gates import Gate, Verdict
+    from thirdlever.decision.matrix import Question
+    from thirdlever.economics.assumptions import Assumptions
+    from thirdlever.economics.costs import Cost
+    from thirdlever.economics.payback import Payback
+    from thirdlever.economics.sensitivity import Flip
     from thirdlever.run import Run
-    from thirdlever.sensitivity import Flip
+    from thirdlever.statistics.comparison import Comparison
 
     Costs: TypeAlias = Callable[[Assumptions], Mapping[str, Cost]]
 
@@ -88,8 +88,8 @@ def decide(run: Run, a: Assumptions) -> Decision:
     Raises:
         RunError: the run is not finished, or its candidates cannot be paired.
     """
+    from thirdlever.decision.gathering import gather
     from thirdlever.economics import costs
-    from thirdlever.gathering import gather
 
     return decide_on(gather(run), partial(costs, run), a)
 
@@ -102,7 +102,7 @@ def decide_on(e: Evidence, costs: Costs, a: Assumptions) -> Decision:
         costs: what candidates cost under some assumptions.
         a: the assumptions.
     """
-    from thirdlever.sensitivity import sensitivity
+    from thirdlever.economics.sensitivity import sensitivity
 
     decision = judge(e, costs(a), a)
     flips = sensitivity(lambda other: judge(e, costs(other), other).verdict, a)

@@ -6,19 +6,19 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.comparison import accuracy, compare, holm
-from thirdlever.evidence import Evidence, Kind, Slice, Standing
-from thirdlever.outcomes import outcomes
-from thirdlever.power import ALPHA
+from thirdlever.decision.evidence import Evidence, Kind, Slice, Standing
+from thirdlever.statistics.comparison import accuracy, compare, holm
+from thirdlever.statistics.outcomes import outcomes
+from thirdlever.statistics.power import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
-    from thirdlever.comparison import Comparison
-    from thirdlever.outcomes import Outcomes
     from thirdlever.run import Run
+    from thirdlever.statistics.comparison import Comparison
+    from thirdlever.statistics.outcomes import Outcomes
 
 _LOCAL = ("embedded", "hf/")
 _COLUMNS = ("candidate", "phase", "item_id", "epoch", "slice", "group", "score", "item_hash", "error", "retrieval_s")

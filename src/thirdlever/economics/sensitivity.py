@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from thirdlever.assumptions import YES_OR_NO, about
+from thirdlever.economics.assumptions import YES_OR_NO, about
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thirdlever.assumptions import Assumptions, Value
+    from thirdlever.economics.assumptions import Assumptions, Value
 
 Verdict: TypeAlias = Callable[["Assumptions"], str]
 

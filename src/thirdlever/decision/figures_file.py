@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
-from thirdlever.assumptions import assume
-from thirdlever.costs import Cost
+from thirdlever.decision.evidence import Evidence, Kind, Standing
+from thirdlever.economics.assumptions import assume
+from thirdlever.economics.costs import Cost
 from thirdlever.errors import RunError, ThirdleverError, unknown
-from thirdlever.evidence import Evidence, Kind, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from thirdlever.assumptions import Assumptions
-    from thirdlever.decision import Decision
+    from thirdlever.decision.decision import Decision
+    from thirdlever.economics.assumptions import Assumptions
 
 SUFFIX = ".toml"
 
@@ -54,7 +54,7 @@ class Figures:
         Raises:
             ThirdleverError: an assumption that does not exist, or a value that it cannot take.
         """
-        from thirdlever.decision import decide_on
+        from thirdlever.decision.decision import decide_on
 
         stated = assume({}, self.assumptions)
         costs = partial(_costs, self.candidates, stated.monthly_volume)

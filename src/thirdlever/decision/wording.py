@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.assumptions import about
+from thirdlever.economics.assumptions import about
 from thirdlever.phrases import UNKNOWN, listed, percent, points, usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.decision import Decision
-    from thirdlever.gates import Verdict
-    from thirdlever.sensitivity import Flip
+    from thirdlever.decision.decision import Decision
+    from thirdlever.decision.gates import Verdict
+    from thirdlever.economics.sensitivity import Flip
 
 _REASONS = 2  # in the one sentence
 _FLIPS = 6  # shown; all are in the JSON

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
-from thirdlever.gates import RANK, Verdict, worst
+from thirdlever.decision.gates import RANK, Verdict, worst
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thirdlever.assumptions import Assumptions
-    from thirdlever.costs import Cost
-    from thirdlever.evidence import Evidence, Standing
-    from thirdlever.gates import Gate
-    from thirdlever.matrix import Question
+    from thirdlever.decision.evidence import Evidence, Standing
+    from thirdlever.decision.gates import Gate
+    from thirdlever.decision.matrix import Question
+    from thirdlever.economics.assumptions import Assumptions
+    from thirdlever.economics.costs import Cost
 
     Judged: TypeAlias = tuple[Standing | None, tuple[Gate, ...], tuple[Question, ...]]
 

@@ -1,0 +1,1 @@
+"""Figures with their uncertainty, and tests of whether candidates differ."""
