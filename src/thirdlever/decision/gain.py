@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from thirdlever.decision.evidence import POINT
-from thirdlever.phrases import counted, listed, months, percent, points, usd
+from thirdlever.phrases import UNKNOWN, counted, listed, months, percent, points, usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,8 +137,8 @@ def paid(tuned: Standing | None, payback: Payback | None) -> str:
         parts.append(
             f"errors {'avoided' if avoided > 0 else 'added'} worth {usd(1000 * abs(avoided))} per 1,000 requests"
         )
-    low, high = payback.months_low, payback.months_high
-    span = f" ({months(low)} to {months(high)})" if low is not None and high is not None and low != high else ""
+    low, high = (months(end) for end in (payback.months_low, payback.months_high))
+    span = "" if UNKNOWN in {low, high} or low == high else f" ({low} to {high})"
     parts.append(f"payback: {months(payback.months)}{span}")
     return _sentence("; ".join(parts))
 

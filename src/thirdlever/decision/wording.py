@@ -28,7 +28,7 @@ def one_sentence(d: Decision) -> str:
     elif d.verdict == "NO-GO":
         text = f"do not fine-tune: {_staying(d)}, because {_reasons(d, 'NO-GO')}"
     else:
-        text = f"not decided yet: {_staying(d)} until it is, because {_reasons(d, 'NEED-MORE-DATA')}"
+        text = f"not decided yet: until it is, {_staying(d)}, because {_reasons(d, 'NEED-MORE-DATA')}"
     return f"{basis}{text}." if basis else f"{text[0].upper()}{text[1:]}."
 
 
