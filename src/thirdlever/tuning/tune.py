@@ -104,10 +104,14 @@ def tune(
         title = f"{settings.method}: training on {epochs} {len(shown)} examples"
         steps = settings.most_epochs * math.ceil(len(shown) / settings.batch_size)
         with progress(title, steps) as advance:
+            done_before = 0  # a run that goes on has steps behind it
 
             def told(step: Step) -> bool:
+                nonlocal done_before
                 if step.loss is not None:
-                    advance()
+                    for _ in range(step.step - done_before):
+                        advance()
+                    done_before = step.step
                 if step.dev_loss is not None:
                     share = f"{100 * (step.dev_accuracy or 0.0):.0f} % of answer tokens right"
                     note(f"{title}: after epoch {step.epoch:.0f}, loss {step.dev_loss:.3f} on dev, {share}")
