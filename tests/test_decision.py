@@ -48,8 +48,11 @@ def test_what_is_in_use_today_is_not_forgotten() -> None:
     d = decided(evidence({**MISS, "lora": 0.60}), current_accuracy="0.89", current_cost_per_request_usd="0.0014")
     assert "the best measured is rag" in d.sentence
     assert "misses the target of 92.0 % and the 89.0 % stated for what is in use today" in d.sentence
+    assert d.worse_than_today
     assert any("89.0 % right at $1.40 per 1,000 requests" in note for note in d.notes)
-    assert "stay with rag" in decided(evidence({**MISS, "lora": 0.60}), current_accuracy="0.82").sentence
+    better = decided(evidence({**MISS, "lora": 0.60}), current_accuracy="0.82")
+    assert "stay with rag" in better.sentence
+    assert not better.worse_than_today
 
 
 def test_the_cheaper_of_two_that_are_as_good_is_used() -> None:

@@ -81,6 +81,12 @@ class Decision:
     notes: Sequence[str] = ()
     given: bool = False
 
+    @property
+    def worse_than_today(self) -> bool:
+        """Whether `chosen` clearly misses the accuracy that is stated for what is in use today."""
+        today = self.assumptions.current_accuracy
+        return bool(self.chosen and today is not None and self.standings[self.chosen].against(today) == "misses")
+
 
 def decide(run: Run, a: Assumptions) -> Decision:
     """Decide on a run, offline.

@@ -115,7 +115,8 @@ def _table(d: Decision) -> str:
         figures = "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
         lines += [f"{name:<{widths[0]}}{figures}".rstrip(), *(f"  {line}" for line in rest)]
     paid_back = f" Payback: against {d.stay}." if d.stay and d.paybacks else ""
-    lines.append(_wrapped(f"* to be used.{paid_back} Set-up: people's work and labels included."))
+    starred = "the best measured" if d.worse_than_today else "to be used"
+    lines.append(_wrapped(f"* {starred}.{paid_back} Set-up: people's work and labels included."))
     return "\n".join(lines)
 
 

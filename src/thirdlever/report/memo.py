@@ -100,4 +100,6 @@ def _outcome(decision: Decision) -> str:
         return "There is no candidate to use yet."
     one = decision.standings[decision.chosen]
     use = f"{decision.chosen}, {percent(one.accuracy)} right"
+    if decision.worse_than_today:
+        return f"Best measured: {use}."
     return f"{'Until then, use' if decision.verdict == 'NEED-MORE-DATA' else 'Use'} {use}."

@@ -57,7 +57,7 @@ def roles(decision: Decision) -> Mapping[str, str]:
     """What the candidates that a decision is about are to it."""
     found: dict[str, str] = {}
     for name, role in (
-        (decision.chosen, "use this"),
+        (decision.chosen, "best measured" if decision.worse_than_today else "use this"),
         (decision.stay, "best without tuning"),
         (decision.best_prompt, "best prompt or retrieval"),
         (decision.tuned, "tuned, judged"),
@@ -75,7 +75,7 @@ def facts(decision: Decision, summary: pd.DataFrame) -> list[tuple[str, str]]:
     found = []
     if use is not None:
         row = next((row for row in rows(summary) if row["candidate"] == use), None)
-        found.append(("Use", printable(use)))
+        found.append(("Best measured" if decision.worse_than_today else "Use", printable(use)))
         if row is not None:
             found.append(("Right answers", accuracy(row).replace(" [", "\n[")))
         found.append(("Cost of 1,000 requests", usd_of(decision.costs.get(use), 1000)))
