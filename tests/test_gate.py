@@ -185,6 +185,14 @@ def test_answers_that_cannot_be_read_and_requests_that_fail_are_counted(
     assert (found.needed is not None) == (verdict == "INCONCLUSIVE")
 
 
+def test_device_time_is_held_to_a_limit_only_when_somebody_states_one() -> None:
+    sides = measured(device_s_per_request=1.0), measured(device_s_per_request=2.0, cost_per_1k_usd=1e6)
+    told = held(*sides)
+    assert (check(told, "cost per 1,000").verdict, told.verdict) == (None, "PASS")
+    assert "device time" in check(told, "cost per 1,000").reason
+    assert held(*sides, max_cost_ratio=2.0).verdict == "FAIL"
+
+
 def test_what_could_not_be_read_before_is_allowed_now() -> None:
     assert check(held(measured(unparseable=100), measured(unparseable=110)), "unparseable").verdict == "PASS"
 
@@ -193,6 +201,7 @@ def test_what_could_not_be_read_before_is_allowed_now() -> None:
     ("old", "new", "name", "limit", "why"),
     [
         ({"times": ()}, {}, "p95 latency", "max_p95_ratio", "it was not timed"),
+        ({"times": (0.1,) * 19}, {}, "p95 latency", "max_p95_ratio", "19 timed requests do not tell a p95"),
         (
             {"facts": {"hardware": HERE | {"cpus": 64}}},
             {},

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2_000
 PERCENT = 100
+LEAST_TIMED = 20  # requests: of fewer, the p95 is little more than the slowest
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,16 @@ def _latency(sides: Sides) -> Check:
         return _unjudged(check, sides.limits, "max_p95_ratio", "it was not timed: pin a run that was made with a probe")
     if sides.elsewhere:
         return _unjudged(check, sides.limits, "max_p95_ratio", sides.elsewhere)
+    if (timed := min(map(len, times))) < LEAST_TIMED:
+        why = f"{timed} timed requests do not tell a p95: pin a run that was made with --probe {LEAST_TIMED} or more"
+        return _unjudged(check, sides.limits, "max_p95_ratio", why)
     ratio, limit = after / before, sides.limits.max_p95_ratio
     low, high = _interval(*times)
     verdict: Verdict = "PASS" if ratio <= limit else "FAIL" if low > limit else "INCONCLUSIVE"
     check = replace(check, change=ratio, low=low, high=high, limit=limit, source=sides.limits.source("max_p95_ratio"))
     if verdict != "INCONCLUSIVE":
         return replace(check, verdict=verdict, reason=_times(ratio, limit))
-    needed = scaled(min(map(len, times)), math.log(ratio / low), math.log(ratio / limit))
+    needed = scaled(timed, math.log(ratio / low), math.log(ratio / limit))
     reason = f"{_times(ratio, limit)}, but the few timed requests may mislead"
     if needed:
         reason += f"; about {needed:,} would tell"
@@ -86,6 +90,9 @@ def _cost(sides: Sides) -> Check:
     by_time = any(math.isfinite(one.figure("device_s_per_request")) for one in (sides.old, sides.new))
     if by_time and sides.elsewhere:
         return _unjudged(check, sides.limits, "max_cost_ratio", sides.elsewhere)
+    if by_time and not sides.limits.stated("max_cost_ratio"):
+        why = "it is device time, which depends on what else the machine did; state one to hold it all the same"
+        return _unjudged(replace(check, change=after / before if before else None), sides.limits, "max_cost_ratio", why)
     limit = sides.limits.max_cost_ratio
     ratio = after / before if before else math.inf if after else 1.0
     return replace(
