@@ -153,7 +153,7 @@ def _times(ratio: float, limit: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{PERCENT * share:.2g} %"
+    return f"{PERCENT * share:.3g} %"
 
 
 def _known(figure: float) -> float | None:
