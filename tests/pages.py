@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.answer import Label
 from thirdlever.atomic import write
-from thirdlever.records import to_parquet
-from thirdlever.report.samples import prompt_hash
+from thirdlever.records import prompt_hash, to_parquet
 from thirdlever.run import INFO, RECORDS, Run
 
 if TYPE_CHECKING:

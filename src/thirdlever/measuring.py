@@ -6,7 +6,6 @@ Import this module at the point of use: inspect comes with it.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -22,10 +21,11 @@ from tenacity import RetryError
 from thirdlever.errors import ThirdleverError
 from thirdlever.journal import Key, Reply
 from thirdlever.prompting import RETRIEVAL
+from thirdlever.records import prompt_hash
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
     from types import TracebackType
 
     from inspect_ai.log import EvalLog
@@ -165,7 +165,7 @@ def _reply(state: TaskState, phase: Phase, seconds: float, *, error: BaseExcepti
         device_s=(sum(device) if len(device) == len(calls) else None) if calls else seconds,
         stop_reason=state.output.stop_reason if calls and error is None else None,
         error=_told(error) if error is not None else None,
-        prompt_hash=_prompt_hash(calls) if calls else None,
+        prompt_hash=prompt_hash((m.role, m.text) for call in calls for m in call.input) if calls else None,
         cold=cold,
     )
 
@@ -176,13 +176,6 @@ def _told(error: BaseException) -> str:
         error = error.__cause__
     said = getattr(error, "provider_message", None) or str(error)
     return f"{type(error).__name__}: {said}"
-
-
-def _prompt_hash(calls: Sequence[ModelEvent]) -> str:
-    digest = hashlib.sha256()
-    for message in (message for call in calls for message in call.input):
-        digest.update(f"\0{message.role}\0{message.text}".encode(errors="replace"))
-    return digest.hexdigest()
 
 
 def _replay(state: TaskState, known: Reply) -> TaskState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,14 @@ def to_parquet(records: Sequence[Mapping[str, Any]]) -> bytes:
 def item_hash(item: Item) -> str:
     """sha256 of input and target: runs over other versions of a suite are told apart by it."""
     return content_hash([item.input, item.target])
+
+
+def prompt_hash(messages: Iterable[tuple[str, str]]) -> str:
+    """sha256 of every message sent, each as (role, text)."""
+    digest = hashlib.sha256()
+    for role, text in messages:
+        digest.update(f"\0{role}\0{text}".encode(errors="replace"))
+    return digest.hexdigest()
 
 
 def _row(reply: Reply, item: Item, answer: Answer) -> dict[str, Any]:

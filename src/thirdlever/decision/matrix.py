@@ -14,14 +14,16 @@ from thirdlever.phrases import counted, listed, months, percent, points
 from thirdlever.statistics.power import ALPHA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from thirdlever.decision.evidence import Evidence, Standing
+    from thirdlever.decision.gates import Verdict
     from thirdlever.economics.assumptions import Assumptions
     from thirdlever.economics.payback import Payback
 
 Answer: TypeAlias = Literal["yes", "no", "unknown"]
 Basis: TypeAlias = Literal["measured", "assumed", "given figures", "nobody has said"]
+_YES_LEADS_ON: Mapping[Answer, Verdict] = {"yes": "GO", "no": "NO-GO", "unknown": "NEED-MORE-DATA"}
 _NOBODY = {"no", "nobody", "no one"}
 
 
@@ -145,7 +147,7 @@ def _behaviour(e: Evidence, a: Assumptions, tuned: Standing | None) -> Question:
         question="Is a consistent change of behaviour needed (format, tone, house rules)?",
         answer=answer,
         basis=basis,
-        verdict={"yes": "GO", "no": "NO-GO", "unknown": "NEED-MORE-DATA"}[answer],  # type: ignore[arg-type]
+        verdict=_YES_LEADS_ON[answer],
         reason={
             "yes": "a change of behaviour is wanted",
             "no": "no change of behaviour is wanted",
@@ -204,7 +206,7 @@ def _maintained(a: Assumptions) -> Question:
         question="Can the tuned model be kept up to date?",
         answer=answer,
         basis="assumed" if named else "nobody has said",
-        verdict={"yes": "GO", "no": "NO-GO", "unknown": "NEED-MORE-DATA"}[answer],  # type: ignore[arg-type]
+        verdict=_YES_LEADS_ON[answer],
         reason={
             "yes": "somebody keeps it up to date",
             "no": "nobody keeps a tuned model up to date",

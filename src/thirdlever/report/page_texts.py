@@ -7,6 +7,8 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from thirdlever.models.prefixes import common
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -98,25 +100,13 @@ def told(messages: Sequence[Message], by: Sequence[Message]) -> Told:
     part = 0
     if own and whole < len(by) and own[0][0] == by[whole][0]:
         (role, text), like = own[0], by[whole][1]
-        common = _common(like, text)
-        if common >= _WORTH:
-            own[0] = role, text[common:]
-            part = len(like[:common].encode("utf-16-le", "surrogatepass")) // 2
+        shared = common(like, text)
+        if shared >= _WORTH:
+            own[0] = role, text[shared:]
+            part = len(like[:shared].encode("utf-16-le", "surrogatepass")) // 2
     return Told(whole, part, [(role, cut(text, LONGEST)) for role, text in own])
 
 
 def shorten(prompt: Told, limit: int) -> Told:
     """With each own text within the limit."""
     return prompt._replace(own=[(role, cut(text, limit)) for role, text in prompt.own])
-
-
-def _common(a: str, b: str) -> int:
-    """Length of the common prefix, by bisection: slices compare quickly, characters one by one do not."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -6,13 +6,14 @@ takes 24 ms each; what is wanted here stands at the front of each member, and th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sys
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from thirdlever.records import prompt_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -59,7 +60,7 @@ def read(log: Path, only: Collection[str] | None = None) -> Iterator[Sample]:
         from zstandard import ZstdError
     else:
         from compression.zstd import ZstdError
-    damage = (zipfile.BadZipFile, ZstdError, NotImplementedError, EOFError, KeyError, TypeError, AttributeError)
+    damage = (zipfile.BadZipFile, ZstdError, NotImplementedError, EOFError)
     try:
         with zipfile.ZipFile(log) as members:
             for name in members.namelist():
@@ -71,17 +72,12 @@ def read(log: Path, only: Collection[str] | None = None) -> Iterator[Sample]:
         raise ValueError(message) from error
 
 
-def prompt_hash(messages: list[Message]) -> str:
-    """The records' `prompt_hash` of these messages."""
-    digest = hashlib.sha256()
-    for role, text in messages:
-        digest.update(f"\0{role}\0{text}".encode(errors="replace"))
-    return digest.hexdigest()
-
-
 def parse(text: str) -> Sample:
     """One member of a log."""
     front = _front(text, upto="messages")
+    if not {"id", "epoch", "input"} <= front.keys() or not isinstance(front["messages"], list):
+        message = "a sample lacks its id, epoch, input or messages"
+        raise ValueError(message)
 
     def prompt(sent: str) -> list[Message] | None:
         messages = [_message(message) for message in front["messages"]]
