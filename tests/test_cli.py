@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from thirdlever import cli, loading
+from thirdlever.commands import options
 from thirdlever.errors import ThirdleverError
 
 HEAVY = ("torch", "transformers", "inspect_ai", "pandas", "numpy", "sklearn", "matplotlib", "chromadb", "rich")
@@ -106,7 +107,7 @@ def test_strategies_are_listed_with_their_arguments(
 ) -> None:
     assert call(monkeypatch, "strategies") == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in cli.STRATEGIES)
+    assert all(name in out for name in options.STRATEGIES)
     assert "k:" in out
 
 

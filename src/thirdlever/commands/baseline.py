@@ -7,17 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from thirdlever.commands import options
 from thirdlever.report.text import printable
 
 app = typer.Typer(rich_markup_mode=None, help="Pin runs, to hold new base models against.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `thirdlever baseline list` lists it.")]
-OfRun = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its name under results/, or latest.")]
 
 
 @app.command("set")
 def set_(
-    run: OfRun,
+    run: options.Run,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="[default: the suite's name]")] = None,
     candidate: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Pin this one; again for more. [default: all]")
@@ -67,7 +67,9 @@ def show(name: Name) -> None:
 
 @app.command()
 def diff(
-    name: Name, run: OfRun, fmt: Annotated[Literal["text", "md", "json", "junit"], typer.Option("--format")] = "text"
+    name: Name,
+    run: options.Run,
+    fmt: Annotated[Literal["text", "md", "json", "junit"], typer.Option("--format")] = "text",
 ) -> None:
     """Hold a finished run against a baseline, candidate by candidate; nothing is run."""
     from thirdlever.regression.diff import diff as held

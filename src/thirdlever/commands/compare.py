@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from thirdlever.commands import options
+
 
 def compare(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its name under results/, or latest.")],
+    run: options.Run,
     a: Annotated[str | None, typer.Argument(metavar="A", help="The reference. [default: the best]")] = None,
     b: Annotated[
         str | None, typer.Argument(metavar="B", help="What is held against it. [default: every other]")

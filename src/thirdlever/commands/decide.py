@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from thirdlever.commands import options
+
 
 def decide(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="A run's folder, its name, latest; or a .toml of given figures.")
     ],
-    assume: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Such as monthly_volume=3000000; again for more.")
-    ] = None,
+    assume: options.Assume = None,
     fmt: Annotated[Literal["text", "md", "json"], typer.Option("--format")] = "text",
 ) -> None:
     """Say whether fine-tuning is justified: three gates, six questions, and what would change the answer."""

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from thirdlever.commands import options
+
 
 def memo(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its name under results/, or latest.")],
-    assume: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Such as monthly_volume=3000000; again for more.")
-    ] = None,
+    run: options.Run,
+    assume: options.Assume = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write it. [default: RUN/memo]")] = None,
 ) -> None:
     """Write the decision memo of a run: Markdown, one self-contained HTML file, and the figures."""

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from thirdlever.commands import options
+
 
 def regress(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="The one that the baseline is of.")],
@@ -46,7 +48,7 @@ def regress(
     accept_new_suite: Annotated[
         bool, typer.Option("--accept-new-suite", help="The suite has changed: measure the old model on it too.")
     ] = False,
-    budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="Stop before more is spent.")] = None,
+    budget: options.Budget = None,
     fmt: Annotated[Literal["text", "md", "json", "junit"], typer.Option("--format")] = "text",
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML too, for CI.")] = None,
     markdown: Annotated[

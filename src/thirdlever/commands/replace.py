@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from thirdlever.commands import options
+
 
 def replace(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its name under results/, or latest.")],
+    run: options.Run,
     candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="The one to replace, as the run names it.")],
     margin: Annotated[
         float | None,

@@ -3,13 +3,13 @@
 Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
 """
 
-from typing import Annotated
-
 import typer
+
+from thirdlever.commands import options
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its name under results/, or latest.")],
+    run: options.Run,
 ) -> None:
     """Write a run's report.html: every answer of every candidate, to filter and to read."""
     from thirdlever.report import page

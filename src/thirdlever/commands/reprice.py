@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from thirdlever.commands import options
+
 
 def reprice(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its name under results/, or latest.")],
+    run: options.Run,
     model: Annotated[
         str | None, typer.Option("--as", metavar="MODEL", help="At this model's prices, such as openai/gpt-4o-mini.")
     ] = None,

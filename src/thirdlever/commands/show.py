@@ -1,0 +1,21 @@
+"""`thirdlever show`: a run's table again.
+
+Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
+"""
+
+from typing import Annotated, Literal
+
+import typer
+
+from thirdlever.commands import options
+
+
+def show(
+    run: options.Run,
+    fmt: Annotated[Literal["table", "md", "csv", "json"], typer.Option("--format")] = "table",
+) -> None:
+    """Show a run's candidates side by side."""
+    from thirdlever.report import table
+    from thirdlever.run import load
+
+    typer.echo(table.render(load(run).summary, fmt))
