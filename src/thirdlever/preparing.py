@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from thirdlever.journal import Journal
 from thirdlever.progress import progress
 from thirdlever.strategy import SetupCost
+from thirdlever.understudy import understudy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,8 @@ def replies(
         about={},
         temperature=temperature,
     )
+    if stand_in := understudy():
+        return list(stand_in.asked(work, deployment))
     journal = Journal(folder / "answers.jsonl")
     try:
         missing = [key for key in work.keys if journal.answered(key) is None]

@@ -10,7 +10,7 @@ from thirdlever.batching import batches
 from thirdlever.economics.usage import total
 from thirdlever.planning import earlier, requests, speed
 from thirdlever.planning.artefacts import RehearsalStore
-from thirdlever.planning.rehearsal import Spent, standing_in
+from thirdlever.planning.rehearsal import Spent, rehearsing
 from thirdlever.prices import device_cost, in_batch, price_of
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Estimator:
         from thirdlever.candidates import parse
 
         spent = Spent()
-        with standing_in(base, spent, self._trials):
+        with rehearsing(base, spent, self._trials):
             prepare = parse(spec).prepare
             store = RehearsalStore(self._store.root, self._scratch, self._suite, base, spent)
             deployment = prepare(self._suite.without_test(), base, store)

@@ -1,24 +1,19 @@
-"""Preparing a strategy without spending: what would ask a model, or order a tune, is counted instead.
-
-A strategy spends in three ways, and each passes one door: it has a model asked (`evaluation.evaluate`), orders a tuning
-job (`tuning.managed.tune`), or has the store build something (`Store.once`, see `artefacts`). While a plan is made, a
-rehearsal stands in all three; strategies, a user's own among them, are none the wiser.
-"""
+"""Preparing a strategy without spending: what would ask a model, or order a tune, is counted instead."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-from unittest import mock
+from typing import TYPE_CHECKING
 
 from thirdlever.journal import Reply
 from thirdlever.retrieval import SERVER
 from thirdlever.strategy import SetupCost, Tuning
+from thirdlever.understudy import standing_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from thirdlever.evaluation import Pass
     from thirdlever.journal import Key
@@ -82,82 +77,80 @@ class Spent:
     notes: list[str] = field(default_factory=list)
 
 
-@contextmanager
-def standing_in(base: BaseModel, spent: Spent, trials: Trials) -> Iterator[None]:
-    """Ask nobody and order nothing until the block ends; strategies must be read within it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """Stands in while a strategy prepares for a plan; see `thirdlever.understudy`.
 
-    Args:
+    Attributes:
         base: who plays models that are not tuned yet.
         spent: where all is written down.
         trials: how requests are tried.
     """
-    from thirdlever import evaluation
 
-    real = evaluation.evaluate
+    base: BaseModel
+    spent: Spent
+    trials: Trials
 
-    def asked(work: Pass, deployment: Deployment, *_: object, keep: Callable[[Reply], bool], **__: object) -> None:
-        with mock.patch.object(evaluation, "evaluate", real):
-            each = trials.rehearse(work.suite, deployment, work.items, base=base)
+    def asked(self, work: Pass, deployment: Deployment) -> list[Reply]:
+        """Answers that can be read, and what asking would have taken."""
+        each = self.trials.rehearse(work.suite, deployment, work.items, base=self.base)
         if deployment.model is not None:
-            spent.rounds.append(Round(requests=len(work.keys), each=each, model=deployment.model))
-        for key in work.keys:
-            keep(_reply(key, work.suite))
+            self.spent.rounds.append(Round(requests=len(work.keys), each=each, model=deployment.model))
+        return [_reply(key, work.suite) for key in work.keys]
 
-    def ordered(model: BaseModel, examples: Sequence[Conversation], **options: Any) -> Tuned:  # noqa: ANN401 - `tune`'s
-        return _order(model, examples, spent, **options)
+    def ordered(
+        self,
+        model: BaseModel,
+        examples: Sequence[Conversation],
+        *,
+        dev: Sequence[Conversation],
+        provider: str,
+        epochs: int | None,
+        horizon_days: int,
+    ) -> Tuned:
+        """Check all that is checked before an order is placed, and write down what it would be charged."""
+        from thirdlever.planning.counting import example
+        from thirdlever.tuning import managed, preflight
+        from thirdlever.tuning.examples import to_jsonl
+        from thirdlever.tuning.profiles import estimate, profile
 
-    with (
-        mock.patch.object(evaluation, "evaluate", asked),
-        mock.patch("thirdlever.tuning.managed.tune", ordered),
-        mock.patch.dict(os.environ),
-    ):
-        os.environ.pop(SERVER, None)  # a server that others share is not filled for a plan
-        yield
-
-
-def _order(
-    model: BaseModel,
-    examples: Sequence[Conversation],
-    spent: Spent,
-    *,
-    dev: Sequence[Conversation] = (),
-    provider: str = "auto",
-    epochs: int | None = 3,
-    horizon_days: int = 120,
-    **_: object,
-) -> Tuned:
-    """All that is checked before an order is placed, and what it would be charged."""
-    from thirdlever.planning.counting import example
-    from thirdlever.tuning import managed, preflight
-    from thirdlever.tuning.examples import to_jsonl
-    from thirdlever.tuning.profiles import estimate, profile, provider_of
-
-    provider = provider_of(model.name) if provider == "auto" else provider
-    terms = profile(provider)
-    base = terms.base(model.name)
-    preflight.check_format(terms, to_jsonl(examples), to_jsonl(dev))
-    preflight.check_dates(terms, base, horizon_days=horizon_days)
-    passes = preflight.AUTO_EPOCHS if epochs is None else epochs
-    # A provider's tokenizer is not at hand: the count is the one that its bill is estimated by.
-    tokens = sum(example(model, turns) for turns in examples) * passes if terms.free else None
-    billed = preflight.count(examples, model.tokens, passes)
-    spent.trainings.append(
-        Training(
-            method="lora",
-            where=terms.title,
-            examples=len(examples),
-            epochs=passes,
-            tokens=billed if tokens is None else tokens,
-            dev_tokens=preflight.count(dev, model.tokens, passes),
-            here=terms.free,
-            estimate=None if terms.free else estimate(provider, base, billed),
+        terms = profile(provider)
+        base = terms.base(model.name)
+        preflight.check_format(terms, to_jsonl(examples), to_jsonl(dev))
+        preflight.check_dates(terms, base, horizon_days=horizon_days)
+        passes = preflight.AUTO_EPOCHS if epochs is None else epochs
+        # A provider's tokenizer is not at hand: the count is the one that its bill is estimated by.
+        tokens = sum(example(model, turns) for turns in examples) * passes if terms.free else None
+        billed = preflight.count(examples, model.tokens, passes)
+        self.spent.trainings.append(
+            Training(
+                method="lora",
+                where=terms.title,
+                examples=len(examples),
+                epochs=passes,
+                tokens=billed if tokens is None else tokens,
+                dev_tokens=preflight.count(dev, model.tokens, passes),
+                here=terms.free,
+                estimate=None if terms.free else estimate(provider, base, billed),
+            )
         )
-    )
-    shown = base.rpartition("/")[2] if base.startswith("hf/") else base
-    tuning = Tuning(method="supervised", where=terms.title, examples=len(examples), epochs=passes, tokens=billed)
-    return managed.Tuned(
-        model=replace(model, name=f"{terms.title}: ft:{shown}:planned"), setup=SetupCost(), tuning=tuning
-    )
+        shown = base.rpartition("/")[2] if base.startswith("hf/") else base
+        tuning = Tuning(method="supervised", where=terms.title, examples=len(examples), epochs=passes, tokens=billed)
+        return managed.Tuned(
+            model=replace(model, name=f"{terms.title}: ft:{shown}:planned"), setup=SetupCost(), tuning=tuning
+        )
+
+
+@contextmanager
+def rehearsing(base: BaseModel, spent: Spent, trials: Trials) -> Iterator[None]:
+    """Ask nobody, order nothing and fill no server that others share, until the block ends."""
+    server = os.environ.pop(SERVER, None)
+    try:
+        with standing_in(Rehearsal(base=base, spent=spent, trials=trials)):
+            yield
+    finally:
+        if server is not None:
+            os.environ[SERVER] = server
 
 
 def _reply(key: Key, suite: Suite) -> Reply:
