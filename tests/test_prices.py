@@ -140,8 +140,8 @@ def test_a_local_model_can_be_given_a_rate(tmp_path: Path) -> None:
         (ROW.format(model="a").replace("1.5", "true"), "no amount of USD"),
         (ROW.format(model="a").replace("1.5", "inf"), "no amount of USD"),
         (ROW.format(model="a") * 2, "priced twice"),
-        ("[price]\nmodel = 'a'", r"only \[\[price\]\] tables"),
-        ("price = [1]", r"only \[\[price\]\] tables"),
+        ("[price]\nmodel = 'a'", r"begin each row with a line \[\[price\]\]"),
+        ("price = [1]", r"begin each row with a line \[\[price\]\]"),
     ],
 )
 def test_a_malformed_file_says_what_to_mend(tmp_path: Path, text: str, problem: str) -> None:

@@ -140,8 +140,10 @@ def test_batch_is_half_price_unless_the_row_says_otherwise(tmp_path: Path) -> No
 
 def test_a_batch_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text("batch = 0.5\n")
+    listed = price_of(BaseModel("openai/gpt-4o-mini", "openai/gpt-4o-mini"))
+    assert listed is not None
     with pytest.raises(ThirdleverError, match=r"\[batch\]"):
-        price_of(BaseModel("m", "m"))
+        in_batch(listed)
 
 
 @pytest.mark.parametrize("share", ["0", "1.5", "true", '"half"'])

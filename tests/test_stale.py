@@ -364,15 +364,18 @@ def test_a_users_rows_come_first_and_a_snapshot_counts_as_its_model(folder: Path
     assert (earlier.retires, earlier.instead) == (dt.date(2026, 10, 23), "gpt-9")
 
 
+RETIREMENT = '[[retirement]]\nprovider="p"\nsource="s"\nas_of=2026-11-01\n'
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("[[retirment]]\n", "only"),
-        ("retirement = 1\n", "only"),
+        ("[[retirment]]\n", "did you mean 'retirement'"),
+        ("retirement = 1\n", "is no list of tables"),
         ('[[retirement]]\nmodle="x"\n', "did you mean 'model'"),
         ('[[retirement]]\nprovider="x"\n', "'model' is missing"),
-        ('[[retirement]]\nretires="2027-01-01"\n', "is no date"),
-        ("[[retirement]]\nmodel=1\n", "is no text"),
+        (RETIREMENT + 'retires="2027-01-01"\nmodel="m"\n', "is no date"),
+        (RETIREMENT + "retires=2027-01-01\nmodel=1\n", "is no text"),
         ("[[", "correct the file"),
     ],
 )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thirdlever.errors import ThirdleverError, unknown
-from thirdlever.overlay import read_overlay
+from thirdlever.overlay import check_amounts, check_keys, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from thirdlever.overlay import Row
 
 OVERLAY = "prices.toml"
-_KEYS = {"name", "provider", "usd_per_hour", "least", "source", "as_of", "confidence"}
+_REQUIRED = ("name", "provider", "usd_per_hour", "source", "as_of")
+_OPTIONAL = ("least", "confidence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,31 +64,17 @@ def gpus() -> dict[str, Hour]:
     """
     found: dict[str, Hour] = {}
     for path in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)):
-        rows = read_overlay(path).get("gpu", [])
-        for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
-            one = _hour(row, f"{path}, gpu {number}")
+        for row, where in read_rows(path, "gpu", beside={"price", "batch"}):
+            one = _hour(row, where)
             name = str(row["name"]).lower()
             found.setdefault(name, one)
             found.setdefault(f"{name}@{row['provider']}".lower(), one)
     return found
 
 
-def _hour(row: Mapping[str, Any], where: str) -> Hour:
-    if not isinstance(row, dict):
-        message = f"{where}: a GPU's rate is a [[gpu]] table with {', '.join(sorted(_KEYS))}"
-        raise ThirdleverError(message)
-    for key in row:
-        if key not in _KEYS:
-            message = f"{where}: {unknown('key', key, _KEYS)}"
-            raise ThirdleverError(message)
-    if missing := sorted(_KEYS - {"least", "confidence"} - set(row)):
-        message = f"{where}: {missing[0]!r} is missing; add it"
-        raise ThirdleverError(message)
-    for key in ("usd_per_hour", "least"):
-        value = row.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            message = f"{where}: {key} = {value!r} is no amount of USD an hour; give a number"
-            raise ThirdleverError(message)
+def _hour(row: Row, where: str) -> Hour:
+    check_keys(row, {*_REQUIRED, *_OPTIONAL}, _REQUIRED, where)
+    check_amounts(row, ("usd_per_hour", "least"), where, per="an hour")
     as_of = row["as_of"]
     return Hour(
         usd=float(row["usd_per_hour"]),

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
-from thirdlever.errors import ThirdleverError, unknown
-from thirdlever.overlay import check_amounts, read_overlay
+from thirdlever.errors import ThirdleverError
+from thirdlever.overlay import check_amounts, check_keys, read_overlay, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.models.base import BaseModel
+    from thirdlever.overlay import Row
 
     Floats: TypeAlias = NDArray[np.float64]
 
 OVERLAY = "prices.toml"
-_REQUIRED = {"model", "input", "output", "source", "as_of"}
+_REQUIRED = ("model", "input", "output", "source", "as_of")
 _AMOUNTS = ("input", "cached_input", "cache_write", "output")
 _OPTIONAL = {"cached_input", "cache_write", "batch", "confidence"}
 _RATES = ("input_per_m", "cached_input_per_m", "output_per_m", "cache_write_per_m")
-_TABLES = {"price", "gpu", "batch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,9 @@ def in_batch(price: Price) -> Price:
     if share is None:
         path = next(p for p in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)) if "batch" in read_overlay(p))
         row = read_overlay(path)["batch"]
+        if not isinstance(row, dict):
+            message = f"{path}: batch = {row!r} is no table; write [batch] with its share and source"
+            raise ThirdleverError(message)
         share, source = _share(row, f"{path}, batch", "share"), f"{price.source}; batch: {row.get('source', path)}"
     tiers = tuple(replace(tier, **_scaled(tier, share)) for tier in price.tiers)
     return replace(price, **_scaled(price, share), tiers=tiers, source=source, batch_share=None)
@@ -203,15 +206,9 @@ def _usd(rate: Price | Tier, sent: Any, cached: Any, came: Any, written: Any) ->
 
 def _overlay(path: Path) -> dict[str, Price]:
     """Rows of an overlay by model; none when there is no such file."""
-    table = read_overlay(path)
-    rows, batch = table.get("price", []), table.get("batch", {})
-    if set(table) - _TABLES or not isinstance(rows, list) or not all(isinstance(row, dict) for row in [*rows, batch]):
-        allowed = "only [[price]] tables, [[gpu]] tables and [batch] belong here"
-        message = f"{path}: {allowed}; see the header of {Path(__file__).with_name(OVERLAY)}"
-        raise ThirdleverError(message)
     prices: dict[str, Price] = {}
-    for number, row in enumerate(rows, 1):
-        price = _row(row, f"{path}, price {number}")
+    for row, where in read_rows(path, "price", beside={"gpu", "batch"}):
+        price = _row(row, where)
         if price.model in prices:
             message = f"{path}: {price.model!r} is priced twice; keep one row"
             raise ThirdleverError(message)
@@ -219,14 +216,8 @@ def _overlay(path: Path) -> dict[str, Price]:
     return prices
 
 
-def _row(row: Mapping[str, Any], where: str) -> Price:
-    for key in row:
-        if key not in _REQUIRED | _OPTIONAL:
-            message = f"{where}: {unknown('key', key, _REQUIRED | _OPTIONAL)}"
-            raise ThirdleverError(message)
-    if missing := sorted(_REQUIRED - set(row)):
-        message = f"{where}: {missing[0]!r} is missing; add it"
-        raise ThirdleverError(message)
+def _row(row: Row, where: str) -> Price:
+    check_keys(row, {*_REQUIRED, *_OPTIONAL}, _REQUIRED, where)
     check_amounts(row, _AMOUNTS, where)
     as_of = row["as_of"]
     return Price(
@@ -242,7 +233,7 @@ def _row(row: Mapping[str, Any], where: str) -> Price:
     )
 
 
-def _share(row: Mapping[str, Any], where: str, key: str = "batch") -> float:
+def _share(row: Row, where: str, key: str = "batch") -> float:
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         message = f"{where}: {key} = {value!r} is no share of the price; give a number above 0 and at most 1"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from thirdlever.errors import ThirdleverError, unknown
+from thirdlever.errors import ThirdleverError
 from thirdlever.lifecycle.names import undated
-from thirdlever.overlay import read_overlay
+from thirdlever.overlay import check_dates, check_keys, read_rows
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
+
+    from thirdlever.overlay import Row
 
 OVERLAY = "retirements.toml"
 SHIPPED = Path(__file__).with_name(OVERLAY)
+_REQUIRED = ("provider", "model", "retires", "source", "as_of")
+_DATES = ("retires", "as_of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,30 +59,15 @@ def retirement(provider: str, model: str) -> Retirement | None:
 
 
 def _rows(path: Path) -> Mapping[tuple[str, str], Retirement]:
-    table = read_overlay(path)
-    rows = table.get("retirement", [])
-    if set(table) - {"retirement"} or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        message = f"{path}: only [[retirement]] tables belong here; see the header of {SHIPPED}"
-        raise ThirdleverError(message)
-    found = [_row(row, f"{path}, retirement {number}") for number, row in enumerate(rows, 1)]
+    found = [_row(row, where) for row, where in read_rows(path, "retirement")]
     return {(one.provider, one.model): one for one in found}
 
 
-def _row(row: Mapping[str, Any], where: str) -> Retirement:
-    known = {one.name for one in fields(Retirement)}
+def _row(row: Row, where: str) -> Retirement:
+    check_keys(row, {one.name for one in fields(Retirement)}, _REQUIRED, where)
+    check_dates(row, _DATES, where)
     for key, value in row.items():
-        if key not in known:
-            message = f"{where}: {unknown('key', key, known)}"
-            raise ThirdleverError(message)
-        day = isinstance(value, dt.date) and not isinstance(value, dt.datetime)
-        if key in {"retires", "as_of"} and not day:
-            message = f"{where}: {key} = {value!r} is no date; write it as {dt.date(2026, 11, 1)}, without quotes"
-            raise ThirdleverError(message)
-        if key not in {"retires", "as_of"} and not isinstance(value, str):
+        if key not in _DATES and not isinstance(value, str):
             message = f"{where}: {key} = {value!r} is no text; put it in quotes"
-            raise ThirdleverError(message)
-    for key in ("provider", "model", "retires", "source", "as_of"):
-        if key not in row:
-            message = f"{where}: {key!r} is missing; add it"
             raise ThirdleverError(message)
     return Retirement(**row)

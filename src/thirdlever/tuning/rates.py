@@ -5,19 +5,20 @@ Rows come from `tuning.toml` in the current folder (the user's own) before the o
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from thirdlever.errors import ThirdleverError, unknown
-from thirdlever.overlay import check_amounts, read_overlay
+from thirdlever.overlay import check_amounts, check_dates, check_keys, read_rows
 from thirdlever.prices import Price
 from thirdlever.tuning.tuner import Estimate
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
+
+    from thirdlever.overlay import Row
 
 SHIPPED = Path(__file__).with_name("profiles.toml")
 OVERLAY = "tuning.toml"
@@ -94,28 +95,12 @@ def rates() -> list[Rate]:
 
 
 def _rates(path: Path) -> Mapping[tuple[str, str], Rate]:
-    table = read_overlay(path)
-    rows = table.get("rate", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        message = f"{path}: rates are [[rate]] tables; see the header of {SHIPPED}"
-        raise ThirdleverError(message)
-    found = [_rate(row, f"{path}, rate {number}") for number, row in enumerate(rows, 1)]
+    found = [_rate(row, where) for row, where in read_rows(path, "rate", beside={"provider"})]
     return {(one.provider, one.model): one for one in found}
 
 
-def _rate(row: Mapping[str, Any], where: str) -> Rate:
-    known = {one.name for one in fields(Rate)}
-    for key in row:
-        if key not in known:
-            message = f"{where}: {unknown('key', key, known)}"
-            raise ThirdleverError(message)
-    for key in ("provider", "model", "train", "source", "as_of"):
-        if key not in row:
-            message = f"{where}: {key!r} is missing; add it"
-            raise ThirdleverError(message)
+def _rate(row: Row, where: str) -> Rate:
+    check_keys(row, {one.name for one in fields(Rate)}, ("provider", "model", "train", "source", "as_of"), where)
     check_amounts(row, ("train", "input", "cached_input", "output"), where)
-    for key in ("as_of", "retires"):
-        if key in row and (not isinstance(row[key], dt.date) or isinstance(row[key], dt.datetime)):
-            message = f"{where}: {key} = {row[key]!r} is no date; write it as {dt.date(2026, 11, 1)}, without quotes"
-            raise ThirdleverError(message)
+    check_dates(row, ("as_of", "retires"), where)
     return Rate(**row)
