@@ -39,7 +39,14 @@ def summary(count: int = 5, *, n: int = 2000, model: str = "openai/gpt-4o-mini",
     for strategy, args, accuracy, p50, tokens, cached, output, usd in ROWS[:count]:
         row: dict[str, Any] = dict.fromkeys([*COLUMNS, *FURTHER])
         row |= {"candidate": f"{strategy}({args})" if args else strategy, "strategy": strategy, "args": "{}"}
-        row |= {"model": None if strategy == "null" else model, "n": n, "requests": n, "errors": 0, "unparseable": 3}
+        row |= {
+            "model": None if strategy == "null" else model,
+            "n": n,
+            "requests": n,
+            "sources": n,
+            "errors": 0,
+            "unparseable": 3,
+        }
         row |= {"accuracy": accuracy, "accuracy_ci95": wilson(accuracy * n, n), "macro_f1": accuracy - 0.014}
         row |= {"latency_p50_s": p50, "latency_p95_s": p50 * 1.6, "latency_p99_s": p50 * 2.3}
         row |= {"input_tokens": tokens, "cached_tokens": cached, "output_tokens": output}

@@ -9,6 +9,8 @@ import pytest
 
 from thirdlever.prices import Price, Tier
 from thirdlever.scorecards import COLUMNS, FURTHER, scorecards
+from thirdlever.statistics.comparison import accuracy
+from thirdlever.statistics.outcomes import outcomes
 from thirdlever.statistics.proportions import wilson
 from thirdlever.strategy import SetupCost
 
@@ -60,6 +62,15 @@ def test_accuracy_counts_failed_and_unreadable_answers_as_wrong() -> None:
     assert (found["n"], found["accuracy"]) == (9, 6 / 9)
     assert (found["errors"], found["unparseable"]) == (1, 1)
     assert found["accuracy_ci95"] == pytest.approx(wilson(6, 9))
+
+
+def test_an_interval_counts_sources_as_every_comparison_does() -> None:
+    rows = [record(i, right=i % 8 < 5, group=f"shop {i // 4}", item_hash=str(i)) for i in range(40)]
+    found, compared = card(rows), accuracy(outcomes(pd.DataFrame(rows)), "rag")
+    assert (found["n"], found["sources"]) == (40, 10)
+    assert found["accuracy_ci95"] == (compared.low, compared.high)
+    low, high = card([row | {"group": ""} for row in rows])["accuracy_ci95"]
+    assert compared.low < low < high < compared.high
 
 
 def test_the_latency_probe_does_not_count_for_accuracy() -> None:

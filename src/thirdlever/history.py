@@ -121,9 +121,14 @@ def _with(points: list[Point], baseline: Baseline) -> list[Point]:
     when = _when(baseline.facts["finished"])
     if any(point.when == when for point in points):
         return [replace(point, baseline=baseline.name) if point.when == when else point for point in points]
+    from thirdlever.regression.scores import outcomes
+    from thirdlever.statistics.comparison import accuracy
+
+    scores = {one.name: [got.score for got in one.got] for one in baseline.candidates}
+    kept = outcomes(baseline.items, scores, epochs=int(baseline.options.get("epochs") or 1))
     made = []
     for one in baseline.candidates:
-        low, high = _interval(one.figure("accuracy"), one.figure("n"))
+        found = accuracy(kept, one.name)
         made.append(
             Point(
                 run=baseline.name,
@@ -135,21 +140,15 @@ def _with(points: list[Point], baseline: Baseline) -> list[Point]:
                 model=one.base,
                 released=_released(baseline.facts.get("snapshots"), one.base),
                 n=int(one.figure("n")),
-                accuracy=one.figure("accuracy"),
-                low=low,
-                high=high,
+                accuracy=found.value,
+                low=found.low,
+                high=found.high,
                 usd_per_1k=one.figure("cost_per_1k_usd"),
                 p50_s=one.figure("latency_p50_s"),
                 p95_s=one.figure("latency_p95_s"),
             )
         )
     return points + made
-
-
-def _interval(accuracy: float, n: float) -> tuple[float, float]:
-    from thirdlever.statistics.proportions import wilson
-
-    return wilson(accuracy * n, n)
 
 
 def _released(snapshots: list[Mapping[str, Any]] | None, base: str | None) -> dt.date | None:

@@ -43,6 +43,7 @@ FURTHER = (
     "args",
     "requests",
     "accuracy_se",
+    "sources",
     "unparseable",
     "cold_start_s",
     "ttft_p50_s",
@@ -63,7 +64,7 @@ FURTHER = (
 )
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 TEXT = ("candidate", "strategy", "model", "args", "price_source")
-COUNTS = ("n", "errors", "requests", "unparseable")
+COUNTS = ("n", "sources", "errors", "requests", "unparseable")
 
 
 def scorecards(records: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
@@ -146,6 +147,7 @@ def _quality(asked: pd.DataFrame, *, labels: bool) -> dict[str, Any]:
     """Accuracy, macro-F1 and what went wrong. A request that failed is a wrong answer."""
     row: dict[str, Any] = {
         "n": asked["item_id"].nunique(),
+        "sources": 0,
         "requests": len(asked),
         "errors": int(asked["error"].notna().sum()),
         "unparseable": int((asked["prediction"].isna() & asked["error"].isna()).sum()),
@@ -154,11 +156,13 @@ def _quality(asked: pd.DataFrame, *, labels: bool) -> dict[str, Any]:
     if asked.empty:
         return row
     # Lists, because to iterate over a column of text takes twelve times as long.
-    accuracy = stats.proportion(asked["score"].fillna(0.0).tolist(), asked["item_id"].tolist())
+    scores = asked["score"].fillna(0.0).tolist()
+    accuracy = stats.proportion(scores, asked["item_id"].tolist(), asked["group"].tolist())
     row |= {
         "accuracy": accuracy.value,
         "accuracy_ci95": (accuracy.low, accuracy.high),
         "accuracy_se": accuracy.se,
+        "sources": accuracy.clusters,
     }
     if labels:
         predictions = [value if isinstance(value, str) else None for value in asked["prediction"].tolist()]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from thirdlever.errors import RunError
 from thirdlever.regression.checks import NEW, OLD, Check, Level, Verdict, accuracy, one_look, worst
 from thirdlever.regression.operations import Sides, operations
-from thirdlever.statistics.outcomes import Outcomes
+from thirdlever.regression.scores import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from thirdlever.regression.baseline import Baseline, Got, Pinned
     from thirdlever.regression.limits import Limits
 
-_ROUNDED = 1e-5  # scores are kept to six digits
 _RETIME = "give --remeasure to measure the old model here too"
 
 
@@ -139,19 +136,11 @@ def judge(baseline: Baseline, fresh: Baseline, pair: Pair, limits: Limits, level
         level: one-sided level of one of so many tests.
     """
     old, new = baseline.find(pair.old), fresh.find(pair.new)
-    scores = np.array([[old.got[i].score for i in _places(baseline, fresh)], [one.score for one in new.got]])
-    epochs = int(fresh.options.get("epochs") or 1)
-    whole = scores * epochs
-    sources = [item.group or f"\0{item.id}" for item in fresh.items]  # an item without a group stands alone
-    o = Outcomes(
-        candidates=(OLD, NEW),
-        items=tuple(item.id for item in fresh.items),
-        scores=scores,
-        clusters=np.unique(sources, return_inverse=True)[1].astype(np.int64),
-        slices=tuple(item.slice for item in fresh.items),
-        epochs=epochs,
-        graded=bool((np.abs(whole - np.rint(whole)) > _ROUNDED * epochs).any()),
-    )
+    scores = {
+        OLD: [old.got[i].score for i in _places(baseline, fresh)],
+        NEW: [one.score for one in new.got],
+    }
+    o = outcomes(fresh.items, scores, epochs=int(fresh.options.get("epochs") or 1))
     return accuracy(o, limits, level)
 
 

@@ -96,15 +96,19 @@ def _rows(summary: pd.DataFrame, columns: Mapping[str, Callable[[Mapping[str, An
 
 def _legend(summary: pd.DataFrame, shown: Callable[[str], str]) -> Sequence[str]:
     """What a figure is, and what would make an unknown one known."""
-    counts = sorted({int(n) for n in summary["n"]})
-    items = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    items, sources = _span(summary["n"]), _span(summary["sources"])
     lines = [
-        f"{items} test items; 95 % Wilson intervals.",
+        f"{items} test items{'' if sources == items else f' from {sources} sources'}; 95 % Wilson intervals.",
         "Latency: single warm requests. Tokens: mean a request. USD: model use only; labels and work apart.",
     ]
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
         lines.append("Unknown USD: state --device-usd-per-hour for a local model, rates in prices.toml for others.")
     return [*_models(summary, shown), *lines]
+
+
+def _span(counts: pd.Series[int]) -> str:
+    least, most = int(counts.min()), int(counts.max())
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _models(summary: pd.DataFrame, shown: Callable[[str], str]) -> list[str]:

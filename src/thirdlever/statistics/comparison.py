@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirdlever.statistics import paired
 from thirdlever.statistics.differences import Differences
 from thirdlever.statistics.power import ALPHA, POWER, Design
-from thirdlever.statistics.proportions import Proportion, wilson
+from thirdlever.statistics.proportions import of_items
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thirdlever.statistics.outcomes import Outcomes
+    from thirdlever.statistics.proportions import Proportion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,26 +149,13 @@ def compare_all(o: Outcomes, *, against: str | None = None, confidence: float = 
 
 
 def accuracy(o: Outcomes, name: str, *, confidence: float = 0.95) -> Proportion:
-    """A candidate's mean score, with Wilson's interval at the effective number of items.
-
-    As `stats.proportion`, with the items of a group as one cluster: ten items of one source are not ten sources.
+    """A candidate's mean score with its interval.
 
     Raises:
         RunError: there is no such candidate.
     """
-    scores = o.row(name)
-    totals, sizes = paired.cluster_totals(scores, o.clusters)
-    value, n = float(scores.mean()), len(scores)
-    alone = len(sizes) == n
-    variance = float(scores.var()) / n if alone else paired.cluster_variance(totals, sizes)
-    effective = float(len(sizes))
-    if 0 < value < 1:
-        most = math.inf if o.graded else float(n * o.epochs)  # no more than all that was asked is worth
-        effective = min(max(value * (1 - value) / max(variance, 1e-30), 1.0), most)
-    if not alone:
-        effective *= paired.student_factor(len(sizes), confidence)
-    low, high = wilson(value * effective, effective, confidence)
-    return Proportion(value, low, high, math.sqrt(variance) if math.isfinite(variance) else math.nan, n)
+    asked = len(o.items) * o.epochs
+    return of_items(o.row(name), o.clusters, requests=asked, graded=o.graded, confidence=confidence)
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -7,11 +7,12 @@ cannot be paired is refused, because a comparison over different items is a comp
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from thirdlever.errors import RunError, unknown
+from thirdlever.statistics.proportions import clusters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,21 +130,11 @@ def outcomes(records: pd.DataFrame) -> Outcomes:
         candidates=tuple(names[i] for i in order),
         items=tuple(map(str, items)),
         scores=(total / counts)[order],
-        clusters=_clusters(asked["group"].iloc[first]),
+        clusters=clusters(asked["group"].iloc[first]),
         slices=tuple(asked["slice"].iloc[first].fillna("").astype(str)),
         epochs=int(counts[0, 0]),
         graded=bool(((score != 0) & (score != 1)).any()),
     )
-
-
-def _clusters(groups: pd.Series[Any]) -> NDArray[np.int64]:
-    """Numbers from 0: one for each group, one for each item without a group."""
-    import pandas as pd
-
-    known = groups.notna() & (groups != "")
-    codes = np.arange(len(groups), dtype=np.int64)
-    codes[known.to_numpy()] = len(groups) + pd.factorize(groups[known], sort=True)[0]
-    return np.unique(codes, return_inverse=True)[1].astype(np.int64)
 
 
 def _same_items(names: list[str], items: list[str], counts: NDArray[np.int64]) -> None:

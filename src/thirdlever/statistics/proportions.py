@@ -1,7 +1,7 @@
 """Figures with their uncertainty: proportions with intervals, macro-F1, quantiles.
 
 Repeats of an item (epochs) say how steady an answer is, not how a candidate does on items nobody has tried: they are
-averaged within the item, and every interval counts items, never requests.
+averaged within the item. Items of one source (its `group`) are alike: every interval counts sources.
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,9 @@ class Proportion:
         value: the mean over items of the mean over an item's repeats.
         low: lower end of the interval.
         high: upper end of the interval.
-        se: standard error of the mean, clustered by item.
+        se: standard error of the mean, clustered by source; nan where there is one source only.
         n: number of items.
+        clusters: number of sources that they come from.
     """
 
     value: float
@@ -32,6 +37,7 @@ class Proportion:
     high: float
     se: float
     n: int
+    clusters: int
 
 
 def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -49,17 +55,18 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float,
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def proportion(scores: Iterable[float], items: Iterable[Hashable], confidence: float = 0.95) -> Proportion:
-    """Mean score with a cluster-robust Wilson interval; items are the clusters.
-
-    The interval is Wilson's at the effective sample size p(1 - p) / se², where se is the standard error of the mean of
-    item means (survey practice: Franco et al. 2019, PMC6690503). One repeat of right-or-wrong scores
-    gives Wilson's interval exactly; ten repeats that always agree give that of one. Where items do not differ, the size
-    is bounded by the number of requests, which is what independent repeats would be worth.
+def proportion(
+    scores: Iterable[float],
+    items: Iterable[Hashable],
+    groups: Iterable[str | None] | None = None,
+    confidence: float = 0.95,
+) -> Proportion:
+    """Mean score of requests with a cluster-robust Wilson interval; see `of_items`.
 
     Args:
         scores: one for each request, 0 to 1.
         items: the item that each request asks, in the same order.
+        groups: the source of each request's item, likewise; "" or None where it is on its own.
         confidence: coverage of the interval.
 
     Raises:
@@ -74,14 +81,61 @@ def proportion(scores: Iterable[float], items: Iterable[Hashable], confidence: f
         message = f"a proportion needs at least one score, and an item for each; got {len(values)} and {len(asked)}"
         raise ValueError(message)
     means = np.bincount(asked, weights=values) / np.bincount(asked)
-    n, requests = len(means), len(values)
+    first = np.unique(asked, return_index=True)[1]
+    source = pd.Series([None] * len(first) if groups is None else pd.Series(list(groups), dtype=object).iloc[first])
+    graded = bool(((values != 0) & (values != 1)).any())
+    return of_items(means, clusters(source), requests=len(values), graded=graded, confidence=confidence)
+
+
+def of_items(
+    means: NDArray[np.float64],
+    clusters: NDArray[np.int64],
+    *,
+    requests: int,
+    graded: bool = False,
+    confidence: float = 0.95,
+) -> Proportion:
+    """Mean of item means, with Wilson's interval at the effective number of items.
+
+    That number is p(1 - p) / se², where se is the standard error of the mean, robust to clusters (survey practice:
+    Franco et al. 2019, PMC6690503): ten items of one source are not ten sources, and ten repeats of an item that
+    always agree are worth one. Right-or-wrong items on their own, asked once, give Wilson's interval exactly.
+
+    Args:
+        means: [items]; scores, averaged over an item's repeats.
+        clusters: [items]; the items of one source share a number.
+        requests: of all items together; independent repeats would be worth no more than that.
+        graded: whether scores are other than right or wrong: that bound does not hold for them.
+        confidence: coverage of the interval.
+    """
+    import numpy as np
+
+    from thirdlever.statistics import paired
+
+    totals, sizes = paired.cluster_totals(means, clusters)
+    n = len(means)
     value = float(np.cumsum(means)[-1]) / n  # one after the other: inspect adds so, and digits must agree
-    variance = float(np.square(means - value).mean())
-    effective = float(n)
+    alone = len(sizes) == n
+    variance = float(means.var()) / n if alone else paired.cluster_variance(totals, sizes)
+    effective = float(len(sizes))
     if 0 < value < 1:
-        effective = n * min(value * (1 - value) / variance, requests / n) if variance else float(requests)
+        most = math.inf if graded else float(requests)
+        effective = min(max(value * (1 - value) / max(variance, 1e-30), 1.0), most)
+    if not alone:
+        effective *= paired.student_factor(len(sizes), confidence)
     low, high = wilson(value * effective, effective, confidence)
-    return Proportion(value, low, high, math.sqrt(variance / n), n)
+    return Proportion(value, low, high, math.sqrt(variance) if math.isfinite(variance) else math.nan, n, len(sizes))
+
+
+def clusters(groups: pd.Series[Any]) -> NDArray[np.int64]:
+    """Numbers from 0, one for each source, and one for each item that is on its own ("" or missing)."""
+    import numpy as np
+    import pandas as pd
+
+    known = groups.notna() & (groups != "")
+    codes = np.arange(len(groups), dtype=np.int64)
+    codes[known.to_numpy()] = len(groups) + pd.factorize(groups[known], sort=True)[0]
+    return np.unique(codes, return_inverse=True)[1].astype(np.int64)
 
 
 def macro_f1(targets: Sequence[str], predictions: Sequence[str | None]) -> float:
