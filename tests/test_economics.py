@@ -27,7 +27,8 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plain(**more: str) -> dict[str, str]:
     """Nothing assumed that a worked example does not speak of."""
-    return {"engineering_usd": "0", "prompt_usd": "0", "rag_usd_per_month": "0"} | more
+    works = ("engineering_usd", "managed_engineering_usd", "prompt_usd", "rag_usd_per_month")
+    return dict.fromkeys(works, "0") | more
 
 
 # Worked examples from practice
@@ -354,3 +355,12 @@ def test_a_candidate_without_records_is_unknown() -> None:
     run = costed.run([costed.candidate("a"), costed.candidate("b")], [costed.requests("a")])
     found = costs(run, assume({}, {}))["b"]
     assert (found.accuracy, found.per_request_usd) == (None, None)
+
+
+def test_a_provider_that_trains_saves_people_work() -> None:
+    made = [costed.candidate(name) for name in ("prompt", "lora", "managed")]
+    made[1]["tuning"], made[2]["tuning"] = costed.tuning(where="local"), costed.tuning(where="OpenAI")
+    run = costed.run(made, [costed.requests(about["name"]) for about in made])
+    given = {"prompt_usd": "1", "engineering_usd": "2", "managed_engineering_usd": "3"}
+    found = costs(run, assume({}, given))
+    assert [found[about["name"]].setup["engineering"] for about in made] == [1, 2, 3]

@@ -71,6 +71,7 @@ class Assumptions:
     current_accuracy: float | None = _stated("current_accuracy")
     usd_per_label: float | None = _stated("usd_per_label")
     engineering_usd: float | None = _stated("engineering_usd")
+    managed_engineering_usd: float | None = _stated("managed_engineering_usd")
     prompt_usd: float | None = _stated("prompt_usd")
     rag_usd_per_month: float | None = _stated("rag_usd_per_month")
     upkeep_usd_per_month: float | None = _stated("upkeep_usd_per_month")

@@ -74,7 +74,7 @@ def _setup(
     return {
         "labels": 0.0 if labels == 0 else _times(labels, a.usd_per_label),
         "training" if tuned or not used.asks else "indexing": 0.0 if free and setup else prepared,
-        "engineering": a.engineering_usd if tuned else a.prompt_usd,
+        "engineering": getattr(a, _work(candidate)),
     }
 
 
@@ -108,21 +108,27 @@ def _basis(
     else:
         use = f"measured: device time, at ${rate:g} an hour, {100 * utilisation:.0f} % utilised"
     labels = (candidate.get("setup") or {}).get("labels", "unknown")
-    tuned = candidate.get("tuning") is not None
-    work = "engineering_usd" if tuned else "prompt_usd"
     return {
         "per request": use,
         "labels": f"measured: {labels} labels; assumed: the price of one ({sources['usd_per_label']})",
         "training": f"measured: {_PREPARED}",
         "indexing": f"measured: {_PREPARED}",
         "evaluation": f"measured: {used.requests} requests",
-        "engineering": f"assumed: {_WORK} ({sources[work]})",
+        "engineering": f"assumed: {_WORK} ({sources[_work(candidate)]})",
         "hosting": "assumed: the provider's price list, every hour of the month",
         "index": f"assumed: {_KEPT} ({sources['rag_usd_per_month']})",
         "upkeep": f"assumed: {_WORK} ({sources['upkeep_usd_per_month']})",
         "re-tuning": f"measured: training and evaluation; assumed: every {a.horizon_months:g} months"
         f" ({sources['horizon_months']})",
     }
+
+
+def _work(candidate: Mapping[str, Any]) -> str:
+    """The assumption that states people's work on a candidate."""
+    tuning = candidate.get("tuning")
+    if tuning is None:
+        return "prompt_usd"
+    return "engineering_usd" if tuning["where"] == "local" else "managed_engineering_usd"
 
 
 def _retirement(candidate: Mapping[str, Any]) -> dt.date | None:

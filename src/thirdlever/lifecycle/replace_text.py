@@ -112,7 +112,7 @@ def _retuning(proposal: Proposal) -> Iterator[str]:
         for one in proposal.retuning
     ]
     yield from _table(["base", "training", "hosting a month", "in per 1M", "out per 1M", "rates as of"], rows)
-    work = proposal.assumptions.engineering_usd
+    work = proposal.assumptions.managed_engineering_usd
     yield f"People's work comes on top, assumed at {usd(work)}. How right such a tune is, only a run will tell."
 
 
