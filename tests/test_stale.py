@@ -24,7 +24,6 @@ from thirdlever.lifecycle.retirements import retirement
 from thirdlever.lifecycle.stale import check
 from thirdlever.lifecycle.stale_text import as_json, text
 from thirdlever.tuning.ledger import Ledger
-from thirdlever.tuning.rates import rates
 
 if TYPE_CHECKING:
     from thirdlever.lifecycle.stale import Checked
@@ -340,14 +339,6 @@ def test_a_file_that_is_no_baseline_says_so(content: str) -> None:
 
 
 # The dated table
-
-
-def test_the_table_and_the_rates_of_tuning_agree() -> None:
-    for one in rates():
-        if one.retires:
-            found = retirement(one.provider, one.model)
-            assert found is not None
-            assert found.retires == one.retires
 
 
 def test_a_users_rows_come_first_and_a_snapshot_counts_as_its_model(folder: Path) -> None:

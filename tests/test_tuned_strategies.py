@@ -209,7 +209,7 @@ def test_adapters_are_listed_shown_exported_merged_and_removed(suite: Suite, bas
     invoke("export", card.key[:6], "exported")
     described = json.loads((project / "exported" / "adapter_config.json").read_text("utf-8"))
     assert described["base_model_name_or_path"] == base.removeprefix("hf/")
-    invoke("merge", card.key[:6], "merged")
+    assert invoke("merge", card.key[:6], "merged") == "merged into merged; run it with --model hf/merged\n"
     merged = run(suite, "hf/merged", "zero_shot", out="merged-run")
     assert len(merged.records) == len(done.records)
     with pytest.raises(ModelError, match="is there already"):

@@ -69,8 +69,10 @@ def embed_once(texts: Sequence[str], store: Store) -> tuple[NDArray[np.float32],
 @cache
 def _model() -> Any:  # noqa: ANN401 - sentence-transformers comes at the point of use
     library = need("sentence_transformers", extra="local")
-    need("transformers", extra="local").utils.logging.disable_progress_bar()
-    return library.SentenceTransformer(str(embedded.embedder_folder()), device=_device())
+    from thirdlever.models.quiet import quiet
+
+    with quiet():
+        return library.SentenceTransformer(str(embedded.embedder_folder()), device=_device())
 
 
 def _device() -> str:

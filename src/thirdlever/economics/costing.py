@@ -133,14 +133,14 @@ def _work(candidate: Mapping[str, Any]) -> str:
 
 def _retirement(candidate: Mapping[str, Any]) -> dt.date | None:
     """Of the base that a provider tuned, and of the tuned model with it; None when none is announced."""
+    from thirdlever.lifecycle.retirements import retirement
     from thirdlever.tuning.profiles import profiles
-    from thirdlever.tuning.rates import rate
 
     where, base = (candidate.get("tuning") or {}).get("where"), candidate.get("base")
     terms = next((one for one in profiles().values() if one.title == where), None)
     if terms is None or not base:
         return None
-    known = rate(terms.name, terms.base(base))
+    known = retirement(terms.name, terms.base(base))
     return known.retires if known else None
 
 

@@ -51,8 +51,8 @@ def retuning(tokens: int | None, until: dt.date, today: dt.date) -> list[Retunin
     found = []
     for row in rates():
         terms = profile(row.provider)
-        end = row.retires or (announced.retires if (announced := retirement(row.provider, row.model)) else None)
-        if (terms.last_jobs and terms.last_jobs < today) or (end and end <= until):
+        announced = retirement(row.provider, row.model)
+        if (terms.last_jobs and terms.last_jobs < today) or (announced and announced.retires <= until):
             continue
         estimate = row.estimate(tokens) if tokens is not None else None
         found.append(

@@ -7,11 +7,11 @@ packed in one sequence, so an adapter's requests are slices of it, and several a
 from __future__ import annotations
 
 import types
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.errors import ModelError, need
+from thirdlever.models.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,8 +70,7 @@ class Adapters:
         self._count += 1
         name = f"adapter{self._count}"
         try:
-            with warnings.catch_warnings():  # of several adapters on one model: that is what we want
-                warnings.filterwarnings("ignore", category=UserWarning)
+            with quiet():
                 peft.inject_adapter_in_model(config, self.model, name)
             result = peft.set_peft_model_state_dict(self.model, state, name)
         except (RuntimeError, ValueError, KeyError) as error:

@@ -54,10 +54,12 @@ def _dequantise(source: Path, target: Path) -> None:
     transformers = need("transformers", extra="local")
     torch = need("torch", extra="local")
     need("gguf", extra="local")
+    from thirdlever.models.quiet import quiet
+
     sys.stderr.write("converting it once to safetensors\n")
-    transformers.utils.logging.disable_progress_bar()
     options = {"gguf_file": LLM.weights, "quantization_config": transformers.GgufConfig(dequantize=True)}
-    model = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **options)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source, gguf_file=LLM.weights)
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
+    with quiet():
+        model = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, gguf_file=LLM.weights)
+        model.save_pretrained(target)
+        tokenizer.save_pretrained(target)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
 
 from thirdlever.errors import ModelError
 from thirdlever.models import attention
 from thirdlever.models.attention import Part, Rows
+from thirdlever.models.quiet import quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -84,17 +84,17 @@ def load(path: str, *, dtype: torch.dtype | None = None) -> Weights:
 
 def _load(path: str, dtype: torch.dtype | None) -> Weights:
     attention.install()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # weights come in less than a bar needs to be read
     on = device()
     tokenizer = load_tokenizer(path)
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=dtype or best_dtype(on),
-            device_map=on if on.type != "cpu" else None,
-            use_safetensors=True,
-            attn_implementation="sdpa",
-        )
+        with quiet():
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=dtype or best_dtype(on),
+                device_map=on if on.type != "cpu" else None,
+                use_safetensors=True,
+                attn_implementation="sdpa",
+            )
     except (OSError, ValueError) as error:
         raise ModelError(_not_loaded(path, error)) from error
     model.train(mode=False)

@@ -16,6 +16,7 @@ from thirdlever.models.base import BaseModel
 from thirdlever.planning.estimate import Estimator, Options, Planned
 from thirdlever.planning.sight import Sight, sight
 from thirdlever.prices import device_cost
+from thirdlever.progress import progress
 from thirdlever.store import Store
 from thirdlever.suite import Suite, check
 
@@ -108,7 +109,9 @@ def plan(
         estimator = Estimator(suite, options, Store(project.STORE), Store(Path(scratch)))
         for written, spec in zip(strategies, specs, strict=True):
             for base in bases:
-                planned.append(estimator.plan(written, base, f"{spec} @ {base.name}" if len(bases) > 1 else str(spec)))
+                name = f"{spec} @ {base.name}" if len(bases) > 1 else str(spec)
+                with progress(f"{name}: planning"):
+                    planned.append(estimator.plan(written, base, name))
                 if planned[-1].model is None:  # measured once, whatever the models
                     break
     return Plan(

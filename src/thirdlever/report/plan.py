@@ -38,7 +38,7 @@ def _text(plan: Plan, width: int) -> str:
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
     table.add_column("candidate")
-    for header in ("requests", "tokens in\n/out", "set-up:\nrequests", "tokens\ntrained", "USD", "minutes"):
+    for header in ("requests", "tokens\nin/out", "set-up:\nrequests", "tokens\ntrained", "USD", "minutes"):
         table.add_column(header, justify="right", no_wrap=True)
     for one in plan.candidates:
         table.add_row(Text(fold(printable(one.candidate), _NAME)), *map(Text, _cells(one)))
@@ -59,7 +59,7 @@ def _text(plan: Plan, width: int) -> str:
 def _cells(one: Planned) -> list[str]:
     return [
         f"{one.requests:,}",
-        f"{tokens(one.input_tokens)}\n/{tokens(one.output_tokens)}",
+        f"{tokens(one.input_tokens)}/{tokens(one.output_tokens)}",
         f"{one.setup_requests:,}" if one.setup_requests else "–",
         tokens(one.trained_tokens) if one.trained_tokens else "–",
         usd(one.usd),

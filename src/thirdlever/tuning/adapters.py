@@ -117,10 +117,14 @@ class Adapter:
         from peft import PeftModel
         from transformers import AutoModelForCausalLM
 
-        # Added up in float32 and rounded once.
-        base: Any = AutoModelForCausalLM.from_pretrained(local.folder(self.base), dtype=torch.float32)
-        merged: Any = PeftModel.from_pretrained(base, str(self.folder)).merge_and_unload()
-        merged.to(torch.bfloat16).save_pretrained(partial)
+        from thirdlever.models.quiet import quiet
+
+        with quiet():
+            # Added up in float32 and rounded once.
+            options: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
+            base: Any = AutoModelForCausalLM.from_pretrained(local.folder(self.base), **options)
+            merged: Any = PeftModel.from_pretrained(base, str(self.folder)).merge_and_unload()
+            merged.to(torch.bfloat16).save_pretrained(partial)
         local.tokenizer(self.base).save_pretrained(partial)
         partial.rename(to)
 

@@ -12,6 +12,7 @@ from thirdlever.normalise import normalise
 from thirdlever.preparing import Used, replies, setup
 from thirdlever.progress import note
 from thirdlever.suite import Item, Split, content_hash
+from thirdlever.understudy import understudy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,7 +102,8 @@ def teach(
     artefact = store.once("lesson", of=depends, build=build, resume=True)
     facts = artefact.facts
     dropped = ", ".join(f"{facts[why]} {why}" for why in ("duplicates", "unparseable", "disagreed"))
-    note(f"teacher: {facts['kept']} of {facts['asked']} rows survived ({dropped})")
+    if not understudy():
+        note(f"teacher: {facts['kept']} of {facts['asked']} rows survived ({dropped})")
     if not facts["kept"]:
         message = f"none of {facts['asked']} rows that the teacher labelled survived ({dropped}); use a better teacher"
         raise StrategyError(message)

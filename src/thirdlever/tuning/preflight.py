@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from thirdlever.errors import StrategyError
+from thirdlever.lifecycle.retirements import retirement
 from thirdlever.progress import note, question
 from thirdlever.tuning.chat_format import FormatError, parse
-from thirdlever.tuning.rates import rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,8 +65,8 @@ def check_dates(provider: Profile, base: str, *, horizon_days: int, today: dt.da
     if provider.last_jobs and today > provider.last_jobs:
         message = f"{provider.title} takes no fine-tuning job since {provider.last_jobs}; {provider.instead}"
         raise StrategyError(message)
-    known = rate(provider.name, base)
-    if known is None or known.retires is None:
+    known = retirement(provider.name, base)
+    if known is None:
         return
     if today >= known.retires:
         message = f"{provider.title}: {base!r} and its tunes stopped answering on {known.retires}; choose another base"

@@ -1,15 +1,15 @@
-"""What tuning costs and until when a base answers: dated rows, each with its source; what no row states is unknown.
+"""What tuning costs: dated rows, each with its source; what no row states is unknown.
 
 Rows come from `tuning.toml` in the current folder (the user's own) before the ones shipped in `profiles.toml`.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thirdlever.lifecycle.names import undated
 from thirdlever.overlay import check_amounts, check_dates, check_keys, read_rows
 from thirdlever.prices import Price
 from thirdlever.tuning.tuner import Estimate
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).with_name("profiles.toml")
 OVERLAY = "tuning.toml"
-_SNAPSHOT = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,6 @@ class Rate:
         input: prompt tokens of the tuned model.
         cached_input: of those the ones found in the provider's cache.
         output: its completion tokens.
-        retires: the day from which the base, and with it the tuned model, no longer answers.
         source: of the rates.
         as_of: the day they were read.
         confidence: "list", "mirror" or "contract".
@@ -50,7 +48,6 @@ class Rate:
     input: float | None = None
     cached_input: float | None = None
     output: float | None = None
-    retires: dt.date | None = None
     confidence: str = ""
 
     def estimate(self, tokens: int) -> Estimate:
@@ -79,7 +76,7 @@ def rate(provider: str, base: str) -> Rate | None:
         ThirdleverError: the user's overlay is malformed.
     """
     for rows in (_rates(Path(OVERLAY)), _rates(SHIPPED)):
-        for name in (base, _SNAPSHOT.sub("", base)):
+        for name in (base, undated(base)):
             if (provider, name) in rows:
                 return rows[provider, name]
     return None
@@ -102,5 +99,5 @@ def _rates(path: Path) -> Mapping[tuple[str, str], Rate]:
 def _rate(row: Row, where: str) -> Rate:
     check_keys(row, {one.name for one in fields(Rate)}, ("provider", "model", "train", "source", "as_of"), where)
     check_amounts(row, ("train", "input", "cached_input", "output"), where)
-    check_dates(row, ("as_of", "retires"), where)
+    check_dates(row, ("as_of",), where)
     return Rate(**row)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.utils import logging
 
 from thirdlever.errors import MissingExtraError, ModelError, StrategyError, need
 from thirdlever.models import local
+from thirdlever.models.quiet import quiet
 from thirdlever.models.weights import best_dtype, device
 
 if TYPE_CHECKING:
@@ -63,9 +62,9 @@ def load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN40
         options["quantization_config"] = _four_bits(on)
     if on.type == "cuda":
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # weights come in less than a bar needs to be read
     try:
-        base = AutoModelForCausalLM.from_pretrained(local.folder(model), **options)
+        with quiet():
+            base = AutoModelForCausalLM.from_pretrained(local.folder(model), **options)
     except (OSError, ValueError) as error:
         message = f"cannot load model {model!r} for training: {error}; give a folder with safetensors weights"
         raise ModelError(message) from error
@@ -80,8 +79,7 @@ def load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN40
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings():  # peft asks transformers by a name that transformers is about to drop
-        warnings.filterwarnings("ignore", category=FutureWarning)
+    with quiet():
         tuned = peft.get_peft_model(base, config)
     for layer in tuned.modules():
         # Adapters are float32. peft would turn all that comes in into float32 too; autocast turns the adapter, a

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
-from transformers.utils import logging
 
 from thirdlever.atomic import write
 from thirdlever.models import local
+from thirdlever.models.quiet import quiet
 from thirdlever.models.weights import best_dtype, device
 from thirdlever.tuning import trainable
 from thirdlever.tuning.encoding import IGNORED, collate, encode, kept_logits
@@ -22,7 +21,7 @@ from thirdlever.tuning.settings import Settings, Step, Trained
 from thirdlever.tuning.watching import BEST, MEMORY, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -70,7 +69,7 @@ def train(
     set_seed(settings.seed)
     weights = trainable.load(model, settings, longest=max(len(row["input_ids"]) for row in encoded))
     watch = Watch(into, 1 if settings.epochs == "auto" and dev else None, on_step or (lambda _: True))
-    with _quiet():
+    with quiet(errors_only=True):  # `on_step` is told
         trainer = _Trainer(
             model=weights,
             args=_arguments(into, settings, len(encoded), width=trainable.width(model), evaluate=bool(dev)),
@@ -208,14 +207,3 @@ def _curve(history: Sequence[dict[str, float]]) -> list[dict[str, float]]:
     names |= {"eval_loss": "dev_loss", "eval_accuracy": "dev_accuracy"}
     kept = ({new: row[old] for old, new in names.items() if old in row} for row in history)
     return [row for row in kept if "loss" in row or "dev_loss" in row]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' own lines about every step and setting: `on_step` is told."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
