@@ -14,7 +14,6 @@ from thirdlever.lifecycle.names import LOCAL
 from thirdlever.lifecycle.pins import day, of_candidate
 from thirdlever.lifecycle.retirements import retirement
 from thirdlever.lifecycle.retuning import Retuning, last, retuning
-from thirdlever.tuning.rates import rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -187,10 +186,7 @@ def _end(row: Mapping[str, Any], stored: Mapping[str, Mapping[str, Any]]) -> tup
     if noted := day(seen.get("shutdown")):
         return noted, str(seen.get("source"))
     found = retirement(pin.provider, pin.id)
-    if found:
-        return found.retires, f"{found.source}, {found.as_of}"
-    charged = rate(pin.provider, pin.id) if pin.tuned else None
-    return (charged.retires, f"{charged.source}, {charged.as_of}") if charged and charged.retires else (None, "")
+    return (found.retires, f"{found.source}, {found.as_of}") if found else (None, "")
 
 
 def _monthly(cost: Cost, assumptions: Assumptions) -> float | None:

@@ -11,7 +11,6 @@ from thirdlever.lifecycle.alerts import Alert, ending, successor
 from thirdlever.lifecycle.families import newer
 from thirdlever.lifecycle.names import LOCAL, undated
 from thirdlever.lifecycle.retirements import retirement
-from thirdlever.tuning.rates import rate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -150,15 +149,11 @@ def _checked(
 def _end(pin: Pin, listing: Listing | None, listed: Listed | None) -> tuple[dt.date | None, str, str]:
     """When it stops, who says so, and what is recommended instead; a list that states a date comes first."""
     row = retirement(pin.provider, pin.id)
-    charged = rate(pin.provider, pin.id) if pin.tuned else None
     sources = [_source(listing)] if listing else []
     retires = listed.shutdown if listed else None
     if retires is None and row:
         retires = row.retires
         sources.append(f"{row.source}, {row.as_of}")
-    elif retires is None and charged and charged.retires:
-        retires = charged.retires
-        sources.append(f"{charged.source}, {charged.as_of}")
     return retires, "; ".join(sources), row.instead if row else ""
 
 
