@@ -22,7 +22,7 @@ DEMO_STRATEGIES = (  # all of them; the tuned ones on as many examples as fit in
     *("null", "zero_shot", "few_shot", "long_context", "rag"),
     "lora:examples=480,epochs=3",
     "managed:examples=130,epochs=2",
-    "distilled:labelled=1000,rows=160,epochs=2",
+    "distilled:labelled=1000,rows=96,epochs=2",
 )
 
 

@@ -31,7 +31,7 @@ def reprice(
     from thirdlever.run import load
 
     done = repricing.reprice(load(run), model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)
-    typer.echo(table.render(done.run.summary, fmt))
+    typer.echo(table.render(done.run.summary, fmt), nl=False)
     lines = [*money.price_lines(done.prices), *money.device_lines(done.device, done.utilisation)]
     if model:
         lines.append(f"Tokens are as measured; {printable(model)} may count the same text otherwise.")

@@ -52,5 +52,5 @@ def run(
         utilisation=utilisation,
         batch=batch,
     )
-    typer.echo(table.render(done.summary))
+    typer.echo(table.render(done.summary), nl=False)
     typer.echo(f"\nRecords, logs and chart: {done.folder}")

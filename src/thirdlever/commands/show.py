@@ -18,4 +18,4 @@ def show(
     from thirdlever.report import table
     from thirdlever.run import load
 
-    typer.echo(table.render(load(run).summary, fmt))
+    typer.echo(table.render(load(run).summary, fmt), nl=False)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SAMPLE = 100  # prompts that are built and counted
 _SINGLE = 4  # real requests one by one, the first of which is a cold start
-_TOGETHER = 8  # real requests at once
+_TOGETHER = 16  # real requests at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,8 @@ class Request:
         output_tokens: of its answer.
         sampled: prompts that this rests on.
         overhead_s: building the prompt, retrieving and keeping the books.
-        busy_s: of a local model's device, when many are asked at once; 0 where no model is asked or none was tried.
+        busy_s: of a local model's device, for each further request where many are asked at once; 0 where no model is
+            asked or none was tried.
         single_s: wall time of a request alone, warm; None where no request was tried.
         first_s: what the very first takes beyond that.
     """
@@ -50,7 +51,9 @@ class Request:
 
     def together_s(self, n: int) -> float | None:
         """Wall time of n requests at once; None where no request was tried."""
-        return None if self.single_s is None else self.first_s + n * (self.busy_s + self.overhead_s)
+        if self.single_s is None:
+            return None
+        return self.first_s + self.single_s + (n - 1) * (self.busy_s + self.overhead_s)
 
     def in_turn_s(self, n: int) -> float | None:
         """Wall time of n requests one after the other, after others like them; None where no request was tried."""
@@ -60,7 +63,7 @@ class Request:
         """Time of this machine's device for so many of either kind; None where no request was tried."""
         if self.single_s is None:
             return None
-        return self.first_s + together * (self.busy_s or self.single_s) + in_turn * self.single_s
+        return self.first_s + (1 + in_turn) * self.single_s + (together - 1) * (self.busy_s or self.single_s)
 
 
 class Trials:
@@ -120,11 +123,13 @@ def _tried(suite: Suite, deployment: Deployment, items: Split, counted: Request)
     together = _replies(suite, deployment, Split("together", items.items[-_TOGETHER:]), "accuracy")
     cold, *warm = sorted(alone, key=lambda reply: not reply.cold)
     single = statistics.fmean(reply.latency_s for reply in warm or [cold])
+    device = statistics.fmean(reply.device_s or 0.0 for reply in warm or [cold])
+    further = sum(reply.device_s or 0.0 for reply in together) - device
     answers = [reply.output_tokens or 0 for reply in (*alone, *together)]
     return replace(
         counted,
         output_tokens=counted.output_tokens if tuned else statistics.fmean(answers),
-        busy_s=statistics.fmean(reply.device_s or 0.0 for reply in together),
+        busy_s=max(0.0, further) / max(1, len(together) - 1),
         single_s=single,
         first_s=max(0.0, (cold.device_s or 0.0) - single),
     )

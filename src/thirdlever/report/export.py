@@ -34,7 +34,7 @@ def to_csv(summary: pd.DataFrame) -> str:
 def to_json(summary: pd.DataFrame) -> str:
     """A list of objects; unknown is null."""
     plain = [{name: _value(name, value) for name, value in row.items()} for row in rows(summary)]
-    return json.dumps(plain, indent=2, allow_nan=False)
+    return json.dumps(plain, indent=2, allow_nan=False) + "\n"
 
 
 def rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
