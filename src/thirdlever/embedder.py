@@ -46,7 +46,10 @@ def embed(texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 def _encode(model: Any, texts: Sequence[str]) -> NDArray[np.float32]:  # noqa: ANN401
-    vectors: NDArray[np.float32] = model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+    import numpy as np
+
+    vectors: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # here, for the model's own arithmetic may be bfloat16
     return vectors
 
 
@@ -70,10 +73,9 @@ def embed_once(texts: Sequence[str], store: Store) -> tuple[NDArray[np.float32],
 def _model() -> Any:  # noqa: ANN401 - sentence-transformers comes at the point of use
     library = need("sentence_transformers", extra="local")
     from thirdlever.models.quiet import quiet
+    from thirdlever.models.weights import best_dtype, device
 
+    on = device()
+    options = {"device": on.type, "model_kwargs": {"dtype": best_dtype(on)}}
     with quiet():
-        return library.SentenceTransformer(str(embedded.embedder_folder()), device=_device())
-
-
-def _device() -> str:
-    return "cuda" if need("torch", extra="local").cuda.is_available() else "cpu"
+        return library.SentenceTransformer(str(embedded.embedder_folder()), **options)

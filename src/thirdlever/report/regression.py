@@ -54,9 +54,12 @@ def headline(found: Regression) -> str:
 
 
 def saving(result: Result, found: Regression) -> str:
-    """What the new model would save or cost in a month; "" where a price or the volume is unknown."""
+    """What the new model would save or cost in a month; "" where a price or the volume is unknown.
+
+    A cost that is not held to a limit is device time, which says as much about the machine as about the model.
+    """
     cost = next(check for check in result.checks if check.name == "cost per 1,000")
-    if cost.before is None or cost.after is None or found.monthly_volume is None:
+    if cost.before is None or cost.after is None or cost.limit is None or found.monthly_volume is None:
         return ""
     usd = (cost.before - cost.after) * found.monthly_volume / 1000
     if math.isclose(usd, 0.0, abs_tol=0.005):
