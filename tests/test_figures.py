@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
-from summaries import summary
+from summaries import ROWS, summary
 
 from thirdlever.economics.costs import Cost
 from thirdlever.report import chart
@@ -115,6 +115,31 @@ def test_the_words_of_a_card_stay_in_it(sheet: style.Sheet, verdict: str) -> Non
     assert len(cards) == 4
     assert all(any(c.x0 <= w.x0 and w.x1 <= c.x1 and c.y0 <= w.y0 and w.y1 <= c.y1 for c in cards) for w in words)
     assert_apart_and_inside(figure, "words")
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+@pytest.mark.parametrize("scale", [1.0, 1.3, 1.7, 2.1, 3.0, 4.4, 6.0, 8.0])
+def test_labels_under_the_ticks_stay_inside(sheet: style.Sheet, scale: float) -> None:
+    usd = [scale * row[-1] for row in ROWS[:8]]
+    figure = drawn(chart.picture(summary(8, cost_per_1k_usd=usd)), sheet)
+    renderer: Any = figure.canvas
+    labels = [label.get_window_extent(renderer.get_renderer()) for label in figure.axes[0].get_xticklabels()]
+    assert max(label.x1 for label in labels) <= figure.get_figwidth() * figure.dpi
+
+
+def test_a_candidates_name_keeps_its_letters() -> None:
+    made = gates.picture(
+        [gate("NO-GO", "Pays back", "lora is worse"), gate("GO", "First", "nothing is")], "GO", "Use it."
+    )
+    assert "Lora is worse" in made.alt
+    named = gates.picture(
+        [gate("NO-GO", "Pays back", "lora is worse"), gate("GO", "First", "nothing is")],
+        "GO",
+        "Use it.",
+        names=["lora"],
+    )
+    assert "lora is worse" in named.alt
+    assert "Nothing is" in named.alt
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 12])

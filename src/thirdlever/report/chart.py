@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _HEIGHT = 3.12  # inches of the frame
 _FEW = 4  # ticks on a narrow sheet
+_AT_THE_END = 0.97  # of the axis: a label centred under a tick there would stick out
 _NAME, _NARROW_NAME = (26, 3), (18, 4)  # characters a line, lines
 
 
@@ -126,7 +127,9 @@ def _scales(axes: Axes, axis: Axis, points: Sequence[_Point], *, few: bool) -> N
     axes.xaxis.set_minor_locator(NullLocator())
     marks = axis.ticks[:: -(-len(axis.ticks) // _FEW)] if few and axis.ticks else axis.ticks
     axes.xaxis.set_major_locator(FixedLocator([x for x, _ in marks]))
-    axes.set_xticklabels([label for _, label in marks])
+    labels = axes.set_xticklabels([label for _, label in marks])
+    if marks and axes.transAxes.inverted().transform(axes.transData.transform((marks[-1][0], 0)))[0] > _AT_THE_END:
+        labels[-1].set_ha("right")
     # From a little under the lowest interval to a little over the highest, 10 points at least.
     low, high = min((p.low for p in points), default=0.0), max((p.high for p in points), default=100.0)
     margin = max(0.09 * (high - low), (10 - (high - low)) / 2, 1.0)

@@ -77,7 +77,14 @@ def _pictures(run: Run, decision: Decision, summary: pd.DataFrame) -> list[Pictu
     a, tuned = decision.assumptions, decision.tuned
     found = [
         chart.picture(summary, suite=suite, date=date),
-        gates.picture(decision.gates, decision.verdict, _outcome(decision), suite=suite, date=date),
+        gates.picture(
+            decision.gates,
+            decision.verdict,
+            _outcome(decision),
+            names=[*decision.standings],
+            suite=suite,
+            date=date,
+        ),
     ]
     if a.monthly_volume is not None:
         found.append(

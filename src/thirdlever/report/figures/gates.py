@@ -12,7 +12,7 @@ from thirdlever.report.figures import style
 from thirdlever.report.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -42,17 +42,28 @@ class _Card:
         return 2 * _PAD + _LINE * (above + len(self.lines)) + _WORD
 
 
-def picture(gates: Sequence[Gate], verdict: str, outcome: str, *, suite: str = "", date: str = "") -> style.Picture:
+def picture(
+    gates: Sequence[Gate],
+    verdict: str,
+    outcome: str,
+    *,
+    names: Collection[str] = (),
+    suite: str = "",
+    date: str = "",
+) -> style.Picture:
     """A card for each gate, and one for the verdict.
 
     Args:
         gates: in order.
         verdict: what they come to.
         outcome: what to do then, in a few words.
+        names: of candidates; a sentence that begins with one keeps its letter small.
         suite: its name, for the heading.
         date: of the run, for the heading.
     """
-    cards: list[_Said] = [(f"{i}  {gate.name}", gate.verdict, gate.reason) for i, gate in enumerate(gates, 1)]
+    cards: list[_Said] = [
+        (f"{i}  {gate.name}", gate.verdict, _capital(gate.reason, names)) for i, gate in enumerate(gates, 1)
+    ]
     cards.append(("Fine-tune?", verdict, outcome))
     title = "The three gates before fine-tuning"
     under = style.heading(suite, date)
@@ -86,11 +97,14 @@ def _figure(cards: Sequence[_Said], sheet: style.Sheet, *, title: str, under: st
     return figure
 
 
+def _capital(text: str, names: Collection[str]) -> str:
+    return text if text.startswith(tuple(names)) else text[:1].upper() + text[1:]
+
+
 def _card(card: _Said, width: float, *, framed: bool) -> _Card:
     characters = int((width - 2 * _PAD) * style.POINTS / _LETTER)
     heading, verdict, why = card
-    why = printable(why[:1].upper() + why[1:])
-    lines = textwrap.wrap(why, characters, max_lines=_MOST_LINES, placeholder=" …")
+    lines = textwrap.wrap(printable(why), characters, max_lines=_MOST_LINES, placeholder=" …")
     return _Card(textwrap.wrap(printable(heading), characters), verdict, lines, framed)
 
 
