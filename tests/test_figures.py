@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
-from summaries import ROWS, summary
+from summaries import summary
 
 from thirdlever.economics.costs import Cost
 from thirdlever.report import chart
@@ -118,13 +118,14 @@ def test_the_words_of_a_card_stay_in_it(sheet: style.Sheet, verdict: str) -> Non
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
-@pytest.mark.parametrize("scale", [1.0, 1.3, 1.7, 2.1, 3.0, 4.4, 6.0, 8.0])
-def test_labels_under_the_ticks_stay_inside(sheet: style.Sheet, scale: float) -> None:
-    usd = [scale * row[-1] for row in ROWS[:8]]
+@pytest.mark.parametrize("most", [0.010, 0.011, 0.012, 0.013, 0.014, 0.015, 0.016, 0.018, 0.020])
+def test_labels_under_the_ticks_stay_inside(sheet: style.Sheet, most: float) -> None:
+    usd = [most, 0.0017, 0.0016, 0.0024, 0.0019, 0.008, 0.002, 0.00037]
     figure = drawn(chart.picture(summary(8, cost_per_1k_usd=usd)), sheet)
     renderer: Any = figure.canvas
     labels = [label.get_window_extent(renderer.get_renderer()) for label in figure.axes[0].get_xticklabels()]
-    assert max(label.x1 for label in labels) <= figure.get_figwidth() * figure.dpi
+    room = 0.05  # inches, for a browser has its own letters
+    assert max(label.x1 for label in labels) <= (figure.get_figwidth() - room) * figure.dpi
 
 
 def test_a_candidates_name_keeps_its_letters() -> None:
