@@ -171,7 +171,7 @@ def finds():
     records = measure(suite, "finds").records
     assert (records["retrieval_s"] > 0).all()
     assert (records["retrieval_s"] < records["latency_s"]).all()
-    assert measure(suite, "plain").records["retrieval_s"].isna().all()
+    assert run(suite, ["plain"], models=[FakeModel()], out="other").records["retrieval_s"].isna().all()
 
 
 # Strategies without a model, several models
@@ -192,6 +192,29 @@ def test_a_strategy_that_asks_no_model_runs_once_and_costs_no_tokens(
 
 
 # A second command
+
+
+@pytest.mark.parametrize(
+    ("strategies", "model", "named"),
+    [(["plain:k=1"], "fake/model", "'plain', which"), (["plain"], "fake/other", "'plain', which")],
+)
+def test_a_run_is_not_replaced_by_another(suite: Suite, strategies: list[str], model: str, named: str) -> None:
+    before = run(suite, ["plain"], models=[FakeModel()], out="kept")
+    with pytest.raises(RunError, match=named.replace("'", "") + " this command leaves out; give another --out"):
+        run(suite, strategies, models=[FakeModel(name=model)], out="kept")
+    with pytest.raises(RunError, match="holds a run of suite 'payments'"):
+        run(replace(suite, name="others"), ["plain"], models=[FakeModel()], out="kept")
+    assert load("kept").info == before.info
+    more = run(suite, ["plain", "plain:k=1"], models=[FakeModel()], out="kept")
+    assert len(more.info["candidates"]) == 2
+
+
+def test_a_repeat_that_asks_nothing_keeps_the_dates(suite: Suite) -> None:
+    first = run(suite, ["plain"], models=[FakeModel()], out="kept").info
+    again = run(suite, ["plain"], models=[FakeModel()], out="kept").info
+    assert [again[key] for key in ("started", "finished")] == [first[key] for key in ("started", "finished")]
+    more = run(suite, ["plain"], models=[FakeModel()], epochs=2, out="kept").info
+    assert more["finished"] > first["finished"]
 
 
 def test_the_same_command_twice_asks_the_model_nothing(suite: Suite) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from thirdlever.economics.assumptions import Assumptions, assume
 from thirdlever.economics.sensitivity import Flip, Verdict, sensitivity
-from thirdlever.report.money import flip_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +60,14 @@ def test_of_an_unknown_value_every_change_is_told() -> None:
 
     below, above = flips(verdict)["monthly_volume"]
     assert (below.value, below.becomes, above.becomes) == (None, "NO-GO", "GO")
-    assert above.flips_at == pytest.approx(70_000, rel=2e-3)
+    assert (above.flips_at, below.until) == pytest.approx((70_000, 70_000), rel=2e-3)
+    assert (below.at("{:,.0f}".format), above.at("{:,.0f}".format)[-7:]) == ("under 70,012", "or more")
+
+
+def test_no_part_of_an_unknown_values_span_is_told_to_have_todays_verdict() -> None:
+    found = flips(when(lambda a: a.monthly_volume is None or 5_000 < a.monthly_volume < 70_000))["monthly_volume"]
+    assert [flip.becomes for flip in found] == ["NO-GO", "NO-GO"]
+    assert [flip.at(lambda value: f"{value:.1e}") for flip in found] == ["under 5.0e+03", "7.0e+04 or more"]
 
 
 def test_a_yes_or_no_is_answered_the_other_way() -> None:
@@ -89,15 +95,3 @@ def test_the_verdict_is_asked_a_bearable_number_of_times() -> None:
 
     sensitivity(verdict, assume({}, {"monthly_volume": "1e6"}))
     assert asked < 300
-
-
-@pytest.mark.parametrize(
-    ("flip", "said"),
-    [
-        (Flip(name="monthly_volume", value=3e6, flips_at=70_012.0, becomes="NO-GO"), "(now 3,000,000): at 70,012 the"),
-        (Flip(name="stable", value=None, becomes="GO", answer=True), "(now unknown): at yes the verdict becomes GO"),
-        (Flip(name="margin", value=0.02), "(now 0.02): no sensible value changes the verdict"),
-    ],
-)
-def test_in_words(flip: Flip, said: str) -> None:
-    assert said in flip_sentence(flip)

@@ -74,7 +74,8 @@ def _answer(arguments: list[str]) -> int:
 def _sentence(error: Exception) -> str | None:
     """Cause and remedy; None for a defect, which keeps its traceback."""
     if isinstance(error, typer.TyperException):
-        return f"{error.format_message().rstrip('.')}; see: thirdlever --help"
+        context = getattr(error, "ctx", None)
+        return f"{error.format_message().rstrip('.')}; see: {context.command_path if context else 'thirdlever'} --help"
     if not isinstance(error, OSError):
         return str(error)
     if error.errno in _NO_SPACE:

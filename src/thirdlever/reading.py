@@ -86,7 +86,8 @@ def read_text(path: Path) -> str:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        message = f"{path}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8 (iconv -t UTF-8 converts)"
+        fix = "save the file as UTF-8 (such as: iconv -f LATIN1 -t UTF-8)"
+        message = f"{path}:{line}: byte {error.start} is not UTF-8; {fix}"
         raise SuiteError(message) from None
 
 

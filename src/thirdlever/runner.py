@@ -17,15 +17,15 @@ from thirdlever.lifecycle.snapshot import snapshots
 from thirdlever.loading import find_suite
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import device_cost
-from thirdlever.run import Run, opened, save
+from thirdlever.run import INFO, Run, opened, save
 from thirdlever.session import Measured, Session
 from thirdlever.suite import Suite, check
 from thirdlever.versions import hardware, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from thirdlever.candidates import Candidate
+    from thirdlever.candidates import Candidate, StrategySpec
 
 # inspect's providers that pass vLLM's `structured_outputs` on to a server that may know it, and our own.
 _TAKE_CHOICES = {"thirdlever", "vllm", "openai-api"}
@@ -86,6 +86,7 @@ def run(
     with opened(folder):
         bases = [_resolve(model) for model in models]  # last, for it may have to fetch weights
         once("model", [base.name for base in bases])
+        earlier = _earlier(folder, suite, specs, bases)
         for base in bases:
             money.admit(base)
             if constrain and suite.answer.choices:
@@ -128,7 +129,43 @@ def run(
             "started": started.isoformat(),
             "finished": _now().isoformat(),
         }
+        if _asked_before(info, earlier):
+            info |= {key: earlier[key] for key in ("command", "started", "finished")}
         return save(folder, [row for one in measured for row in one.rows], info)
+
+
+def _earlier(
+    folder: Path, suite: Suite, specs: Sequence[StrategySpec], bases: Sequence[BaseModel]
+) -> Mapping[str, Any]:
+    """What run.json says of the run that is there already; empty when none is.
+
+    Raises:
+        RunError: it holds something that this run would leave out.
+    """
+    if not (folder / INFO).is_file():
+        return {}
+    found = Run(folder).info
+    there = found["suite"]["name"]
+    strategies = [(spec.name, json.loads(json.dumps(dict(spec.args)))) for spec in specs]
+    models = [None, *(base.name for base in bases)]
+    lost = [
+        one["name"]
+        for one in found["candidates"]
+        if (one["strategy"], one["args"]) not in strategies or (one["model"] and one["base"]) not in models
+    ]
+    if there != suite.name or lost:
+        of = f"suite {there!r}" if there != suite.name else f"{', '.join(lost)}, which this command leaves out"
+        message = f"{str(folder)!r} holds a run of {of}; give another --out, or name what is there as well"
+        raise RunError(message)
+    return found
+
+
+def _asked_before(info: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
+    """Whether an earlier run had all of these answers already."""
+    same = ("status", "limit", "epochs", "seed", "probe", "constrain")
+    if not earlier or any(earlier.get(key) != info[key] for key in same):
+        return False
+    return [one["identity"] for one in earlier["candidates"]] == [one["identity"] for one in info["candidates"]]
 
 
 def _measure(session: Session, groups: Sequence[Sequence[Candidate]]) -> list[Measured]:

@@ -172,7 +172,8 @@ class Session:
         log.parent.mkdir(exist_ok=True)
         failed: list[str] = []
         priced = self._priced(deployment, batch=work.batch)
-        with progress(f"{work.name}: {work.phase}", len(missing)) as advance:
+        title = f"{work.name}: {work.phase}"
+        with progress(title if missing else f"{title}, all known", len(missing) or None) as advance:
 
             def keep(reply: Reply) -> bool:
                 journal.append(reply)

@@ -26,9 +26,9 @@ def one_sentence(d: Decision) -> str:
     if d.verdict == "GO":
         text = f"fine-tune: use {described(d, d.tuned)}, because {_gain(d)}"
     elif d.verdict == "NO-GO":
-        text = f"do not fine-tune: {_staying(d)}, because {_reasons(d, 'NO-GO')}"
+        text = f"do not fine-tune: {_staying(d)}{_because(d)} {_reasons(d, 'NO-GO')}"
     else:
-        text = f"not decided yet: until it is, {_staying(d)}, because {_reasons(d, 'NEED-MORE-DATA')}"
+        text = f"not decided yet: until it is, {_staying(d)}{_because(d)} {_reasons(d, 'NEED-MORE-DATA')}"
     return f"{basis}{text}." if basis else f"{text[0].upper()}{text[1:]}."
 
 
@@ -45,12 +45,7 @@ def flipped(flip: Flip, now: Verdict) -> str:
     """What another value of an assumption would do."""
     row = about(flip.name)
     was = f"now {_value(flip.value, row['unit'])}" if flip.value is not None else f"now {UNKNOWN}"
-    if flip.flips_at is None:
-        there = "yes" if flip.answer else "no"
-    else:
-        there = _value(flip.flips_at, row["unit"])
-        if isinstance(flip.value, float):
-            there += " or more" if flip.flips_at > flip.value else " or less"
+    there = flip.at(lambda value: _value(value, row["unit"]))
     return f"{flip.name} of {there} ({was}: {row['meaning']}) would make it {flip.becomes}, not {now}."
 
 
@@ -71,14 +66,17 @@ def _staying(d: Decision) -> str:
     if d.stay is None:
         return "there is no measured candidate to stay with"
     one, a = d.standings[d.stay], d.assumptions
-    short = []
-    if a.target_accuracy is not None and one.against(a.target_accuracy) == "misses":
-        short.append(f"the target of {percent(a.target_accuracy)}")
-    worse = a.current_accuracy is not None and one.against(a.current_accuracy) == "misses"
-    if worse:
-        short.append(f"the {percent(a.current_accuracy)} stated for what is in use today")
-    best = "the best measured is" if worse else "stay with"
-    return f"{best} {described(d, d.stay)}" + (f", though it misses {listed(short)}" if short else "")
+    short = a.target_accuracy is not None and one.against(a.target_accuracy) == "misses"
+    target = f"the target of {percent(a.target_accuracy)}" if short else ""
+    if d.worse_than_today:
+        today = f"keep what is in use today ({percent(a.current_accuracy)} right, as stated)"
+        missed = listed(["that", target] if short else ["that"])
+        return f"{today}; the best measured is {described(d, d.stay)}, which misses {missed}"
+    return f"stay with {described(d, d.stay)}" + (f", though it misses {target}" if short else "")
+
+
+def _because(d: Decision) -> str:
+    return ";" if d.worse_than_today else ", because"
 
 
 def _reasons(d: Decision, verdict: Verdict) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from thirdlever.economics.assumptions import YES_OR_NO, about
@@ -29,10 +29,11 @@ class Flip:
     Attributes:
         name: of the assumption.
         value: today's; None when unknown.
-        flips_at: where the other verdict begins, to a thousandth; None when there is none in the span, or when the
-            assumption is a yes or no.
+        flips_at: where the other verdict begins, to a thousandth; None when there is none in the span, when it holds
+            from the span's beginning, or when the assumption is a yes or no.
         becomes: the verdict there; "" when no value in the span has another.
         answer: for a yes or no, the answer with that verdict.
+        until: where that verdict ends, for an assumption that is unknown today; None when it holds to the span's end.
     """
 
     name: str
@@ -40,13 +41,26 @@ class Flip:
     flips_at: float | None = None
     becomes: str = ""
     answer: bool | None = None
+    until: float | None = None
+
+    def at(self, shown: Callable[[Any], str]) -> str:
+        """For which values, in words; `shown` writes one value."""
+        if self.answer is not None:
+            return "yes" if self.answer else "no"
+        if self.until is not None:
+            begin = f"{shown(self.flips_at)} to under" if self.flips_at is not None else "under"
+            return f"{begin} {shown(self.until)}"
+        if self.flips_at is None:
+            return "any value"
+        under = isinstance(self.value, float) and self.flips_at < self.value
+        return f"under {shown(self.flips_at)}" if under else f"{shown(self.flips_at)} or more"
 
 
 def sensitivity(verdict_of: Verdict, a: Assumptions) -> list[Flip]:
     """Every assumption that is a number or a yes or no, one at a time; those that change the verdict come first.
 
-    From today's value the nearest change is sought upwards and downwards; of an unknown one every change over its span
-    is told, so that a reader sees which value would settle the verdict.
+    From today's value the nearest change is sought upwards and downwards; of an unknown one every part of its span with
+    another verdict is told, so that a reader sees which value would settle it.
 
     Args:
         verdict_of: the verdict under given assumptions; asked some 30 times for each assumption.
@@ -79,22 +93,30 @@ def _answers(name: str, value: Value, ask: Callable[[Any], str], now: str) -> li
 def _numbers(name: str, value: Any, ask: Callable[[Any], str], now: str) -> list[Flip]:  # noqa: ANN401 - a Value
     points = _span(name)
     if value is None:
-        return list(_changes(name, None, now, points, ask))
+        return list(_parts(name, points, ask, now))
     below, above = [point for point in reversed(points) if point < value], [point for point in points if point > value]
-    return [flip for way in (below, above) for flip in islice(_changes(name, value, now, way, ask), 1)]
+    return [flip for way in (below, above) for flip in _nearest(name, value, now, way, ask)]
 
 
-def _changes(
-    name: str, value: float | None, now: str, way: Sequence[float], ask: Callable[[Any], str]
-) -> Iterator[Flip]:
-    """Where the verdict changes on the way from today's value."""
-    before, verdict = value, now
+def _nearest(name: str, value: float, now: str, way: Sequence[float], ask: Callable[[Any], str]) -> list[Flip]:
+    """Where the verdict first changes on the way from today's value."""
+    before = value
     for point in way:
         told = ask(point)
-        if told != verdict:
-            at = point if before is None else _bisect(ask, before, point, told)
-            yield Flip(name=name, value=value, flips_at=at, becomes=told)
-        before, verdict = point, told
+        if told != now:
+            return [Flip(name=name, value=value, flips_at=_bisect(ask, before, point, told), becomes=told)]
+        before = point
+    return []
+
+
+def _parts(name: str, points: Sequence[float], ask: Callable[[Any], str], now: str) -> Iterator[Flip]:
+    """The parts of the span with another verdict than today's."""
+    told = [(point, ask(point)) for point in points]
+    parts = [[*part] for _, part in groupby(told, key=lambda one: one[1])]
+    starts = [_bisect(ask, before[-1][0], after[0][0], after[0][1]) for before, after in pairwise(parts)]
+    for part, start, end in zip(parts, [None, *starts], [*starts, None], strict=True):
+        if part[0][1] != now:
+            yield Flip(name=name, value=None, flips_at=start, becomes=part[0][1], until=end)
 
 
 def _bisect(ask: Callable[[Any], str], same: float, other: float, becomes: str) -> float:

@@ -158,7 +158,8 @@ def _connect(name: str) -> int | None:
     try:
         info = get_model_info(get_model(name))
     except PrerequisiteError as error:
-        plain = " ".join(re.sub(r"\[/?\w+\]", "", str(error)).replace("ERROR:", "").split()).rstrip(".")
+        said = re.sub(r"\[/?\w+\]", "", str(error)).replace("ERROR:", "").splitlines()
+        plain = ": ".join(filter(None, (line.strip() for line in said))).rstrip(".")
         message = f"model {name!r} cannot be used: {plain}; provide that and run the same command again"
         raise ModelError(message) from error
     except ValueError as error:

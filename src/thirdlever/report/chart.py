@@ -129,7 +129,7 @@ def _scales(axes: Axes, axis: Axis, points: Sequence[_Point], *, few: bool) -> N
     axes.xaxis.set_major_locator(FixedLocator([x for x, _ in marks]))
     labels = axes.set_xticklabels([label for _, label in marks])
     if marks and axes.transAxes.inverted().transform(axes.transData.transform((marks[-1][0], 0)))[0] > _AT_THE_END:
-        labels[-1].set_ha("right")
+        labels[-1].set_horizontalalignment("right")
     # From a little under the lowest interval to a little over the highest, 10 points at least.
     low, high = min((p.low for p in points), default=0.0), max((p.high for p in points), default=100.0)
     margin = max(0.09 * (high - low), (10 - (high - low)) / 2, 1.0)

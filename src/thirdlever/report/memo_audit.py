@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.phrases import UNKNOWN, months, usd
@@ -113,9 +114,14 @@ def _costs(decision: Decision) -> Table:
     return Table(title="Costs", columns=columns, rows=cells, figures=frozenset({1, 2}))
 
 
+_UNBOUNDED = {True: "a gain without set-up", False: "a loss"}
+
+
 def _paybacks(decision: Decision) -> Table:
     cells = []
     for back in decision.paybacks.values():
+        if not decision.costs[back.candidate].tuned:
+            continue
         span = [months(end) for end in (back.months_low, back.months_high) if end is not None]
         cells.append(
             (
@@ -124,7 +130,11 @@ def _paybacks(decision: Decision) -> Table:
                 usd(back.saving_per_request_usd),
                 UNKNOWN if back.break_even_requests is None else _requests(back.break_even_requests),
                 months(back.months) + (f" [{' to '.join(span)}]" if span else ""),
-                UNKNOWN if back.roi is None else f"{back.roi:,.1f}",
+                UNKNOWN
+                if back.roi is None
+                else f"{back.roi:,.1f}"
+                if 0 <= back.roi < math.inf
+                else _UNBOUNDED[back.roi > 0],
                 clean(back.condition),
             )
         )
@@ -138,12 +148,11 @@ def _flips(decision: Decision) -> Table:
     units = {one.name: one.unit for one in decision.assumptions.listed()}
     for flip in decision.flips:
         unit = units[flip.name]
-        at = flip.answer if flip.flips_at is None else flip.flips_at
         cells.append(
             (
                 flip.name,
                 value_of(flip.value, unit),
-                value_of(at, unit) if flip.becomes else "no value",
+                flip.at(partial(value_of, unit=unit)) if flip.becomes else "no value",
                 flip.becomes or _NONE,
             )
         )

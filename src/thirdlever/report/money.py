@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from thirdlever.economics.assumptions import Assumption, Value
     from thirdlever.economics.costs import Cost
     from thirdlever.economics.payback import Payback
-    from thirdlever.economics.sensitivity import Flip
     from thirdlever.gpus import Hour
     from thirdlever.prices import Price
 
@@ -102,15 +101,6 @@ def roi(value: float | None) -> str:
     if math.isinf(value):
         return "a gain without extra set-up" if value > 0 else "a loss without extra set-up"
     return f"{usd(abs(value))} {'gained' if value >= 0 else 'lost'} for each $1 of extra set-up"
-
-
-def flip_sentence(flip: Flip) -> str:
-    """What would change the verdict, in words."""
-    now = f"{flip.name} (now {_value(flip.value)})"
-    if not flip.becomes:
-        return f"{now}: no sensible value changes the verdict"
-    at = ("yes" if flip.answer else "no") if flip.answer is not None else _value(flip.flips_at)
-    return f"{now}: at {at} the verdict becomes {flip.becomes}"
 
 
 def thousand(amount: float | None) -> str:

@@ -86,7 +86,7 @@ def _columns(summary: pd.DataFrame) -> dict[str, Callable[[Mapping[str, Any]], s
         "tokens in\n(cached)/out": _tokens,
         "USD per\n1,000": lambda row: _usd(row["cost_per_1k_usd"]),
         "set-up\nUSD": lambda row: _usd(row["setup_usd"]),
-        "\nerrs": lambda row: str(row["errors"]),
+        "unread\n/errs": lambda row: f"{row['unparseable']}/{row['errors']}",
     }
 
 
@@ -100,6 +100,7 @@ def _legend(summary: pd.DataFrame, shown: Callable[[str], str]) -> Sequence[str]
     lines = [
         f"{items} test items{'' if sources == items else f' from {sources} sources'}; 95 % Wilson intervals.",
         "Latency: single warm requests. Tokens: mean a request. USD: model use only; labels and work apart.",
+        "Unread: answers in which no label or value was found; they count as wrong, as failed requests do.",
     ]
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
         lines.append("Unknown USD: state --device-usd-per-hour for a local model, rates in prices.toml for others.")
