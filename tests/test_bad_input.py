@@ -48,7 +48,7 @@ CASES = [
     Case("bad argument value", "run tiny --strategy rag:k=lots", ("k='lots' is not allowed", "give int")),
     Case("unknown model", "run tiny --strategy zero_shot --model embeded", ("'embeded'", "did you mean 'embedded'?")),
     Case("unknown model to pull", "models pull embeded", ("'embeded'", "did you mean 'embedded'?")),
-    Case("negative limit", "run tiny --limit -1", ("'--limit'", "greater than or equal to 1", "see: thirdlever run --help")),
+    Case("negative limit", "run tiny --limit -1", ("'--limit'", "greater than or equal to 1", "thirdlever run --help")),
     Case("utilisation of none", "run tiny --strategy null --utilisation 0", ("utilisation",)),
     Case("unknown option", "run tiny --limits 3", ("No such option: --limits", "--limit")),
     Case("unknown command", "rnu tiny", ("No such command 'rnu'", "thirdlever --help")),
