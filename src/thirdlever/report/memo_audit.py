@@ -114,7 +114,12 @@ def _costs(decision: Decision) -> Table:
     return Table(title="Costs", columns=columns, rows=cells, figures=frozenset({1, 2}))
 
 
-_UNBOUNDED = {True: "a gain without set-up", False: "a loss"}
+def _return(roi: float | None) -> str:
+    if roi is None:
+        return UNKNOWN
+    if roi < 0:
+        return "a loss"
+    return "a gain without set-up" if math.isinf(roi) else f"{roi:,.1f}"
 
 
 def _paybacks(decision: Decision) -> Table:
@@ -130,11 +135,7 @@ def _paybacks(decision: Decision) -> Table:
                 usd(back.saving_per_request_usd),
                 UNKNOWN if back.break_even_requests is None else _requests(back.break_even_requests),
                 months(back.months) + (f" [{' to '.join(span)}]" if span else ""),
-                UNKNOWN
-                if back.roi is None
-                else f"{back.roi:,.1f}"
-                if 0 <= back.roi < math.inf
-                else _UNBOUNDED[back.roi > 0],
+                _return(back.roi),
                 clean(back.condition),
             )
         )
