@@ -24,7 +24,7 @@ from thirdlever import (
 )
 from thirdlever.errors import StrategyError
 
-DEV = 200  # items that choose the student's epoch
+DEV = 200  # items that choose the student's epoch; no more than it learns from
 
 
 @strategy
@@ -74,7 +74,7 @@ def distilled(
             texts, writing = [item.input for item in rest.sample(rows, how="random", seed=seed)], None
         of = {"teacher": [str(spec), spec.source_hash], "train": taught.train.hash, "model": [base.name, base.revision]}
         lesson = teach(suite, deployment, texts, store, of=of, samples=samples, agreement=agreement)
-        dev = tuple(suite.dev.first(DEV))
+        dev = tuple(suite.dev.first(min(DEV, len(lesson.items))))
         student = tune(suite, model, store, lesson.items, dev=dev, settings=settings)
         teaching = [setup for setup in (deployment.setup, writing, lesson.setup) if setup]
         setup = add_setups(*teaching, teacher=base if teacher_model else None)

@@ -9,7 +9,7 @@ from thirdlever import BaseModel, Deployment, Prepare, Settings, Store, Suite, T
 from thirdlever.errors import StrategyError
 
 RANKS = (8, 16, 32)  # tried by rank="auto"
-DEV = 200  # items that choose the epoch, and the rank
+DEV = 200  # items that choose the epoch, and the rank; no more than there are to train on
 
 
 @strategy
@@ -46,7 +46,7 @@ def lora(
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
         items = suite.train.items if examples is None else suite.train.sample(examples, seed=seed)
-        dev = tuple(suite.dev.first(DEV))
+        dev = tuple(suite.dev.first(min(DEV, len(items))))
         if not dev and "auto" in {epochs, rank}:
             message = f"lora: suite {suite.name!r} has no dev split to choose on; add its dev.jsonl or choose yourself"
             raise StrategyError(message)

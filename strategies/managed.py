@@ -11,7 +11,7 @@ from thirdlever.tuning.examples import conversations
 from thirdlever.tuning.managed import tune
 
 MOST = 10_000  # examples by default: more seldom help a narrow task, and each is paid for in every epoch
-MOST_DEV = 200
+MOST_DEV = 200  # and no more than there are to train on
 
 
 @strategy
@@ -43,7 +43,7 @@ def managed(
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - the job ledger keeps it
         train = suite.train.sample(MOST if examples is None else examples, seed=seed)
-        dev = suite.dev.first(MOST_DEV)
+        dev = suite.dev.first(min(MOST_DEV, len(train)))
         made = tune(
             model,
             conversations(suite, train),

@@ -246,7 +246,7 @@ def test_names_that_cannot_be_used_are_refused(name: str) -> None:
 @pytest.mark.parametrize("taken", ["datasets/made", "evals/made.py"])
 def test_what_is_there_is_never_overwritten(taken: str) -> None:
     Path(taken).mkdir(parents=True)
-    with pytest.raises(SuiteError, match=f"'{taken}' exists already; remove it or choose another name"):
+    with pytest.raises(SuiteError, match=f"'{taken}' exists already; choose another name"):
         make(csv("a.csv", *many(5, 5)))
 
 

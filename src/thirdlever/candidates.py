@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever import project
 from thirdlever.arguments import arguments, read, written
+from thirdlever.blame import blaming
 from thirdlever.errors import StrategyError, unknown
 from thirdlever.stacking import stacked
 from thirdlever.suite import content_hash
@@ -150,7 +151,9 @@ def _parse(spec: str) -> StrategySpec:
         raise StrategyError(message) from error
     args = {argument.name: argument.default for argument in known.values()} | values
     given = {key: written(value) for key, value in values.items()}
-    return StrategySpec(factory.__name__, args, given, hashlib.sha256(path.read_bytes()).hexdigest(), prepare)
+    return StrategySpec(
+        factory.__name__, args, given, hashlib.sha256(path.read_bytes()).hexdigest(), blaming(prepare, path)
+    )
 
 
 def describe() -> str:

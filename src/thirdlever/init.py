@@ -121,10 +121,13 @@ def _refuse(name: str, folder: Path) -> None:
     if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_") or name in _RESERVED:
         message = f"a suite cannot be called {name!r}; choose a word of letters, digits and _ that Python does not use"
         raise SuiteError(message)
-    for taken in (Path("datasets", name), Path("evals", f"{name}.py")):
-        if (folder / taken).exists():
-            message = f"'{taken}' exists already; remove it or choose another name"
-            raise SuiteError(message)
+    parts = (Path("datasets", name), Path("evals", f"{name}.py"))
+    taken = [f"'{part}'" for part in parts if (folder / part).exists()]
+    if taken:
+        message = (
+            f"{' and '.join(taken)} exist{'s' * (len(taken) == 1)} already; choose another name or remove what is there"
+        )
+        raise SuiteError(message)
 
 
 def _rows(path: Path) -> list[Row]:

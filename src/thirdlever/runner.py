@@ -17,6 +17,7 @@ from thirdlever.lifecycle.snapshot import snapshots
 from thirdlever.loading import find_suite
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import device_cost
+from thirdlever.progress import note
 from thirdlever.run import INFO, Run, opened, save
 from thirdlever.session import Measured, Session
 from thirdlever.suite import Suite, check
@@ -104,6 +105,8 @@ def run(
             batch=batch,
         )
         session.audit.check_suite()
+        if out is None:
+            note(f"The run goes into {folder}; when it is cut off, the same command with --out {folder} goes on.")
         measured = _measure(session, candidates(specs, bases))
         about = [one.about for one in measured]
         session.tidy(about)
@@ -171,7 +174,9 @@ def _asked_before(info: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
 def _measure(session: Session, groups: Sequence[Sequence[Candidate]]) -> list[Measured]:
     """Every candidate, until the budget is passed; a strategy that asks no model is measured once."""
     measured: list[Measured] = []
-    for group in groups:
+    for number, group in enumerate(groups, start=1):
+        if len(groups) > 1:
+            note(f"{number} of {len(groups)}: {group[0].spec}")
         for candidate in group:
             if session.budget.passed:
                 return measured
