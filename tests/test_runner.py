@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import threading
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ import pandas as pd
 import pytest
 from conftest import make_suite
 from filelock import FileLock
-from inspect_ai import eval_async
 
 from thirdlever import Split, Text, load
 from thirdlever.errors import ModelError, RunError, ThirdleverError
@@ -428,25 +426,6 @@ def test_an_interrupted_run_goes_on(suite: Suite) -> None:
     again = FakeModel(answer=fuel)
     assert len(measure(suite, model=again).records) == 12
     assert 12 - paid <= len(again.prompts) < 12
-
-
-def test_an_interruption_that_inspect_loses_ends_the_run(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def deaf(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - inspect's
-        running = asyncio.ensure_future(eval_async(*args, **options))
-        while not running.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.shield(running)
-        return running.result()
-
-    def answer(_: str) -> str:
-        if len(model.prompts) == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-        return "fuel"
-
-    monkeypatch.setattr("thirdlever.evaluation.eval_async", deaf)
-    model = FakeModel(answer=answer)
-    with pytest.raises(KeyboardInterrupt):
-        measure(suite, model=model)
 
 
 def test_a_model_that_reports_no_usage_cannot_be_held_to_a_budget(suite: Suite, project: Path) -> None:

@@ -143,11 +143,7 @@ async def _run(work: Pass, deployment: Deployment, folder: Path, gate: Gate) -> 
             ctl_server=False,
             acp_server=False,
         )
-        logs = await gate.watch(asyncio.ensure_future(evaluation))
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():  # Ctrl-C came while inspect was ending something, and was lost in it
-        raise asyncio.CancelledError
-    return logs
+        return await gate.watch(asyncio.ensure_future(evaluation))
 
 
 def _connections(work: Pass, deployment: Deployment) -> int:
