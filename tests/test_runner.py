@@ -24,7 +24,7 @@ from thirdlever.runner import run
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from thirdlever import Suite
@@ -413,6 +413,15 @@ def test_an_error_that_concerns_every_request_ends_the_run(suite: Suite) -> None
         measure(suite, model=model, probe=3)
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """SIGINT interrupts, also where a shell that put the tests into the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_an_interrupted_run_goes_on(suite: Suite) -> None:
     def answer(_: str) -> str:
         if len(model.prompts) == 5:
