@@ -138,8 +138,7 @@ def test_the_panel_goes_from_candidate_to_candidate_and_from_item_to_item(opened
     tab.click("#next")
     assert tab.inner_text("#panel-title").startswith("item-00005")
     tab.keyboard.press("Escape")
-    tab.wait_for_function("document.activeElement.parentElement.dataset.row === '5'")
-    assert tab.evaluate("document.activeElement.ariaColIndex") == "4"
+    tab.wait_for_selector("#grid .row[data-row='5'] > [aria-colindex='4']:focus")
 
 
 # Filters, held against the records
