@@ -1,8 +1,8 @@
 """Paired differences of two candidates, and the test and the interval that fit them.
 
-Three cases. One right-or-wrong answer to each of independent items: the exact McNemar test, Tango's score interval.
-Items that share a group, or repeats of an item: the same test by whole clusters (a sign-flip test), Tango's interval at
-the effective sample size. Graded scores: the same test, a bootstrap over clusters. docs/statistics.md says why.
+Two cases. One right-or-wrong answer to each of independent items: the exact McNemar test, Tango's score interval.
+Items that share a group, repeats of an item, graded scores: the same test by whole clusters (a sign-flip test), Tango's
+interval at the effective sample size. docs/statistics.md says why.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 MCNEMAR = "exact McNemar"
 SIGN_FLIP = "sign-flip test by cluster"
-BOOTSTRAP = "sign-flip test by cluster, cluster bootstrap"
-
-_MANY_CLUSTERS = 5_000
 
 
 class Differences:
@@ -54,8 +51,8 @@ class Differences:
 
     @property
     def method(self) -> str:
-        """The test, and the interval where it is not Tango's."""
-        return MCNEMAR if self.simple else BOOTSTRAP if self._resample else SIGN_FLIP
+        """The test."""
+        return MCNEMAR if self.simple else SIGN_FLIP
 
     def p(self) -> float:
         """Two-sided, of no difference."""
@@ -66,18 +63,12 @@ class Differences:
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Of the mean difference."""
-        if not self._resample:
-            low, high = paired.score_interval(*self._table, confidence)
-            return float(low), float(high)
-        level = paired.expanded_level(len(self.sizes), confidence)
-        low, high = np.quantile(self._resampled, [level, 1 - level])
+        low, high = paired.score_interval(*self._table, confidence)
         return float(low), float(high)
 
     def p_below(self, value: float) -> float:
         """One-sided, of a true difference of `value` or less."""
-        if not self._resample:
-            return NormalDist().cdf(-float(paired.score_z(value, *self._table)))
-        return float(((self._resampled <= value).sum() + 1) / (len(self._resampled) + 1))
+        return NormalDist().cdf(-float(paired.score_z(value, *self._table)))
 
     def design(self) -> Design:
         """What the comparison sees, whatever its number of items."""
@@ -86,11 +77,6 @@ class Differences:
             spread = self.n * paired.cluster_variance(self.totals, self.sizes) + self.mean**2
             return Design(discordant, spread / discordant, smooth=True)
         return Design(discordant, self.n / self._table[2], smooth=self._graded or self._epochs > 1)
-
-    @property
-    def _resample(self) -> bool:
-        """Whether to redraw: of zeros it would claim to be sure, of very many clusters it is the normal law."""
-        return self._graded and self.won + self.lost > 0 and len(self.sizes) <= _MANY_CLUSTERS
 
     @cached_property
     def _table(self) -> tuple[float, float, float]:
@@ -103,10 +89,7 @@ class Differences:
             # No more than all that was asked is worth, no less than one answer.
             most = math.inf if self._graded else float(self.n * self._epochs)
             effective = min(max(effective, 1.0), most)
-            if self._epochs > 1:  # nearly smooth means: few clusters' variance is felt, as by Student's t
+            if self._epochs > 1 or (self._graded and len(self.sizes) < self.n):
+                # Nearly smooth means: few clusters' variance is felt, as by Student's t.
                 effective *= paired.student_factor(len(self.sizes))
         return won * effective, lost * effective, effective
-
-    @cached_property
-    def _resampled(self) -> paired.Floats:
-        return paired.bootstrap(self.totals, self.sizes)

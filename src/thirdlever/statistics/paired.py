@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
-RESAMPLES = 4_000
 FLIPS = 20_000
 _EXACT_RANGE = 1 << 16  # totals up to here are counted out; beyond, the normal law is as good as exact
 _MANY = 1 << 12  # clusters of graded scores that differ: likewise
@@ -137,32 +136,6 @@ def _counted(size: NDArray[np.int64], observed: int) -> float:
     return min(1.0, max(0.0, 2 * float(law[: low + 1].sum())))
 
 
-def bootstrap(totals: Floats, sizes: Floats, *, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Redraw whole clusters, both candidates' answers together; the mean difference in each resample.
-
-    Args:
-        totals: [clusters]; sums of differences.
-        sizes: [clusters]; items.
-        resamples: how many.
-        seed: of the draw.
-
-    Returns:
-        [resamples].
-    """
-    count = len(sizes)
-    rng = np.random.default_rng(seed)
-    columns = np.column_stack([totals, sizes])
-    sums = np.empty((resamples, 2))
-    rows = max(1, _CHUNK_CELLS // count)
-    for start in range(0, resamples, rows):
-        part = min(rows, resamples - start)
-        drawn = rng.integers(0, count, (part, count)) + count * np.arange(part)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=part * count).reshape(part, count)
-        sums[start : start + part] = weights @ columns
-    means: Floats = sums[:, 0] / sums[:, 1]
-    return means
-
-
 def student_factor(clusters: int, confidence: float = 0.95) -> float:
     """What few clusters are worth less because their variance is an estimate: (z / t)², 1 where they are many."""
     from scipy.stats import t
@@ -171,14 +144,3 @@ def student_factor(clusters: int, confidence: float = 0.95) -> float:
         return 1.0
     bound = 0.5 + confidence / 2
     return float(NormalDist().inv_cdf(bound) / t.ppf(bound, clusters - 1)) ** 2
-
-
-def expanded_level(clusters: int, confidence: float) -> float:
-    """The lower quantile of a bootstrap that makes its interval as wide as Student's (Hesterberg 2015, section 5.3).
-
-    The plain percentile interval is too narrow for few clusters, by sqrt((n - 1) / n) and by the normal quantile.
-    """
-    if clusters < 2:  # noqa: PLR2004 - as above
-        return 0.0
-    bound = NormalDist().inv_cdf(0.5 + confidence / 2) / math.sqrt(student_factor(clusters, confidence))
-    return NormalDist().cdf(-bound * math.sqrt(clusters / (clusters - 1)))
