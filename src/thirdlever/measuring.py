@@ -22,6 +22,7 @@ from thirdlever.errors import ThirdleverError
 from thirdlever.journal import Key, Reply
 from thirdlever.prompting import RETRIEVAL
 from thirdlever.records import prompt_hash
+from thirdlever.waiting import tell_of_waiting
 
 if TYPE_CHECKING:
     import asyncio
@@ -131,6 +132,7 @@ def measured(inner: Solver, gate: Gate, phase: Phase) -> Solver:
             known = gate.answered((phase, str(state.sample_id), state.epoch))
             if known is not None:
                 return _replay(state, known)
+            tell_of_waiting()
             async with gate.passing():
                 with _Request(gate, phase, state) as request:
                     request.state = await inner(state, generate)
