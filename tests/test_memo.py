@@ -7,6 +7,7 @@ import shutil
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
+import costed
 import memos
 import numpy as np
 import pytest
@@ -184,6 +185,22 @@ def test_every_assumption_is_listed_with_who_says_so(good: tuple[Path, str, str]
     for one in memos.decided(run).assumptions.listed():
         assert one.name in good[1]
     assert "| how often the task is done<br>**monthly_volume** | 1,000,000 | requests a month | given |" in good[2]
+
+
+def test_candidates_share_a_row_of_what_their_costs_rest_on(good: tuple[Path, str, str]) -> None:
+    table = good[2].partition("## What costs rest on")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| engineering | ")]
+    assert [row[-1] for row in rows] == ["null, few\\_shot, rag |", "lora |"]
+    assert rows[0][1].startswith("assumed: people's work (default: middle of 0-100 for a prompt")
+
+
+def test_a_payback_that_never_comes_says_so_once(tmp_path: Path) -> None:
+    run = memos.made(
+        tmp_path / "run", {"few_shot": 0.9, "lora": 0.6}, prices={"dear": costed.TUNED, "tuned": memos.DEAR}
+    )
+    table = write(run, tmp_path / "memo")[1].partition("## Payback")[2]
+    assert "| never | never | a loss |" in table
+    assert "[never to never]" not in table
 
 
 # Failures worth reading

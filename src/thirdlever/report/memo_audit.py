@@ -24,8 +24,8 @@ _NONE = "–"
 
 def details(decision: Decision, summary: pd.DataFrame) -> list[Table]:
     """What an auditor recomputes: all figures, comparisons, costs, paybacks, sensitivity."""
-    found = [_all(summary), _comparisons(decision), _slices(decision), _costs(decision), _paybacks(decision)]
-    return [table for table in (*found, _flips(decision)) if table.rows]
+    makers = (_comparisons, _slices, _costs, _bases, _paybacks, _flips)
+    return [table for table in (_all(summary), *(make(decision) for make in makers)) if table.rows]
 
 
 def _all(summary: pd.DataFrame) -> Table:
@@ -107,11 +107,24 @@ def _costs(decision: Decision) -> Table:
                 ),
                 parts(cost.setup),
                 parts(cost.standing),
-                "; ".join(f"{part}: {basis}" for part, basis in cost.basis.items()) or _NONE,
             )
         )
-    columns = ["Candidate", "USD per 1,000 [95 %]", "USD per 1,000 right", "Once", "A month", "Rests on"]
+    columns = ["Candidate", "USD per 1,000 [95 %]", "USD per 1,000 right", "Once", "A month"]
     return Table(title="Costs", columns=columns, rows=cells, figures=frozenset({1, 2}))
+
+
+def _bases(decision: Decision) -> Table:
+    """Part by part; candidates whose part rests on the same share a row."""
+    sharing: dict[str, dict[str, list[str]]] = {}
+    for cost in decision.costs.values():
+        for part, basis in cost.basis.items():
+            sharing.setdefault(part, {}).setdefault(basis, []).append(printable(cost.candidate))
+    cells = [
+        (part, basis, "all" if len(names) == len(decision.costs) else ", ".join(names))
+        for part, shared in sharing.items()
+        for basis, names in shared.items()
+    ]
+    return Table(title="What costs rest on", columns=["Part", "Rests on", "Candidates"], rows=cells, names=False)
 
 
 def _return(roi: float | None) -> str:
@@ -127,6 +140,7 @@ def _paybacks(decision: Decision) -> Table:
     for back in decision.paybacks.values():
         if not decision.costs[back.candidate].tuned:
             continue
+        known = months(back.months)
         span = [months(end) for end in (back.months_low, back.months_high) if end is not None]
         cells.append(
             (
@@ -134,7 +148,7 @@ def _paybacks(decision: Decision) -> Table:
                 printable(back.reference),
                 usd(back.saving_per_request_usd),
                 UNKNOWN if back.break_even_requests is None else _requests(back.break_even_requests),
-                months(back.months) + (f" [{' to '.join(span)}]" if span else ""),
+                known + (f" [{' to '.join(span)}]" if {*span} - {known} else ""),
                 _return(back.roi),
                 clean(back.condition),
             )
@@ -153,12 +167,17 @@ def _flips(decision: Decision) -> Table:
             (
                 flip.name,
                 value_of(flip.value, unit),
-                flip.at(partial(value_of, unit=unit)) if flip.becomes else "no value",
+                flip.at(partial(_found, unit=unit)) if flip.becomes else "no value",
                 flip.becomes or _NONE,
             )
         )
     columns = ["Assumption", "Now", "Changes the verdict at", "To"]
     return Table(title="Sensitivity", columns=columns, rows=cells, figures=frozenset({1, 2}))
+
+
+def _found(value: float, unit: str) -> str:
+    """A value that a search came to, in no more digits than it is sure of."""
+    return value_of(float(f"{value:.4g}"), unit)
 
 
 def _requests(number: float) -> str:
