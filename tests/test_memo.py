@@ -194,6 +194,15 @@ def test_candidates_share_a_row_of_what_their_costs_rest_on(good: tuple[Path, st
     assert rows[0][1].startswith("assumed: people's work (default: middle of 0-100 for a prompt")
 
 
+def test_what_changes_no_verdict_is_one_row(good: tuple[Path, str, str]) -> None:
+    table = good[2].partition("## Sensitivity")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    assert ("| `monthly_volume`", "1,000,000") in [tuple(row[:2]) for row in rows]
+    assert [row[0] for row in rows if "no value" in row] == [rows[-1][0]]
+    assert "`changing_knowledge`" not in [row[0].strip("| ") for row in rows[:-1]]
+    assert "changing_knowledge" in rows[-1][0]
+
+
 def test_a_payback_that_never_comes_says_so_once(tmp_path: Path) -> None:
     run = memos.made(
         tmp_path / "run", {"few_shot": 0.9, "lora": 0.6}, prices={"dear": costed.TUNED, "tuned": memos.DEAR}

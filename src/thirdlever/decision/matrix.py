@@ -216,7 +216,7 @@ def _maintained(a: Assumptions) -> Question:
         threshold="No: budget first for tuning, measuring and rolling out again at every base release.",
         change="Nobody to tune again at a release."
         if answer == "yes"
-        else "Name who does it: --assume maintainer=TEAM.",
+        else "Name who keeps a tuned model up to date: --assume maintainer=TEAM.",
     )
 
 

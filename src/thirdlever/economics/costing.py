@@ -107,13 +107,14 @@ def _basis(
         use = "unknown: no source states a price; for a local model give device_usd_per_hour"
     else:
         use = f"measured: device time, at ${rate:g} an hour, {100 * utilisation:.0f} % utilised"
-    labels = (candidate.get("setup") or {}).get("labels", "unknown")
+    labels = (candidate.get("setup") or {}).get("labels")
+    examples = "unknown" if labels is None else f"{labels:,}"
     return {
         "per request": use,
-        "labels": f"measured: {labels} labels; assumed: the price of one ({sources['usd_per_label']})",
+        "labels": f"measured: {examples} labels; assumed: the price of one ({sources['usd_per_label']})",
         "training": f"measured: {_PREPARED}",
         "indexing": f"measured: {_PREPARED}",
-        "evaluation": f"measured: {used.requests} requests",
+        "evaluation": f"measured: {used.requests:,} requests",
         "engineering": f"assumed: {_WORK} ({sources[_work(candidate)]})",
         "hosting": "assumed: the provider's price list, every hour of the month",
         "index": f"assumed: {_KEPT} ({sources['rag_usd_per_month']})",

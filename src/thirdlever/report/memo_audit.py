@@ -33,19 +33,18 @@ def _all(summary: pd.DataFrame) -> Table:
         "Items": lambda row: f"{row['n']:,}",
         "Right, % [95 %]": lambda row: accuracy(row, unit=""),
         "Macro F1, %": lambda row: _figure(100 * row["macro_f1"], ".1f"),
-        "No answer to be read": lambda row: f"{row['unparseable']:,}",
-        "Failed": lambda row: f"{row['errors']:,}",
+        "Unread / failed": lambda row: f"{row['unparseable']:,} / {row['errors']:,}",
         "p50 / p95 / p99": lambda row: " / ".join(_duration(row[f"latency_p{q}_s"]) for q in (50, 95, 99)),
-        "Retrieval p50": lambda row: _duration(row["retrieval_p50_s"]),
+        "Retrieval": lambda row: _duration(row["retrieval_p50_s"]),
         "Tokens in (cached) / out": lambda row: (
             f"{_figure(row['input_tokens'], ',.0f')} ({_figure(row['cached_tokens'], ',.0f')}) / "
             f"{_figure(row['output_tokens'], ',.1f')}"
         ),
-        "Priced by": lambda row: clean(row["price_source"]) if isinstance(row["price_source"], str) else UNKNOWN,
     }
     cells = [[printable(row["candidate"]), *(cell(row) for cell in columns.values())] for row in rows(summary)]
-    figures = frozenset(range(1, len(columns)))
-    return Table(title="All figures", columns=["Candidate", *columns], rows=cells, figures=figures)
+    figures = frozenset(range(1, len(columns) + 1))
+    note = "Unread: no answer was found in what the model wrote. Retrieval: its share of the time, median."
+    return Table(title="All figures", columns=["Candidate", *columns], rows=cells, figures=figures, note=note)
 
 
 def _comparisons(decision: Decision) -> Table:
@@ -159,20 +158,17 @@ def _paybacks(decision: Decision) -> Table:
 
 
 def _flips(decision: Decision) -> Table:
-    cells = []
+    """Those that change the verdict, then all others in one row."""
     units = {one.name: one.unit for one in decision.assumptions.listed()}
-    for flip in decision.flips:
-        unit = units[flip.name]
-        cells.append(
-            (
-                flip.name,
-                value_of(flip.value, unit),
-                flip.at(partial(_found, unit=unit)) if flip.becomes else "no value",
-                flip.becomes or _NONE,
-            )
-        )
+    cells = [
+        (one.name, value_of(one.value, units[one.name]), one.at(partial(_found, unit=units[one.name])), one.becomes)
+        for one in decision.flips
+        if one.becomes
+    ]
+    others = ", ".join(one.name for one in decision.flips if not one.becomes)
+    rest = [(others, _NONE, "no value", _NONE)] if others else []
     columns = ["Assumption", "Now", "Changes the verdict at", "To"]
-    return Table(title="Sensitivity", columns=columns, rows=cells, figures=frozenset({1, 2}))
+    return Table(title="Sensitivity", columns=columns, rows=[*cells, *rest], figures=frozenset({1, 2}))
 
 
 def _found(value: float, unit: str) -> str:
