@@ -46,6 +46,7 @@ def summary(count: int = 5, *, n: int = 2000, model: str = "openai/gpt-4o-mini",
             "sources": n,
             "errors": 0,
             "unparseable": 3,
+            "timed": 20,
         }
         row |= {"accuracy": accuracy, "accuracy_ci95": wilson(accuracy * n, n), "macro_f1": accuracy - 0.014}
         row |= {"latency_p50_s": p50, "latency_p95_s": p50 * 1.6, "latency_p99_s": p50 * 2.3}

@@ -306,12 +306,15 @@ def test_what_is_never_right_has_no_price_for_a_right_answer() -> None:
     assert found.per_correct_interval == (math.inf, math.inf)
 
 
-def test_what_asks_no_model_is_free_until_its_machine_has_a_price() -> None:
+def test_what_asks_no_model_is_not_free_before_its_machine_has_a_price() -> None:
     records = costed.requests("null", input_tokens=0, output_tokens=0, device_s=0.36)
     about = costed.candidate("null", None, setup={"device_seconds": 3600.0})
     run = costed.run([about], [records], prices={})
-    free, paid = costs(run, assume({}, plain()))["null"], costs(run, assume({}, plain(device_usd_per_hour="2")))["null"]
-    assert (free.per_request_usd, free.setup["training"]) == (0, 0)
+    unpriced, paid = (
+        costs(run, assume({}, plain()))["null"],
+        costs(run, assume({}, plain(device_usd_per_hour="2")))["null"],
+    )
+    assert (unpriced.per_request_usd, unpriced.setup["training"]) == (None, None)
     assert paid.per_request_usd == pytest.approx(0.0002)
     assert paid.setup["training"] == pytest.approx(2)
 

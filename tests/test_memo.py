@@ -180,6 +180,14 @@ def test_provenance_holds_what_it_takes_to_recompute(good: tuple[Path, str, str]
     assert len(digests) == 1
 
 
+def test_what_errors_cost_stands_beside_what_requests_cost(tmp_path: Path) -> None:
+    run = memos.made(tmp_path / "run")
+    unpriced, priced = (write(run, tmp_path / "memo", *given)[1] for given in ((), ("error_cost_usd=0.5",)))
+    assert "Errors, USD a month" not in unpriced
+    [row] = [line.split(" | ") for line in priced.splitlines() if line.startswith("| `few_shot` | 80.0")]
+    assert row[4] == "100,000"  # a fifth of a million requests, at half a dollar
+
+
 def test_every_assumption_is_listed_with_who_says_so(good: tuple[Path, str, str]) -> None:
     run = memos.made(good[0].parent / "run")
     for one in memos.decided(run).assumptions.listed():

@@ -45,6 +45,11 @@ def test_who_asks_another_model_is_named() -> None:
     assert f"  {table['candidate'][2]}: local endpoint: ft:embedded:123" in render(table).splitlines()
 
 
+def test_few_timed_requests_tell_no_p95() -> None:
+    assert "Latency: 20 single warm requests.\n" in render(summary(3))
+    assert "Latency: 5 single warm requests each, too few to be sure of p95 and p99.\n" in render(summary(3, timed=5))
+
+
 def test_unknown_is_said_and_what_would_make_it_known() -> None:
     text = render(summary(3, cost_per_1k_usd=[0.1, math.nan, 0.0]))
     cells = [line.split()[-3] for line in text.splitlines() if line.startswith(("rag", "null"))]

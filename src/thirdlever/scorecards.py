@@ -45,6 +45,7 @@ FURTHER = (
     "accuracy_se",
     "sources",
     "unparseable",
+    "timed",
     "cold_start_s",
     "ttft_p50_s",
     "retrieval_p50_s",
@@ -62,9 +63,10 @@ FURTHER = (
     "hosting_usd_per_hour",
     "prompt_tokens_saved",
 )
+LEAST_TIMED = 20  # requests: of fewer, the p95 is little more than the slowest
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 TEXT = ("candidate", "strategy", "model", "args", "price_source")
-COUNTS = ("n", "sources", "errors", "requests", "unparseable")
+COUNTS = ("n", "sources", "errors", "requests", "unparseable", "timed")
 
 
 def scorecards(records: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
@@ -177,6 +179,7 @@ def _speed(probe: pd.DataFrame) -> dict[str, Any]:
     row: dict[str, Any] = {
         f"latency_p{q}_s": stats.quantile(warm["latency_s"].dropna().to_list(), q / 100) for q in (50, 95, 99)
     }
+    row["timed"] = len(warm)
     row["cold_start_s"] = probe.loc[cold, "latency_s"].max()
     row["ttft_p50_s"] = stats.quantile(warm["ttft_s"].dropna().to_list(), 0.5)
     row["retrieval_p50_s"] = stats.quantile(warm["retrieval_s"].dropna().to_list(), 0.5)
@@ -195,9 +198,7 @@ def _money(asked: pd.DataFrame, candidate: Mapping[str, Any], info: Mapping[str,
 
     price = price_in(info, candidate.get("model"))
     rate, utilisation = info.get("device_usd_per_hour"), info.get("utilisation", 1.0)
-    if len(answered) and candidate.get("model") is None and rate is None:
-        row |= {"cost_per_1k_usd": 0.0, "price_source": "asks no model"}
-    elif price:
+    if price:
         # Request by request, because a long prompt can be dearer by the token.
         costs = request_usd(answered, price)
         known = costs[~np.isnan(costs)]

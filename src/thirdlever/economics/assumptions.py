@@ -183,4 +183,5 @@ def _number(name: str, text: str) -> float | None:
 def _bounds(name: str) -> str:
     row = about(name)
     least = f"more than {row['above']}" if "above" in row else f"at least {row['least']}"
-    return f"a number, {least}" + (f" and at most {row['most']}" if "most" in row else "")
+    most = f" and at most {row['most']}" if "most" in row else ""
+    return f"a number, {least}{most}{', or a percentage' if row['unit'] == 'share' else ''}"

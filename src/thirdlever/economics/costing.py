@@ -70,10 +70,9 @@ def _setup(
     setup, tuned = candidate.get("setup"), candidate.get("tuning") is not None
     labels = setup["labels"] if setup else None
     prepared = preparing_usd(setup, used.base_price, rate, utilisation) if setup else None
-    free = not used.asks and rate is None  # as its requests are
     return {
         "labels": 0.0 if labels == 0 else _times(labels, a.usd_per_label),
-        "training" if tuned or not used.asks else "indexing": 0.0 if free and setup else prepared,
+        "training" if tuned or not used.asks else "indexing": prepared,
         "engineering": getattr(a, _work(candidate)),
     }
 
@@ -101,8 +100,6 @@ def _basis(
     sources = {one.name: one.source for one in a.listed()}
     if used.price:
         use = f"measured: tokens, at the price of {used.price.model} ({used.price.origin})"
-    elif not used.asks and rate is None:
-        use = "measured: asks no model; assumed: its machine is free, for no rate is stated"
     elif rate is None:
         use = "unknown: no source states a price; for a local model give device_usd_per_hour"
     else:

@@ -56,8 +56,6 @@ class Usage:
         """USD for one of `unit`; None when the hourly rate of its device is unknown."""
         if self.unit == "usd":
             return 1.0
-        if not self.asks and usd_per_hour is None:
-            return 0.0  # as in the scorecards: what asks no model is free of charge until its machine has a price
         return device_cost(1.0, usd_per_hour, utilisation)
 
 

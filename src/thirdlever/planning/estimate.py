@@ -153,8 +153,7 @@ class Estimator:
         seconds = total([together, in_turn])
         price = price_of(model) if model else None
         if model is None or (price is None and _here(model, base)):
-            usd = self._device_usd(each.device_s(options.asked, options.timed))
-            return (0.0 if model is None and usd is None else usd), seconds, basis
+            return self._device_usd(each.device_s(options.asked, options.timed)), seconds, basis
         if price is None:
             return None, seconds, [*basis, f"nobody states the price of {model.name}: state it in prices.toml"]
         batched = options.batch and batches(model)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thirdlever.regression.checks import Check, Verdict, scaled
+from thirdlever.scorecards import LEAST_TIMED
 from thirdlever.statistics import proportions as stats
 from thirdlever.statistics.power import ALPHA
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2_000
 PERCENT = 100
-LEAST_TIMED = 20  # requests: of fewer, the p95 is little more than the slowest
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from thirdlever.phrases import UNKNOWN, counted, months, percent, usd
 from thirdlever.report.export import rows
 from thirdlever.report.figures.latency import duration
 from thirdlever.report.text import printable
+from thirdlever.scorecards import LEAST_TIMED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,16 +106,21 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> Table:
         "Answer time, median – slow",
         "Failed",
     ]
-    left_out = len(ranked) - len(shown)
+    each = decision.assumptions.error_cost_usd
+    errors = None if volume is None or each is None else volume * each  # USD a month, were every answer wrong
+    if errors is not None:
+        columns.insert(4, "Errors, USD a month")
+    left_out, timed = len(ranked) - len(shown), summary["timed"].max()
     notes = [
-        "Slow: 95 of 100 answers come faster.",
+        "Slow: 95 of 100 answers come faster"
+        + ("." if timed >= LEAST_TIMED else f", as far as {counted(timed, 'timed request')} can tell."),
         f"A month has {volume:,.0f} requests." if volume is not None else "The monthly volume is not stated.",
         f"{counted(left_out, 'more candidate')} in the table of all figures." if left_out else "",
     ]
     return Table(
         title="Side by side",
         columns=columns,
-        rows=[_candidate(row, decision.costs.get(row["candidate"]), known, volume) for row in shown],
+        rows=[_candidate(row, decision.costs.get(row["candidate"]), known, volume, errors) for row in shown],
         figures=frozenset(range(1, len(columns))),
         marked=frozenset(i for i, row in enumerate(shown) if row["candidate"] == decision.chosen),
         note=" ".join(filter(None, notes)),
@@ -164,7 +170,9 @@ def _goes(verdict: str) -> str:
     return {"GO": "go on", "NO-GO": "stop here", "NEED-MORE-DATA": "find out"}[verdict]
 
 
-def _candidate(row: Mapping[str, Any], cost: Cost | None, known: Mapping[str, str], volume: float | None) -> list[str]:
+def _candidate(
+    row: Mapping[str, Any], cost: Cost | None, known: Mapping[str, str], volume: float | None, errors: float | None
+) -> list[str]:
     name = printable(row["candidate"])
     role = known.get(row["candidate"])
     monthly = cost.monthly_usd(volume) if cost and volume is not None else None
@@ -174,6 +182,11 @@ def _candidate(row: Mapping[str, Any], cost: Cost | None, known: Mapping[str, st
         accuracy(row, unit=""),
         usd_of(cost, 1000, unit=""),
         bare(monthly),
+        *(
+            []
+            if errors is None
+            else [UNKNOWN if row["accuracy_ci95"] is None else bare((1 - row["accuracy"]) * errors)]
+        ),
         bare(cost.setup_usd if cost else None),
         UNKNOWN if math.isnan(fast) else f"{duration(fast)} – {duration(slow)}",
         f"{row['errors']:,}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.report import export
 from thirdlever.report.text import fold, md_code, printable
+from thirdlever.scorecards import LEAST_TIMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,12 +100,18 @@ def _legend(summary: pd.DataFrame, shown: Callable[[str], str]) -> Sequence[str]
     items, sources = _span(summary["n"]), _span(summary["sources"])
     lines = [
         f"{items} test items{'' if sources == items else f' from {sources} sources'}; 95 % Wilson intervals.",
-        "Latency: single warm requests. Tokens: mean a request. USD: model use only; labels and work apart.",
+        f"Latency: {_timed(summary['timed'])}.",
+        "Tokens: mean a request. USD: model use only; labels and work apart.",
         "Unread: answers in which no label or value was found; they count as wrong, as failed requests do.",
     ]
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
         lines.append("Unknown USD: state --device-usd-per-hour for a local model, rates in prices.toml for others.")
     return [*_models(summary, shown), *lines]
+
+
+def _timed(counts: pd.Series[int]) -> str:
+    few = "" if counts.max() >= LEAST_TIMED else " each, too few to be sure of p95 and p99"
+    return f"{_span(counts)} single warm requests{few}"
 
 
 def _span(counts: pd.Series[int]) -> str:
