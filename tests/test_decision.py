@@ -88,6 +88,14 @@ def test_a_no_go_weighs_more_than_what_is_open() -> None:
     assert any(line.startswith("Also open: Say so: --assume stable=yes") for line in d.what_would_change)
 
 
+def test_what_holds_the_verdict_together_has_to_change_together() -> None:
+    d = decided(evidence({**MISS, "lora": 0.60}), monthly_volume="1000")
+    blocking = [one.change for one in (*d.gates, *d.matrix) if one.verdict == "NO-GO"]
+    assert len(blocking) == len(set(blocking)) > 1
+    assert d.what_would_change[0].startswith(f"It takes all of the next {len(blocking)} together")
+    assert d.what_would_change[1 : len(blocking) + 1] == blocking
+
+
 @pytest.mark.parametrize("missing", ["stable", "behaviour", "maintainer", "monthly_volume"])
 def test_nothing_is_go_while_an_answer_is_missing(missing: str) -> None:
     e = evidence({**MISS, "lora": 0.95, "managed": 0.95})

@@ -83,7 +83,8 @@ def test_flags_come_before_the_file() -> None:
 def test_the_least_that_can_be_given(tmp_path: Path) -> None:
     d = figures_file.read(written(tmp_path, SMALL)).decide({})
     assert d.sentence.removeprefix("On given figures: ") == (
-        "do not fine-tune: stay with a (80.0 % right), because there are too few requests to pay back."
+        "do not fine-tune: stay with a (80.0 % right), "
+        "because fewer than 50,000 requests a month seldom pay a tune back."
     )
     assert render(d)
 

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from thirdlever import atomic, project
 from thirdlever.errors import RunError, unknown
+from thirdlever.progress import note
 from thirdlever.records import to_parquet
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def load(run: str | Path) -> Run:
     """
     begun = {path.parent.name: path.parent for path in project.RESULTS.glob(f"*/{INFO}")}
     if run == "latest" and begun:
-        return Run(max(begun.values(), key=lambda folder: (folder / INFO).stat().st_mtime))
+        newest = max(begun.values(), key=lambda folder: (folder / INFO).stat().st_mtime)
+        note(f"latest: {newest}")  # a regression's run may have come after the one that was meant
+        return Run(newest)
     for folder in (Path(run), project.RESULTS / run):
         if folder.is_dir():
             return Run(folder)

@@ -46,6 +46,7 @@ _CARD = """\
 {head}
 licence: unknown  # who may use the data for what, and how to credit it
 {facts}
+target_accuracy: null  # the share of right answers that the product needs, 0 to 1: what candidates are held to
 monthly_volume: null  # requests a month in production: whether a dearer lever pays depends on it
 error_cost_usd: null  # what one wrong answer costs: what a point of accuracy is worth depends on it
 """

@@ -73,7 +73,7 @@ def _prompting(e: Evidence, a: Assumptions, gate: Gate) -> Question:
     tried = e.of("no model", "prompt", "retrieval")
     return Question(
         name="Prompting",
-        question="Can prompting solve it?",
+        question="Can prompting, retrieval or no model at all solve it?",
         answer=answer,
         basis=_measured(e) if tried else "nobody has said",
         verdict=gate.verdict,
@@ -189,7 +189,9 @@ def _volume(a: Assumptions, gate: Gate, payback: Payback | None) -> Question:
         verdict="NEED-MORE-DATA" if volume is None else ("GO" if answer == "yes" or in_time else "NO-GO"),
         reason={
             "yes": "the volume is large enough",
-            "no": "it pays back in spite of few requests" if in_time else "there are too few requests to pay back",
+            "no": "it pays back in spite of few requests"
+            if in_time
+            else f"fewer than {least:,} requests a month seldom pay a tune back",
             "unknown": "the volume is not stated",
         }[answer],
         evidence=("Not stated." if volume is None else f"{volume:,.0f} requests a month.") + worked_out,

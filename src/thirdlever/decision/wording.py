@@ -35,7 +35,9 @@ def one_sentence(d: Decision) -> str:
 def what_would_change(d: Decision, flips: Sequence[Flip]) -> list[str]:
     """What the gates that hold the verdict ask for, then the assumptions that would change it."""
     every = d.gates if d.verdict == "GO" else (*d.gates, *d.matrix)
-    asked = [one.change for one in every if one.verdict == d.verdict]
+    asked = list(dict.fromkeys(one.change for one in every if one.verdict == d.verdict))
+    if d.verdict != "GO" and len(asked) > 1:
+        asked.insert(0, f"It takes all of the next {len(asked)} together: each holds the verdict by itself.")
     if d.verdict == "NO-GO":
         asked += [f"Also open: {one.change}" for one in every if one.verdict == "NEED-MORE-DATA"]
     return [*dict.fromkeys(asked), *[flipped(flip, d.verdict) for flip in flips if flip.becomes][:_FLIPS]]
