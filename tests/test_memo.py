@@ -184,6 +184,7 @@ def test_what_errors_cost_stands_beside_what_requests_cost(tmp_path: Path) -> No
     run = memos.made(tmp_path / "run")
     unpriced, priced = (write(run, tmp_path / "memo", *given)[1] for given in ((), ("error_cost_usd=0.5",)))
     assert "Errors, USD a month" not in unpriced
+    assert "as far as 12 timed requests can tell. A month has 1,000,000 requests." in unpriced
     [row] = [line.split(" | ") for line in priced.splitlines() if line.startswith("| `few_shot` | 80.0")]
     assert row[4] == "100,000"  # a fifth of a million requests, at half a dollar
 

@@ -47,6 +47,8 @@ def test_who_asks_another_model_is_named() -> None:
 
 def test_few_timed_requests_tell_no_p95() -> None:
     assert "Latency: 20 single warm requests.\n" in render(summary(3))
+    assert "Latency: 1 single warm request each" in render(summary(3, timed=1))
+    assert "Latency: nothing was timed.\n" in render(summary(3, timed=0))
     assert "Latency: 5 single warm requests each, too few to be sure of p95 and p99.\n" in render(summary(3, timed=5))
 
 

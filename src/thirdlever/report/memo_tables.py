@@ -111,9 +111,9 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> Table:
     if errors is not None:
         columns.insert(4, "Errors, USD a month")
     left_out, timed = len(ranked) - len(shown), summary["timed"].max()
+    few = "" if timed >= LEAST_TIMED else f", as far as {counted(timed, 'timed request')} can tell"
     notes = [
-        "Slow: 95 of 100 answers come faster"
-        + ("." if timed >= LEAST_TIMED else f", as far as {counted(timed, 'timed request')} can tell."),
+        f"Slow: 95 of 100 answers come faster{few}." if timed else "Nothing was timed.",
         f"A month has {volume:,.0f} requests." if volume is not None else "The monthly volume is not stated.",
         f"{counted(left_out, 'more candidate')} in the table of all figures." if left_out else "",
     ]

@@ -110,8 +110,11 @@ def _legend(summary: pd.DataFrame, shown: Callable[[str], str]) -> Sequence[str]
 
 
 def _timed(counts: pd.Series[int]) -> str:
-    few = "" if counts.max() >= LEAST_TIMED else " each, too few to be sure of p95 and p99"
-    return f"{_span(counts)} single warm requests{few}"
+    most = counts.max()
+    if not most:
+        return "nothing was timed"
+    few = "" if most >= LEAST_TIMED else " each, too few to be sure of p95 and p99"
+    return f"{_span(counts)} single warm request{'' if most == 1 else 's'}{few}"
 
 
 def _span(counts: pd.Series[int]) -> str:
