@@ -77,10 +77,10 @@ def scorecards(records: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
 
     `cost_per_1k_usd` is what the model's use costs: tokens at its price or, without one, device time at the stated rate
     and utilisation. Device time is a request's share of its batch in the accuracy pass, which is what a loaded server
-    costs; the serial probe's would be an idle one's. What asks no model costs its
-    device time where a rate is stated, else 0. `setup_usd` is preparing at the same
-    prices; the labels it took are in `setup_labels`, for their price is the reader's to state. `prompt_tokens_saved` is
-    how many fewer tokens a tuned model is sent than the most accurate model that was not tuned.
+    costs; the serial probe's would be an idle one's. What asks no model costs its device time too. `setup_usd` is
+    preparing at the same prices; the labels it took are in `setup_labels`, for their price is the reader's to state.
+    `prompt_tokens_saved` is how many fewer tokens a tuned model is sent than the most accurate model that was not
+    tuned.
 
     Args:
         records: one row a request, as records.parquet holds them.

@@ -116,7 +116,7 @@ def _costs(d: Decision) -> Iterator[str]:
             yield f"{name} {back.condition}."
     free = [name for name, cost in d.costs.items() if cost.per_request_usd == 0]
     if free:
-        yield f"A request costs nothing by the prices used for {listed(free)}: its machine has no stated price."
+        yield f"A request costs nothing by the prices used for {listed(free)}."
 
 
 def _gap(best: Standing | None, tuned: Standing | None) -> float:
