@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from thirdlever.errors import ThirdleverError, unknown
 from thirdlever.overlay import check_amounts, check_keys, read_rows
+from thirdlever.prices import OVERLAY
 
 if TYPE_CHECKING:
     from thirdlever.overlay import Row
 
-OVERLAY = "prices.toml"
+
 _REQUIRED = ("name", "provider", "usd_per_hour", "source", "as_of")
 _OPTIONAL = ("least", "confidence")
 
