@@ -7,7 +7,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from thirdlever.report.table import UNKNOWN
+from thirdlever.phrases import UNKNOWN
 from thirdlever.report.text import fold, printable
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.report import export
+from thirdlever.phrases import UNKNOWN
 from thirdlever.report.text import fold, md_code, printable
 from thirdlever.scorecards import LEAST_TIMED
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Format = Literal["table", "md", "csv", "json"]
-UNKNOWN = "unknown"
 _SLOW_S = 10.0  # from here on, latencies are shown in seconds
 _GAP = 2
 _NARROWEST = 12

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from thirdlever.models.engine import Engine
     from thirdlever.models.prefixes import Tokens
-    from thirdlever.models.request import Request
+    from thirdlever.models.request import Request as EngineRequest
     from thirdlever.serving.bodies import CreateChat
     from thirdlever.serving.models import Models
 
@@ -19,7 +19,7 @@ _MAX_TOKENS = 512  # when the caller states none: the engine sets memory aside f
 _LEAST_TOP_P = 1e-6  # the likeliest token alone; 0 would leave none
 
 
-def prepare(wanted: CreateChat, models: Models) -> tuple[Engine, Request]:
+def prepare(wanted: CreateChat, models: Models) -> tuple[Engine, EngineRequest]:
     """What to ask, and whom.
 
     Raises:
@@ -28,11 +28,11 @@ def prepare(wanted: CreateChat, models: Models) -> tuple[Engine, Request]:
     adapter = models.adapter(wanted.model)
 
     from thirdlever.models import chat, local, registry
-    from thirdlever.models.request import Request
+    from thirdlever.models.request import Request as EngineRequest
 
     tokens = _encode(models.base, [message.turn() for message in wanted.messages])
     window = registry.resolve(models.base).context_window
-    request = Request(
+    request = EngineRequest(
         tokens=tokens,
         max_tokens=_room(wanted, len(tokens), window),
         stop=(wanted.stop,) if isinstance(wanted.stop, str) else tuple(wanted.stop),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request as HttpRequest
 
     from thirdlever.models.engine import Completion, Engine
-    from thirdlever.models.request import Request
+    from thirdlever.models.request import Request as EngineRequest
 
 _REASON = {"stop": "stop", "max_tokens": "length"}
 
@@ -81,7 +81,7 @@ class _Answer:
         self.done: asyncio.Future[Completion]
 
     @classmethod
-    def of(cls, engine: Engine, request: Request) -> _Answer:
+    def of(cls, engine: Engine, request: EngineRequest) -> _Answer:
         """Ask."""
         answer = cls()
         loop = asyncio.get_running_loop()
