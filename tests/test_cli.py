@@ -67,15 +67,6 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_functions_are_not_hidden_by_the_modules_of_their_names() -> None:
-    code = (
-        "import thirdlever.run, thirdlever.runner, thirdlever.suite, thirdlever.strategy\n"
-        "print(*(callable(getattr(thirdlever, name)) for name in thirdlever.__all__ if name != 'errors'))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == {"True"}
-
-
 # What is shown.
 
 

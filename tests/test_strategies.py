@@ -18,7 +18,7 @@ import thirdlever
 from thirdlever import Document, Item, Label, Split, Store, embedder, prompting
 from thirdlever.candidates import parse
 from thirdlever.errors import StrategyError
-from thirdlever.project import files
+from thirdlever.project import files, load_module
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def test_every_strategy_runs(name: str, suite: Suite) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_strategy_says_what_it_does(name: str) -> None:
-    factory = thirdlever.project.load_module(files("strategies")[name], StrategyError)
+    factory = load_module(files("strategies")[name], StrategyError)
     headline = (getattr(factory, name).__doc__ or "").partition("\n")[0]
     assert headline.endswith(".")
     assert len(headline) <= 100  # a line of `thirdlever strategies`
