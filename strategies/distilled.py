@@ -22,7 +22,7 @@ from thirdlever import (
     teach,
     tune,
 )
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 
 DEV = 200  # items that choose the student's epoch; no more than it learns from
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from thirdlever import BaseModel, Context, Deployment, Prepare, SetupCost, Store, Suite, ask, choose, strategy
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 
 TRIED = (4, 8, 16, 32)  # by k="auto"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from thirdlever import BaseModel, Context, Deployment, Prepare, SetupCost, Store, Suite, ask, demonstration, strategy
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 
 TURNS = 4  # demonstrations that follow the packed ones as chat turns: small models need to see the form of an answer
 RESERVE = 256  # tokens for the chat template and the item itself, beside twice the longest demonstration

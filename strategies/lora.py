@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from thirdlever import BaseModel, Deployment, Prepare, Settings, Store, Suite, Tuned, ask, strategy, tune
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 
 RANKS = (8, 16, 32)  # tried by rank="auto"
 DEV = 200  # items that choose the epoch, and the rank; no more than there are to train on

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from thirdlever import BaseModel, Deployment, Prepare, Store, Suite, ask, strategy
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 from thirdlever.tuning.examples import conversations
 from thirdlever.tuning.managed import tune
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from thirdlever import BaseModel, Deployment, Prepare, SetupCost, Store, Suite, embed, embed_once, reply, strategy
+from thirdlever.core.errors import require
 from thirdlever.embedder import IDENTITY as EMBEDDER
-from thirdlever.errors import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable

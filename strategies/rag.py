@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thirdlever import BaseModel, Context, Deployment, Prepare, SetupCost, Store, Suite, ask, index, strategy
-from thirdlever.errors import StrategyError, need, require
+from thirdlever.core.errors import StrategyError, need, require
 
 
 @strategy

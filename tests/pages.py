@@ -9,7 +9,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.answer import Label
-from thirdlever.atomic import write
+from thirdlever.core.files import write
 from thirdlever.records import prompt_hash, to_parquet
 from thirdlever.run import INFO, RECORDS, Run
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.economics.assumptions import Assumptions, about, assume
-from thirdlever.errors import ThirdleverError
 
 
 @pytest.fixture(autouse=True)

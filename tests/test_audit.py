@@ -10,7 +10,7 @@ import pytest
 
 from thirdlever import Document, Item, Label, Split, Suite
 from thirdlever.audit import Audit
-from thirdlever.errors import LeakageError
+from thirdlever.core.errors import LeakageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from conftest import make_suite
 from releases import model, pin
 
 from thirdlever.candidates import parse
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.regression import baseline, pinning
 from thirdlever.regression.baseline import Got
 from thirdlever.regression.specs import spec

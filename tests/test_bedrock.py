@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_ledger import job
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
 from thirdlever.tuning.bedrock import Bedrock, rows
 from thirdlever.tuning.tuner import GoneError, Order, UnreachableError
 

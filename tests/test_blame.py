@@ -10,8 +10,8 @@ import pytest
 
 from thirdlever import BaseModel
 from thirdlever.candidates import parse
-from thirdlever.errors import StrategyError
-from thirdlever.store import Store
+from thirdlever.core.errors import StrategyError
+from thirdlever.core.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 
 from thirdlever import BaseModel, Item, Split, Suite
 from thirdlever.candidates import Candidate, available, candidates, describe, parse, parse_all
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import pytest
 
 from thirdlever import cli, loading
 from thirdlever.commands import options
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 
 HEAVY = ("torch", "transformers", "inspect_ai", "pandas", "numpy", "sklearn", "matplotlib", "chromadb", "rich")
 

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from thirdlever.commands.compare import compare
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.report import comparison
 from thirdlever.run import INFO, RECORDS, Run
 from thirdlever.statistics.comparing import compared

@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.statistics import paired
 from thirdlever.statistics.comparison import accuracy, compare, compare_all, non_inferior
 from thirdlever.statistics.outcomes import Outcomes

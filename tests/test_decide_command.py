@@ -8,9 +8,9 @@ import typer
 from deciding_on import assumptions, costs, evidence
 
 from thirdlever.commands.decide import decide
+from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.decision import deciding
 from thirdlever.decision.decision import decide_on
-from thirdlever.errors import RunError, ThirdleverError
 from thirdlever.report.decision import render, to_dict
 
 SCENARIO = str(Path(__file__).parents[1] / "docs" / "examples" / "fintech.toml")

@@ -7,9 +7,11 @@ import costed
 import numpy as np
 import pytest
 
-from thirdlever.economics import Cost, costs, payback
 from thirdlever.economics.assumptions import assume
 from thirdlever.economics.break_even import break_even_requests, payback_months, required_fall, required_saving
+from thirdlever.economics.costing import costs
+from thirdlever.economics.costs import Cost
+from thirdlever.economics.payback import payback
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import Price, Tier, price_of
 from thirdlever.tuning.rates import rate

@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
 from thirdlever.models import generation
 from thirdlever.models.choices import Choices
 from thirdlever.models.engine import Engine

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from thirdlever import cli, runner
 from thirdlever.audit import Audit
+from thirdlever.core.project import files
 from thirdlever.loading import find_suite
-from thirdlever.project import files
 
 if TYPE_CHECKING:
     from thirdlever import Suite

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.decision import figures_file
-from thirdlever.errors import RunError, ThirdleverError
 from thirdlever.report.decision import render
 
 SCENARIO = Path(__file__).parents[1] / "docs" / "examples" / "fintech.toml"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
-from thirdlever.errors import RunError, SuiteError
+from thirdlever.core.errors import RunError, SuiteError
 from thirdlever.regression.baseline import Baseline, Got, Kept, Pinned
 from thirdlever.regression.checks import worst
 from thirdlever.regression.gate import Pair, hold

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import thirdlever
 from thirdlever import cli
 from thirdlever.commands.history import history as command
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.history import Point, history
 from thirdlever.report import history as report
 from thirdlever.report.figures import style

@@ -11,10 +11,10 @@ import yaml
 
 from thirdlever import splitting
 from thirdlever.answer import Label, Text
-from thirdlever.errors import SuiteError
+from thirdlever.core.errors import SuiteError
+from thirdlever.core.text import normalise
 from thirdlever.init import Made, copy_starter, make_suite
 from thirdlever.loading import find_suite
-from thirdlever.normalise import normalise
 from thirdlever.suite import Item
 
 BANKING77 = Path(__file__).parents[2] / "shared" / "data" / "banking77"

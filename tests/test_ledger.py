@@ -11,7 +11,7 @@ import pytest
 from tuning_killed import order
 from tuning_service import serving
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.tuning.ledger import Job, Ledger
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from tuning_killed import BASE, EXAMPLES, KEY
 from tuning_service import error, serving
 
 from thirdlever import candidates
-from thirdlever.errors import ModelError, StrategyError, ThirdleverError
+from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError
+from thirdlever.core.store import Store
 from thirdlever.models.base import BaseModel
-from thirdlever.store import Store
 from thirdlever.tuning import jobs, preflight, tuned
 from thirdlever.tuning.ledger import Ledger
 from thirdlever.tuning.managed import tune

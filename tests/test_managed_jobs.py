@@ -12,7 +12,7 @@ from tuning_killed import BASE, EXAMPLES, KEY
 from tuning_service import serving
 
 from thirdlever.commands.jobs import app
-from thirdlever.errors import ModelError, StrategyError
+from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.tuning import jobs
 from thirdlever.tuning.ledger import Ledger
 from thirdlever.tuning.managed import tune

@@ -25,7 +25,7 @@ from inspect_ai.model import (
 )
 from inspect_ai.tool import ToolInfo
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
 from thirdlever.models import chat, local, registry, weights
 from thirdlever.models.packages import Package
 

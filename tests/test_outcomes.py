@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.statistics.outcomes import outcomes
 
 if TYPE_CHECKING:

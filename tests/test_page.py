@@ -17,7 +17,7 @@ import pytest
 from pages import SHOTS, SYSTEM, make_run
 
 import thirdlever
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.records import prompt_hash
 from thirdlever.report import page, page_data, samples
 from thirdlever.report.page_cells import Cells

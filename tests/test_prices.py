@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import Price, Tier, device_cost, price_of
 

@@ -19,9 +19,9 @@ from tuning_service import error, serving
 from typer.testing import CliRunner, Result
 
 from thirdlever import Split, evaluation, load
-from thirdlever.commands import baseline as baseline_command
+from thirdlever.commands import baseline
 from thirdlever.commands.regress import regress as regress_command
-from thirdlever.errors import ModelError, RunError
+from thirdlever.core.errors import ModelError, RunError
 from thirdlever.models import registry
 from thirdlever.regression import pinning
 from thirdlever.regression.rerun import REPORT, Regression, regress
@@ -267,7 +267,7 @@ def start(processes: ForkServerContext, target: Callable[..., None], *given: Any
 def call(*arguments: str) -> Result:
     app = typer.Typer()
     app.command()(regress_command)
-    app.add_typer(baseline_command.app, name="baseline")
+    app.add_typer(baseline.app, name="baseline")
     return CliRunner().invoke(app, arguments)
 
 

@@ -14,8 +14,8 @@ import typer
 from model_lists import TODAY
 
 from thirdlever.commands.replace import replace
+from thirdlever.core.errors import RunError
 from thirdlever.economics.assumptions import assume
-from thirdlever.errors import RunError
 from thirdlever.lifecycle.replace import Proposal, propose
 from thirdlever.lifecycle.replace_text import text
 from thirdlever.run import Run

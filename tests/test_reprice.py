@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from thirdlever.commands.reprice import reprice as command
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.gpus import Hour, gpus, hour
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import Price, in_batch, price_of

@@ -18,7 +18,7 @@ import pytest
 from test_strategies import Hashing
 
 from thirdlever import Document, Item, Store, embedder, index, retrieval
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

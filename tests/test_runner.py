@@ -17,7 +17,7 @@ from conftest import make_suite
 from filelock import FileLock
 
 from thirdlever import Split, Text, load
-from thirdlever.errors import ModelError, RunError, ThirdleverError
+from thirdlever.core.errors import ModelError, RunError, ThirdleverError
 from thirdlever.journal import Journal
 from thirdlever.records import COLUMNS
 from thirdlever.runner import run

@@ -15,7 +15,7 @@ from endpoints import KEY, connected, jsonl, serving, upload, wait_for
 from openai import DefaultHttpxClient, OpenAI
 from test_chat_format import FAULTS, file
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.serving import auth
 from thirdlever.serving.scheduler import lock
 

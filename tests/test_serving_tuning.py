@@ -19,7 +19,7 @@ import pytest
 import tiny
 from endpoints import connected, jsonl, serving, upload, wait_for
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.serving.auth import VARIABLE
 from thirdlever.serving.process import endpoint
 from thirdlever.serving.server import FOUND, serve

@@ -13,7 +13,7 @@ import model_lists
 import pytest
 import tuning_service
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.lifecycle import lists, shapes
 from thirdlever.lifecycle.snapshot import snapshots
 from thirdlever.models.base import BaseModel

@@ -15,7 +15,7 @@ from model_lists import TODAY
 from test_ledger import job
 
 from thirdlever.commands.stale import stale
-from thirdlever.errors import RunError, ThirdleverError
+from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.lifecycle import pins, shapes
 from thirdlever.lifecycle.families import family
 from thirdlever.lifecycle.names import located

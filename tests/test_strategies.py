@@ -17,8 +17,8 @@ from inspect_ai.solver import TaskState
 import thirdlever
 from thirdlever import Document, Item, Label, Split, Store, embedder, prompting
 from thirdlever.candidates import parse
-from thirdlever.errors import StrategyError
-from thirdlever.project import files, load_module
+from thirdlever.core.errors import StrategyError
+from thirdlever.core.project import files, load_module
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from summaries import summary
 
+from thirdlever.core.text import csv_cell, fold, printable
 from thirdlever.report.table import render
-from thirdlever.report.text import csv_cell, fold, printable
 from thirdlever.scorecards import COLUMNS
 
 EVIL = "=cmd|' /C calc'!A0"

@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 from thirdlever.models import chat, local
 from thirdlever.models.engine import Engine
 from thirdlever.models.request import Request

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import thirdlever
 from thirdlever import cli
-from thirdlever.errors import ModelError, StrategyError
+from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.models import local
 from thirdlever.testing import FakeModel
 from thirdlever.tuning import adapters, training

@@ -10,7 +10,7 @@ import pytest
 from test_ledger import job
 from tuning_service import serving
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
 from thirdlever.tuning.tuner import GoneError, Order, UnreachableError
 from thirdlever.tuning.vertex import Vertex, row
 

@@ -8,7 +8,8 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import Item, Label, Split, Store, Suite, candidates, project, run
+from thirdlever import Item, Label, Split, Store, Suite, candidates, run
+from thirdlever.core import project
 from thirdlever.models import registry
 from thirdlever.tuning import jobs
 from thirdlever.tuning.openai_protocol import OpenAIProtocol

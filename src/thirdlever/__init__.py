@@ -10,10 +10,11 @@ Nothing heavy is imported here: torch, pandas and inspect_ai come with the first
 
 # Imported now and not at first use: `run`, `strategy` and `suite` are functions here, and modules of the package, too.
 # Python binds such a name to the module whenever that is first imported; after this, it has been.
-from thirdlever import errors
 from thirdlever.answer import Answer, Grade, Json, Label, Text
 from thirdlever.candidates import parse
 from thirdlever.choosing import Choice, choose
+from thirdlever.core import errors
+from thirdlever.core.store import Store
 from thirdlever.embedder import embed, embed_once
 from thirdlever.loading import load_suite, suite
 from thirdlever.models.base import BaseModel
@@ -23,7 +24,6 @@ from thirdlever.retrieval import Index, index
 from thirdlever.run import Run, load
 from thirdlever.runner import run
 from thirdlever.setups import add_setups
-from thirdlever.store import Store
 from thirdlever.strategy import Deployment, Prepare, SetupCost, Tuning, strategy
 from thirdlever.suite import Document, Item, Split, Suite
 from thirdlever.tuning.distillation import Lesson, teach

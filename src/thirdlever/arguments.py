@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import NoneType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from thirdlever.errors import StrategyError, unknown
+from thirdlever.core.errors import StrategyError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import LeakageError
-from thirdlever.normalise import normalise
+from thirdlever.core.errors import LeakageError
+from thirdlever.core.text import normalise
 from thirdlever.suite import Document
 
 if TYPE_CHECKING:

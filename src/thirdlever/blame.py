@@ -6,12 +6,12 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import StrategyError, ThirdleverError
+from thirdlever.core.errors import StrategyError, ThirdleverError
 from thirdlever.strategy import Deployment
 
 if TYPE_CHECKING:
+    from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
-    from thirdlever.store import Store
     from thirdlever.strategy import Prepare
     from thirdlever.suite import Suite
 

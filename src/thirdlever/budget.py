@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.prices import Price, device_cost, price_of
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import project
 from thirdlever.arguments import arguments, read, written
 from thirdlever.blame import blaming
-from thirdlever.errors import StrategyError, unknown
+from thirdlever.core import project
+from thirdlever.core.errors import StrategyError, unknown
+from thirdlever.core.files import content_hash
+from thirdlever.core.project import version
 from thirdlever.stacking import stacked
-from thirdlever.suite import content_hash
-from thirdlever.versions import version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

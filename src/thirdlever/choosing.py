@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 from thirdlever.preparing import Used, replies, setup
 from thirdlever.strategy import Deployment
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from inspect_ai.solver import Solver
 
+    from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
-    from thirdlever.store import Store
     from thirdlever.strategy import SetupCost
     from thirdlever.suite import Suite
 

@@ -24,8 +24,8 @@ from thirdlever.commands.reprice import reprice
 from thirdlever.commands.run import run
 from thirdlever.commands.show import show
 from thirdlever.commands.stale import stale
-from thirdlever.errors import ThirdleverError
-from thirdlever.report.text import printable
+from thirdlever.core.errors import ThirdleverError
+from thirdlever.core.text import printable
 
 INTERRUPTED = 130
 

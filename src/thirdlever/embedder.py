@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import need
+from thirdlever.core.errors import need
+from thirdlever.core.progress import progress
 from thirdlever.models import embedded
-from thirdlever.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from thirdlever.store import Store
+    from thirdlever.core.store import Store
 
 DIMENSIONS = 384
 IDENTITY = embedded.EMBEDDER.sha256

@@ -18,7 +18,7 @@ from inspect_ai.model import GenerateConfig, ModelInfo, set_model_info
 from inspect_ai.scorer import Score, Scorer, Target, accuracy, scorer, stderr
 from inspect_ai.util._display import init_display_type  # no public way to keep eval_async's own display quiet
 
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.measuring import Gate, measured
 from thirdlever.records import item_hash
 

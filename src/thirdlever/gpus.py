@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import ThirdleverError, unknown
-from thirdlever.overlay import check_amounts, check_keys, read_rows
+from thirdlever.core.dated_tables import check_amounts, check_keys, read_rows
+from thirdlever.core.errors import ThirdleverError, unknown
 from thirdlever.prices import OVERLAY
 
 if TYPE_CHECKING:
-    from thirdlever.overlay import Row
+    from thirdlever.core.dated_tables import Row
 
 
 _REQUIRED = ("name", "provider", "usd_per_hour", "source", "as_of")

@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import project
-from thirdlever.errors import RunError, unknown
+from thirdlever.core import project
+from thirdlever.core.errors import RunError, unknown
 from thirdlever.run import INFO, load
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thirdlever import project, scaffold
-from thirdlever.errors import SuiteError
+from thirdlever import scaffold
+from thirdlever.core import project
+from thirdlever.core.errors import SuiteError
 from thirdlever.reading import Row, read_rows
 from thirdlever.splitting import split
 from thirdlever.suite import Item

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from thirdlever import project
 from thirdlever.answer import Answer, Label
-from thirdlever.errors import SuiteError, unknown
+from thirdlever.core import project
+from thirdlever.core.errors import SuiteError, unknown
 from thirdlever.reading import Row, read_rows, read_text
 from thirdlever.suite import Document, Item, Split, Suite, check
 

@@ -18,7 +18,7 @@ from inspect_ai.model import ModelOutput, ModelUsage
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from tenacity import RetryError
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.journal import Key, Reply
 from thirdlever.prompting import RETRIEVAL
 from thirdlever.records import prompt_hash

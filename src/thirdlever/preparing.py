@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thirdlever.core.progress import progress
 from thirdlever.journal import Journal
-from thirdlever.progress import progress
 from thirdlever.strategy import SetupCost
 from thirdlever.understudy import understudy
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
-from thirdlever.errors import ThirdleverError
-from thirdlever.overlay import check_amounts, check_keys, read_overlay, read_rows
+from thirdlever.core.dated_tables import check_amounts, check_keys, read_overlay, read_rows
+from thirdlever.core.errors import ThirdleverError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from thirdlever.core.dated_tables import Row
     from thirdlever.models.base import BaseModel
-    from thirdlever.overlay import Row
 
     Floats: TypeAlias = NDArray[np.float64]
 

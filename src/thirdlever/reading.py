@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import SuiteError, unknown
+from thirdlever.core.errors import SuiteError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

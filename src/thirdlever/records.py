@@ -7,7 +7,7 @@ import hashlib
 import io
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.suite import content_hash
+from thirdlever.core.files import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.economics.usage import price_in
-from thirdlever.errors import ThirdleverError
 from thirdlever.gpus import Hour, hour
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import Price, in_batch, overlaid, price_of

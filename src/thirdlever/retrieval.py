@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from thirdlever import embedder
-from thirdlever.errors import ThirdleverError, need
-from thirdlever.suite import Document, Item, content_hash
+from thirdlever.core.errors import ThirdleverError, need
+from thirdlever.core.files import content_hash
+from thirdlever.suite import Document, Item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from thirdlever.store import Store
+    from thirdlever.core.store import Store
 
 SERVER = "THIRDLEVER_CHROMA_URL"  # http://host:port of a running Chroma; unset: embedded
 _BATCH = 1000

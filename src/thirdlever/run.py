@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from thirdlever import atomic, project
-from thirdlever.errors import RunError, unknown
-from thirdlever.progress import note
+from thirdlever.core import files, project
+from thirdlever.core.errors import RunError, unknown
+from thirdlever.core.progress import note
 from thirdlever.records import to_parquet
 
 if TYPE_CHECKING:
@@ -111,12 +111,12 @@ def save(folder: Path, records: Sequence[Mapping[str, Any]], info: Mapping[str, 
     """
     from thirdlever.report import chart, export
 
-    atomic.write(folder / RECORDS, to_parquet(records))
+    files.write(folder / RECORDS, to_parquet(records))
     written = Run(folder)
     vars(written)["info"] = dict(info)  # not on disk yet
-    atomic.write(folder / SUMMARY, export.to_csv(written.summary).encode())
+    files.write(folder / SUMMARY, export.to_csv(written.summary).encode())
     chart.draw(written.summary, folder, suite=info["suite"]["name"], date=info["finished"][:10])
-    atomic.write(folder / INFO, json.dumps(info, indent=2, ensure_ascii=False).encode())
+    files.write(folder / INFO, json.dumps(info, indent=2, ensure_ascii=False).encode())
     return written
 
 

@@ -8,20 +8,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import project
 from thirdlever.audit import Audit
 from thirdlever.budget import Budget
 from thirdlever.candidates import candidates, once, parse_all
-from thirdlever.errors import RunError
+from thirdlever.core import project
+from thirdlever.core.errors import RunError
+from thirdlever.core.progress import note
+from thirdlever.core.project import hardware, versions
 from thirdlever.lifecycle.snapshot import snapshots
 from thirdlever.loading import find_suite
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import device_cost
-from thirdlever.progress import note
 from thirdlever.run import INFO, Run, opened, save
 from thirdlever.session import Measured, Session
 from thirdlever.suite import Suite, check
-from thirdlever.versions import hardware, versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

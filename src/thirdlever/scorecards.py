@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.economics.usage import base_price_in, preparing_usd, price_in, request_usd
 from thirdlever.prices import device_cost
-from thirdlever.statistics import proportions as stats
+from thirdlever.statistics import proportions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,7 +159,7 @@ def _quality(asked: pd.DataFrame, *, labels: bool) -> dict[str, Any]:
         return row
     # Lists, because to iterate over a column of text takes twelve times as long.
     scores = asked["score"].fillna(0.0).tolist()
-    accuracy = stats.proportion(scores, asked["item_id"].tolist(), asked["group"].tolist())
+    accuracy = proportions.proportion(scores, asked["item_id"].tolist(), asked["group"].tolist())
     row |= {
         "accuracy": accuracy.value,
         "accuracy_ci95": (accuracy.low, accuracy.high),
@@ -168,7 +168,7 @@ def _quality(asked: pd.DataFrame, *, labels: bool) -> dict[str, Any]:
     }
     if labels:
         predictions = [value if isinstance(value, str) else None for value in asked["prediction"].tolist()]
-        row["macro_f1"] = stats.macro_f1(asked["target"].tolist(), predictions)
+        row["macro_f1"] = proportions.macro_f1(asked["target"].tolist(), predictions)
     return row
 
 
@@ -177,12 +177,12 @@ def _speed(probe: pd.DataFrame) -> dict[str, Any]:
     cold = probe["cold"].fillna(value=False).astype(bool)
     warm = probe[~cold & probe["error"].isna()]
     row: dict[str, Any] = {
-        f"latency_p{q}_s": stats.quantile(warm["latency_s"].dropna().to_list(), q / 100) for q in (50, 95, 99)
+        f"latency_p{q}_s": proportions.quantile(warm["latency_s"].dropna().to_list(), q / 100) for q in (50, 95, 99)
     }
     row["timed"] = len(warm)
     row["cold_start_s"] = probe.loc[cold, "latency_s"].max()
-    row["ttft_p50_s"] = stats.quantile(warm["ttft_s"].dropna().to_list(), 0.5)
-    row["retrieval_p50_s"] = stats.quantile(warm["retrieval_s"].dropna().to_list(), 0.5)
+    row["ttft_p50_s"] = proportions.quantile(warm["ttft_s"].dropna().to_list(), 0.5)
+    row["retrieval_p50_s"] = proportions.quantile(warm["retrieval_s"].dropna().to_list(), 0.5)
     return row
 
 

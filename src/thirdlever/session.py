@@ -7,13 +7,13 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import project
 from thirdlever.batching import batches, priced_in_batch
+from thirdlever.core import project
+from thirdlever.core.files import content_hash
+from thirdlever.core.progress import note, progress
+from thirdlever.core.store import Store
 from thirdlever.journal import Journal
-from thirdlever.progress import note, progress
 from thirdlever.records import rows
-from thirdlever.store import Store
-from thirdlever.suite import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

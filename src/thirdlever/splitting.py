@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import SuiteError
-from thirdlever.normalise import normalise
+from thirdlever.core.errors import SuiteError
+from thirdlever.core.text import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

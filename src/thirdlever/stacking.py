@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 from thirdlever.setups import add_setups
 
 if TYPE_CHECKING:
+    from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
-    from thirdlever.store import Store
     from thirdlever.strategy import Deployment, Prepare
     from thirdlever.suite import Suite
 

@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from thirdlever.core.store import Store
 from thirdlever.models.base import BaseModel
-from thirdlever.store import Store
 from thirdlever.suite import Document, Item, Suite
 
 if TYPE_CHECKING:

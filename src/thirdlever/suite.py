@@ -10,15 +10,14 @@ Data lives in `datasets/<name>/` as `train.jsonl`, `dev.jsonl`, `test.jsonl` (ro
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from thirdlever.errors import LeakageError, SuiteError
+from thirdlever.core.errors import LeakageError, SuiteError
+from thirdlever.core.files import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -151,12 +150,6 @@ class Suite:
         documents = [[d.id, d.title, d.text] for d in self.documents]
         prompt = [self.name, self.instruction, self.input_name, repr(self.answer)]
         return content_hash([self.train.hash, self.dev.hash, documents, prompt])
-
-
-def content_hash(value: object) -> str:
-    """sha256 (hex) of a JSON-able value in canonical form."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check(suite: Suite) -> Suite:

@@ -11,7 +11,7 @@ import time
 
 from inspect_ai.hooks import Hooks, ModelRetry, hooks
 
-from thirdlever.progress import note
+from thirdlever.core.progress import note
 
 _LINE_EVERY = 30.0  # seconds
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from thirdlever.commands import options
-from thirdlever.report.text import printable
+from thirdlever.core.text import printable
 
 app = typer.Typer(rich_markup_mode=None, help="Pin runs, to hold new base models against.")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from thirdlever.report.text import printable
+from thirdlever.core.text import printable
 
 
 def history(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from thirdlever.report.text import printable
+from thirdlever.core.text import printable
 
 
 def init(

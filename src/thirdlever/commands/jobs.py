@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thirdlever.report.text import printable
+from thirdlever.core.text import printable
 
 app = typer.Typer(rich_markup_mode=None)
 

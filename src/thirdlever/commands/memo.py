@@ -17,9 +17,9 @@ def memo(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write it. [default: RUN/memo]")] = None,
 ) -> None:
     """Write the decision memo of a run: Markdown, one self-contained HTML file, and the figures."""
+    from thirdlever.core.text import printable
     from thirdlever.decision.deciding import decide_on_run
     from thirdlever.report import memo as report
-    from thirdlever.report.text import printable
     from thirdlever.run import load
 
     found = load(run)

@@ -56,7 +56,7 @@ def regress(
     ] = None,
 ) -> None:
     """Hold a new base model against a baseline; exit code 0 PASS, 1 FAIL, 3 INCONCLUSIVE, 2 when it could not run."""
-    from thirdlever import atomic
+    from thirdlever.core import files
     from thirdlever.regression.rerun import regress as held
     from thirdlever.report.regression import render
 
@@ -82,6 +82,6 @@ def regress(
     for path, kind in ((junit, "junit"), (markdown, "md")):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            atomic.write(path, render(found, "junit" if kind == "junit" else "md").encode())
+            files.write(path, render(found, "junit" if kind == "junit" else "md").encode())
     typer.echo(render(found, fmt).rstrip())
     raise typer.Exit(found.exit_code)

@@ -26,8 +26,8 @@ def reprice(
 ) -> None:
     """Show a run at other prices: what was measured stays, and no model is asked."""
     from thirdlever import repricing
+    from thirdlever.core.text import printable
     from thirdlever.report import money, table
-    from thirdlever.report.text import printable
     from thirdlever.run import load
 
     done = repricing.reprice(load(run), model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.decision import decision, figures_file
 from thirdlever.economics.assumptions import assume
-from thirdlever.errors import ThirdleverError
 from thirdlever.run import load
 
 if TYPE_CHECKING:

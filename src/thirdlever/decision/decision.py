@@ -95,7 +95,7 @@ def decide(run: Run, a: Assumptions) -> Decision:
         RunError: the run is not finished, or its candidates cannot be paired.
     """
     from thirdlever.decision.gathering import gather
-    from thirdlever.economics import costs
+    from thirdlever.economics.costing import costs
 
     return decide_on(gather(run), partial(costs, run), a)
 

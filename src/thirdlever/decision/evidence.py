@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
-from thirdlever.phrases import counted, percent
+from thirdlever.core.text import counted, percent
 from thirdlever.statistics.power import ALPHA, POWER
 
 if TYPE_CHECKING:

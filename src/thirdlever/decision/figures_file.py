@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
+from thirdlever.core.errors import RunError, ThirdleverError, unknown
 from thirdlever.decision.evidence import Evidence, Kind, Standing
 from thirdlever.economics.assumptions import assume
 from thirdlever.economics.costs import Cost
-from thirdlever.errors import RunError, ThirdleverError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from thirdlever.core.text import UNKNOWN, counted, listed, months, percent, points, usd
 from thirdlever.decision.evidence import POINT
-from thirdlever.phrases import UNKNOWN, counted, listed, months, percent, points, usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from thirdlever.core.text import counted, listed, months, percent
 from thirdlever.decision import rules
 from thirdlever.decision.gain import Outcome, gain, gained, money, no_tune, paid, to_measure
-from thirdlever.phrases import counted, listed, months, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from thirdlever.core.text import counted, listed, months, percent, points
 from thirdlever.decision import rules
 from thirdlever.decision.gates import Gate
-from thirdlever.phrases import counted, listed, months, percent, points
 from thirdlever.statistics.power import ALPHA
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from thirdlever.phrases import counted, listed, months, percent, points, usd
+from thirdlever.core.text import counted, listed, months, percent, points, usd
 from thirdlever.statistics.power import Design
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.core.text import UNKNOWN, listed, percent, points, usd
 from thirdlever.economics.assumptions import about
-from thirdlever.phrases import UNKNOWN, listed, percent, points, usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

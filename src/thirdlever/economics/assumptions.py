@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from thirdlever.errors import ThirdleverError, unknown
+from thirdlever.core.errors import ThirdleverError, unknown
 from thirdlever.gpus import hour
 
 if TYPE_CHECKING:

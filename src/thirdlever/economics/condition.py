@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from thirdlever.phrases import UNKNOWN, usd
+from thirdlever.core.text import UNKNOWN, usd
 
 
 class Terms(NamedTuple):

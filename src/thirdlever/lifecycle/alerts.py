@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from thirdlever.phrases import counted
+from thirdlever.core.text import counted
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from thirdlever.errors import MissingExtraError, ThirdleverError, need
+from thirdlever.core.errors import MissingExtraError, ThirdleverError, need
 from thirdlever.lifecycle.shapes import Listing, ShapeError, listing
 
 if TYPE_CHECKING:

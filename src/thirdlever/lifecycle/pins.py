@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import project
-from thirdlever.errors import RunError, ThirdleverError
+from thirdlever.core import project
+from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.lifecycle.names import LOCAL, located, undated
 from thirdlever.run import INFO, load
 from thirdlever.tuning.ledger import Ledger

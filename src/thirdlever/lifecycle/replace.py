@@ -9,7 +9,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import RunError, unknown
+from thirdlever.core.errors import RunError, unknown
 from thirdlever.lifecycle.names import LOCAL
 from thirdlever.lifecycle.pins import day, of_candidate
 from thirdlever.lifecycle.retirements import retirement
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from thirdlever.economics import Cost
     from thirdlever.economics.assumptions import Assumptions
+    from thirdlever.economics.costs import Cost
     from thirdlever.run import Run
     from thirdlever.statistics.comparison import NonInferiority
     from thirdlever.statistics.outcomes import Outcomes
@@ -106,7 +106,7 @@ def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.dat
         RunError: no such candidate, or no other beside it.
         ThirdleverError: the run's candidates cannot be compared, or a dated table is malformed.
     """
-    from thirdlever.economics import costs
+    from thirdlever.economics.costing import costs
     from thirdlever.statistics.outcomes import load
 
     today = today or dt.datetime.now(dt.UTC).date()

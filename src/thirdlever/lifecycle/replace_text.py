@@ -6,9 +6,8 @@ import io
 import textwrap
 from typing import TYPE_CHECKING
 
+from thirdlever.core.text import counted, fold, percent, points, printable, usd
 from thirdlever.economics.costing import HOURS_PER_MONTH
-from thirdlever.phrases import counted, percent, points, usd
-from thirdlever.report.text import fold, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

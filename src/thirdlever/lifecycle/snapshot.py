@@ -6,11 +6,11 @@ import datetime as dt
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
+from thirdlever.core.progress import note
 from thirdlever.lifecycle import lists
 from thirdlever.lifecycle.names import LOCAL, located
 from thirdlever.lifecycle.retirements import retirement
-from thirdlever.progress import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

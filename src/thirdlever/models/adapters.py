@@ -10,7 +10,7 @@ import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import ModelError, need
+from thirdlever.core.errors import ModelError, need
 from thirdlever.models.quiet import quiet
 
 if TYPE_CHECKING:

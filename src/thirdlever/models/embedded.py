@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import need
+from thirdlever.core.errors import need
 from thirdlever.models.packages import Package
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
 from thirdlever.models.generation import Batch, Generation
 from thirdlever.models.prefixes import PrefixCache, group
 from thirdlever.models.request import Answering, Request

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import ModelError, need, require
+from thirdlever.core.errors import ModelError, need, require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

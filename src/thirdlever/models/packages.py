@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 from filelock import FileLock
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

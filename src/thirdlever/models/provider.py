@@ -16,7 +16,7 @@ from inspect_ai.model import (
     ModelUsage,
 )
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
 from thirdlever.models import chat, local
 from thirdlever.models.request import Request
 

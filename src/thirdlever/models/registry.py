@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from thirdlever.errors import ModelError, unknown
+from thirdlever.core.errors import ModelError, unknown
 from thirdlever.models import local
 from thirdlever.models.base import BaseModel
 

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.core.files import content_hash
+from thirdlever.core.project import version
+from thirdlever.core.store import Artefact, Store
 from thirdlever.planning.rehearsal import Training
-from thirdlever.store import Artefact, Store
-from thirdlever.suite import content_hash
-from thirdlever.versions import version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thirdlever import project
+from thirdlever.core import project
 from thirdlever.run import INFO, load
 
 if TYPE_CHECKING:

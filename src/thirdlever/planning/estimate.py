@@ -16,10 +16,10 @@ from thirdlever.prices import device_cost, in_batch, price_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
     from thirdlever.planning.rehearsal import Round, Training
     from thirdlever.planning.requests import Request
-    from thirdlever.store import Store
     from thirdlever.strategy import Deployment
     from thirdlever.suite import Split, Suite
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thirdlever import project
 from thirdlever.candidates import once, parse_all
+from thirdlever.core import project
+from thirdlever.core.errors import ModelError, RunError
+from thirdlever.core.progress import progress
+from thirdlever.core.store import Store
 from thirdlever.economics.usage import total
-from thirdlever.errors import ModelError, RunError
 from thirdlever.loading import find_suite
 from thirdlever.models.base import BaseModel
 from thirdlever.planning.estimate import Estimator, Options, Planned
 from thirdlever.planning.sight import Sight, sight
 from thirdlever.prices import device_cost
-from thirdlever.progress import progress
-from thirdlever.store import Store
 from thirdlever.suite import Suite, check
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
+from thirdlever.core.files import content_hash
 from thirdlever.planning.speed import cheap
-from thirdlever.suite import Split, content_hash
+from thirdlever.suite import Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -58,7 +58,7 @@ def sight(suite: Suite, items: Split, wanted: float) -> Sight:
 
 
 def _measured(suite: Suite) -> tuple[Design, str] | None:
-    from thirdlever.errors import RunError
+    from thirdlever.core.errors import RunError
     from thirdlever.statistics.differences import Differences
     from thirdlever.statistics.outcomes import outcomes
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import project
+from thirdlever.core import project
 
 if TYPE_CHECKING:
     from thirdlever.models.base import BaseModel

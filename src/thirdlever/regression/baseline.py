@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from thirdlever.errors import RunError, unknown
-from thirdlever.suite import content_hash
+from thirdlever.core.errors import RunError, unknown
+from thirdlever.core.files import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import RunError
-from thirdlever.regression import baseline as baselines
+from thirdlever.core.errors import RunError
+from thirdlever.regression import baseline
 from thirdlever.regression.checks import worst
 from thirdlever.regression.gate import Pair, hold
 from thirdlever.regression.limits import limits
@@ -22,7 +22,7 @@ def diff(pinned: Baseline, run: Run) -> Regression:
     Raises:
         RunError: nothing of it is pinned, or the runs are of different questions.
     """
-    fresh = baselines.of(run, pinned.name)
+    fresh = baseline.of(run, pinned.name)
     pairs = [
         Pair(old.name, old.name, new.name)
         for old in pinned.candidates

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.regression.checks import NEW, OLD, Check, Level, Verdict, accuracy, one_look, worst
 from thirdlever.regression.operations import Sides, operations
 from thirdlever.regression.scores import outcomes

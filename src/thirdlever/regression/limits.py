@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import SuiteError, unknown
+from thirdlever.core.errors import SuiteError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ import numpy as np
 
 from thirdlever.regression.checks import Check, Verdict, scaled
 from thirdlever.scorecards import LEAST_TIMED
-from thirdlever.statistics import proportions as stats
+from thirdlever.statistics import proportions
 from thirdlever.statistics.power import ALPHA
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def operations(sides: Sides) -> list[Check]:
 
 def _latency(sides: Sides) -> Check:
     times = sides.old.latencies_s, sides.new.latencies_s
-    before, after = (stats.quantile(own, 0.95) for own in times)
+    before, after = (proportions.quantile(own, 0.95) for own in times)
     check = Check(name="p95 latency", unit="s", before=before, after=after)
     if not before or not after:
         return _unjudged(check, sides.limits, "max_p95_ratio", "it was not timed: pin a run that was made with a probe")
@@ -121,7 +121,7 @@ def _errors(sides: Sides) -> Check:
 def _share(check: Check, share: float, limit: float, sides: Sides, name: str) -> Check:
     """A share of the answers that may be so large; items are counted, not their repeats."""
     n = int(sides.new.figure("n"))
-    low, high = stats.wilson(share * n, n, 1 - 2 * ALPHA)
+    low, high = proportions.wilson(share * n, n, 1 - 2 * ALPHA)
     verdict: Verdict = "PASS" if share <= limit else "FAIL" if low > limit else "INCONCLUSIVE"
     reason, needed = f"{_percent(share)}, at most {_percent(limit)} allowed", None
     if verdict == "INCONCLUSIVE":

@@ -8,8 +8,8 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from thirdlever import atomic, project
-from thirdlever.errors import RunError, unknown
+from thirdlever.core import files, project
+from thirdlever.core.errors import RunError, unknown
 from thirdlever.regression.baseline import Baseline, Got, Kept, Pinned
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def save(baseline: Baseline) -> Path:
         raise RunError(message)
     path = folder() / f"{baseline.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write(path, to_text(baseline).encode())
+    files.write(path, to_text(baseline).encode())
     return path
 
 

@@ -8,17 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import atomic, project
-from thirdlever.errors import RunError
+from thirdlever.core import files, project
+from thirdlever.core.errors import RunError
+from thirdlever.core.files import content_hash
+from thirdlever.core.progress import note
 from thirdlever.loading import find_suite
-from thirdlever.progress import note
 from thirdlever.regression import pinning
 from thirdlever.regression.checks import Check, Verdict, worst
 from thirdlever.regression.gate import hold, judge
 from thirdlever.regression.limits import limits as limits_of
 from thirdlever.regression.sequential import Plan, plan
 from thirdlever.regression.work import Rerun
-from thirdlever.suite import Suite, content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from thirdlever.regression.baseline import Baseline
     from thirdlever.regression.gate import Pair, Result
     from thirdlever.regression.limits import Limits
+    from thirdlever.suite import Suite
 
 REPORT = "regression.json"
 EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
@@ -200,5 +201,5 @@ def _kept(folder: Path, found: Regression) -> Regression:
     """Leave the result beside the run: it marks the folder as finished."""
     from thirdlever.report.regression import to_json
 
-    atomic.write(folder / REPORT, to_json(found).encode())
+    files.write(folder / REPORT, to_json(found).encode())
     return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.arguments import written
 from thirdlever.candidates import parse
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from thirdlever.candidates import parse
-from thirdlever.errors import RunError
-from thirdlever.regression import baseline as baselines
+from thirdlever.core.errors import RunError
+from thirdlever.regression import baseline
 from thirdlever.regression.gate import Pair
 from thirdlever.regression.specs import spec
 
@@ -102,7 +102,7 @@ class Rerun:
 
     def measure(self, limit: int, *, probe: int) -> Baseline:
         """The new run on so many items; what was answered before is not asked again."""
-        return baselines.of(self._run(limit, probe=probe), self.pinned.name)
+        return baseline.of(self._run(limit, probe=probe), self.pinned.name)
 
     def reference(self, fresh: Baseline) -> Baseline:
         """What the new candidates are held against."""

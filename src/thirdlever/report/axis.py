@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thirdlever.report.text import printable
+from thirdlever.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from thirdlever.report.text import printable
+from thirdlever.core.text import printable
 
 if TYPE_CHECKING:
     from thirdlever.regression.baseline import Baseline, Pinned

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.core.text import printable
 from thirdlever.report.axis import Axis, choose
 from thirdlever.report.export import rows
 from thirdlever.report.figures import files, style
-from thirdlever.report.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,8 +9,8 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any, Literal
 
+from thirdlever.core.text import md_code, printable
 from thirdlever.report import words
-from thirdlever.report.text import md_code, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

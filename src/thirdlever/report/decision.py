@@ -9,8 +9,7 @@ import textwrap
 from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from thirdlever.phrases import UNKNOWN, months, percent, usd
-from thirdlever.report.text import md_code, printable
+from thirdlever.core.text import UNKNOWN, md_code, months, percent, printable, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from thirdlever.report.text import csv_cell, printable
+from thirdlever.core.text import csv_cell, printable
 from thirdlever.scorecards import COUNTS, TEXT
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from thirdlever.report.text import printable
+from thirdlever.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

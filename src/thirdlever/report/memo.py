@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thirdlever import atomic
-from thirdlever.phrases import percent
+from thirdlever.core import files as atomic
+from thirdlever.core.text import percent
 from thirdlever.report import chart, memo_html, memo_md
 from thirdlever.report.failures import failures
 from thirdlever.report.figures import cumulative, files, gates, latency

@@ -6,11 +6,10 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.phrases import UNKNOWN, months, usd
+from thirdlever.core.text import UNKNOWN, months, printable, usd
 from thirdlever.report.export import rows
 from thirdlever.report.figures.latency import duration
 from thirdlever.report.memo_tables import Table, accuracy, bare, clean, usd_of, value_of
-from thirdlever.report.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from thirdlever.report import memo_tables as tables
-from thirdlever.report import provenance
+from thirdlever.core.text import printable
+from thirdlever.report import memo_tables, provenance
 from thirdlever.report.memo_audit import details
 from thirdlever.report.memo_tables import Table, clean
-from thirdlever.report.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,15 +102,15 @@ def content(
         under=f"Decision memo on the run of {run.info['finished'][:10]}",
         verdict=decision.verdict,
         sentence=clean(decision.sentence),
-        facts=tables.facts(decision, summary),
-        candidates=tables.candidates(decision, summary),
+        facts=memo_tables.facts(decision, summary),
+        candidates=memo_tables.candidates(decision, summary),
         notes=[clean(note) for note in decision.notes],
         gates=[_told(gate) for gate in decision.gates],
-        questions=tables.questions(decision),
+        questions=memo_tables.questions(decision),
         changes=[clean(line) for line in decision.what_would_change],
         failures=_failures(decision, failed),
         details=details(decision, summary),
-        assumptions=tables.assumptions(decision),
+        assumptions=memo_tables.assumptions(decision),
         provenance=provenance.facts(run),
         sources=[provenance.models(run), provenance.prices(run)],
         recompute=provenance.commands(run, given),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from thirdlever.report.text import md_code
+from thirdlever.core.text import md_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.phrases import UNKNOWN, counted, months, percent, usd
+from thirdlever.core.text import UNKNOWN, counted, months, percent, printable, usd
 from thirdlever.report.export import rows
 from thirdlever.report.figures.latency import duration
-from thirdlever.report.text import printable
 from thirdlever.scorecards import LEAST_TIMED
 
 if TYPE_CHECKING:

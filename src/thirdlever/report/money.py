@@ -6,8 +6,7 @@ import datetime as dt
 import math
 from typing import TYPE_CHECKING
 
-from thirdlever.phrases import UNKNOWN, months, usd
-from thirdlever.report.text import md_code, printable
+from thirdlever.core.text import UNKNOWN, md_code, months, printable, usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,9 +14,9 @@ import re
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from thirdlever import atomic
+from thirdlever.core import files as atomic
+from thirdlever.core.text import printable
 from thirdlever.report.page_data import page_data
-from thirdlever.report.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

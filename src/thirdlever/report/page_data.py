@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.report import page_prompts
 from thirdlever.report.export import rows
 from thirdlever.report.page_cells import Cells, details, texts

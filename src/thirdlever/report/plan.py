@@ -7,8 +7,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from thirdlever.phrases import UNKNOWN
-from thirdlever.report.text import fold, printable
+from thirdlever.core.text import UNKNOWN, fold, printable
 
 if TYPE_CHECKING:
     from thirdlever.planning.estimate import Planned

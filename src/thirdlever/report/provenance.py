@@ -7,7 +7,7 @@ import hashlib
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.phrases import UNKNOWN
+from thirdlever.core.text import UNKNOWN
 from thirdlever.report.memo_tables import Table, clean
 from thirdlever.run import INFO, RECORDS
 

@@ -7,8 +7,8 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
+from thirdlever.core.text import md_code, printable
 from thirdlever.report import junit
-from thirdlever.report.text import md_code, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,9 +6,8 @@ import io
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
+from thirdlever.core.text import UNKNOWN, fold, md_code, printable
 from thirdlever.report import export
-from thirdlever.phrases import UNKNOWN
-from thirdlever.report.text import fold, md_code, printable
 from thirdlever.scorecards import LEAST_TIMED
 
 if TYPE_CHECKING:

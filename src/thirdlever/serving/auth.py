@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.serving.errors import ApiError
 
 if TYPE_CHECKING:

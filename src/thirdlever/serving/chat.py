@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.serving import bodies, ids
 from thirdlever.serving.asking import prepare
 from thirdlever.serving.errors import body as error_body

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

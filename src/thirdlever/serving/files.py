@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from openai.types import FileObject
 
-from thirdlever import atomic
+from thirdlever.core import files
 from thirdlever.serving import ids
 from thirdlever.serving.errors import ApiError
 
@@ -59,7 +59,7 @@ class Files:
             purpose=purpose,
             status="processed",
         )
-        atomic.write(self._description(name), described.to_json().encode())
+        files.write(self._description(name), described.to_json().encode())
         return described
 
     def all(self) -> list[FileObject]:

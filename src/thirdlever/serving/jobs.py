@@ -26,7 +26,7 @@ from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 from openai.types.fine_tuning.jobs.fine_tuning_job_checkpoint import Metrics
 from pydantic import ValidationError
 
-from thirdlever import atomic
+from thirdlever.core import files
 from thirdlever.serving import ids
 from thirdlever.serving.errors import ApiError
 
@@ -85,7 +85,7 @@ class Job:
 
     def write(self, tune: Tune) -> None:
         """Replace it; `move` is for a job that others may be writing to."""
-        atomic.write(self.folder / "job.json", tune.to_json().encode())
+        files.write(self.folder / "job.json", tune.to_json().encode())
 
     def move(self, to: Status | None, *, when: Collection[Status], **changes: object) -> bool:
         """Go to another status and change what goes with it, or do nothing.

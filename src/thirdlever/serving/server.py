@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from thirdlever import atomic
-from thirdlever.errors import ModelError, ThirdleverError
+from thirdlever.core import files
+from thirdlever.core.errors import ModelError, ThirdleverError
 from thirdlever.serving.auth import VARIABLE, key, key_file
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _run(
     config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=_GRACE_S)
     server = uvicorn.Server(config)
     found = listening.folder / FOUND
-    atomic.write(found, json.dumps({"url": listening.url, "pid": os.getpid()}).encode())
+    files.write(found, json.dumps({"url": listening.url, "pid": os.getpid()}).encode())
     announce(listening)
     try:
         if leashed:

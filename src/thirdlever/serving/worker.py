@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.serving.bodies import Hyperparameters
 from thirdlever.serving.creating import tuned_with
 from thirdlever.serving.files import Files

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import RunError
+from thirdlever.core.errors import RunError
 from thirdlever.statistics import outcomes
 from thirdlever.statistics.comparison import accuracy, compare, compare_all, non_inferior
 from thirdlever.statistics.variance import Variance, by_recipe

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirdlever.errors import RunError, unknown
+from thirdlever.core.errors import RunError, unknown
 from thirdlever.statistics.proportions import clusters
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import project
-from thirdlever.errors import ModelError, need, unknown
+from thirdlever.core import project
+from thirdlever.core.errors import ModelError, need, unknown
 from thirdlever.models import local
 from thirdlever.tuning.tune import KIND
 

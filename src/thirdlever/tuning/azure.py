@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
 from thirdlever.tuning.openai_protocol import OpenAIProtocol
 from thirdlever.tuning.profiles import profile
 from thirdlever.tuning.tuner import UndeployedError, UnreachableError

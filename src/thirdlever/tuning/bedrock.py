@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import ModelError, need
+from thirdlever.core.errors import ModelError, need
 from thirdlever.tuning.chat_format import parse
 from thirdlever.tuning.profiles import estimate, profile
 from thirdlever.tuning.tuner import Access, GoneError, State, Status, UnreachableError

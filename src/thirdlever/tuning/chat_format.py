@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 
 if TYPE_CHECKING:
     from thirdlever.tuning.examples import Conversation

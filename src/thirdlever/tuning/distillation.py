@@ -7,18 +7,19 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import StrategyError
-from thirdlever.normalise import normalise
+from thirdlever.core.errors import StrategyError
+from thirdlever.core.files import content_hash
+from thirdlever.core.progress import note
+from thirdlever.core.text import normalise
 from thirdlever.preparing import Used, replies, setup
-from thirdlever.progress import note
-from thirdlever.suite import Item, Split, content_hash
+from thirdlever.suite import Item, Split
 from thirdlever.understudy import understudy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from thirdlever.store import Store
+    from thirdlever.core.store import Store
     from thirdlever.strategy import Deployment, SetupCost
     from thirdlever.suite import Suite
 

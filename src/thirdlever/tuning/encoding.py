@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 from thirdlever.models import chat
 from thirdlever.models.prefixes import common
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.normalise import normalise
+from thirdlever.core.text import normalise
 from thirdlever.preparing import Used, replies, setup
 from thirdlever.strategy import Deployment
 from thirdlever.suite import Item, Split
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from inspect_ai.solver import Solver
 
+    from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
-    from thirdlever.store import Store
     from thirdlever.strategy import SetupCost
     from thirdlever.suite import Suite
 

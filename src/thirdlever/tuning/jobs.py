@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import ModelError, StrategyError
-from thirdlever.progress import note
+from thirdlever.core.errors import ModelError, StrategyError
+from thirdlever.core.progress import note
 from thirdlever.tuning.tuner import ENDED, GoneError, UnreachableError
 
 if TYPE_CHECKING:

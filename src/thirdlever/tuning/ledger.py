@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from filelock import FileLock
 
-from thirdlever import atomic, project
-from thirdlever.errors import ThirdleverError, unknown
+from thirdlever.core import files, project
+from thirdlever.core.errors import ThirdleverError, unknown
 from thirdlever.tuning.tuner import Order, Status
 
 if TYPE_CHECKING:
@@ -134,9 +134,9 @@ class Ledger:
     def order(self, job: Job, training: str, validation: str) -> Job:
         """Write down a new job, its data first: a job that is written down can be submitted."""
         self.root.mkdir(parents=True, exist_ok=True)
-        atomic.write(self._data(job.identity, "train"), training.encode())
+        files.write(self._data(job.identity, "train"), training.encode())
         if validation:
-            atomic.write(self._data(job.identity, "dev"), validation.encode())
+            files.write(self._data(job.identity, "dev"), validation.encode())
         return self._write(job)
 
     def update(self, identity: str, **changes: Any) -> Job:  # noqa: ANN401 - fields of `Job`
@@ -179,7 +179,7 @@ class Ledger:
         return self.root / f"{identity}.{split}.jsonl"
 
     def _write(self, job: Job) -> Job:
-        atomic.write(self._file(job.identity), json.dumps(dataclasses.asdict(job), indent=2).encode())
+        files.write(self._file(job.identity), json.dumps(dataclasses.asdict(job), indent=2).encode())
         return job
 
     @staticmethod

@@ -6,9 +6,9 @@ import atexit
 from functools import cache
 from typing import TYPE_CHECKING
 
-from thirdlever import project
+from thirdlever.core import project
+from thirdlever.core.files import content_hash
 from thirdlever.models.local import EMBEDDED
-from thirdlever.suite import content_hash
 from thirdlever.tuning.openai_protocol import OpenAIProtocol
 from thirdlever.tuning.profiles import profile
 

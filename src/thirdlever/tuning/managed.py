@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thirdlever.core.files import content_hash
 from thirdlever.strategy import SetupCost, Tuning
-from thirdlever.suite import content_hash
 from thirdlever.tuning import preflight, tuned
 from thirdlever.tuning.examples import to_jsonl
 from thirdlever.tuning.ledger import Job, Ledger

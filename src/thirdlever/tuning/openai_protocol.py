@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
 from thirdlever.tuning.profiles import estimate
 from thirdlever.tuning.tuner import ENDED, Access, GoneError, State, Status, UndeployedError, UnreachableError
 

@@ -6,9 +6,9 @@ import datetime as dt
 import sys
 from typing import TYPE_CHECKING
 
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
+from thirdlever.core.progress import note, question
 from thirdlever.lifecycle.retirements import retirement
-from thirdlever.progress import note, question
 from thirdlever.tuning.chat_format import FormatError, parse
 
 if TYPE_CHECKING:

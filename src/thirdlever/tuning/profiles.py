@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from thirdlever.errors import ModelError, StrategyError, unknown
+from thirdlever.core.errors import ModelError, StrategyError, unknown
 from thirdlever.tuning.rates import SHIPPED, rate
 from thirdlever.tuning.tuner import Estimate
 

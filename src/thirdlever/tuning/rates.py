@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thirdlever.core.dated_tables import check_amounts, check_dates, check_keys, read_rows
 from thirdlever.lifecycle.names import undated
-from thirdlever.overlay import check_amounts, check_dates, check_keys, read_rows
 from thirdlever.prices import Price
 from thirdlever.tuning.tuner import Estimate
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
 
-    from thirdlever.overlay import Row
+    from thirdlever.core.dated_tables import Row
 
 SHIPPED = Path(__file__).with_name("profiles.toml")
 OVERLAY = "tuning.toml"

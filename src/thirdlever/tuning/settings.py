@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from thirdlever.errors import StrategyError
+from thirdlever.core.errors import StrategyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.atomic import write
-from thirdlever.errors import StrategyError, ThirdleverError
+from thirdlever.core.errors import StrategyError, ThirdleverError
+from thirdlever.core.files import write
 from thirdlever.tuning.settings import Settings, Step, Stopped, Trained
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from thirdlever.errors import MissingExtraError, ModelError, StrategyError, need
+from thirdlever.core.errors import MissingExtraError, ModelError, StrategyError, need
 from thirdlever.models import local
 from thirdlever.models.quiet import quiet
 from thirdlever.models.weights import best_dtype, device

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
-from thirdlever.atomic import write
+from thirdlever.core.files import write
 from thirdlever.models import local
 from thirdlever.models.quiet import quiet
 from thirdlever.models.weights import best_dtype, device

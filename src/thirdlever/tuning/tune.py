@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import project
-from thirdlever.errors import StrategyError, require
-from thirdlever.progress import note, progress
+from thirdlever.core import project
+from thirdlever.core.errors import StrategyError, require
+from thirdlever.core.files import content_hash
+from thirdlever.core.progress import note, progress
 from thirdlever.strategy import SetupCost, Tuning
-from thirdlever.suite import content_hash
 from thirdlever.tuning.examples import conversations
 from thirdlever.tuning.settings import Settings
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
-    from thirdlever.store import Store
     from thirdlever.suite import Item, Suite
     from thirdlever.tuning.settings import Step
 

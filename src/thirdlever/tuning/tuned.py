@@ -6,9 +6,9 @@ import atexit
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
+from thirdlever.core.progress import note
 from thirdlever.models.base import BaseModel
-from thirdlever.progress import note
 from thirdlever.tuning import jobs
 from thirdlever.tuning.ledger import Ledger
 from thirdlever.tuning.profiles import profile

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from thirdlever.errors import ModelError
+from thirdlever.core.errors import ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from thirdlever.errors import ModelError, need, require
+from thirdlever.core.errors import ModelError, need, require
 from thirdlever.tuning.chat_format import parse
 from thirdlever.tuning.profiles import estimate, profile
 from thirdlever.tuning.tuner import Access, GoneError, State, Status, UnreachableError

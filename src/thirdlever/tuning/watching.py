@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from thirdlever.atomic import write
+from thirdlever.core.files import write
 from thirdlever.tuning.settings import Step, Stopped
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.phrases import usd
+from thirdlever.core.text import printable, usd
 from thirdlever.report.figures import style
 from thirdlever.report.figures.spread import spread
-from thirdlever.report.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

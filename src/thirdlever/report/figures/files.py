@@ -7,7 +7,7 @@ import io
 import re
 from typing import TYPE_CHECKING
 
-from thirdlever import atomic
+from thirdlever.core import files
 from thirdlever.report.figures.style import DARK, DPI, FILE, NARROW, WIDE, settings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def save(picture: Picture, folder: Path) -> list[Path]:
         figure = picture.draw(FILE)
         drawn = [(folder / f"{picture.name}.{kind}", _saved(figure, kind)) for kind in _METADATA]
     for path, data in drawn:
-        atomic.write(path, data)
+        files.write(path, data)
     return [path for path, _ in drawn]
 
 

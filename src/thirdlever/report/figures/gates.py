@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from thirdlever.core.text import printable
 from thirdlever.report.figures import style
-from thirdlever.report.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

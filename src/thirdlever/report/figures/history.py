@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.core.text import printable
 from thirdlever.report.axis import limits, seconds, ticks
 from thirdlever.report.figures import style
-from thirdlever.report.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

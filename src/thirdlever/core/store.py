@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from thirdlever.suite import content_hash
-from thirdlever.versions import version
+from thirdlever.core.files import content_hash
+from thirdlever.core.project import version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
 
 _FACTS = "artefact.json"
 

@@ -6,7 +6,7 @@ import datetime as dt
 import tomllib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from thirdlever.errors import ThirdleverError, unknown
+from thirdlever.core.errors import ThirdleverError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
+import platform
 import sys
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from thirdlever.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
+
 
 STORE = Path(".thirdlever", "store")
 RESULTS = Path("results")
@@ -20,7 +24,7 @@ RESULTS = Path("results")
 
 def roots() -> tuple[Path, ...]:
     """Folders searched, nearest first: the current one, then the starter set (in a checkout: the checkout)."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     starter = package / "starter"
     return (Path.cwd(), starter if starter.is_dir() else package.parents[1])
 
@@ -72,3 +76,43 @@ def load_module(path: Path, error: type[ThirdleverError]) -> ModuleType:
         message = f"{path}: {type(cause).__name__}: {cause}; correct the file"
         raise error(message) from cause
     return module
+
+
+_TOLD = (
+    "inspect-ai",
+    "openai",
+    "anthropic",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "scikit-learn",
+    "chromadb",
+    "pandas",
+)
+
+
+def version() -> str:
+    """Of thirdlever itself; code that is not installed has none."""
+    return _installed("thirdlever") or "0+source"
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the installed packages that answers or figures depend on."""
+    found = {name: _installed(name) for name in _TOLD}
+    return {"thirdlever": version(), "python": platform.python_version()} | {k: v for k, v in found.items() if v}
+
+
+def hardware() -> dict[str, Any]:
+    """The machine; accelerators only where torch was loaded, for a run that did without it need not load it now."""
+    facts: dict[str, Any] = {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        facts["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return facts
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -7,13 +7,14 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thirdlever.report.text import printable
+from thirdlever.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import Console
     from rich.progress import Progress
+
 
 _bars: list[Progress] = []  # that are shown now
 _LINE_EVERY = 15.0  # seconds

@@ -1,0 +1,1 @@
+"""Errors, files, the artefact store, text formatting, progress, project paths; knows nothing of language models."""
