@@ -8,7 +8,7 @@ import sys
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.answer import Label
+from thirdlever.answers.answer import Label
 from thirdlever.core.files import write
 from thirdlever.records import prompt_hash, to_parquet
 from thirdlever.run import INFO, RECORDS, Run

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from thirdlever import splitting
-from thirdlever.answer import Label, Text
+from thirdlever.answers.answer import Label, Text
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.text import normalise
 from thirdlever.init import Made, copy_starter, make_suite

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from thirdlever.answer import Label, Text
+from thirdlever.answers.answer import Label, Text
 from thirdlever.core.errors import SuiteError
 from thirdlever.loading import available_suites, find_suite, load_suite
 from thirdlever.suite import Document, Item, Suite

@@ -10,7 +10,7 @@ Nothing heavy is imported here: torch, pandas and inspect_ai come with the first
 
 # Imported now and not at first use: `run`, `strategy` and `suite` are functions here, and modules of the package, too.
 # Python binds such a name to the module whenever that is first imported; after this, it has been.
-from thirdlever.answer import Answer, Grade, Json, Label, Text
+from thirdlever.answers.answer import Answer, Grade, Json, Label, Text
 from thirdlever.candidates import parse
 from thirdlever.choosing import Choice, choose
 from thirdlever.core import errors

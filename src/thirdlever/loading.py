@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from thirdlever.answer import Answer, Label
+from thirdlever.answers.answer import Answer, Label
 from thirdlever.core import project
 from thirdlever.core.errors import SuiteError, unknown
 from thirdlever.reading import Row, read_rows, read_text

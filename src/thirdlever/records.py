@@ -12,7 +12,7 @@ from thirdlever.core.files import content_hash
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from thirdlever.answer import Answer
+    from thirdlever.answers.answer import Answer
     from thirdlever.journal import Reply
     from thirdlever.suite import Item
 

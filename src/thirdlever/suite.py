@@ -22,7 +22,7 @@ from thirdlever.core.files import content_hash
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from thirdlever.answer import Answer
+    from thirdlever.answers.answer import Answer
 
 
 @dataclass(frozen=True, slots=True)
