@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thirdlever import Document, Item, Label, Split, Suite
-from thirdlever.audit import Audit
 from thirdlever.core.errors import LeakageError
+from thirdlever.suites.leakage import Audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

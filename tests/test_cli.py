@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from thirdlever import cli, loading
+from thirdlever import cli
 from thirdlever.commands import options
 from thirdlever.core.errors import ThirdleverError
+from thirdlever.suites import suite as loading
 
 HEAVY = ("torch", "transformers", "inspect_ai", "pandas", "numpy", "sklearn", "matplotlib", "chromadb", "rich")
 

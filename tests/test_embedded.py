@@ -13,11 +13,11 @@ import torch
 from inspect_ai.log import read_eval_log
 
 import thirdlever
-from thirdlever.loading import find_suite
 from thirdlever.models import chat, embedded, local
 from thirdlever.models.engine import Engine
 from thirdlever.models.request import Request
 from thirdlever.models.weights import load
+from thirdlever.suites.suite import find_suite
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from thirdlever import cli, runner
-from thirdlever.audit import Audit
 from thirdlever.core.project import files
-from thirdlever.loading import find_suite
+from thirdlever.suites.leakage import Audit
+from thirdlever.suites.suite import find_suite
 
 if TYPE_CHECKING:
     from thirdlever import Suite

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from thirdlever import splitting
 from thirdlever.answers.answer import Label, Text
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.text import normalise
-from thirdlever.init import Made, copy_starter, make_suite
-from thirdlever.loading import find_suite
-from thirdlever.suite import Item
+from thirdlever.suites import create
+from thirdlever.suites.create import Made, copy_starter, make_suite
+from thirdlever.suites.suite import Item, find_suite
 
 BANKING77 = Path(__file__).parents[2] / "shared" / "data" / "banking77"
 
@@ -149,8 +148,8 @@ def test_dev_is_a_thousand_at_most() -> None:
 
 def test_the_draw_is_the_same_again() -> None:
     items = [Item(str(n), f"text {n}", f"k{n % 7}") for n in range(100)]
-    assert splitting.draw(items, 20, stratify=True) == splitting.draw(items, 20, stratify=True)
-    assert splitting.draw(items, 20, stratify=True) != splitting.draw(items, 20, stratify=True, seed=1)
+    assert create.draw(items, 20, stratify=True) == create.draw(items, 20, stratify=True)
+    assert create.draw(items, 20, stratify=True) != create.draw(items, 20, stratify=True, seed=1)
 
 
 def test_one_input_in_two_spellings_is_drawn_as_one() -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from thirdlever.answers.answer import Label, Text
 from thirdlever.core.errors import SuiteError
-from thirdlever.loading import available_suites, find_suite, load_suite
-from thirdlever.suite import Document, Item, Suite
+from thirdlever.suites.suite import Document, Item, Suite, available_suites, find_suite, load_suite
 
 EVAL = '''"""toys: the kind of a toy."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thirdlever.run import Run
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
 ORACLE = '''
 from thirdlever import Deployment, Prepare, reply, strategy

@@ -16,7 +16,6 @@ from thirdlever.choosing import Choice, choose
 from thirdlever.core import errors
 from thirdlever.core.store import Store
 from thirdlever.embedder import embed, embed_once
-from thirdlever.loading import load_suite, suite
 from thirdlever.models.base import BaseModel
 from thirdlever.models.registry import resolve
 from thirdlever.prompting import Context, ask, demonstration, messages, reply
@@ -25,7 +24,7 @@ from thirdlever.run import Run, load
 from thirdlever.runner import run
 from thirdlever.setups import add_setups
 from thirdlever.strategy import Deployment, Prepare, SetupCost, Tuning, strategy
-from thirdlever.suite import Document, Item, Split, Suite
+from thirdlever.suites.suite import Document, Item, Split, Suite, load_suite, suite
 from thirdlever.tuning.distillation import Lesson, teach
 from thirdlever.tuning.inventing import invent
 from thirdlever.tuning.settings import Settings

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
     from thirdlever.strategy import Prepare
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
 _HARNESS = Path(__file__).parent
 

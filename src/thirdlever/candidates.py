@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from thirdlever.models.base import BaseModel
     from thirdlever.strategy import Factory, Prepare
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
 
 @dataclass(frozen=True, slots=True)

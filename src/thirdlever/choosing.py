@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
     from thirdlever.strategy import SetupCost
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
 ITEMS = 200  # of dev: tells 6 points apart (one standard error is at most 3.5)
 

@@ -107,7 +107,7 @@ def _app(
 @app.command()
 def suites() -> None:
     """List the suites that can be run."""
-    from thirdlever.loading import available_suites
+    from thirdlever.suites.suite import available_suites
 
     for name, headline in available_suites().items():
         typer.echo(printable(f"{name:<16} {headline}"))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from thirdlever.measuring import Answered, Keep
     from thirdlever.models.base import BaseModel
     from thirdlever.strategy import Deployment
-    from thirdlever.suite import Item, Split, Suite
+    from thirdlever.suites.suite import Item, Split, Suite
 
 LOCAL_CONNECTIONS = 512  # the engine batches; it wants to see as many requests as it can hold
 HOSTED_CONNECTIONS = 20  # polite to any provider's rate limit

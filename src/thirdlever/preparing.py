@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from thirdlever.journal import Reply
     from thirdlever.strategy import Deployment
-    from thirdlever.suite import Split, Suite
+    from thirdlever.suites.suite import Split, Suite
 
 
 def replies(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage
     from inspect_ai.solver import Solver
 
-    from thirdlever.suite import Document, Item, Suite
+    from thirdlever.suites.suite import Document, Item, Suite
 
 RETRIEVAL = "retrieval_s"  # where `ask` leaves, in `state.metadata`, the seconds spent on finding a context
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from thirdlever.answers.answer import Answer
     from thirdlever.journal import Reply
-    from thirdlever.suite import Item
+    from thirdlever.suites.suite import Item
 
 # By name, the pandas type: in this order in records.parquet, missing where unknown.
 COLUMNS = {

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from thirdlever import embedder
 from thirdlever.core.errors import ThirdleverError, need
 from thirdlever.core.files import content_hash
-from thirdlever.suite import Document, Item
+from thirdlever.suites.suite import Document, Item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.audit import Audit
 from thirdlever.budget import Budget
 from thirdlever.candidates import candidates, once, parse_all
 from thirdlever.core import project
@@ -16,12 +15,12 @@ from thirdlever.core.errors import RunError
 from thirdlever.core.progress import note
 from thirdlever.core.project import hardware, versions
 from thirdlever.lifecycle.snapshot import snapshots
-from thirdlever.loading import find_suite
 from thirdlever.models.base import BaseModel
 from thirdlever.prices import device_cost
 from thirdlever.run import INFO, Run, opened, save
 from thirdlever.session import Measured, Session
-from thirdlever.suite import Suite, check
+from thirdlever.suites.leakage import Audit
+from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

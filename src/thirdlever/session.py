@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from thirdlever.audit import Audit
     from thirdlever.budget import Budget
     from thirdlever.candidates import Candidate
     from thirdlever.evaluation import Pass
     from thirdlever.journal import Phase, Reply
     from thirdlever.models.base import BaseModel
     from thirdlever.strategy import Deployment
-    from thirdlever.suite import Split, Suite
+    from thirdlever.suites.leakage import Audit
+    from thirdlever.suites.suite import Split, Suite
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
     from thirdlever.strategy import Deployment, Prepare
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
 
 def stacked(over: Prepare, under: Prepare, *, name: str) -> Prepare:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from thirdlever.core.store import Store
 from thirdlever.models.base import BaseModel
-from thirdlever.suite import Document, Item, Suite
+from thirdlever.suites.suite import Document, Item, Suite
 
 if TYPE_CHECKING:
     from inspect_ai.solver import Solver

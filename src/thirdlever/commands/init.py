@@ -29,7 +29,7 @@ def init(
     group: Annotated[str | None, typer.Option(metavar="COLUMN", help="The source that rows share.")] = None,
 ) -> None:
     """Make a suite of your own data, or copy the starter project, in the current folder."""
-    from thirdlever.init import copy_starter, make_suite
+    from thirdlever.suites.create import copy_starter, make_suite
 
     if name is None:
         if any(option is not None for option in (train, dev, test, input_, target, documents, slice_, group)):

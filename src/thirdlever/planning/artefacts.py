@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from thirdlever.models.base import BaseModel
     from thirdlever.planning.rehearsal import Spent
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
     Build = Callable[[Path], "Mapping[str, Any] | None"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from thirdlever.planning.rehearsal import Round, Training
     from thirdlever.planning.requests import Request
     from thirdlever.strategy import Deployment
-    from thirdlever.suite import Split, Suite
+    from thirdlever.suites.suite import Split, Suite
 
 AT_ONCE = 20  # requests to a hosted model
 JOB_S = 10.0  # starting the endpoint of this machine, and queueing

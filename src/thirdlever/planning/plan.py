@@ -13,12 +13,11 @@ from thirdlever.core.errors import ModelError, RunError
 from thirdlever.core.progress import progress
 from thirdlever.core.store import Store
 from thirdlever.economics.usage import total
-from thirdlever.loading import find_suite
 from thirdlever.models.base import BaseModel
 from thirdlever.planning.estimate import Estimator, Options, Planned
 from thirdlever.planning.sight import Sight, sight
 from thirdlever.prices import device_cost
-from thirdlever.suite import Suite, check
+from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

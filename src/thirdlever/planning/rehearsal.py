@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thirdlever.models.base import BaseModel
     from thirdlever.planning.requests import Request, Trials
     from thirdlever.strategy import Deployment
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
     from thirdlever.tuning.examples import Conversation
     from thirdlever.tuning.managed import Tuned
     from thirdlever.tuning.tuner import Estimate

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from thirdlever.core.errors import RunError
 from thirdlever.core.files import content_hash
 from thirdlever.planning.speed import cheap
-from thirdlever.suite import Split
+from thirdlever.suites.suite import Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thirdlever.journal import Phase, Reply
     from thirdlever.models.base import BaseModel
     from thirdlever.strategy import Deployment
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
 SAMPLE = 100  # prompts that are built and counted
 _SINGLE = 4  # real requests one by one, the first of which is a cold start

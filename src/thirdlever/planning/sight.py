@@ -9,7 +9,7 @@ from thirdlever.planning import earlier
 from thirdlever.statistics.power import Design
 
 if TYPE_CHECKING:
-    from thirdlever.suite import Split, Suite
+    from thirdlever.suites.suite import Split, Suite
 
 USUAL = 0.2  # share of items that two good candidates answer differently, where nobody has measured it
 

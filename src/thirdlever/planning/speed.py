@@ -15,7 +15,7 @@ from thirdlever.core import project
 if TYPE_CHECKING:
     from thirdlever.models.base import BaseModel
     from thirdlever.planning.rehearsal import Training
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
     from thirdlever.tuning.settings import Method, Step
 
 LARGEST = 2e9  # bytes of weights; of a larger model nothing is tried on a CPU, for a plan is to take a minute

@@ -12,13 +12,13 @@ from thirdlever.core import files, project
 from thirdlever.core.errors import RunError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note
-from thirdlever.loading import find_suite
 from thirdlever.regression import pinning
 from thirdlever.regression.checks import Check, Verdict, worst
 from thirdlever.regression.gate import hold, judge
 from thirdlever.regression.limits import limits as limits_of
 from thirdlever.regression.sequential import Plan, plan
 from thirdlever.regression.work import Rerun
+from thirdlever.suites.suite import find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from thirdlever.regression.baseline import Baseline
     from thirdlever.regression.gate import Pair, Result
     from thirdlever.regression.limits import Limits
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
 REPORT = "regression.json"
 EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thirdlever.models.base import BaseModel
     from thirdlever.regression.baseline import Baseline
     from thirdlever.run import Run
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
 FIRST = 20  # items asked before all others: a model that is gone fails on each, and patience ends here
 _OPTIONS = ("epochs", "seed", "constrain", "device_usd_per_hour", "utilisation")

@@ -12,7 +12,7 @@ from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note
 from thirdlever.core.text import normalise
 from thirdlever.preparing import Used, replies, setup
-from thirdlever.suite import Item, Split
+from thirdlever.suites.suite import Item, Split
 from thirdlever.understudy import understudy
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from thirdlever.core.store import Store
     from thirdlever.strategy import Deployment, SetupCost
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
 _SAMPLING = (
     0.7  # temperature at which a teacher is asked more than once: hot enough to disagree with itself when unsure

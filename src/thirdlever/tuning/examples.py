@@ -10,7 +10,7 @@ from thirdlever.prompting import messages
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from thirdlever.suite import Item, Suite
+    from thirdlever.suites.suite import Item, Suite
 
 Conversation: TypeAlias = "Sequence[Mapping[str, str]]"  # turns of role and content; the last is the assistant's
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from thirdlever.core.text import normalise
 from thirdlever.preparing import Used, replies, setup
 from thirdlever.strategy import Deployment
-from thirdlever.suite import Item, Split
+from thirdlever.suites.suite import Item, Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
     from thirdlever.strategy import SetupCost
-    from thirdlever.suite import Suite
+    from thirdlever.suites.suite import Suite
 
 _SHOWN = 8  # inputs of train in one request
 _WANTED = 10  # new ones asked for in one request

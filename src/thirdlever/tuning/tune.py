@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
-    from thirdlever.suite import Item, Suite
+    from thirdlever.suites.suite import Item, Suite
     from thirdlever.tuning.settings import Step
 
 KIND = "adapter"  # where the store keeps what was tuned

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import LeakageError
 from thirdlever.core.text import normalise
-from thirdlever.suite import Document
+from thirdlever.suites.suite import Document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from thirdlever.suite import Item, Suite
+    from thirdlever.suites.suite import Item, Suite
+
 
 QUOTED = 20  # characters from which a test input inside a document is a leak and no coincidence
 _SHOWN = 3

@@ -1,0 +1,1 @@
+"""Labelled suites: items, splits, file readers, the leakage check, `init`."""
