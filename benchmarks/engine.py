@@ -29,10 +29,10 @@ import transformers
 from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig, get_model
 
 from thirdlever import embed
-from thirdlever.models import local
-from thirdlever.models.engine import Engine
-from thirdlever.models.request import Request
-from thirdlever.models.weights import best_dtype, device, load
+from thirdlever.models.engine import local
+from thirdlever.models.engine.engine import Engine
+from thirdlever.models.engine.generate import Request
+from thirdlever.models.engine.weights import best_dtype, device, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

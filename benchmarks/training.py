@@ -27,8 +27,8 @@ import peft
 import torch
 import transformers
 
-from thirdlever.models import local
-from thirdlever.models.weights import best_dtype, device
+from thirdlever.models.engine import local
+from thirdlever.models.engine.weights import best_dtype, device
 from thirdlever.tuning.encoding import Encoded, encode
 from thirdlever.tuning.settings import Settings
 from thirdlever.tuning.training import train

@@ -12,14 +12,14 @@ import torch
 import transformers
 
 from thirdlever.core.errors import ModelError
-from thirdlever.models import adapters
-from thirdlever.models.engine import Engine
-from thirdlever.models.request import Request
+from thirdlever.models.engine import lora
+from thirdlever.models.engine.engine import Engine
+from thirdlever.models.engine.generate import Request
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thirdlever.models.weights import Weights
+    from thirdlever.models.engine.weights import Weights
 
 NEW = 8
 PROMPT = tuple(5 + i % 50 for i in range(70))
@@ -99,7 +99,7 @@ def test_memory_grows_by_the_adapters_only(tmp_path: Path, base: Path) -> None:
 
 
 def test_those_not_used_for_longest_go(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapters, "_KEPT", 1)
+    monkeypatch.setattr(lora, "_KEPT", 1)
     folders = [adapter(base, tmp_path / str(seed), seed) for seed in range(2)]
     weights = tiny.loaded(base)
     asked: list[tuple[Path | None, tuple[int, ...]]] = [(folder, ASKED[0]) for folder in folders]

@@ -13,10 +13,11 @@ import torch
 from inspect_ai.log import read_eval_log
 
 import thirdlever
-from thirdlever.models import chat, embedded, local
-from thirdlever.models.engine import Engine
-from thirdlever.models.request import Request
-from thirdlever.models.weights import load
+from thirdlever.models import bundled
+from thirdlever.models.engine import chat, local
+from thirdlever.models.engine.engine import Engine
+from thirdlever.models.engine.generate import Request
+from thirdlever.models.engine.weights import load
 from thirdlever.suites.suite import find_suite
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ NEW = 12
 @pytest.fixture(scope="module")
 def llm() -> Path:
     """Fetched with the settings of whoever runs the tests: this comes before each test's own environment."""
-    embedded.embedder_folder()
+    bundled.embedder_folder()
     return local.folder(local.EMBEDDED)
 
 

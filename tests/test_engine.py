@@ -11,17 +11,16 @@ import tiny
 import torch
 
 from thirdlever.core.errors import ModelError
-from thirdlever.models import generation
-from thirdlever.models.choices import Choices
-from thirdlever.models.engine import Engine
-from thirdlever.models.request import Request
-from thirdlever.models.weights import load
+from thirdlever.models.engine import generate
+from thirdlever.models.engine.engine import Engine
+from thirdlever.models.engine.generate import Choices, Request
+from thirdlever.models.engine.weights import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thirdlever.models.engine import Completion
-    from thirdlever.models.weights import Weights
+    from thirdlever.models.engine.engine import Completion
+    from thirdlever.models.engine.weights import Weights
 
 NEW = 8
 
@@ -68,8 +67,8 @@ def test_prefix_remembered_between_requests(engine: Engine, tmp_path: Path) -> N
 
 
 def test_many_chunks_and_waves(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "CHUNK", 64)
-    monkeypatch.setattr("thirdlever.models.engine._KV_BYTES", 40_000)
+    monkeypatch.setattr(generate, "CHUNK", 64)
+    monkeypatch.setattr("thirdlever.models.engine.engine.engine._KV_BYTES", 40_000)
     asked = prompts(*range(3, 40), shared=35)
     assert [done.text for done in answers(engine, asked)] == texts(tmp_path, asked)
 
@@ -87,7 +86,7 @@ def test_the_same_prompt_twice_in_a_batch(engine: Engine, tmp_path: Path) -> Non
 
 def test_elementary_attention_agrees(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What other devices than a CPU compute."""
-    from thirdlever.models import attention
+    from thirdlever.models.engine import attention
 
     monkeypatch.setattr(attention, "attend", attention.attend_plainly)
     asked = [*prompts(5, 9, 30, shared=60), *prompts(3, 50, seed=1)]

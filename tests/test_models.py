@@ -26,8 +26,9 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolInfo
 
 from thirdlever.core.errors import ModelError
-from thirdlever.models import chat, local, registry, weights
-from thirdlever.models.packages import Package
+from thirdlever.models import registry
+from thirdlever.models.bundled import Package
+from thirdlever.models.engine import chat, local, weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

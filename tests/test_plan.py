@@ -14,7 +14,7 @@ from test_strategies import Hashing
 import thirdlever
 from thirdlever import embedder
 from thirdlever.core.errors import RunError, StrategyError
-from thirdlever.models import local
+from thirdlever.models.engine import local
 from thirdlever.planning.plan import Plan, plan
 from thirdlever.report.plan import render
 from thirdlever.testing import FakeModel

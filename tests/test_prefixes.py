@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from thirdlever.models.choices import Choices
-from thirdlever.models.prefixes import PrefixCache, common, group, size
+from thirdlever.models.engine.generate import Choices, PrefixCache, common, group, size
 
 
 def sequence(start: int, length: int, *tail: int) -> tuple[int, ...]:

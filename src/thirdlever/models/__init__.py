@@ -1,1 +1,1 @@
-"""Base models: where they come from, and the engine that runs local ones."""
+"""Base models by name, the models that ship as packages, and the local inference engine."""

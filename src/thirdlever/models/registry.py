@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thirdlever.core.errors import ModelError, unknown
-from thirdlever.models import local
 from thirdlever.models.base import BaseModel
+from thirdlever.models.engine import local
 
 _HOSTED = {  # provider prefix: the environment variable that holds its key
     "openai": "OPENAI_API_KEY",
@@ -48,13 +48,13 @@ class Available:
 
 def available() -> list[Available]:
     """What can be passed as `--model`."""
-    from thirdlever.models import embedded
+    from thirdlever.models import bundled
 
     installed = all(importlib.util.find_spec(module) for module in ("torch", "transformers", "gguf"))
     extra = "" if installed else "; needs: python -m pip install 'thirdlever[local]'"
-    fetched = "in the cache" if embedded.LLM.ready else "run: thirdlever models pull embedded"
+    fetched = "in the cache" if bundled.LLM.ready else "run: thirdlever models pull embedded"
     return [
-        Available("embedded", "local", f"SmolLM2-135M-Instruct, {fetched}{extra}", installed and embedded.LLM.ready),
+        Available("embedded", "local", f"SmolLM2-135M-Instruct, {fetched}{extra}", installed and bundled.LLM.ready),
         Available("hf/<folder or hub id>", "local", f"safetensors weights or a peft adapter{extra}", installed or None),
         *[
             Available(
@@ -76,9 +76,9 @@ def pull(name: str) -> None:
         ModelError: it is no local model, or cannot be fetched.
     """
     if name == local.EMBEDDED:
-        from thirdlever.models import embedded
+        from thirdlever.models import bundled
 
-        embedded.embedder_folder()
+        bundled.embedder_folder()
     elif not name.startswith(local.HF):
         raise ModelError(unknown("model to pull", name, [local.EMBEDDED, "hf/<hub id>"]))
     local.folder(name)
@@ -103,9 +103,9 @@ def resolve(name: str) -> BaseModel:
 def _local(name: str) -> BaseModel:
     local.require_extra()
     if name == local.EMBEDDED:  # what is pinned is known before it is fetched, and `null` never needs it
-        from thirdlever.models import embedded
+        from thirdlever.models import bundled
 
-        return _base(name, embedded.LLM.sha256, embedded.CONTEXT_WINDOW)
+        return _base(name, bundled.LLM.sha256, bundled.CONTEXT_WINDOW)
     where = local.folder(name)
     try:
         config = json.loads((where / "config.json").read_text("utf-8"))

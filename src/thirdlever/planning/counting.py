@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage
     from inspect_ai.tool import ToolChoice, ToolInfo
 
-    from thirdlever.models.chat import Turn
+    from thirdlever.models.engine.chat import Turn
 
 _TURN = 4  # tokens that a chat template puts around a turn, where the template is not at hand
 
@@ -51,7 +51,7 @@ class Counting(BaseModel):
 def counter(base: BaseModel) -> Count:
     """Counts the tokens of a conversation: exactly for a local model, else as the model estimates texts."""
     if base.local:
-        from thirdlever.models import chat, local
+        from thirdlever.models.engine import chat, local
 
         name = base.inspect_name.removeprefix("thirdlever/")
         if name == local.EMBEDDED or name.startswith(local.HF):

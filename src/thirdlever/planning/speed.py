@@ -30,8 +30,8 @@ def cheap(base: BaseModel) -> bool:
         return False
     if not base.inspect_name.startswith("thirdlever/"):
         return True
-    from thirdlever.models import local
-    from thirdlever.models.weights import device
+    from thirdlever.models.engine import local
+    from thirdlever.models.engine.weights import device
 
     weights = local.folder(base.inspect_name.removeprefix("thirdlever/")).glob("*.safetensors")
     return device().type != "cpu" or sum(path.stat().st_size for path in weights) <= LARGEST

@@ -7,7 +7,7 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from thirdlever.models.prefixes import common
+from thirdlever.models.engine.generate import common
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

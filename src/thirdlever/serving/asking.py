@@ -9,9 +9,9 @@ from thirdlever.serving.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.models.engine import Engine
-    from thirdlever.models.prefixes import Tokens
-    from thirdlever.models.request import Request as EngineRequest
+    from thirdlever.models.engine.engine import Engine
+    from thirdlever.models.engine.generate import Request as EngineRequest
+    from thirdlever.models.engine.generate import Tokens
     from thirdlever.serving.bodies import CreateChat
     from thirdlever.serving.models import Models
 
@@ -27,8 +27,9 @@ def prepare(wanted: CreateChat, models: Models) -> tuple[Engine, EngineRequest]:
     """
     adapter = models.adapter(wanted.model)
 
-    from thirdlever.models import chat, local, registry
-    from thirdlever.models.request import Request as EngineRequest
+    from thirdlever.models import registry
+    from thirdlever.models.engine import chat, local
+    from thirdlever.models.engine.generate import Request as EngineRequest
 
     tokens = _encode(models.base, [message.turn() for message in wanted.messages])
     window = registry.resolve(models.base).context_window
@@ -48,7 +49,7 @@ def prepare(wanted: CreateChat, models: Models) -> tuple[Engine, EngineRequest]:
 def _encode(base: str, turns: Sequence[dict[str, str]]) -> Tokens:
     from jinja2 import TemplateError
 
-    from thirdlever.models import chat
+    from thirdlever.models.engine import chat
 
     try:
         return chat.encode(base, turns)

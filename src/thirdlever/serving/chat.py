@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request as HttpRequest
 
-    from thirdlever.models.engine import Completion, Engine
-    from thirdlever.models.request import Request as EngineRequest
+    from thirdlever.models.engine.engine import Completion, Engine
+    from thirdlever.models.engine.generate import Request as EngineRequest
 
 _REASON = {"stop": "stop", "max_tokens": "length"}
 

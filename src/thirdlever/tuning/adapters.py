@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.core import project
 from thirdlever.core.errors import ModelError, need, unknown
-from thirdlever.models import local
+from thirdlever.models.engine import local
 from thirdlever.tuning.tune import KIND
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Adapter:
         from peft import PeftModel
         from transformers import AutoModelForCausalLM
 
-        from thirdlever.models.quiet import quiet
+        from thirdlever.models.engine.weights import quiet
 
         with quiet():
             # Added up in float32 and rounded once.

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import torch
 
 from thirdlever.core.errors import StrategyError
-from thirdlever.models import chat
-from thirdlever.models.prefixes import common
+from thirdlever.models.engine import chat
+from thirdlever.models.engine.generate import common
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever.core import project
 from thirdlever.core.files import content_hash
-from thirdlever.models.local import EMBEDDED
+from thirdlever.models.engine.local import EMBEDDED
 from thirdlever.tuning.openai_protocol import OpenAIProtocol
 from thirdlever.tuning.profiles import profile
 

@@ -9,9 +9,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from thirdlever.core.errors import MissingExtraError, ModelError, StrategyError, need
-from thirdlever.models import local
-from thirdlever.models.quiet import quiet
-from thirdlever.models.weights import best_dtype, device
+from thirdlever.models.engine import local
+from thirdlever.models.engine.weights import best_dtype, device, quiet
 
 if TYPE_CHECKING:
     from thirdlever.tuning.settings import Settings

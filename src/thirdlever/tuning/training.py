@@ -12,9 +12,8 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from thirdlever.core.files import write
-from thirdlever.models import local
-from thirdlever.models.quiet import quiet
-from thirdlever.models.weights import best_dtype, device
+from thirdlever.models.engine import local
+from thirdlever.models.engine.weights import best_dtype, device, quiet
 from thirdlever.tuning import trainable
 from thirdlever.tuning.encoding import IGNORED, collate, encode, kept_logits
 from thirdlever.tuning.settings import Settings, Step, Trained

@@ -1,21 +1,51 @@
-"""Loading a causal language model the way this machine runs it best, and checking that the engine computes it right."""
+"""Loading, training and writing weights without the libraries' own bars and chatter.
+
+Import this module at the point of use: transformers comes with it.
+"""
 
 from __future__ import annotations
 
 import threading
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from thirdlever.core.errors import ModelError
-from thirdlever.models import attention
-from thirdlever.models.attention import Part, Rows
-from thirdlever.models.quiet import quiet
+from thirdlever.models.engine import attention
+from thirdlever.models.engine.attention import Part, Rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@contextmanager
+def quiet(*, errors_only: bool = False) -> Iterator[None]:
+    """Show no bars, and no warnings of old names and of what is done on purpose.
+
+    Args:
+        errors_only: leave out transformers' own warnings too, such as those about every setting of a training.
+    """
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if errors_only:
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)  # peft uses old names of transformers
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"peft\.")  # several adapters on one model
+            yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
 
 _one_at_a_time = threading.Lock()  # while transformers loads weights, theirs is every thread's default dtype
 _TOLERANCE = 0.05  # of the logits' spread; bfloat16 rounding stays under 0.02 of it

@@ -17,14 +17,15 @@ from inspect_ai.model import (
 )
 
 from thirdlever.core.errors import ModelError
-from thirdlever.models import chat, local
-from thirdlever.models.request import Request
+from thirdlever.models.engine import chat, local
+from thirdlever.models.engine.generate import Request
 
 if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage
     from inspect_ai.tool import ToolChoice, ToolInfo
 
-    from thirdlever.models.prefixes import Tokens
+    from thirdlever.models.engine.generate import Tokens
+
 
 _MAX_TOKENS = 512  # when the caller states none
 

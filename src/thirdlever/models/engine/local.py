@@ -13,7 +13,8 @@ from thirdlever.core.errors import ModelError, need, require
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from thirdlever.models.engine import Engine
+    from thirdlever.models.engine.engine import Engine
+
 
 EMBEDDED = "embedded"
 HF = "hf/"
@@ -41,9 +42,9 @@ def folder(name: str) -> Path:
     """
     require_extra()
     if name == EMBEDDED:
-        from thirdlever.models import embedded
+        from thirdlever.models import bundled
 
-        return embedded.llm_folder()
+        return bundled.llm_folder()
     wanted = name.removeprefix(HF)
     path = Path(wanted).expanduser()
     if path.is_dir():
@@ -78,7 +79,7 @@ def revision(name: str) -> str:
 @cache
 def tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The model's tokenizer, without its weights."""
-    from thirdlever.models.weights import load_tokenizer
+    from thirdlever.models.engine.weights import load_tokenizer
 
     return load_tokenizer(str(folder(name)))
 
@@ -91,7 +92,7 @@ def engine(name: str) -> Engine:
 
 @cache
 def _engine(name: str) -> Engine:
-    from thirdlever.models.engine import Engine
-    from thirdlever.models.weights import load
+    from thirdlever.models.engine.engine import Engine
+    from thirdlever.models.engine.weights import load
 
     return Engine(lambda: load(str(folder(name))))

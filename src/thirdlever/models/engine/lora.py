@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import ModelError, need
-from thirdlever.models.quiet import quiet
+from thirdlever.models.engine.weights import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
     from transformers import PreTrainedModel
+
 
 _KEPT = 16  # adapters in memory; the one not used for longest goes first
 Routes = list[tuple[slice, str]]

@@ -8,6 +8,6 @@ from inspect_ai.model import ModelAPI, modelapi
 @modelapi(name="thirdlever")
 def thirdlever() -> type[ModelAPI]:
     """The local engine; torch comes with the first model, not with this."""
-    from thirdlever.models.provider import LocalAPI
+    from thirdlever.models.engine.provider import LocalAPI
 
     return LocalAPI

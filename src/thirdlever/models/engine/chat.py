@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jinja2 import TemplateError
 
-from thirdlever.models import local
-from thirdlever.models.choices import Choices
+from thirdlever.models.engine import local
+from thirdlever.models.engine.generate import Choices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
-    from thirdlever.models.prefixes import Tokens
+    from thirdlever.models.engine.generate import Tokens
+
 
 Turn: TypeAlias = (
     "Mapping[str, str]"  # {"role": "system" | "user" | "assistant", "content": …}, as OpenAI's protocol has it

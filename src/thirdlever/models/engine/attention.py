@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+
 NAME = "thirdlever_shared_prefix"
 KV = list[tuple["Tensor", "Tensor"]]  # per layer: keys and values, [1, K, P, D]
 

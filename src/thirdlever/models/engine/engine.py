@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from thirdlever.core.errors import ModelError
-from thirdlever.models.generation import Batch, Generation
-from thirdlever.models.prefixes import PrefixCache, group
-from thirdlever.models.request import Answering, Request
+from thirdlever.models.engine.generate import Answering, Batch, Generation, PrefixCache, Request, group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from thirdlever.models.weights import Weights
+    from thirdlever.models.engine.weights import Weights
+
 
 Entry: TypeAlias = "tuple[Answering, float, Future[Completion]]"  # what is asked, when it was, and whom to tell
 

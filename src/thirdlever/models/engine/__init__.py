@@ -1,0 +1,1 @@
+"""The local inference engine: attention over shared prefixes, batched generation, LoRA adapters."""
