@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from thirdlever.prices import Price
+from thirdlever.catalog.prices import Price
 from thirdlever.records import COLUMNS
 from thirdlever.run import Run
 

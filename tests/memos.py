@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import costed
 import numpy as np
 
+from thirdlever.catalog.prices import Price
 from thirdlever.decision.deciding import decide_on_run
-from thirdlever.prices import Price
 from thirdlever.run import INFO, RECORDS, Run
 
 if TYPE_CHECKING:

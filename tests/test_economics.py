@@ -7,14 +7,15 @@ import costed
 import numpy as np
 import pytest
 
+from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.prices import Price, Tier
+from thirdlever.catalog.tuning import rate
 from thirdlever.economics.assumptions import assume
 from thirdlever.economics.break_even import break_even_requests, payback_months, required_fall, required_saving
 from thirdlever.economics.costing import costs
 from thirdlever.economics.costs import Cost
 from thirdlever.economics.payback import payback
 from thirdlever.models.base import BaseModel
-from thirdlever.prices import Price, Tier, price_of
-from thirdlever.tuning.rates import rate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,6 +18,7 @@ from tuning_killed import BASE, EXAMPLES, KEY
 from tuning_service import error, serving
 
 from thirdlever import candidates
+from thirdlever.catalog.tuning import Estimate, estimate, profile, profiles, provider_of, rate, tuned_price
 from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError
 from thirdlever.core.store import Store
 from thirdlever.models.base import BaseModel
@@ -25,9 +26,7 @@ from thirdlever.tuning import jobs, preflight, tuned
 from thirdlever.tuning.ledger import Ledger
 from thirdlever.tuning.managed import tune
 from thirdlever.tuning.openai_protocol import OpenAIProtocol
-from thirdlever.tuning.profiles import estimate, profile, profiles, provider_of, tuned_price
-from thirdlever.tuning.rates import rate
-from thirdlever.tuning.tuner import Estimate, GoneError, Order, UnreachableError
+from thirdlever.tuning.tuner import GoneError, Order, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.prices import Price, Tier, device_cost
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.models.base import BaseModel
-from thirdlever.prices import Price, Tier, device_cost, price_of
 
 if TYPE_CHECKING:
     from pathlib import Path

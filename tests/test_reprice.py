@@ -10,11 +10,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.prices import Hour, Price, gpus, hour, in_batch
 from thirdlever.commands.reprice import reprice as command
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.gpus import Hour, gpus, hour
 from thirdlever.models.base import BaseModel
-from thirdlever.prices import Price, in_batch, price_of
 from thirdlever.report.money import device_lines, price_lines
 from thirdlever.repricing import reprice
 

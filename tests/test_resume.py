@@ -25,7 +25,7 @@ HEAVY = [
     "sklearn.metrics",
     "thirdlever.testing",
     "thirdlever.evaluation",
-    "thirdlever.price_list",
+    "thirdlever.catalog.genai_prices",
     "thirdlever.report.chart",
 ]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from thirdlever.prices import Price, Tier
+from thirdlever.catalog.prices import Price, Tier
 from thirdlever.scorecards import COLUMNS, FURTHER, scorecards
 from thirdlever.statistics.comparison import accuracy
 from thirdlever.statistics.outcomes import outcomes

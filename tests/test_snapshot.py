@@ -13,9 +13,9 @@ import model_lists
 import pytest
 import tuning_service
 
+from thirdlever.catalog import listings
+from thirdlever.catalog.listings import snapshots
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.lifecycle import lists, shapes
-from thirdlever.lifecycle.snapshot import snapshots
 from thirdlever.models.base import BaseModel
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_openais_list_is_the_described_one_and_is_read(tmp_path: Path) -> None:
     body = model_lists.openai(**{"gpt-4o-mini": "2027-01-14"})
     url = "https://api.openai.com/v1/models"
     described.check("GET", url, 200, "application/json", json.dumps(body).encode())
-    listing = shapes.read(model_lists.save(tmp_path, body))
+    listing = listings.read(model_lists.save(tmp_path, body))
     assert listing.provider == "openai"
     found = listing.find("gpt-4o-mini")
     assert found is not None
@@ -63,7 +63,7 @@ def test_openais_list_is_the_described_one_and_is_read(tmp_path: Path) -> None:
 
 
 def test_anthropics_list_is_read(tmp_path: Path) -> None:
-    listing = shapes.read(model_lists.save(tmp_path, model_lists.anthropic()))
+    listing = listings.read(model_lists.save(tmp_path, model_lists.anthropic()))
     assert listing.provider == "anthropic"
     old = listing.models["claude-b-1-20250929"]
     assert (old.line, old.state, old.shutdown) == ("sonnet", "deprecated", dt.date(2026, 11, 30))
@@ -71,14 +71,14 @@ def test_anthropics_list_is_read(tmp_path: Path) -> None:
 
 
 def test_bedrocks_list_is_read(tmp_path: Path) -> None:
-    listing = shapes.read(model_lists.save(tmp_path, model_lists.bedrock()))
+    listing = listings.read(model_lists.save(tmp_path, model_lists.bedrock()))
     assert listing.provider == "bedrock"
     old = listing.models["anthropic.claude-3-haiku-20240307-v1:0"]
     assert (old.created, old.shutdown, old.state) == (dt.date(2024, 3, 13), dt.date(2027, 1, 31), "deprecated")
 
 
 def test_an_alias_is_the_newest_of_its_snapshots_and_a_snapshot_is_itself() -> None:
-    listing = shapes.listing(model_lists.anthropic(), source="")
+    listing = listings.listing(model_lists.anthropic(), source="")
     for name in ("claude-b-2", "claude-b-2-latest"):
         found = listing.find(name)
         assert found is not None
@@ -110,16 +110,16 @@ def test_what_is_no_list_says_so(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text, "utf-8")
     with pytest.raises(ThirdleverError, match=r"x\.json") as caught:
-        shapes.read(path)
+        listings.read(path)
     assert said in str(caught.value)
 
 
 def test_a_file_that_is_missing_or_binary_says_so(tmp_path: Path) -> None:
     with pytest.raises(ThirdleverError, match="no such file"):
-        shapes.read(tmp_path / "none.json")
+        listings.read(tmp_path / "none.json")
     (tmp_path / "b.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ThirdleverError, match="save the answer"):
-        shapes.read(tmp_path / "b.json")
+        listings.read(tmp_path / "b.json")
 
 
 # Live lists
@@ -127,7 +127,7 @@ def test_a_file_that_is_missing_or_binary_says_so(tmp_path: Path) -> None:
 
 def test_openai_is_asked_by_its_client(service: Service) -> None:
     service.answer = lambda _method, _path: (200, model_lists.openai())
-    listing = lists.fetch("openai")
+    listing = listings.fetch("openai")
     assert (service.asked, service.authorisations) == (["GET /models"], {f"Bearer {KEY}"})
     assert "gpt-6-mini" in listing.models
     assert listing.source == f"{service.url}/models"
@@ -145,7 +145,7 @@ def test_anthropic_is_asked_for_retired_models_too(service: Service, monkeypatch
 
     http = httpx2.Client(transport=httpx2.MockTransport(answer))
     monkeypatch.setattr(anthropic, "Anthropic", partial(anthropic.Anthropic, http_client=http))
-    listing = lists.fetch("anthropic")
+    listing = listings.fetch("anthropic")
     assert listing.models["claude-gone-20240101"].state == "retired"
     [url] = asked
     assert url.params["limit"] == "1000"
@@ -172,16 +172,16 @@ def test_an_answer_that_is_no_list_is_told_without_the_key(
 ) -> None:
     pytest.importorskip(provider, reason="needs its extra")
     service.answer = lambda _method, _path: answer
-    with pytest.raises(lists.UnlistedError, match=said) as caught:
-        lists.fetch(provider)
+    with pytest.raises(listings.UnlistedError, match=said) as caught:
+        listings.fetch(provider)
     assert KEY not in str(caught.value)
 
 
 def test_a_server_that_is_not_there_is_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(lists, "_RETRIES", 0)
-    with pytest.raises(lists.UnlistedError, match="cannot be reached"):
-        lists.fetch("openai")
+    monkeypatch.setattr(listings, "_RETRIES", 0)
+    with pytest.raises(listings.UnlistedError, match="cannot be reached"):
+        listings.fetch("openai")
     assert service.asked == []
 
 
@@ -197,8 +197,8 @@ def test_a_server_that_is_not_there_is_told(service: Service, monkeypatch: pytes
 def test_without_a_key_nobody_is_asked(provider: str, said: str) -> None:
     if provider == "bedrock":
         pytest.importorskip("boto3", reason="needs the bedrock extra")
-    with pytest.raises(lists.UnlistedError, match=said):
-        lists.fetch(provider)
+    with pytest.raises(listings.UnlistedError, match=said):
+        listings.fetch(provider)
 
 
 @pytest.fixture
@@ -210,8 +210,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_bedrock_without_a_region_is_told() -> None:
-    with pytest.raises(lists.UnlistedError, match="AWS_DEFAULT_REGION"):
-        lists.fetch("bedrock")
+    with pytest.raises(listings.UnlistedError, match="AWS_DEFAULT_REGION"):
+        listings.fetch("bedrock")
 
 
 @pytest.mark.usefixtures("aws")
@@ -224,16 +224,16 @@ def test_bedrock_is_asked_by_boto3(monkeypatch: pytest.MonkeyPatch, error: str) 
     for row in answer["modelSummaries"]:  # the client makes times of them
         life = row["modelLifecycle"]
         life |= {key: dt.datetime.fromisoformat(life[key]) for key in life if key.endswith("Time")}
-    client = lists.bedrock_client()
-    monkeypatch.setattr(lists, "bedrock_client", lambda: client)
+    client = listings.bedrock_client()
+    monkeypatch.setattr(listings, "bedrock_client", lambda: client)
     with Stubber(client.thing) as stub:
         if error:
             stub.add_client_error("list_foundation_models", error, "secret")
-            with pytest.raises(lists.UnlistedError, match=r"refused \(AccessDeniedException\)"):
-                lists.fetch("bedrock")
+            with pytest.raises(listings.UnlistedError, match=r"refused \(AccessDeniedException\)"):
+                listings.fetch("bedrock")
             return
         stub.add_response("list_foundation_models", answer, {})
-        listing = lists.fetch("bedrock")
+        listing = listings.fetch("bedrock")
     assert listing.models["meta.llama3-1-8b-instruct-v1:0"].state == "deprecated"
     assert listing.source == "https://bedrock.us-east-1.amazonaws.com"
 

@@ -14,13 +14,14 @@ import typer
 from model_lists import TODAY
 from test_ledger import job
 
+from thirdlever.catalog import listings
+from thirdlever.catalog.listings import family
+from thirdlever.catalog.names import located
+from thirdlever.catalog.retirements import retirement
 from thirdlever.commands.stale import stale
 from thirdlever.core.errors import RunError, ThirdleverError
-from thirdlever.lifecycle import pins, shapes
-from thirdlever.lifecycle.families import family
-from thirdlever.lifecycle.names import located
+from thirdlever.lifecycle import pins
 from thirdlever.lifecycle.pins import Pin
-from thirdlever.lifecycle.retirements import retirement
 from thirdlever.lifecycle.stale import check
 from thirdlever.lifecycle.stale_text import as_json, text
 from thirdlever.tuning.ledger import Ledger
@@ -32,9 +33,9 @@ MINI = Pin(name="openai/gpt-4o-mini", provider="openai", id="gpt-4o-mini", by=("
 ALL = {
     one.provider: one
     for one in (
-        shapes.listing(model_lists.openai(), source="o.json"),
-        shapes.listing(model_lists.anthropic(), source="a.json"),
-        shapes.listing(model_lists.bedrock(), source="b.json"),
+        listings.listing(model_lists.openai(), source="o.json"),
+        listings.listing(model_lists.anthropic(), source="a.json"),
+        listings.listing(model_lists.bedrock(), source="b.json"),
     )
 }
 
@@ -141,7 +142,7 @@ def test_a_tune_stops_with_its_base_by_the_dated_table() -> None:
 
 
 def test_a_list_that_states_a_date_comes_before_the_table() -> None:
-    listing = shapes.listing(model_lists.openai(**{"gpt-4o-mini": "2027-12-31"}), source="o.json")
+    listing = listings.listing(model_lists.openai(**{"gpt-4o-mini": "2027-12-31"}), source="o.json")
     [one] = check([MINI], {"openai": listing}, {}, today=TODAY).models
     assert (one.retires, one.source) == (dt.date(2027, 12, 31), "o.json")
 
@@ -155,7 +156,7 @@ def test_the_newest_that_can_be_moved_to_is_named() -> None:
 
 
 def test_a_successor_that_itself_retires_is_none() -> None:
-    listing = shapes.listing(model_lists.openai(**{"gpt-6-mini": "2027-01-01"}), source="o.json")
+    listing = listings.listing(model_lists.openai(**{"gpt-6-mini": "2027-01-01"}), source="o.json")
     [one] = check([MINI], {"openai": listing}, {}, today=TODAY).models
     assert one.newer == ("gpt-5-mini", "gpt-5-mini-2025-08-07")
 
@@ -180,7 +181,9 @@ def test_a_date_that_has_passed_is_no_retirement_where_the_provider_says_so() ->
 
 
 def test_a_model_that_is_listed_answers_whatever_the_table_says() -> None:
-    listing = shapes.listing({"object": "list", "data": [{"id": "gpt-4.1-nano", "created": 1_744_000_000}]}, source="o")
+    listing = listings.listing(
+        {"object": "list", "data": [{"id": "gpt-4.1-nano", "created": 1_744_000_000}]}, source="o"
+    )
     [one] = check([pin("openai/gpt-4.1-nano")], {"openai": listing}, {}, today=TODAY).models
     assert one.alerts[0].sentence.startswith("It was to stop answering on 2026-10-23, 30 days ago")
     [told] = check([pin("openai/gpt-4.1-nano")], {}, {}, today=TODAY).models

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from thirdlever.prices import in_batch
+from thirdlever.catalog.prices import in_batch
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
+    from thirdlever.catalog.prices import Price
     from thirdlever.models.base import BaseModel
-    from thirdlever.prices import Price
 
 # inspect's providers that have a batcher (its `_providers/*_batch.py`); all others pass the wish over without a word.
 _PROVIDERS = {"anthropic", "google", "grok", "openai", "together"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.prices import Price, device_cost
 from thirdlever.core.errors import RunError
-from thirdlever.prices import Price, device_cost, price_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

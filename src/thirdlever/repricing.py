@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.prices import Hour, Price, hour, in_batch, overlaid
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.economics.usage import price_in
-from thirdlever.gpus import Hour, hour
 from thirdlever.models.base import BaseModel
-from thirdlever.prices import Price, in_batch, overlaid, price_of
 from thirdlever.run import Run
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.tuning.profiles import Profile
-    from thirdlever.tuning.rates import Rate
+    from thirdlever.catalog.tuning import Profile, Rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +109,7 @@ class _Terms(NamedTuple):
 
 def _tuned(model: str) -> _Terms | None:
     """None when nobody that is known tunes the model, or no source states what it costs."""
-    from thirdlever.tuning.profiles import profiles
-    from thirdlever.tuning.rates import rate
+    from thirdlever.catalog.tuning import profiles, rate
 
     for profile in profiles().values():
         base = profile.base(model)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.budget import Budget
 from thirdlever.candidates import candidates, once, parse_all
+from thirdlever.catalog.listings import snapshots
+from thirdlever.catalog.prices import device_cost
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
 from thirdlever.core.progress import note
 from thirdlever.core.project import hardware, versions
-from thirdlever.lifecycle.snapshot import snapshots
 from thirdlever.models.base import BaseModel
-from thirdlever.prices import device_cost
 from thirdlever.run import INFO, Run, opened, save
 from thirdlever.session import Measured, Session
 from thirdlever.suites.leakage import Audit

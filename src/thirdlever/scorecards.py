@@ -10,8 +10,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.catalog.prices import device_cost
 from thirdlever.economics.usage import base_price_in, preparing_usd, price_in, request_usd
-from thirdlever.prices import device_cost
 from thirdlever.statistics import proportions
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.prices import Price
+    from thirdlever.catalog.prices import Price
 
 COLUMNS = (
     "candidate",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thirdlever.prices import price_of
+from thirdlever.catalog.lookup import price_of
 from thirdlever.strategy import SetupCost
 
 if TYPE_CHECKING:

@@ -62,9 +62,9 @@ def resume(
     ] = None,
 ) -> None:
     """Go on with a job; one that failed, was cancelled or is gone is submitted anew."""
+    from thirdlever.catalog.tuning import profile
     from thirdlever.tuning import jobs, preflight
     from thirdlever.tuning.ledger import Ledger
-    from thirdlever.tuning.profiles import profile
     from thirdlever.tuning.tuners import tuner
 
     ledger = Ledger()

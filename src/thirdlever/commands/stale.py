@@ -22,7 +22,8 @@ def stale(
     fmt: Annotated[Literal["text", "json"], typer.Option("--format")] = "text",
 ) -> None:
     """Check whether the models in use are retiring or have successors; exit code 1 when there is something to do."""
-    from thirdlever.lifecycle import pins, shapes, stale_text
+    from thirdlever.catalog import listings as shapes
+    from thirdlever.lifecycle import pins, stale_text
     from thirdlever.lifecycle.stale import ask, check
 
     models = pins.pinned(runs or [])

@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from thirdlever.catalog.prices import hour
 from thirdlever.core.errors import ThirdleverError, unknown
-from thirdlever.gpus import hour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -131,8 +131,8 @@ def _work(candidate: Mapping[str, Any]) -> str:
 
 def _retirement(candidate: Mapping[str, Any]) -> dt.date | None:
     """Of the base that a provider tuned, and of the tuned model with it; None when none is announced."""
-    from thirdlever.lifecycle.retirements import retirement
-    from thirdlever.tuning.profiles import profiles
+    from thirdlever.catalog.retirements import retirement
+    from thirdlever.catalog.tuning import profiles
 
     where, base = (candidate.get("tuning") or {}).get("where"), candidate.get("base")
     terms = next((one for one in profiles().values() if one.title == where), None)

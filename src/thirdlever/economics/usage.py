@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from thirdlever.prices import Price, device_cost
+from thirdlever.catalog.prices import Price, device_cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,8 +11,8 @@ from thirdlever.core.text import counted
 if TYPE_CHECKING:
     import datetime as dt
 
+    from thirdlever.catalog.listings import Listed
     from thirdlever.lifecycle.pins import Pin
-    from thirdlever.lifecycle.shapes import Listed
 
 Kind: TypeAlias = Literal["retired", "retiring", "deprecated", "newer"]
 

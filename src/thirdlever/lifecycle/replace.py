@@ -9,10 +9,10 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thirdlever.catalog.names import LOCAL
+from thirdlever.catalog.retirements import retirement
 from thirdlever.core.errors import RunError, unknown
-from thirdlever.lifecycle.names import LOCAL
 from thirdlever.lifecycle.pins import day, of_candidate
-from thirdlever.lifecycle.retirements import retirement
 from thirdlever.lifecycle.retuning import Retuning, last, retuning
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thirdlever.lifecycle.retirements import retirement
-from thirdlever.tuning.profiles import profile
-from thirdlever.tuning.rates import rates
+from thirdlever.catalog.retirements import retirement
+from thirdlever.catalog.tuning import profile, rates
 
 if TYPE_CHECKING:
     import datetime as dt

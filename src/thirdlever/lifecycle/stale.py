@@ -6,17 +6,17 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from thirdlever.lifecycle import lists
+from thirdlever.catalog import listings as lists
+from thirdlever.catalog.listings import newer
+from thirdlever.catalog.names import LOCAL, undated
+from thirdlever.catalog.retirements import retirement
 from thirdlever.lifecycle.alerts import Alert, ending, successor
-from thirdlever.lifecycle.families import newer
-from thirdlever.lifecycle.names import LOCAL, undated
-from thirdlever.lifecycle.retirements import retirement
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from thirdlever.catalog.listings import Listed, Listing
     from thirdlever.lifecycle.pins import Pin
-    from thirdlever.lifecycle.shapes import Listed, Listing
 
 FINE, STALE, UNCHECKED = 0, 1, 2  # exit codes
 

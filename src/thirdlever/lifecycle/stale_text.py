@@ -6,8 +6,8 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.catalog.names import LOCAL
 from thirdlever.core.text import printable
-from thirdlever.lifecycle.names import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.batching import batches
+from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.prices import device_cost, in_batch
 from thirdlever.economics.usage import total
 from thirdlever.planning import earlier, requests, speed
 from thirdlever.planning.artefacts import RehearsalStore
 from thirdlever.planning.rehearsal import Spent, rehearsing
-from thirdlever.prices import device_cost, in_batch, price_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

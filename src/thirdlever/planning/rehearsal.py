@@ -15,6 +15,7 @@ from thirdlever.understudy import standing_in
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from thirdlever.catalog.tuning import Estimate
     from thirdlever.evaluation import Pass
     from thirdlever.journal import Key
     from thirdlever.models.base import BaseModel
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from thirdlever.suites.suite import Suite
     from thirdlever.tuning.examples import Conversation
     from thirdlever.tuning.managed import Tuned
-    from thirdlever.tuning.tuner import Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +109,10 @@ class Rehearsal:
         horizon_days: int,
     ) -> Tuned:
         """Check all that is checked before an order is placed, and write down what it would be charged."""
+        from thirdlever.catalog.tuning import estimate, profile
         from thirdlever.planning.counting import example
         from thirdlever.tuning import managed, preflight
         from thirdlever.tuning.examples import to_jsonl
-        from thirdlever.tuning.profiles import estimate, profile
 
         terms = profile(provider)
         base = terms.base(model.name)

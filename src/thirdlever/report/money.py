@@ -11,11 +11,10 @@ from thirdlever.core.text import UNKNOWN, md_code, months, printable, usd
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from thirdlever.catalog.prices import Hour, Price
     from thirdlever.economics.assumptions import Assumption, Value
     from thirdlever.economics.costs import Cost
     from thirdlever.economics.payback import Payback
-    from thirdlever.gpus import Hour
-    from thirdlever.prices import Price
 
 OLD_DAYS = 90
 

@@ -10,9 +10,9 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from thirdlever.catalog.tuning import profile
 from thirdlever.core.errors import ModelError
 from thirdlever.tuning.openai_protocol import OpenAIProtocol
-from thirdlever.tuning.profiles import profile
 from thirdlever.tuning.tuner import UndeployedError, UnreachableError
 
 if TYPE_CHECKING:

@@ -15,18 +15,19 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.catalog.tuning import estimate, profile
 from thirdlever.core.errors import ModelError, need
 from thirdlever.tuning.chat_format import parse
-from thirdlever.tuning.profiles import estimate, profile
 from thirdlever.tuning.tuner import Access, GoneError, State, Status, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from thirdlever.catalog.tuning import Estimate
     from thirdlever.tuning.examples import Conversation
     from thirdlever.tuning.ledger import Job
-    from thirdlever.tuning.tuner import Estimate, Order
+    from thirdlever.tuning.tuner import Order
 
 ROLE = "BEDROCK_ROLE_ARN"  # lets Bedrock read and write the folder
 FOLDER = "BEDROCK_S3_URI"  # s3://bucket/folder

@@ -6,11 +6,11 @@ import atexit
 from functools import cache
 from typing import TYPE_CHECKING
 
+from thirdlever.catalog.tuning import profile
 from thirdlever.core import project
 from thirdlever.core.files import content_hash
 from thirdlever.models.engine.local import EMBEDDED
 from thirdlever.tuning.openai_protocol import OpenAIProtocol
-from thirdlever.tuning.profiles import profile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thirdlever.catalog.tuning import estimate, profile, provider_of
 from thirdlever.core.files import content_hash
 from thirdlever.strategy import SetupCost, Tuning
 from thirdlever.tuning import preflight, tuned
 from thirdlever.tuning.examples import to_jsonl
 from thirdlever.tuning.ledger import Job, Ledger
-from thirdlever.tuning.profiles import estimate, profile, provider_of
 from thirdlever.understudy import understudy
 
 if TYPE_CHECKING:

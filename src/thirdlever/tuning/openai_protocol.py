@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from thirdlever.catalog.tuning import estimate
 from thirdlever.core.errors import ModelError
-from thirdlever.tuning.profiles import estimate
 from thirdlever.tuning.tuner import ENDED, Access, GoneError, State, Status, UndeployedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
     from openai.types.fine_tuning import FineTuningJob
 
+    from thirdlever.catalog.tuning import Estimate, Profile
     from thirdlever.tuning.ledger import Job
-    from thirdlever.tuning.profiles import Profile
-    from thirdlever.tuning.tuner import Estimate, Order
+    from thirdlever.tuning.tuner import Order
 
 METADATA = "thirdlever"  # the key of a job's metadata that holds the order's tag
 TIMEOUT = 60.0  # seconds for one request; an upload is one

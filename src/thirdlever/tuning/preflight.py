@@ -6,18 +6,17 @@ import datetime as dt
 import sys
 from typing import TYPE_CHECKING
 
+from thirdlever.catalog.retirements import retirement
 from thirdlever.core.errors import StrategyError
 from thirdlever.core.progress import note, question
-from thirdlever.lifecycle.retirements import retirement
 from thirdlever.tuning.chat_format import FormatError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from thirdlever.catalog.tuning import Estimate, Profile
     from thirdlever.models.base import Tokens
     from thirdlever.tuning.examples import Conversation
-    from thirdlever.tuning.profiles import Profile
-    from thirdlever.tuning.tuner import Estimate
 
 AUTO_EPOCHS = 10  # what an estimate assumes when the provider chooses: it is an upper bound for all but tiny files
 _TURN = 4  # tokens that a chat template puts around a turn

@@ -6,12 +6,12 @@ import atexit
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.catalog.tuning import profile
 from thirdlever.core.errors import ModelError
 from thirdlever.core.progress import note
 from thirdlever.models.base import BaseModel
 from thirdlever.tuning import jobs
 from thirdlever.tuning.ledger import Ledger
-from thirdlever.tuning.profiles import profile
 from thirdlever.tuning.tuner import ENDED, UndeployedError
 from thirdlever.tuning.tuners import tuner
 

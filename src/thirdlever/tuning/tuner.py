@@ -14,7 +14,9 @@ from thirdlever.core.errors import ModelError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thirdlever.catalog.tuning import Estimate
     from thirdlever.tuning.ledger import Job
+
 
 Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -51,21 +53,6 @@ class Order:
     validation: Path | None
     epochs: int | None
     seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What a tune would come to.
-
-    Attributes:
-        tokens: trained on, all epochs together; from a cautious count where the tokenizer is not at hand.
-        usd: None when no source states the price.
-        source: where the price comes from, with its date; "" when there is none.
-    """
-
-    tokens: int
-    usd: float | None
-    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thirdlever.tuning.profiles import profile
+from thirdlever.catalog.tuning import profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,18 +14,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from thirdlever.catalog.tuning import estimate, profile
 from thirdlever.core.errors import ModelError, need, require
 from thirdlever.tuning.chat_format import parse
-from thirdlever.tuning.profiles import estimate, profile
 from thirdlever.tuning.tuner import Access, GoneError, State, Status, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from thirdlever.catalog.tuning import Estimate
     from thirdlever.tuning.examples import Conversation
     from thirdlever.tuning.ledger import Job
-    from thirdlever.tuning.tuner import Estimate, Order
+    from thirdlever.tuning.tuner import Order
 
 PROJECT = "GOOGLE_CLOUD_PROJECT"
 LOCATION = "GOOGLE_CLOUD_LOCATION"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from thirdlever.core.dated_tables import check_amounts, check_keys, read_overlay, read_rows
-from thirdlever.core.errors import ThirdleverError
+from thirdlever.core.errors import ThirdleverError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.core.dated_tables import Row
-    from thirdlever.models.base import BaseModel
 
     Floats: TypeAlias = NDArray[np.float64]
+
 
 OVERLAY = "prices.toml"
 _REQUIRED = ("model", "input", "output", "source", "as_of")
@@ -112,24 +112,6 @@ class Price:
     def from_dict(cls, row: Mapping[str, Any]) -> Price:
         """The inverse of `to_dict`."""
         return cls(**{**row, "tiers": tuple(Tier(**tier) for tier in row.get("tiers", ()))})
-
-
-def price_of(model: BaseModel) -> Price | None:
-    """The price of a model's tokens now; None when no source states it.
-
-    Rows of an overlay name a model as the user writes it or as inspect does; no part of a name is ever matched.
-
-    Raises:
-        ThirdleverError: the user's overlay is malformed.
-    """
-    if stated := overlaid(model.name, model.inspect_name):
-        return stated
-    if model.local:
-        return None
-    from thirdlever.price_list import listed
-    from thirdlever.tuning.profiles import tuned_price
-
-    return tuned_price(model.name) or listed(model)
 
 
 def overlaid(*names: str) -> Price | None:
@@ -239,3 +221,74 @@ def _share(row: Row, where: str, key: str = "batch") -> float:
         message = f"{where}: {key} = {value!r} is no share of the price; give a number above 0 and at most 1"
         raise ThirdleverError(message)
     return float(value)
+
+
+_GPU_REQUIRED = ("name", "provider", "usd_per_hour", "source", "as_of")
+_GPU_OPTIONAL = ("least", "confidence")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hour:
+    """An hour of a device, USD.
+
+    Attributes:
+        usd: the rate; where a provider has several, the highest.
+        source: who asks it; "given" when the user stated the amount.
+        as_of: the day it was read (ISO 8601); None for a stated amount.
+        least: the lowest, where a provider has several.
+        confidence: "list", "mirror" or "contract"; "" when unstated.
+    """
+
+    usd: float
+    source: str = "given"
+    as_of: str | None = None
+    least: float | None = None
+    confidence: str = ""
+
+
+def hour(text: str) -> Hour:
+    """An amount as it is, or a GPU's rate: `2.5`, `h200`, `h100@aws`.
+
+    A name alone takes the first row of that GPU, the user's own first.
+
+    Raises:
+        ThirdleverError: neither an amount nor a GPU that has a row; or the user's overlay is malformed.
+    """
+    try:
+        return Hour(usd=float(text.removeprefix("$")))
+    except ValueError:
+        rows = gpus()
+    found = rows.get(text.lower())
+    if found is None:
+        message = f"{unknown('GPU', text, rows)}; or give an amount of USD an hour"
+        raise ThirdleverError(message)
+    return found
+
+
+def gpus() -> dict[str, Hour]:
+    """By name, and by name@provider.
+
+    Raises:
+        ThirdleverError: the user's overlay is malformed.
+    """
+    found: dict[str, Hour] = {}
+    for path in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)):
+        for row, where in read_rows(path, "gpu", beside={"price", "batch"}):
+            one = _hour(row, where)
+            name = str(row["name"]).lower()
+            found.setdefault(name, one)
+            found.setdefault(f"{name}@{row['provider']}".lower(), one)
+    return found
+
+
+def _hour(row: Row, where: str) -> Hour:
+    check_keys(row, {*_GPU_REQUIRED, *_GPU_OPTIONAL}, _GPU_REQUIRED, where)
+    check_amounts(row, ("usd_per_hour", "least"), where, per="an hour")
+    as_of = row["as_of"]
+    return Hour(
+        usd=float(row["usd_per_hour"]),
+        source=str(row["source"]),
+        as_of=as_of.isoformat() if isinstance(as_of, dt.date) else str(as_of),
+        least=float(row["least"]) if "least" in row else None,
+        confidence=str(row.get("confidence", "")),
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from genai_prices import Usage, calc_price
 
-from thirdlever.prices import Price, Tier
+from thirdlever.catalog.prices import Price, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, PriceCalculation
 
     from thirdlever.models.base import BaseModel
+
 
 # inspect's names of providers where genai-prices has another.
 _PROVIDERS = {

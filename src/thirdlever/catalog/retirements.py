@@ -6,15 +6,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thirdlever.catalog.names import undated
 from thirdlever.core.dated_tables import check_dates, check_keys, read_rows
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.lifecycle.names import undated
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
 
     from thirdlever.core.dated_tables import Row
+
 
 OVERLAY = "retirements.toml"
 SHIPPED = Path(__file__).with_name(OVERLAY)

@@ -1,0 +1,1 @@
+"""Dated facts about models and providers: prices, GPU and tuning rates, retirements, listings."""
