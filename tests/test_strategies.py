@@ -15,10 +15,11 @@ from inspect_ai.model import ModelName
 from inspect_ai.solver import TaskState
 
 import thirdlever
-from thirdlever import Document, Item, Label, Split, Store, embedder, prompting
+from thirdlever import Document, Item, Label, Split, Store, embedder
 from thirdlever.candidates import parse
 from thirdlever.core.errors import StrategyError
 from thirdlever.core.project import files, load_module
+from thirdlever.prompting import frame
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def test_zero_shot_shows_no_example(suite: Suite, store: Store) -> None:
 def test_few_shot_shows_k_turns(k: int, suite: Suite, store: Store) -> None:
     deployment = prepare(f"few_shot:k={k}", suite, store)
     drawn = suite.train.sample(k)
-    assert shots(asked(deployment)) == [(prompting.question(suite, item.input), item.target) for item in drawn]
+    assert shots(asked(deployment)) == [(frame.question(suite, item.input), item.target) for item in drawn]
     assert deployment.setup.labels == k
 
 
@@ -293,7 +294,7 @@ def test_long_context_packs_all_but_four_into_one_message(suite: Suite, store: S
     assert len(deployment.given) == deployment.setup.labels == 12
     assert [turn.role for turn in chat] == ["system", *["user", "assistant"] * 4, "user"]
     assert chat[1].text.count("Payment: ") == 12 - 4 + 1
-    assert all(prompting.demonstration(suite, item) in chat[1].text for item in deployment.given[:8])  # type: ignore[arg-type]
+    assert all(frame.demonstration(suite, item) in chat[1].text for item in deployment.given[:8])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tokens", ["window", "32000", "900"])

@@ -18,7 +18,7 @@ from thirdlever.core.store import Store
 from thirdlever.embedder import embed, embed_once
 from thirdlever.models.base import BaseModel
 from thirdlever.models.registry import resolve
-from thirdlever.prompting import Context, ask, demonstration, messages, reply
+from thirdlever.prompting.frame import Context, ask, demonstration, messages, reply
 from thirdlever.retrieval import Index, index
 from thirdlever.run import Run, load
 from thirdlever.runner import run

@@ -20,7 +20,7 @@ from tenacity import RetryError
 
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.journal import Key, Reply
-from thirdlever.prompting import RETRIEVAL
+from thirdlever.prompting.frame import RETRIEVAL
 from thirdlever.records import prompt_hash
 from thirdlever.waiting import tell_of_waiting
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
-from thirdlever.prompting import messages
+from thirdlever.prompting.frame import messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from thirdlever.suites.suite import Document, Item, Suite
 
+
 RETRIEVAL = "retrieval_s"  # where `ask` leaves, in `state.metadata`, the seconds spent on finding a context
 
 
