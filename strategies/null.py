@@ -9,7 +9,7 @@ import numpy as np
 
 from thirdlever import BaseModel, Deployment, Prepare, SetupCost, Store, Suite, embed, embed_once, reply, strategy
 from thirdlever.core.errors import require
-from thirdlever.embedder import IDENTITY as EMBEDDER
+from thirdlever.retrieval.embedder import IDENTITY as EMBEDDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,8 @@ import pytest
 import typer.main
 from test_strategies import Hashing
 
-from thirdlever import cli, embedder
+from thirdlever import cli
+from thirdlever.retrieval import embedder
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:

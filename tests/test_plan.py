@@ -12,11 +12,11 @@ from conftest import make_suite
 from test_strategies import Hashing
 
 import thirdlever
-from thirdlever import embedder
 from thirdlever.core.errors import RunError, StrategyError
 from thirdlever.models.engine import local
 from thirdlever.planning.plan import Plan, plan
 from thirdlever.report.plan import render
+from thirdlever.retrieval import embedder
 from thirdlever.testing import FakeModel
 from thirdlever.understudy import understudy
 

@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 from test_strategies import Hashing
 
-from thirdlever import Document, Item, Store, embedder, index, retrieval
+from thirdlever import Document, Item, Store, index
 from thirdlever.core.errors import ThirdleverError
+from thirdlever.retrieval import embedder
+from thirdlever.retrieval import index as retrieval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

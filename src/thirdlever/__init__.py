@@ -15,11 +15,11 @@ from thirdlever.candidates import parse
 from thirdlever.choosing import Choice, choose
 from thirdlever.core import errors
 from thirdlever.core.store import Store
-from thirdlever.embedder import embed, embed_once
 from thirdlever.models.base import BaseModel
 from thirdlever.models.registry import resolve
 from thirdlever.prompting.frame import Context, ask, demonstration, messages, reply
-from thirdlever.retrieval import Index, index
+from thirdlever.retrieval.embedder import embed, embed_once
+from thirdlever.retrieval.index import Index, index
 from thirdlever.run import Run, load
 from thirdlever.runner import run
 from thirdlever.setups import add_setups

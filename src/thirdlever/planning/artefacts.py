@@ -91,7 +91,7 @@ class RehearsalStore(Store):
     def _embed(self, texts: list[str], folder: Path) -> None:
         import numpy as np
 
-        from thirdlever.embedder import embed
+        from thirdlever.retrieval.embedder import embed
 
         embed(texts[:1])  # the first one loads the weights
         start = time.perf_counter()
@@ -105,7 +105,7 @@ class RehearsalStore(Store):
         """The classifier of the strategy null, which asks no model: one that knows nothing stands in for it."""
         import numpy as np
 
-        from thirdlever.embedder import DIMENSIONS
+        from thirdlever.retrieval.embedder import DIMENSIONS
 
         labels = np.array(sorted({item.target for item in self.suite.train}))
         rows = len(labels) if len(labels) > 2 else 1  # noqa: PLR2004 - as scikit-learn keeps two classes

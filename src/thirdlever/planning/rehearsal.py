@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from thirdlever.journal import Reply
-from thirdlever.retrieval import SERVER
+from thirdlever.retrieval.index import SERVER
 from thirdlever.strategy import SetupCost, Tuning
 from thirdlever.understudy import standing_in
 

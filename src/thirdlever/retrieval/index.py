@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from thirdlever import embedder
 from thirdlever.core.errors import ThirdleverError, need
 from thirdlever.core.files import content_hash
+from thirdlever.retrieval import embedder
 from thirdlever.suites.suite import Document, Item
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thirdlever.core.store import Store
+
 
 SERVER = "THIRDLEVER_CHROMA_URL"  # http://host:port of a running Chroma; unset: embedded
 _BATCH = 1000

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from thirdlever.core.store import Store
 
+
 DIMENSIONS = 384
 IDENTITY = bundled.EMBEDDER.sha256
 _LONG = 512  # texts; more are embedded in parts, and progress is shown

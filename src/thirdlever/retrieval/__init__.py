@@ -1,0 +1,1 @@
+"""The embedder, and search over labelled examples and documents."""
