@@ -10,14 +10,13 @@ import pytest
 from conftest import make_suite
 from releases import model, pin
 
-from thirdlever.candidates import parse
 from thirdlever.core.errors import RunError
 from thirdlever.regression import baseline, pinning
 from thirdlever.regression.baseline import Got
-from thirdlever.regression.specs import spec
 from thirdlever.report import chart
 from thirdlever.report.baseline import described
 from thirdlever.runner import run
+from thirdlever.strategies.specs import parse, spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

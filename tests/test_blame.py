@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thirdlever import BaseModel
-from thirdlever.candidates import parse
 from thirdlever.core.errors import StrategyError
 from thirdlever.core.store import Store
+from thirdlever.strategies.specs import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from thirdlever import BaseModel, Item, Split, Suite
-from thirdlever.candidates import Candidate, available, candidates, describe, parse, parse_all
 from thirdlever.core.errors import StrategyError
+from thirdlever.strategies.specs import Candidate, available, candidates, describe, parse, parse_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable

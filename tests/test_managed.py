@@ -17,11 +17,11 @@ from test_ledger import job
 from tuning_killed import BASE, EXAMPLES, KEY
 from tuning_service import error, serving
 
-from thirdlever import candidates
 from thirdlever.catalog.tuning import Estimate, estimate, profile, profiles, provider_of, rate, tuned_price
 from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError
 from thirdlever.core.store import Store
 from thirdlever.models.base import BaseModel
+from thirdlever.strategies import specs
 from thirdlever.tuning import jobs, preflight, tuned
 from thirdlever.tuning.ledger import Ledger
 from thirdlever.tuning.managed import tune
@@ -495,7 +495,7 @@ def test_azure_without_its_management_plane_says_what_to_do(plane: SimpleNamespa
 
 def test_the_strategy_draws_balanced_examples_and_gives_them_all_to_the_leakage_check(service: Service) -> None:
     suite = make_suite()
-    spec = candidates.parse("managed:examples=10,epochs=auto,max_usd=1")
+    spec = specs.parse("managed:examples=10,epochs=auto,max_usd=1")
     made = spec.prepare(suite.without_test(), BASE, Store(Path("store")))
     assert [item.id for item in made.given if item.id.startswith("dev")] == [item.id for item in suite.dev]
     assert len(made.given) == made.setup.labels == 14
@@ -505,4 +505,4 @@ def test_the_strategy_draws_balanced_examples_and_gives_them_all_to_the_leakage_
 @pytest.mark.parametrize("spec", ["managed:epochs=0", "managed:max_usd=-1", "managed:max_usd=nan"])
 def test_arguments_that_cannot_be_are_refused(spec: str) -> None:
     with pytest.raises(StrategyError, match="is not allowed"):
-        candidates.parse(spec)
+        specs.parse(spec)

@@ -12,7 +12,7 @@ from thirdlever.scorecards import COLUMNS, FURTHER, scorecards
 from thirdlever.statistics.comparison import accuracy
 from thirdlever.statistics.outcomes import outcomes
 from thirdlever.statistics.proportions import wilson
-from thirdlever.strategy import SetupCost
+from thirdlever.strategies.contract import SetupCost
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,11 +16,11 @@ from inspect_ai.solver import TaskState
 
 import thirdlever
 from thirdlever import Document, Item, Label, Split, Store
-from thirdlever.candidates import parse
 from thirdlever.core.errors import StrategyError
 from thirdlever.core.project import files, load_module
 from thirdlever.prompting import frame
 from thirdlever.retrieval import embedder
+from thirdlever.strategies.specs import parse
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:

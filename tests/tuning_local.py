@@ -8,9 +8,10 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever import Item, Label, Split, Store, Suite, candidates, run
+from thirdlever import Item, Label, Split, Store, Suite, run
 from thirdlever.core import project
 from thirdlever.models import registry
+from thirdlever.strategies import specs
 from thirdlever.tuning import jobs
 from thirdlever.tuning.openai_protocol import OpenAIProtocol
 
@@ -68,7 +69,7 @@ def prepare(folder: Path, model: Path, dies: str = "") -> None:
         return state
 
     OpenAIProtocol.poll = polled  # type: ignore[method-assign, assignment]
-    made = candidates.parse(SPEC).prepare(words().without_test(), registry.resolve(f"hf/{model}"), Store(project.STORE))
+    made = specs.parse(SPEC).prepare(words().without_test(), registry.resolve(f"hf/{model}"), Store(project.STORE))
     Path("tuned.txt").write_text(made.model.revision if made.model else "", "utf-8")
 
 

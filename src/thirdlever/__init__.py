@@ -11,7 +11,6 @@ Nothing heavy is imported here: torch, pandas and inspect_ai come with the first
 # Imported now and not at first use: `run`, `strategy` and `suite` are functions here, and modules of the package, too.
 # Python binds such a name to the module whenever that is first imported; after this, it has been.
 from thirdlever.answers.answer import Answer, Grade, Json, Label, Text
-from thirdlever.candidates import parse
 from thirdlever.choosing import Choice, choose
 from thirdlever.core import errors
 from thirdlever.core.store import Store
@@ -22,8 +21,8 @@ from thirdlever.retrieval.embedder import embed, embed_once
 from thirdlever.retrieval.index import Index, index
 from thirdlever.run import Run, load
 from thirdlever.runner import run
-from thirdlever.setups import add_setups
-from thirdlever.strategy import Deployment, Prepare, SetupCost, Tuning, strategy
+from thirdlever.strategies.contract import Deployment, Prepare, SetupCost, Tuning, add_setups, strategy
+from thirdlever.strategies.specs import parse
 from thirdlever.suites.suite import Document, Item, Split, Suite, load_suite, suite
 from thirdlever.tuning.distillation import Lesson, teach
 from thirdlever.tuning.inventing import invent

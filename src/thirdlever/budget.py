@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from thirdlever.journal import Reply
     from thirdlever.models.base import BaseModel
-    from thirdlever.strategy import SetupCost
+    from thirdlever.strategies.contract import SetupCost
 
 
 @dataclass(kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever.core.errors import StrategyError
 from thirdlever.preparing import Used, replies, setup
-from thirdlever.strategy import Deployment
+from thirdlever.strategies.contract import Deployment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
-    from thirdlever.strategy import SetupCost
+    from thirdlever.strategies.contract import SetupCost
     from thirdlever.suites.suite import Suite
 
 ITEMS = 200  # of dev: tells 6 points apart (one standard error is at most 3.5)

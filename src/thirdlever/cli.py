@@ -116,6 +116,6 @@ def suites() -> None:
 @app.command()
 def strategies() -> None:
     """List the strategies with their arguments."""
-    from thirdlever import candidates
+    from thirdlever.strategies import specs
 
-    typer.echo(candidates.describe())
+    typer.echo(specs.describe())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from thirdlever.journal import Key, Phase
     from thirdlever.measuring import Answered, Keep
     from thirdlever.models.base import BaseModel
-    from thirdlever.strategy import Deployment
+    from thirdlever.strategies.contract import Deployment
     from thirdlever.suites.suite import Item, Split, Suite
 
 LOCAL_CONNECTIONS = 512  # the engine batches; it wants to see as many requests as it can hold

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever.core.progress import progress
 from thirdlever.journal import Journal
-from thirdlever.strategy import SetupCost
+from thirdlever.strategies.contract import SetupCost
 from thirdlever.understudy import understudy
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from thirdlever.journal import Reply
-    from thirdlever.strategy import Deployment
+    from thirdlever.strategies.contract import Deployment
     from thirdlever.suites.suite import Split, Suite
 
 

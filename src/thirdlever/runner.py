@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.budget import Budget
-from thirdlever.candidates import candidates, once, parse_all
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import project
@@ -19,13 +18,14 @@ from thirdlever.core.project import hardware, versions
 from thirdlever.models.base import BaseModel
 from thirdlever.run import INFO, Run, opened, save
 from thirdlever.session import Measured, Session
+from thirdlever.strategies.specs import candidates, once, parse_all
 from thirdlever.suites.leakage import Audit
 from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thirdlever.candidates import Candidate, StrategySpec
+    from thirdlever.strategies.specs import Candidate, StrategySpec
 
 # inspect's providers that pass vLLM's `structured_outputs` on to a server that may know it, and our own.
 _TAKE_CHOICES = {"thirdlever", "vllm", "openai-api"}

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thirdlever.budget import Budget
-    from thirdlever.candidates import Candidate
     from thirdlever.evaluation import Pass
     from thirdlever.journal import Phase, Reply
     from thirdlever.models.base import BaseModel
-    from thirdlever.strategy import Deployment
+    from thirdlever.strategies.contract import Deployment
+    from thirdlever.strategies.specs import Candidate
     from thirdlever.suites.leakage import Audit
     from thirdlever.suites.suite import Split, Suite
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from thirdlever.evaluation import Pass
     from thirdlever.journal import Reply
     from thirdlever.models.base import BaseModel
-    from thirdlever.strategy import Deployment
+    from thirdlever.strategies.contract import Deployment
     from thirdlever.tuning.examples import Conversation
     from thirdlever.tuning.managed import Tuned
 

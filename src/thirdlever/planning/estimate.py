@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from thirdlever.models.base import BaseModel
     from thirdlever.planning.rehearsal import Round, Training
     from thirdlever.planning.requests import Request
-    from thirdlever.strategy import Deployment
+    from thirdlever.strategies.contract import Deployment
     from thirdlever.suites.suite import Split, Suite
 
 AT_ONCE = 20  # requests to a hosted model
@@ -117,7 +117,7 @@ class Estimator:
         Raises:
             ThirdleverError: the run would refuse it as well.
         """
-        from thirdlever.candidates import parse
+        from thirdlever.strategies.specs import parse
 
         spent = Spent()
         with rehearsing(base, spent, self._trials):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thirdlever.candidates import once, parse_all
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import project
 from thirdlever.core.errors import ModelError, RunError
@@ -17,6 +16,7 @@ from thirdlever.economics.usage import total
 from thirdlever.models.base import BaseModel
 from thirdlever.planning.estimate import Estimator, Options, Planned
 from thirdlever.planning.sight import Sight, sight
+from thirdlever.strategies.specs import once, parse_all
 from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever.journal import Reply
 from thirdlever.retrieval.index import SERVER
-from thirdlever.strategy import SetupCost, Tuning
+from thirdlever.strategies.contract import SetupCost, Tuning
 from thirdlever.understudy import standing_in
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thirdlever.journal import Key
     from thirdlever.models.base import BaseModel
     from thirdlever.planning.requests import Request, Trials
-    from thirdlever.strategy import Deployment
+    from thirdlever.strategies.contract import Deployment
     from thirdlever.suites.suite import Suite
     from thirdlever.tuning.examples import Conversation
     from thirdlever.tuning.managed import Tuned

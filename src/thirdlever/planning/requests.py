@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from thirdlever.journal import Phase, Reply
     from thirdlever.models.base import BaseModel
-    from thirdlever.strategy import Deployment
+    from thirdlever.strategies.contract import Deployment
     from thirdlever.suites.suite import Suite
 
 SAMPLE = 100  # prompts that are built and counted

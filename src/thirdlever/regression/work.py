@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from thirdlever.candidates import parse
 from thirdlever.core.errors import RunError
 from thirdlever.regression import baseline
 from thirdlever.regression.gate import Pair
-from thirdlever.regression.specs import spec
+from thirdlever.strategies.specs import parse, spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thirdlever.core.store import Store
-    from thirdlever.strategy import Deployment, SetupCost
+    from thirdlever.strategies.contract import Deployment, SetupCost
     from thirdlever.suites.suite import Suite
 
 _SAMPLING = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.text import normalise
 from thirdlever.preparing import Used, replies, setup
-from thirdlever.strategy import Deployment
+from thirdlever.strategies.contract import Deployment
 from thirdlever.suites.suite import Item, Split
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
-    from thirdlever.strategy import SetupCost
+    from thirdlever.strategies.contract import SetupCost
     from thirdlever.suites.suite import Suite
 
 _SHOWN = 8  # inputs of train in one request

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever.catalog.tuning import estimate, profile, provider_of
 from thirdlever.core.files import content_hash
-from thirdlever.strategy import SetupCost, Tuning
+from thirdlever.strategies.contract import SetupCost, Tuning
 from thirdlever.tuning import preflight, tuned
 from thirdlever.tuning.examples import to_jsonl
 from thirdlever.tuning.ledger import Job, Ledger

@@ -12,7 +12,7 @@ from thirdlever.core import project
 from thirdlever.core.errors import StrategyError, require
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
-from thirdlever.strategy import SetupCost, Tuning
+from thirdlever.strategies.contract import SetupCost, Tuning
 from thirdlever.tuning.examples import conversations
 from thirdlever.tuning.settings import Settings
 
