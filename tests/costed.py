@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from thirdlever.catalog.prices import Price
-from thirdlever.records import COLUMNS
+from thirdlever.evaluation.records import COLUMNS
 from thirdlever.run import Run
 
 if TYPE_CHECKING:

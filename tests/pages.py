@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.answers.answer import Label
 from thirdlever.core.files import write
-from thirdlever.records import prompt_hash, to_parquet
+from thirdlever.evaluation.records import prompt_hash, to_parquet
 from thirdlever.run import INFO, RECORDS, Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from thirdlever.report.samples import Message
+    from thirdlever.evaluation.logs import Message
 
 if sys.version_info < (3, 14):
     import zipfile_zstd  # type: ignore[import-untyped] # noqa: F401 - teaches zipfile the compression of inspect's logs

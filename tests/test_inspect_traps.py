@@ -19,7 +19,7 @@ from inspect_ai.model import ModelAPI, ModelOutput, ModelUsage, modelapi
 from inspect_ai.scorer import Target, exact
 
 from thirdlever import BaseModel, Deployment, Label, Text, ask
-from thirdlever.evaluation import HOSTED_CONNECTIONS, Pass, evaluate
+from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS, Pass, evaluate
 from thirdlever.models.registry import resolve
 from thirdlever.runner import run
 from thirdlever.testing import FakeModel
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalLog
 
     from thirdlever import Suite
-    from thirdlever.journal import Reply
+    from thirdlever.evaluation.records import Reply
     from thirdlever.run import Run
 
 pytestmark = pytest.mark.usefixtures("project")

@@ -12,7 +12,7 @@ from tuning_killed import BASE, KEY
 from tuning_service import serving
 
 from thirdlever import Deployment, ask
-from thirdlever.evaluation import Pass, evaluate
+from thirdlever.evaluation.inspect_eval import Pass, evaluate
 from thirdlever.serving.process import Endpoint
 from thirdlever.tuning import local_endpoint, tuned
 from thirdlever.tuning.ledger import Ledger
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tuning_service import Service
 
-    from thirdlever.journal import Reply
+    from thirdlever.evaluation.records import Reply
 
 COMPLETION: dict[str, Any] = {
     "id": "chatcmpl-1",

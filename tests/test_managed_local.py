@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
     from thirdlever.serving.process import Endpoint
 
-HEAVY = ["openai", "pyarrow.parquet", "sklearn.metrics", "thirdlever.evaluation", "thirdlever.report.chart"]
+HEAVY = [
+    "openai",
+    "pyarrow.parquet",
+    "sklearn.metrics",
+    "thirdlever.evaluation.inspect_eval",
+    "thirdlever.report.chart",
+]
 
 
 @pytest.fixture(scope="module")

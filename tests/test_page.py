@@ -18,8 +18,9 @@ from pages import SHOTS, SYSTEM, make_run
 
 import thirdlever
 from thirdlever.core.errors import RunError
-from thirdlever.records import prompt_hash
-from thirdlever.report import page, page_data, samples
+from thirdlever.evaluation import logs
+from thirdlever.evaluation.records import prompt_hash
+from thirdlever.report import page, page_data
 from thirdlever.report.page_cells import Cells
 from thirdlever.report.page_texts import LONGEST, Cut, cut, first, fit, shorten, told
 from thirdlever.run import RECORDS, Run
@@ -207,7 +208,7 @@ def test_what_a_failed_call_was_sent_is_found_among_the_events() -> None:
         "events_data": {"messages": [message]},
     }
     sent = [("user", "A long text")]
-    assert samples.parse(json.dumps(sample)).prompt(prompt_hash(sent)) == sent
+    assert logs.parse(json.dumps(sample)).prompt(prompt_hash(sent)) == sent
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "empty", "other"])

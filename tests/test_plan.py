@@ -13,12 +13,12 @@ from test_strategies import Hashing
 
 import thirdlever
 from thirdlever.core.errors import RunError, StrategyError
+from thirdlever.evaluation.ask import understudy
 from thirdlever.models.engine import local
 from thirdlever.planning.plan import Plan, plan
 from thirdlever.report.plan import render
 from thirdlever.retrieval import embedder
 from thirdlever.testing import FakeModel
-from thirdlever.understudy import understudy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

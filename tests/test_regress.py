@@ -18,10 +18,11 @@ from test_resume import HEAVY
 from tuning_service import error, serving
 from typer.testing import CliRunner, Result
 
-from thirdlever import Split, evaluation, load
+from thirdlever import Split, load
 from thirdlever.commands import baseline
 from thirdlever.commands.regress import regress as regress_command
 from thirdlever.core.errors import ModelError, RunError
+from thirdlever.evaluation import inspect_eval
 from thirdlever.models import registry
 from thirdlever.regression import pinning
 from thirdlever.regression.rerun import REPORT, Regression, regress
@@ -189,7 +190,7 @@ def test_another_suite_is_refused(pinned: bytes) -> None:  # noqa: ARG001 - it i
 def test_a_model_that_answers_nothing_ends_it_after_a_few_requests(
     pinned: bytes, monkeypatch: pytest.MonkeyPatch, status: int, code: str, said: str
 ) -> None:
-    monkeypatch.setattr(evaluation, "RETRIES", 0)
+    monkeypatch.setattr(inspect_eval, "RETRIES", 0)
     with serving() as service:
         service.answer = lambda _, path: error(status, "the model has been retired", code) if "chat" in path else None
         monkeypatch.setenv("CRUSOE_BASE_URL", service.url)
@@ -239,7 +240,7 @@ def test_killed_in_the_middle_the_same_command_goes_on(
     assert start(processes, released.attempt, project, None, stop_early=stop_early) == 0
     [folder] = project.glob("results/payments-regress-*")  # the one that it was killed in
     asked = len((project / released.ASKED).read_text("utf-8").splitlines())
-    assert asked <= ITEMS + evaluation.HOSTED_CONNECTIONS
+    assert asked <= ITEMS + inspect_eval.HOSTED_CONNECTIONS
     records = load(folder).records
     assert records["error"].isna().all()
     assert not records["item_id"].duplicated().any()

@@ -10,8 +10,8 @@ import pytest
 from killed import ASKED, ITEMS, PROBE, REQUESTS, attempt
 
 from thirdlever import load
-from thirdlever.evaluation import HOSTED_CONNECTIONS
-from thirdlever.journal import Journal, Reply
+from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS
+from thirdlever.evaluation.records import Journal, Reply
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
@@ -24,7 +24,7 @@ HEAVY = [
     "pyarrow.parquet",
     "sklearn.metrics",
     "thirdlever.testing",
-    "thirdlever.evaluation",
+    "thirdlever.evaluation.inspect_eval.inspect_eval",
     "thirdlever.catalog.genai_prices",
     "thirdlever.report.chart",
 ]

@@ -18,8 +18,7 @@ from filelock import FileLock
 
 from thirdlever import Split, Text, load
 from thirdlever.core.errors import ModelError, RunError, ThirdleverError
-from thirdlever.journal import Journal
-from thirdlever.records import COLUMNS
+from thirdlever.evaluation.records import COLUMNS, Journal
 from thirdlever.runner import run
 from thirdlever.testing import FakeModel
 

@@ -10,7 +10,7 @@ from conftest import make_suite
 from inspect_ai.hooks import ModelRetry
 from tuning_service import error, serving
 
-from thirdlever import waiting
+from thirdlever.evaluation import inspect_eval
 from thirdlever.runner import run
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ COMPLETION = {
 def test_who_lets_it_wait_and_why_is_said_and_nothing_on_stdout(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(waiting, "_LINE_EVERY", 0.0)
+    monkeypatch.setattr(inspect_eval, "_LINE_EVERY", 0.0)
     refusals = [503] * 3  # the client itself tries that often before inspect hears of it
 
     def answer(_: str, path: str) -> Answer | None:
@@ -53,7 +53,7 @@ def test_who_lets_it_wait_and_why_is_said_and_nothing_on_stdout(
 
 
 def test_a_hundred_that_wait_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    hook = waiting.Waiting()
+    hook = inspect_eval.Waiting()
     for attempt in range(100):
         asyncio.run(hook.on_model_retry(ModelRetry(model_name="busy", attempt=attempt, wait_time=3.4)))
     assert capsys.readouterr().err == "waiting for busy: asked again in 3 s\n"

@@ -11,9 +11,9 @@ Nothing heavy is imported here: torch, pandas and inspect_ai come with the first
 # Imported now and not at first use: `run`, `strategy` and `suite` are functions here, and modules of the package, too.
 # Python binds such a name to the module whenever that is first imported; after this, it has been.
 from thirdlever.answers.answer import Answer, Grade, Json, Label, Text
-from thirdlever.choosing import Choice, choose
 from thirdlever.core import errors
 from thirdlever.core.store import Store
+from thirdlever.evaluation.ask import Choice, choose
 from thirdlever.models.base import BaseModel
 from thirdlever.models.registry import resolve
 from thirdlever.prompting.frame import Context, ask, demonstration, messages, reply

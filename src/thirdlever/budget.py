@@ -12,7 +12,7 @@ from thirdlever.core.errors import RunError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from thirdlever.journal import Reply
+    from thirdlever.evaluation.records import Reply
     from thirdlever.models.base import BaseModel
     from thirdlever.strategies.contract import SetupCost
 

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from thirdlever.core import files, project
 from thirdlever.core.errors import RunError, unknown
 from thirdlever.core.progress import note
-from thirdlever.records import to_parquet
+from thirdlever.evaluation.records import to_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

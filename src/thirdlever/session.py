@@ -12,16 +12,15 @@ from thirdlever.core import project
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
 from thirdlever.core.store import Store
-from thirdlever.journal import Journal
-from thirdlever.records import rows
+from thirdlever.evaluation.records import Journal, rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from thirdlever.budget import Budget
-    from thirdlever.evaluation import Pass
-    from thirdlever.journal import Phase, Reply
+    from thirdlever.evaluation.inspect_eval import Pass
+    from thirdlever.evaluation.records import Phase, Reply
     from thirdlever.models.base import BaseModel
     from thirdlever.strategies.contract import Deployment
     from thirdlever.strategies.specs import Candidate
@@ -123,7 +122,7 @@ class Session:
                 path.unlink()
 
     def _passes(self, name: str, about: Mapping[str, Any], *, batch: bool) -> list[Pass]:
-        from thirdlever.evaluation import Pass
+        from thirdlever.evaluation.inspect_eval import Pass
 
         def one(phase: Phase, items: Split, epochs: int) -> Pass:
             return Pass(
@@ -160,7 +159,7 @@ class Session:
 
     def _run(self, work: Pass, deployment: Deployment, journal: Journal) -> None:
         """Run a pass, unless all of it was answered and its log is there."""
-        from thirdlever.evaluation import evaluate
+        from thirdlever.evaluation.inspect_eval import evaluate
 
         log = self.folder / "logs" / _log_name(work)
         missing = [key for key in work.keys if journal.answered(key) is None]

@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from thirdlever.journal import Reply
+from thirdlever.evaluation.ask import standing_in
+from thirdlever.evaluation.records import Reply
 from thirdlever.retrieval.index import SERVER
 from thirdlever.strategies.contract import SetupCost, Tuning
-from thirdlever.understudy import standing_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from thirdlever.catalog.tuning import Estimate
-    from thirdlever.evaluation import Pass
-    from thirdlever.journal import Key
+    from thirdlever.evaluation.inspect_eval import Pass
+    from thirdlever.evaluation.records import Key
     from thirdlever.models.base import BaseModel
     from thirdlever.planning.requests import Request, Trials
     from thirdlever.strategies.contract import Deployment
@@ -79,7 +79,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """Stands in while a strategy prepares for a plan; see `thirdlever.understudy`.
+    """Stands in while a strategy prepares for a plan; see `thirdlever.evaluation.inspect_eval.ask`.
 
     Attributes:
         base: who plays models that are not tuned yet.

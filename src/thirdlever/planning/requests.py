@@ -17,7 +17,7 @@ from thirdlever.suites.suite import Split
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.journal import Phase, Reply
+    from thirdlever.evaluation.records import Phase, Reply
     from thirdlever.models.base import BaseModel
     from thirdlever.strategies.contract import Deployment
     from thirdlever.suites.suite import Suite
@@ -143,7 +143,7 @@ def answer_tokens(model: BaseModel, suite: Suite) -> float:
 
 def _replies(suite: Suite, deployment: Deployment, items: Split, phase: Phase) -> Sequence[Reply]:
     """Through inspect, as a run asks; nothing is kept."""
-    from thirdlever.evaluation import Pass, evaluate
+    from thirdlever.evaluation.inspect_eval import Pass, evaluate
 
     kept: list[Reply] = []
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thirdlever.report import samples
+from thirdlever.evaluation import logs as samples
 from thirdlever.run import RECORDS
 
 if TYPE_CHECKING:

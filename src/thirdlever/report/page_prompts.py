@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thirdlever.report import samples
+from thirdlever.evaluation import logs as samples
 from thirdlever.report.page_texts import Told, first, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from thirdlever.report.samples import Message
+    from thirdlever.evaluation.logs import Message
 
 Request = tuple[str, int]  # item id, epoch
 

@@ -12,7 +12,7 @@ from thirdlever.models.engine.generate import common
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thirdlever.report.samples import Message
+    from thirdlever.evaluation.logs import Message
 
 
 class Cut(NamedTuple):

@@ -11,9 +11,8 @@ from thirdlever.core.errors import StrategyError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note
 from thirdlever.core.text import normalise
-from thirdlever.preparing import Used, replies, setup
+from thirdlever.evaluation.ask import Used, replies, setup, understudy
 from thirdlever.suites.suite import Item, Split
-from thirdlever.understudy import understudy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

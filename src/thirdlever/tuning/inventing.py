@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.text import normalise
-from thirdlever.preparing import Used, replies, setup
+from thirdlever.evaluation.ask import Used, replies, setup
 from thirdlever.strategies.contract import Deployment
 from thirdlever.suites.suite import Item, Split
 

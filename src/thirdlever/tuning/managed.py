@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from thirdlever.catalog.tuning import estimate, profile, provider_of
 from thirdlever.core.files import content_hash
+from thirdlever.evaluation.ask import understudy
 from thirdlever.strategies.contract import SetupCost, Tuning
 from thirdlever.tuning import preflight, tuned
 from thirdlever.tuning.examples import to_jsonl
 from thirdlever.tuning.ledger import Job, Ledger
-from thirdlever.understudy import understudy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

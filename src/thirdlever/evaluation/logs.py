@@ -13,11 +13,12 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from thirdlever.records import prompt_hash
+from thirdlever.evaluation.records import prompt_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
+
 
 Message: TypeAlias = tuple[str, str]  # role, text
 

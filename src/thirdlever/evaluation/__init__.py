@@ -1,0 +1,1 @@
+"""Ask a deployment a list of items through inspect: timed and resumable; the records that come back."""

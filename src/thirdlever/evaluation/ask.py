@@ -1,0 +1,210 @@
+"""The two doors through which preparing a strategy spends, and who stands in them while a plan is made.
+
+Strategies, a user's own among them, are none the wiser: they prepare, and nobody is asked and nothing is ordered. What
+is built on this machine goes through `Store.once`; a plan hands in a store of its own.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from thirdlever.core.errors import StrategyError
+from thirdlever.core.progress import progress
+from thirdlever.evaluation.records import Journal
+from thirdlever.strategies.contract import Deployment, SetupCost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from inspect_ai.solver import Solver
+
+    from thirdlever.core.store import Store
+    from thirdlever.evaluation.inspect_eval import Pass
+    from thirdlever.evaluation.records import Reply
+    from thirdlever.models.base import BaseModel
+    from thirdlever.suites.suite import Split, Suite
+    from thirdlever.tuning.examples import Conversation
+    from thirdlever.tuning.managed import Tuned
+
+
+class Understudy(Protocol):
+    """Stands in for models and providers that preparing would pay."""
+
+    def asked(self, work: Pass, deployment: Deployment) -> Sequence[Reply]:
+        """Reply to a strategy's own questions."""
+
+    def ordered(
+        self,
+        model: BaseModel,
+        examples: Sequence[Conversation],
+        *,
+        dev: Sequence[Conversation],
+        provider: str,
+        epochs: int | None,
+        horizon_days: int,
+    ) -> Tuned:
+        """Stand in for a tuning job; the arguments are those of `managed.tune`, with the provider's name known."""
+
+
+_on: ContextVar[Understudy | None] = ContextVar("understudy", default=None)
+
+
+def understudy() -> Understudy | None:
+    """Who stands in; None when it is no rehearsal."""
+    return _on.get()
+
+
+@contextmanager
+def standing_in(one: Understudy) -> Iterator[None]:
+    """Ask nobody and order nothing until the block ends."""
+    before = _on.set(one)
+    try:
+        yield
+    finally:
+        _on.reset(before)
+
+
+def replies(
+    suite: Suite,
+    deployment: Deployment,
+    items: Split,
+    folder: Path,
+    *,
+    title: str,
+    times: int = 1,
+    temperature: float = 0.0,
+) -> list[Reply]:
+    """Ask a deployment each item so many times.
+
+    Args:
+        suite: how answers are specified.
+        deployment: whom to ask.
+        items: what.
+        folder: where the answers are kept as they come; those found there are not asked for again.
+        title: shown while it goes on.
+        times: how often each.
+        temperature: of the sampling; 0 always takes the likeliest token.
+    """
+    from thirdlever.evaluation.inspect_eval import Pass, evaluate
+
+    work = Pass(
+        name=title,
+        phase="accuracy",
+        suite=suite,
+        items=items,
+        epochs=times,
+        seed=None if temperature else 0,  # one seed would make all samples the same
+        constrain=False,
+        about={},
+        temperature=temperature,
+    )
+    if stand_in := understudy():
+        return list(stand_in.asked(work, deployment))
+    journal = Journal(folder / "answers.jsonl")
+    try:
+        missing = [key for key in work.keys if journal.answered(key) is None]
+        if missing:
+            with progress(title, len(missing)) as advance:
+
+                def keep(reply: Reply) -> bool:
+                    journal.append(reply)
+                    advance()
+                    return True
+
+                evaluate(work, deployment, folder, answered=journal.answered, keep=keep)
+        return [journal.replies[key] for key in work.keys if key in journal.replies]
+    finally:
+        journal.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What questions took, in all.
+
+    Attributes:
+        input_tokens: sent.
+        output_tokens: answered with.
+        device_seconds: of a local model's device.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    device_seconds: float
+
+    @classmethod
+    def by(cls, given: Sequence[Reply]) -> Used:
+        """Add up."""
+        return cls(
+            sum(reply.input_tokens or 0 for reply in given),
+            sum(reply.output_tokens or 0 for reply in given),
+            sum(reply.device_s or 0.0 for reply in given),
+        )
+
+
+def setup(facts: Mapping[str, Any], *, labels: int) -> SetupCost:
+    """The set-up cost of an artefact whose facts hold the fields of `Used`."""
+    return SetupCost(
+        labels=labels,
+        seconds=facts["seconds"],
+        device_seconds=facts["device_seconds"],
+        input_tokens=facts["input_tokens"],
+        output_tokens=facts["output_tokens"],
+    )
+
+
+ITEMS = 200  # of dev: tells 6 points apart (one standard error is at most 3.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What dev says.
+
+    Attributes:
+        best: the option with the highest accuracy; of equals the one listed first.
+        accuracy: of every option.
+        setup: what finding out cost.
+    """
+
+    best: str
+    accuracy: Mapping[str, float]
+    setup: SetupCost
+
+
+def choose(
+    suite: Suite, model: BaseModel, store: Store, options: Mapping[str, Solver], *, of: Mapping[str, Any]
+) -> Choice:
+    """Ask up to 200 dev items in every way, and keep the result.
+
+    Args:
+        suite: whose dev split decides.
+        model: whom to ask.
+        store: where the result is kept.
+        options: ways to ask by name, the cheapest first.
+        of: what the options depend on beside suite and model, JSON-able.
+    """
+    if not len(suite.dev):
+        message = f"suite {suite.name!r} has no dev split to choose on; add its dev.jsonl or choose yourself"
+        raise StrategyError(message)
+    items = suite.dev.first(ITEMS)
+
+    def build(folder: Path) -> dict[str, Any]:
+        given = {
+            name: replies(suite, Deployment(solver, model=model), items, folder / name, title=f"dev: {name}")
+            for name, solver in options.items()
+        }
+        targets = {item.id: item.target for item in items}
+        accuracy = {
+            name: sum(suite.answer.grade(r.completion, targets[r.item_id]).value for r in answers) / len(items)
+            for name, answers in given.items()
+        }
+        return {"accuracy": accuracy, **asdict(Used.by([reply for answers in given.values() for reply in answers]))}
+
+    depends = {"suite": suite.seen_hash, "model": [model.name, model.revision], "options": list(options), **of}
+    facts = store.once("choice", of=depends, build=build, resume=True).facts
+    accuracy: Mapping[str, float] = facts["accuracy"]
+    return Choice(max(options, key=lambda name: accuracy[name]), accuracy, setup(facts, labels=len(items)))
