@@ -27,16 +27,16 @@ import peft
 import torch
 import transformers
 
+from thirdlever.finetune.collate import Encoded, encode
+from thirdlever.finetune.settings import Settings
+from thirdlever.finetune.trainer import train
 from thirdlever.models.engine import local
 from thirdlever.models.engine.weights import best_dtype, device
-from thirdlever.tuning.encoding import Encoded, encode
-from thirdlever.tuning.settings import Settings
-from thirdlever.tuning.training import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thirdlever.tuning.examples import Conversation
+    from thirdlever.finetune.conversations import Conversation
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "480"))
 REPEATS = int(os.environ.get("REPEATS", "3"))

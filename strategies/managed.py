@@ -7,8 +7,8 @@ from typing import Literal
 
 from thirdlever import BaseModel, Deployment, Prepare, Store, Suite, ask, strategy
 from thirdlever.core.errors import StrategyError
-from thirdlever.tuning.examples import conversations
-from thirdlever.tuning.managed import tune
+from thirdlever.finetune.conversations import conversations
+from thirdlever.finetune.managed import tune
 
 MOST = 10_000  # examples by default: more seldom help a narrow task, and each is paid for in every epoch
 MOST_DEV = 200  # and no more than there are to train on

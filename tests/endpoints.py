@@ -13,7 +13,7 @@ import described
 import uvicorn
 from openai import DefaultHttpxClient, OpenAI
 
-from thirdlever.serving.app import application
+from thirdlever.finetune.endpoint.app import application
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,8 @@ import pytest
 from test_ledger import job
 
 from thirdlever.core.errors import ModelError
-from thirdlever.tuning.bedrock import Bedrock, rows
-from thirdlever.tuning.tuner import GoneError, Order, UnreachableError
+from thirdlever.finetune.jobs import GoneError, Order, UnreachableError
+from thirdlever.finetune.providers.bedrock import Bedrock, rows
 
 pytest.importorskip("boto3", reason="needs the bedrock extra")
 
@@ -38,7 +38,7 @@ def tuner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bedrock]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("BEDROCK_ROLE_ARN", ROLE)
     monkeypatch.setenv("BEDROCK_S3_URI", "s3://bucket/folder")
-    monkeypatch.setattr("thirdlever.tuning.bedrock.WAIT", 0.0)
+    monkeypatch.setattr("thirdlever.finetune.providers.bedrock.WAIT", 0.0)
     made = Bedrock()
     yield made
     made.close()

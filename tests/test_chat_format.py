@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from conftest import make_suite
 
-from thirdlever.tuning.chat_format import FormatError, parse
-from thirdlever.tuning.examples import conversations, to_jsonl
+from thirdlever.finetune.conversations import FormatError, conversations, parse, to_jsonl
 
 ASK = {"role": "user", "content": "POS 123"}
 ANSWER = {"role": "assistant", "content": "fuel"}

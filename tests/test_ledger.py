@@ -12,7 +12,7 @@ from tuning_killed import order
 from tuning_service import serving
 
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.tuning.ledger import Job, Ledger
+from thirdlever.finetune.jobs import Job, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
     from tuning_service import Service
 
-HEAVY = ["openai", "openai.types.fine_tuning", "thirdlever.tuning.managed", "thirdlever.tuning.openai_protocol", "rich"]
+HEAVY = [
+    "openai",
+    "openai.types.fine_tuning",
+    "thirdlever.finetune.managed",
+    "thirdlever.finetune.providers.openai",
+    "rich",
+]
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,12 @@ from tuning_service import error, serving
 from thirdlever.catalog.tuning import Estimate, estimate, profile, profiles, provider_of, rate, tuned_price
 from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError
 from thirdlever.core.store import Store
+from thirdlever.finetune import jobs, managed
+from thirdlever.finetune.jobs import GoneError, Ledger, Order, UnreachableError
+from thirdlever.finetune.managed import tune
+from thirdlever.finetune.providers.openai import OpenAIProtocol
 from thirdlever.models.base import BaseModel
 from thirdlever.strategies import specs
-from thirdlever.tuning import jobs, preflight, tuned
-from thirdlever.tuning.ledger import Ledger
-from thirdlever.tuning.managed import tune
-from thirdlever.tuning.openai_protocol import OpenAIProtocol
-from thirdlever.tuning.tuner import GoneError, Order, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +106,7 @@ def test_what_a_provider_would_refuse_hours_later_is_refused_now(
 def test_a_file_that_is_too_large_is_refused() -> None:
     tight = replace(profile("openai"), max_file_mb=0)
     with pytest.raises(StrategyError, match="OpenAI takes 0 MB"):
-        preflight.check_format(tight, "x" * 1000, "")
+        managed.check_format(tight, "x" * 1000, "")
 
 
 @pytest.mark.parametrize(
@@ -132,14 +131,14 @@ def test_somebody_at_the_terminal_may_say_yes(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     expected = Estimate(tokens=1000, usd=None)
     if agreed:
-        preflight.check_cost(profile("crusoe"), "m", expected, None)
+        managed.check_cost(profile("crusoe"), "m", expected, None)
     else:
         with pytest.raises(StrategyError, match="nothing was submitted"):
-            preflight.check_cost(profile("crusoe"), "m", expected, None)
+            managed.check_cost(profile("crusoe"), "m", expected, None)
 
 
 def test_the_local_endpoint_costs_nothing_and_needs_no_leave() -> None:
-    preflight.check_cost(profile("local"), "embedded", estimate("local", "embedded", 10**9), None)
+    managed.check_cost(profile("local"), "embedded", estimate("local", "embedded", 10**9), None)
 
 
 @pytest.mark.parametrize(
@@ -152,12 +151,12 @@ def test_the_local_endpoint_costs_nothing_and_needs_no_leave() -> None:
 )
 def test_what_retires_too_soon_is_not_paid_for(base: str, today: dt.date, horizon: int, said: str) -> None:
     with pytest.raises(StrategyError, match=said):
-        preflight.check_dates(profile("openai"), base, horizon_days=horizon, today=today)
+        managed.check_dates(profile("openai"), base, horizon_days=horizon, today=today)
 
 
 @pytest.mark.parametrize(("provider", "base"), [("openai", "gpt-4o-mini"), ("azure", "gpt-4.1"), ("nebius", "any")])
 def test_what_stays_long_enough_passes(provider: str, base: str) -> None:
-    preflight.check_dates(profile(provider), base, horizon_days=54, today=TODAY)
+    managed.check_dates(profile(provider), base, horizon_days=54, today=TODAY)
 
 
 # Profiles
@@ -413,12 +412,12 @@ def test_a_model_that_its_user_deploys_answers_under_the_name_given(service: Ser
     ledger = Ledger()
     made = ledger.order(job(provider=provider, stage="succeeded", tuned="t", id="j"), "", "")
     with pytest.raises(ModelError, match=f"jobs deployed {made.short} NAME"):
-        tuned.of(made, BASE).connect()
+        managed.of(made, BASE).connect()
     ledger.update(made.identity, served="mine")
-    access = tuned.serve(ledger.find("j"), ledger)
+    access = managed.serve(ledger.find("j"), ledger)
     assert (access.inspect_name, access.url) == (f"openai-api/{provider}/mine", service.url)
     assert KEY not in repr(access)
-    assert KEY not in repr(tuned.of(made, BASE))
+    assert KEY not in repr(managed.of(made, BASE))
 
 
 AZURE = {
@@ -451,8 +450,8 @@ def plane(service: Service, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return 200, {"properties": {"provisioningState": said.pop(0) if len(said) > 1 else said[0]}}
 
     service.answer = answer
-    monkeypatch.setattr("thirdlever.tuning.azure.ADDRESS", service.url.removesuffix("/v1"))
-    monkeypatch.setattr("thirdlever.tuning.azure.WAIT", 0.01)
+    monkeypatch.setattr("thirdlever.finetune.providers.azure.ADDRESS", service.url.removesuffix("/v1"))
+    monkeypatch.setattr("thirdlever.finetune.providers.azure.WAIT", 0.01)
     monkeypatch.setattr("atexit.register", lambda *_: None)
     return state
 
@@ -464,17 +463,17 @@ def test_an_azure_deployment_is_made_once_and_removed(
         monkeypatch.setenv(name, value)
     ledger = Ledger()
     made = ledger.order(job(provider="azure", stage="succeeded", tuned="t", id="j"), "", "")
-    access = tuned.serve(made, ledger)
+    access = managed.serve(made, ledger)
     assert access.inspect_name == f"openai-api/azure/{made.tag}"
-    assert tuned.serve(ledger.find("j"), ledger) == access
+    assert managed.serve(ledger.find("j"), ledger) == access
     standing = ledger.find("j")
     assert (standing.served, standing.ours, standing.idle_usd_per_hour) == (made.tag, True, 1.70)
     plane.refuse = True
-    tuned._at_exit(made.identity, ledger)  # noqa: SLF001 - what the process does last
+    managed._at_exit(made.identity, ledger)  # noqa: SLF001 - what the process does last
     assert "WARNING: Azure deployment" in (told := capsys.readouterr().err)
     assert "$1.70 an hour" in told
     plane.refuse = False
-    tuned._at_exit(made.identity, ledger)  # noqa: SLF001
+    managed._at_exit(made.identity, ledger)  # noqa: SLF001
     assert plane.deployed == {}
     assert ledger.find("j").served is None
 
@@ -483,11 +482,11 @@ def test_azure_without_its_management_plane_says_what_to_do(plane: SimpleNamespa
     ledger = Ledger()
     made = ledger.order(job(provider="azure", stage="succeeded", tuned="t", id="j"), "", "")
     with pytest.raises(ModelError, match=r"AZURE_MANAGEMENT_TOKEN.*jobs deployed"):
-        tuned.serve(made, ledger)
+        managed.serve(made, ledger)
     assert plane.deployed == {}
     assert ledger.find("j").served is None
     ledger.update(made.identity, served="mine")
-    assert tuned.serve(ledger.find("j"), ledger).inspect_name == "openai-api/azure/mine"
+    assert managed.serve(ledger.find("j"), ledger).inspect_name == "openai-api/azure/mine"
 
 
 # The strategy

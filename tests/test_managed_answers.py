@@ -13,9 +13,10 @@ from tuning_service import serving
 
 from thirdlever import Deployment, ask
 from thirdlever.evaluation.inspect_eval import Pass, evaluate
-from thirdlever.serving.process import Endpoint
-from thirdlever.tuning import local_endpoint, tuned
-from thirdlever.tuning.ledger import Ledger
+from thirdlever.finetune import managed
+from thirdlever.finetune.endpoint.server import Endpoint
+from thirdlever.finetune.jobs import Ledger
+from thirdlever.finetune.providers import local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ COMPLETION: dict[str, Any] = {
 @pytest.fixture
 def service(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:  # noqa: ARG001 - an empty folder
     with serving() as running:
-        monkeypatch.setattr(local_endpoint, "_endpoint", lambda *_: Endpoint(running.url, KEY, 0))
+        monkeypatch.setattr(local, "_endpoint", lambda *_: Endpoint(running.url, KEY, 0))
         for name, value in (("BASE_URL", running.url), ("API_KEY", KEY)):
             monkeypatch.setenv(f"CRUSOE_{name}", value)
         yield running
@@ -52,7 +53,7 @@ def answers(provider: str) -> list[Reply]:
     work = Pass(
         name="managed", phase="accuracy", suite=suite, items=suite.test, epochs=1, seed=0, constrain=False, about={}
     )
-    deployment = Deployment(ask(suite, brief=True), model=tuned.of(made, BASE))
+    deployment = Deployment(ask(suite, brief=True), model=managed.of(made, BASE))
 
     def keep(reply: Reply) -> bool:
         replies.append(reply)

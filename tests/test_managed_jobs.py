@@ -13,9 +13,9 @@ from tuning_service import serving
 
 from thirdlever.commands.jobs import app
 from thirdlever.core.errors import ModelError, StrategyError
-from thirdlever.tuning import jobs
-from thirdlever.tuning.ledger import Ledger
-from thirdlever.tuning.managed import tune
+from thirdlever.finetune import jobs
+from thirdlever.finetune.jobs import Ledger
+from thirdlever.finetune.managed import tune
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

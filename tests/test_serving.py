@@ -16,8 +16,8 @@ from openai import DefaultHttpxClient, OpenAI
 from test_chat_format import FAULTS, file
 
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.serving import auth
-from thirdlever.serving.scheduler import lock
+from thirdlever.finetune.endpoint import app
+from thirdlever.finetune.endpoint.training import lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -294,19 +294,19 @@ def test_a_body_that_is_no_object(client: OpenAI, body: bytes) -> None:
 
 
 def test_the_token_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
-    made = auth.key(tmp_path / "new")
+    made = app.key(tmp_path / "new")
     assert len(made) > 40
-    assert auth.key(tmp_path / "new") == made
-    assert stat.S_IMODE(auth.key_file(tmp_path / "new").stat().st_mode) == 0o600
+    assert app.key(tmp_path / "new") == made
+    assert stat.S_IMODE(app.key_file(tmp_path / "new").stat().st_mode) == 0o600
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["key"]
 
 
 def test_the_environments_token_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(auth.VARIABLE, "chosen")
-    assert auth.key(tmp_path) == "chosen"
-    monkeypatch.setenv(auth.VARIABLE, " ")
+    monkeypatch.setenv(app.VARIABLE, "chosen")
+    assert app.key(tmp_path) == "chosen"
+    monkeypatch.setenv(app.VARIABLE, " ")
     with pytest.raises(ThirdleverError, match="is empty"):
-        auth.key(tmp_path)
+        app.key(tmp_path)
 
 
 # A restart

@@ -20,10 +20,9 @@ import tiny
 from endpoints import connected, jsonl, serving, upload, wait_for
 
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.serving.auth import VARIABLE
-from thirdlever.serving.process import endpoint
-from thirdlever.serving.server import FOUND, serve
-from thirdlever.serving.worker import results
+from thirdlever.finetune.endpoint.app import VARIABLE
+from thirdlever.finetune.endpoint.server import FOUND, endpoint, serve
+from thirdlever.finetune.endpoint.training import results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,7 +199,7 @@ class Servers:
     def workers(self) -> list[int]:
         """Ids of the processes that train in the folder."""
         every = subprocess.run([str(PS), "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-        wanted = f"thirdlever.serving.worker {self.folder}"
+        wanted = f"thirdlever.finetune.endpoint.training {self.folder}"
         return [int(line.split()[0]) for line in every.splitlines() if wanted in line]
 
 

@@ -20,11 +20,11 @@ from thirdlever.catalog.names import located
 from thirdlever.catalog.retirements import retirement
 from thirdlever.commands.stale import stale
 from thirdlever.core.errors import RunError, ThirdleverError
+from thirdlever.finetune.jobs import Ledger
 from thirdlever.lifecycle import pins
 from thirdlever.lifecycle.pins import Pin
 from thirdlever.lifecycle.stale import check
 from thirdlever.lifecycle.stale_text import as_json, text
-from thirdlever.tuning.ledger import Ledger
 
 if TYPE_CHECKING:
     from thirdlever.lifecycle.stale import Checked

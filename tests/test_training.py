@@ -13,20 +13,20 @@ import transformers
 from safetensors.torch import load_file
 
 from thirdlever.core.errors import StrategyError
+from thirdlever.finetune.collate import IGNORED, collate, encode, kept_logits
+from thirdlever.finetune.distributed import train_together
+from thirdlever.finetune.settings import Settings, Step, Stopped
+from thirdlever.finetune.trainer import train
 from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.engine import Engine
 from thirdlever.models.engine.generate import Request
-from thirdlever.tuning.encoding import IGNORED, collate, encode, kept_logits
-from thirdlever.tuning.settings import Settings, Step, Stopped
-from thirdlever.tuning.together import train_together
-from thirdlever.tuning.training import train
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thirdlever.tuning.encoding import Encoded
-    from thirdlever.tuning.examples import Conversation
-    from thirdlever.tuning.settings import Trained
+    from thirdlever.finetune.collate import Encoded
+    from thirdlever.finetune.conversations import Conversation
+    from thirdlever.finetune.settings import Trained
 
 FAST = Settings(epochs=2, batch_size=4, learning_rate=0.02, rank=4)
 

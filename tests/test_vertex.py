@@ -11,8 +11,8 @@ from test_ledger import job
 from tuning_service import serving
 
 from thirdlever.core.errors import ModelError
-from thirdlever.tuning.tuner import GoneError, Order, UnreachableError
-from thirdlever.tuning.vertex import Vertex, row
+from thirdlever.finetune.jobs import GoneError, Order, UnreachableError
+from thirdlever.finetune.providers.vertex import Vertex, row
 
 genai = pytest.importorskip("google.genai", reason="needs the vertex extra")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from killed import die
 
+from thirdlever.finetune import jobs
+from thirdlever.finetune.jobs import Ledger
+from thirdlever.finetune.managed import tune
+from thirdlever.finetune.providers.openai import OpenAIProtocol
 from thirdlever.models.base import BaseModel
-from thirdlever.tuning import jobs
-from thirdlever.tuning.ledger import Ledger
-from thirdlever.tuning.managed import tune
-from thirdlever.tuning.openai_protocol import OpenAIProtocol
 
 KEY = "sk-secret-of-the-tests"
 BASE = BaseModel(name="crusoe/meta-llama/Llama-3.1-8B-Instruct", inspect_name="crusoe/m", revision="1")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever import Item, Label, Split, Store, Suite, run
 from thirdlever.core import project
+from thirdlever.finetune import jobs
+from thirdlever.finetune.providers.openai import OpenAIProtocol
 from thirdlever.models import registry
 from thirdlever.strategies import specs
-from thirdlever.tuning import jobs
-from thirdlever.tuning.openai_protocol import OpenAIProtocol
 
 if TYPE_CHECKING:
-    from thirdlever.tuning.tuner import State
+    from thirdlever.finetune.jobs import State
 
 SPEC = "managed:epochs=2"
 OPTIONS: Any = {"constrain": True, "budget": 1.0, "device_usd_per_hour": 0.1}

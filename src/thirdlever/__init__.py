@@ -14,6 +14,9 @@ from thirdlever.answers.answer import Answer, Grade, Json, Label, Text
 from thirdlever.core import errors
 from thirdlever.core.store import Store
 from thirdlever.evaluation.ask import Choice, choose
+from thirdlever.finetune.distill import Lesson, invent, teach
+from thirdlever.finetune.settings import Settings
+from thirdlever.finetune.tune import Tuned, tune
 from thirdlever.models.base import BaseModel
 from thirdlever.models.registry import resolve
 from thirdlever.prompting.frame import Context, ask, demonstration, messages, reply
@@ -24,10 +27,6 @@ from thirdlever.runner import run
 from thirdlever.strategies.contract import Deployment, Prepare, SetupCost, Tuning, add_setups, strategy
 from thirdlever.strategies.specs import parse
 from thirdlever.suites.suite import Document, Item, Split, Suite, load_suite, suite
-from thirdlever.tuning.distillation import Lesson, teach
-from thirdlever.tuning.inventing import invent
-from thirdlever.tuning.settings import Settings
-from thirdlever.tuning.tune import Tuned, tune
 
 __all__ = [
     "Answer",

@@ -21,9 +21,9 @@ def list_adapters(context: typer.Context) -> None:
     """List what was tuned here: adapters and whole models."""
     if context.invoked_subcommand is not None:
         return
-    from thirdlever.tuning import adapters
+    from thirdlever.finetune import tune
 
-    found = adapters.every()
+    found = tune.every()
     if not found:
         typer.echo("none yet; thirdlever run SUITE --strategy lora makes one")
         return
@@ -39,18 +39,18 @@ def list_adapters(context: typer.Context) -> None:
 @app.command()
 def show(key: Key) -> None:
     """Show a tune's card: what it was made of, what it cost, how its loss fell."""
-    from thirdlever.tuning import adapters
+    from thirdlever.finetune import tune
 
-    for line in adapters.find(key).card().splitlines():
+    for line in tune.find(key).card().splitlines():
         typer.echo(printable(line))
 
 
 @app.command()
 def remove(key: Key) -> None:
     """Delete a tune; a run that needs it trains it again."""
-    from thirdlever.tuning import adapters
+    from thirdlever.finetune import tune
 
-    found = adapters.find(key)
+    found = tune.find(key)
     found.remove()
     typer.echo(f"removed {found.key[:8]}")
 
@@ -58,16 +58,16 @@ def remove(key: Key) -> None:
 @app.command()
 def export(key: Key, to: To) -> None:
     """Copy a tune to a folder that peft and vLLM load."""
-    from thirdlever.tuning import adapters
+    from thirdlever.finetune import tune
 
-    adapters.find(key).export(to)
+    tune.find(key).export(to)
     typer.echo(f"exported to {to}")
 
 
 @app.command()
 def merge(key: Key, to: To) -> None:
     """Write base and adapter as one model, which `--model hf/DIR` runs."""
-    from thirdlever.tuning import adapters
+    from thirdlever.finetune import tune
 
-    adapters.find(key).merge(to)
+    tune.find(key).merge(to)
     typer.echo(f"merged into {to}; run it with --model hf/{to}")

@@ -19,8 +19,7 @@ def list_jobs(context: typer.Context) -> None:
     """List the fine-tuning jobs ordered from this project, or see to one."""
     if context.invoked_subcommand is not None:
         return
-    from thirdlever.tuning.ledger import Ledger
-    from thirdlever.tuning.listing import costs, lines
+    from thirdlever.finetune.jobs import Ledger, costs, lines
 
     jobs = Ledger().jobs()
     for line in lines(jobs) or ["no fine-tuning jobs yet; thirdlever run SUITE --strategy managed orders one"]:
@@ -32,20 +31,20 @@ def list_jobs(context: typer.Context) -> None:
 @app.command()
 def follow(name: Name) -> None:
     """Wait for a job, telling how it stands."""
-    from thirdlever.tuning import tuned
-    from thirdlever.tuning.ledger import Ledger
+    from thirdlever.finetune import managed
+    from thirdlever.finetune.jobs import Ledger
 
     ledger = Ledger()
-    job = tuned.finished(ledger.find(name), ledger)
+    job = managed.finished(ledger.find(name), ledger)
     typer.echo(printable(f"{job.short} {job.stage}: {job.tuned}"))
 
 
 @app.command()
 def cancel(name: Name) -> None:
     """Stop a job at its provider."""
-    from thirdlever.tuning import jobs
-    from thirdlever.tuning.ledger import Ledger
-    from thirdlever.tuning.tuners import tuner
+    from thirdlever.finetune import jobs
+    from thirdlever.finetune.jobs import Ledger
+    from thirdlever.finetune.providers.registry import tuner
 
     ledger = Ledger()
     job = ledger.find(name)
@@ -63,9 +62,9 @@ def resume(
 ) -> None:
     """Go on with a job; one that failed, was cancelled or is gone is submitted anew."""
     from thirdlever.catalog.tuning import profile
-    from thirdlever.tuning import jobs, preflight
-    from thirdlever.tuning.ledger import Ledger
-    from thirdlever.tuning.tuners import tuner
+    from thirdlever.finetune import jobs, managed
+    from thirdlever.finetune.jobs import Ledger
+    from thirdlever.finetune.providers.registry import tuner
 
     ledger = Ledger()
     job = ledger.find(name)
@@ -73,9 +72,9 @@ def resume(
     with tuner(job.provider, job.model) as provider:
 
         def confirm() -> None:
-            preflight.check_dates(terms, job.base, horizon_days=0)
+            managed.check_dates(terms, job.base, horizon_days=0)
             estimate = provider.estimate(job.base, job.estimated_tokens)
-            preflight.check_cost(terms, job.base, estimate, max_usd)
+            managed.check_cost(terms, job.base, estimate, max_usd)
 
         done = jobs.succeeded(jobs.resume(job, provider, ledger, confirm), terms.title)
     typer.echo(printable(f"{done.short} {done.stage}: {done.tuned}"))
@@ -86,7 +85,7 @@ def deployed(
     name: Name, under: Annotated[str, typer.Argument(metavar="NAME", help="What requests are to call it.")]
 ) -> None:
     """Say under which name a tuned model answers that you deployed yourself; it is yours to remove."""
-    from thirdlever.tuning.ledger import Ledger
+    from thirdlever.finetune.jobs import Ledger
 
     ledger = Ledger()
     job = ledger.update(ledger.find(name).identity, served=under, ours=False, idle_usd_per_hour=0.0)
@@ -96,10 +95,10 @@ def deployed(
 @app.command()
 def teardown(name: Name) -> None:
     """Remove a job's deployment, so that it costs nothing while it is idle; the tuned model stays."""
-    from thirdlever.tuning import tuned
-    from thirdlever.tuning.ledger import Ledger
+    from thirdlever.finetune import managed
+    from thirdlever.finetune.jobs import Ledger
 
     ledger = Ledger()
     job = ledger.find(name)
-    tuned.tear_down(job, ledger)
+    managed.tear_down(job, ledger)
     typer.echo(printable(f"{job.short}: deployment {job.served} removed"))

@@ -23,7 +23,8 @@ def serve(
     leashed: Annotated[bool, typer.Option("--leashed", hidden=True, help="End with standard input.")] = False,
 ) -> None:
     """Serve OpenAI's fine-tuning protocol on this machine: upload, tune, ask, for nothing."""
-    from thirdlever.serving import auth, server
+    from thirdlever.finetune.endpoint import app as auth
+    from thirdlever.finetune.endpoint import server
 
     def announce(listening: server.Listening) -> None:
         key = f"$(cat {shlex.quote(str(listening.key_file))})" if listening.key_file else f"${auth.VARIABLE}"

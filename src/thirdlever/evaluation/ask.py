@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from thirdlever.core.store import Store
     from thirdlever.evaluation.inspect_eval import Pass
     from thirdlever.evaluation.records import Reply
+    from thirdlever.finetune.conversations import Conversation
+    from thirdlever.finetune.managed import Tuned
     from thirdlever.models.base import BaseModel
     from thirdlever.suites.suite import Split, Suite
-    from thirdlever.tuning.examples import Conversation
-    from thirdlever.tuning.managed import Tuned
 
 
 class Understudy(Protocol):

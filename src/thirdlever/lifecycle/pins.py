@@ -12,13 +12,13 @@ from thirdlever.catalog.names import LOCAL, located, undated
 from thirdlever.catalog.tuning import profile, profiles, provider_of
 from thirdlever.core import project
 from thirdlever.core.errors import RunError, ThirdleverError
+from thirdlever.finetune.jobs import Ledger
 from thirdlever.run import INFO, load
-from thirdlever.tuning.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from thirdlever.tuning.ledger import Job
+    from thirdlever.finetune.jobs import Job
 
 BASELINES = project.RESULTS / "baselines"
 _OVER = {"failed", "cancelled"}

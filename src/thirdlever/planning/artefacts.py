@@ -70,7 +70,7 @@ class RehearsalStore(Store):
         return facts | {"accuracy": {name: rank for rank, name in enumerate(options)}}
 
     def _train(self, of: Mapping[str, Any]) -> dict[str, Any]:
-        from thirdlever.tuning.settings import MOST_EPOCHS
+        from thirdlever.finetune.settings import MOST_EPOCHS
 
         settings = of["settings"]
         epochs = MOST_EPOCHS if settings["epochs"] == "auto" else settings["epochs"]
@@ -122,7 +122,7 @@ class RehearsalStore(Store):
 
 def example_tokens(suite: Suite, base: BaseModel, sample: int = 200) -> float:
     """Mean tokens of a training example, prompt and answer."""
+    from thirdlever.finetune.conversations import conversations
     from thirdlever.planning.counting import example
-    from thirdlever.tuning.examples import conversations
 
     return statistics.fmean(example(base, turns) for turns in conversations(suite, suite.train.items[:sample]))

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from thirdlever.catalog.tuning import Estimate
     from thirdlever.evaluation.inspect_eval import Pass
     from thirdlever.evaluation.records import Key
+    from thirdlever.finetune.conversations import Conversation
+    from thirdlever.finetune.managed import Tuned
     from thirdlever.models.base import BaseModel
     from thirdlever.planning.requests import Request, Trials
     from thirdlever.strategies.contract import Deployment
     from thirdlever.suites.suite import Suite
-    from thirdlever.tuning.examples import Conversation
-    from thirdlever.tuning.managed import Tuned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +110,10 @@ class Rehearsal:
     ) -> Tuned:
         """Check all that is checked before an order is placed, and write down what it would be charged."""
         from thirdlever.catalog.tuning import estimate, profile
+        from thirdlever.finetune import managed
+        from thirdlever.finetune import managed as preflight
+        from thirdlever.finetune.conversations import to_jsonl
         from thirdlever.planning.counting import example
-        from thirdlever.tuning import managed, preflight
-        from thirdlever.tuning.examples import to_jsonl
 
         terms = profile(provider)
         base = terms.base(model.name)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from thirdlever.core import project
 
 if TYPE_CHECKING:
+    from thirdlever.finetune.settings import Method, Step
     from thirdlever.models.base import BaseModel
     from thirdlever.planning.rehearsal import Training
     from thirdlever.suites.suite import Suite
-    from thirdlever.tuning.settings import Method, Step
 
 LARGEST = 2e9  # bytes of weights; of a larger model nothing is tried on a CPU, for a plan is to take a minute
 _BACKWARD = 3  # a trained token takes a pass forward and, twice as long, one backward
@@ -61,10 +61,10 @@ def _before(base: BaseModel, method: str) -> tuple[float, str] | None:
 
 
 def _tried(base: BaseModel, method: str, suite: Suite) -> tuple[float, str]:
+    from thirdlever.finetune.conversations import conversations
+    from thirdlever.finetune.settings import Settings, Stopped
+    from thirdlever.finetune.trainer import train
     from thirdlever.planning.artefacts import example_tokens
-    from thirdlever.tuning.examples import conversations
-    from thirdlever.tuning.settings import Settings, Stopped
-    from thirdlever.tuning.training import train
 
     ends: list[float] = []
 

@@ -1,0 +1,1 @@
+"""The local trainer, managed fine-tuning jobs, and distillation."""

@@ -1,0 +1,115 @@
+"""Training conversations as tensors, laid out so that nothing is computed twice or in vain.
+
+Only the last turn, the answer, is learnt, and logits are computed for it alone. Rows are padded on the left: all
+answers then end in the last column, and `logits_to_keep`, which every causal model of transformers takes, covers them.
+What all prompts of a batch begin with, the instruction above all, goes through the model once: its keys and values are
+repeated for the rows, and their gradients added up, which is the same as computing them for each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import torch
+
+from thirdlever.core.errors import StrategyError
+from thirdlever.models.engine import chat
+from thirdlever.models.engine.generate import common
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+    from thirdlever.finetune.conversations import Conversation
+
+
+IGNORED = -100  # transformers' and torch's label for "no loss here"
+_WORTHWHILE = 8  # tokens; a shorter prefix is not worth a pass of its own
+
+
+class Encoded(TypedDict):
+    """One example: its tokens, of which the last `answer` are learnt."""
+
+    input_ids: list[int]
+    answer: int
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Conversation], window: int | None = None
+) -> list[Encoded]:
+    """Tokens of prompt and answer, the answer closed by the end-of-sequence token.
+
+    Args:
+        tokenizer: the model's.
+        examples: conversations whose last turn is the assistant's.
+        window: tokens that the model can take; None for any number.
+
+    Raises:
+        StrategyError: an example does not fit.
+    """
+    encoded: list[Encoded] = []
+    end: Any = tokenizer.eos_token_id
+    for number, turns in enumerate(examples, start=1):
+        prompt = chat.prompt(tokenizer, turns[:-1])
+        text = chat.lead(tokenizer) + turns[-1]["content"]
+        answer = [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
+        if window is not None and len(prompt) + len(answer) > window:
+            message = (
+                f"training example {number} has {len(prompt) + len(answer)} tokens, and the model takes {window}; "
+                "shorten it or leave it out"
+            )
+            raise StrategyError(message)
+        encoded.append({"input_ids": [*prompt, *answer], "answer": len(answer)})
+    return encoded
+
+
+def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
+    """A batch of B examples: P tokens that all prompts begin with, then L more of the longest, whose answer has A.
+
+    Returns:
+        `prefix` [1, P]; `input_ids` and `position_ids` [B, L]; `attention_mask` [B, P + L]; `logits_to_keep` [A + 2],
+        the positions that matter, and `labels` [B, A + 2], the token that each of these must predict. The labels' first
+        column never has a loss, so that they count the same whether or not the trainer takes them for shifted.
+    """
+    shared = _shared(batch)
+    longest = max(len(row["input_ids"]) for row in batch) - shared
+    keep = max(row["answer"] for row in batch) + 2
+    ids = torch.zeros(len(batch), longest, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    labels = torch.full((len(batch), keep), IGNORED)
+    for i, row in enumerate(batch):
+        tokens = torch.tensor(row["input_ids"][shared:])
+        ids[i, longest - len(tokens) :] = tokens
+        mask[i, longest - len(tokens) :] = 1
+        labels[i, keep - 1 - row["answer"] : keep - 1] = tokens[-row["answer"] :]
+    return {
+        "prefix": torch.tensor([batch[0]["input_ids"][:shared]], dtype=torch.long),
+        "input_ids": ids,
+        "attention_mask": torch.cat([torch.ones(len(batch), shared, dtype=torch.long), mask], 1),
+        "position_ids": shared + (mask.cumsum(1) - 1).clamp(min=0),
+        # A number would give a slice, and torch multiplies a slice by first copying the vocabulary for every row.
+        "logits_to_keep": torch.arange(longest - keep, longest),
+        "labels": labels,
+    }
+
+
+def _shared(batch: Sequence[Encoded]) -> int:
+    """Length of the common prefix; two tokens of the shortest prompt are left out, for the labels' first columns."""
+    first, *rest = (row["input_ids"] for row in batch)
+    least = min(len(row["input_ids"]) - row["answer"] for row in batch) - 2
+    longest_answer = max(row["answer"] for row in batch)
+    room = min(len(row["input_ids"]) for row in batch) - longest_answer - 2  # every row reaches back to the first label
+    shared = min([max(0, min(least, room)), *(common(first, ids) for ids in rest)])
+    return shared if shared >= _WORTHWHILE else 0
+
+
+def kept_logits(model: Any, batch: dict[str, Any]) -> Any:  # noqa: ANN401 - a causal model and its output
+    """The model's output for a batch of `collate`'s, whose `logits` are [B, A + 2, vocabulary]."""
+    rest = {name: value for name, value in batch.items() if name not in {"prefix", "labels"}}
+    prefix = batch["prefix"]
+    if not prefix.shape[1]:
+        return model(**rest, use_cache=False)
+    known = model(input_ids=prefix, use_cache=True, logits_to_keep=1).past_key_values
+    known.batch_repeat_interleave(len(rest["input_ids"]))
+    return model(**rest, past_key_values=known, use_cache=True)

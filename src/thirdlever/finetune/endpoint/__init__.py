@@ -1,0 +1,1 @@
+"""The local endpoint: a server for OpenAI's fine-tuning protocol."""

@@ -1,0 +1,171 @@
+"""Who may ask, and how much: a bearer token and a limit on bodies, before anything is read."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Mount, Route
+
+from thirdlever.core.errors import ThirdleverError
+from thirdlever.finetune.endpoint import routes
+from thirdlever.finetune.endpoint.protocol import HANDLERS, ApiError
+from thirdlever.finetune.endpoint.storage import Files, Jobs, Models
+from thirdlever.finetune.endpoint.training import Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+VARIABLE = "THIRDLEVER_ENDPOINT_KEY"
+MAX_BODY = 512 * 2**20  # bytes, OpenAI's limit for a file
+
+
+def key_file(folder: Path) -> Path:
+    """Where an endpoint's generated token is."""
+    return folder / "key"
+
+
+def key(folder: Path) -> str:
+    """The token in the environment, or the endpoint's own, generated once into a file that only its owner reads.
+
+    Raises:
+        ThirdleverError: the environment's is empty.
+    """
+    given = os.environ.get(VARIABLE)
+    if given is not None:
+        if not given.strip():
+            message = f"{VARIABLE} is empty; set it to a long random token, or unset it to have one generated"
+            raise ThirdleverError(message)
+        return given.strip()
+    path = key_file(folder)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial.touch(mode=0o600, exist_ok=False)  # private before it holds anything
+        partial.write_text(f"sk-local-{secrets.token_urlsafe(32)}\n", "utf-8")
+        partial.replace(path)
+    return path.read_text("utf-8").strip()
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Middleware: refuses requests without the token, and bodies beyond the limit however they are sent.
+
+    Attributes:
+        app: what it guards.
+        key: the token.
+        max_body: bytes.
+    """
+
+    app: ASGIApp
+    key: str
+    max_body: int = MAX_BODY
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            headers = Headers(scope=scope)
+            self._authenticate(headers.get("authorization", ""))
+            self._measure(int(length) if (length := headers.get("content-length", "")).isdecimal() else 0)
+        except ApiError as error:
+            await error.response()(scope, receive, send)
+        else:
+            await self.app(scope, self._counting(receive), send)
+
+    def _authenticate(self, header: str) -> None:
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            message = "You didn't provide an API key. Send it as `Authorization: Bearer YOUR_KEY`."
+            raise ApiError(message, status=HTTPStatus.UNAUTHORIZED)
+        if not hmac.compare_digest(token.strip().encode(), self.key.encode()):
+            message = f"Incorrect API key provided. It is in {VARIABLE}, or in the file `key` in the endpoint's folder."
+            raise ApiError(message, status=HTTPStatus.UNAUTHORIZED, code="invalid_api_key")
+
+    def _measure(self, length: int) -> None:
+        if length > self.max_body:
+            raise ApiError(self._too_large(), status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+    def _too_large(self) -> str:
+        return f"The request's body exceeds {self.max_body} bytes; send less."
+
+    def _counting(self, receive: Receive) -> Receive:
+        """A body without a stated length is counted as it comes."""
+        received = 0
+
+        async def count() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_body:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large())
+            return message
+
+        return count
+
+
+ROUTES = [
+    Route("/files", routes.post_file, methods=["POST"]),
+    Route("/files", routes.list_files),
+    Route("/files/{id}", routes.get_file),
+    Route("/files/{id}", routes.delete_file, methods=["DELETE"]),
+    Route("/files/{id}/content", routes.get_file_content),
+    Route("/fine_tuning/jobs", routes.post_job, methods=["POST"]),
+    Route("/fine_tuning/jobs", routes.list_jobs),
+    Route("/fine_tuning/jobs/{id}", routes.get_job),
+    Route("/fine_tuning/jobs/{id}/cancel", routes.cancel_job, methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/pause", routes.pause, methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/resume", routes.resume, methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/events", routes.events),
+    Route("/fine_tuning/jobs/{id}/checkpoints", routes.checkpoints),
+    Route("/models", routes.list_models),
+    Route("/models/{model:path}", routes.get_model),
+    Route("/models/{model:path}", routes.delete_model, methods=["DELETE"]),
+    Route("/chat/completions", routes.post_chat, methods=["POST"]),
+]
+
+
+def application(folder: Path, *, base: str, key: str, max_body: int = MAX_BODY) -> Starlette:
+    """An endpoint.
+
+    Args:
+        folder: where its state is; one application at a time.
+        base: the local model that is served and tuned.
+        key: the bearer token.
+        max_body: bytes that a request may have.
+    """
+    jobs = Jobs(folder / "jobs")
+    scheduler = Scheduler(folder, jobs)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        scheduler.start()
+        yield
+        scheduler.stop()
+
+    app = Starlette(
+        routes=[Mount("/v1", routes=ROUTES)],
+        middleware=[Middleware(Guard, key=key, max_body=max_body)],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )
+    app.state.files = Files(folder / "files")
+    app.state.jobs = jobs
+    app.state.models = Models(base, jobs)
+    app.state.scheduler = scheduler
+    return app

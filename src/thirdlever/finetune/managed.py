@@ -1,0 +1,339 @@
+"""What is checked before anything is uploaded or paid for."""
+
+from __future__ import annotations
+
+import atexit
+import datetime as dt
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thirdlever.catalog.retirements import retirement
+from thirdlever.catalog.tuning import estimate, profile, provider_of
+from thirdlever.core.errors import ModelError, StrategyError
+from thirdlever.core.files import content_hash
+from thirdlever.core.progress import note, question
+from thirdlever.evaluation.ask import understudy
+from thirdlever.finetune import jobs
+from thirdlever.finetune.conversations import FormatError, parse, to_jsonl
+from thirdlever.finetune.jobs import ENDED, Job, Ledger, UndeployedError
+from thirdlever.finetune.providers.registry import tuner
+from thirdlever.models.base import BaseModel
+from thirdlever.strategies.contract import SetupCost, Tuning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from inspect_ai.model import Model
+
+    from thirdlever.catalog.tuning import Estimate, Profile
+    from thirdlever.finetune.conversations import Conversation
+    from thirdlever.finetune.jobs import Access
+    from thirdlever.models.base import Tokens
+
+
+AUTO_EPOCHS = 10  # what an estimate assumes when the provider chooses: it is an upper bound for all but tiny files
+_TURN = 4  # tokens that a chat template puts around a turn
+
+
+def check_format(provider: Profile, training: str, validation: str) -> None:
+    """Refuse what the provider would refuse hours later.
+
+    Raises:
+        StrategyError: fewer than ten examples, a last turn that is not the assistant's, no such format at all, or a
+            file that is too large.
+    """
+    size = len(training.encode()) / 1e6
+    if provider.max_file_mb is not None and size > provider.max_file_mb:
+        message = f"managed: {provider.title} takes {provider.max_file_mb} MB, not {size:.0f}; give fewer examples"
+        raise StrategyError(message)
+    try:
+        parse(training, param="training_file")
+        if validation:
+            parse(validation, param="validation_file", minimum=1)
+    except FormatError as error:
+        message = f"managed: the {error.param.replace('_', ' ')} would be refused: {error.message}"
+        raise StrategyError(message) from error
+
+
+def count(examples: Iterable[Conversation], tokens: Tokens, epochs: int | None) -> int:
+    """Tokens that are trained on, all epochs together, by the base model's counter."""
+    once = sum(tokens(turn["content"]) + _TURN for example in examples for turn in example)
+    return once * (AUTO_EPOCHS if epochs is None else epochs)
+
+
+def check_dates(provider: Profile, base: str, *, horizon_days: int, today: dt.date | None = None) -> None:
+    """Refuse a provider that takes no more jobs, and a base that will not answer for as long as is planned.
+
+    Args:
+        provider: who would tune.
+        base: what, as the provider names it.
+        horizon_days: how long the tuned model has to answer; 0 for no matter how long.
+        today: the date, for tests.
+
+    Raises:
+        StrategyError: with what to use instead.
+    """
+    today = today or dt.datetime.now(dt.UTC).date()
+    if provider.last_jobs and today > provider.last_jobs:
+        message = f"{provider.title} takes no fine-tuning job since {provider.last_jobs}; {provider.instead}"
+        raise StrategyError(message)
+    known = retirement(provider.name, base)
+    if known is None:
+        return
+    if today >= known.retires:
+        message = f"{provider.title}: {base!r} and its tunes stopped answering on {known.retires}; choose another base"
+        raise StrategyError(message)
+    left = (known.retires - today).days
+    if left < horizon_days:
+        message = (
+            f"{provider.title}: {base!r} and its tunes stop answering on {known.retires}, in {left} days; "
+            f"choose a base that stays, or say with horizon_days={left} that so long is enough"
+        )
+        raise StrategyError(message)
+
+
+def check_cost(provider: Profile, base: str, estimate: Estimate, max_usd: float | None) -> None:
+    """Hold the estimate against what may be spent, or ask who sits at the terminal.
+
+    Raises:
+        StrategyError: it is too much, not known, or nobody said yes.
+    """
+    if provider.free:
+        return
+    what = f"tuning {base!r} at {provider.title} on about {estimate.tokens:,} tokens"
+    if provider.notice:
+        note(f"note: {provider.notice}")
+    if max_usd is not None:
+        if estimate.usd is None:
+            message = (
+                f"{what} costs nobody knows how much; state the rate in tuning.toml, or leave max_usd out and say yes"
+            )
+            raise StrategyError(message)
+        if estimate.usd > max_usd:
+            message = (
+                f"{what} would cost about ${estimate.usd:.2f}, more than max_usd={max_usd:g}; "
+                "raise it, or give fewer examples or epochs"
+            )
+            raise StrategyError(message)
+        return
+    cost = "an unknown amount" if estimate.usd is None else f"about ${estimate.usd:.2f} ({estimate.source})"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = f"{what} costs {cost}, and nobody is there to say yes; allow it with managed:max_usd=USD"
+        raise StrategyError(message)
+    if question(f"{what} costs {cost}. Submit it? Type yes:") not in {"y", "yes"}:
+        message = f"{what} was not agreed to; nothing was submitted"
+        raise StrategyError(message)
+
+
+_NOTHING: dict[str, Any] = {"served": None, "ours": False, "idle_usd_per_hour": 0.0}
+_torn_down_at_exit: set[str] = set()
+
+
+@dataclass(frozen=True)
+class TunedModel(BaseModel):
+    """A tuned model. Nothing is connected, started or deployed before `connect`, and no secret is among its fields.
+
+    Attributes:
+        job: identity of the job that made it.
+    """
+
+    job: str = ""
+
+    @property
+    def costs_device_time(self) -> bool:
+        """Whether this machine's endpoint serves it."""
+        return profile(self.inspect_name.partition("/")[0]).free
+
+    def connect(self) -> Model:
+        """Deploy it if need be; the inspect model.
+
+        Raises:
+            ModelError: it cannot be reached.
+        """
+        from inspect_ai.model import get_model
+
+        ledger = Ledger()
+        found = ledger.get(self.job)
+        if found is None:
+            message = f"job {self.job[:8]} is in the ledger no more; run the same command again"
+            raise ModelError(message)
+        access = serve(found, ledger)
+        return get_model(access.inspect_name, base_url=access.url, api_key=access.key)
+
+
+def of(job: Job, base: BaseModel) -> TunedModel:
+    """The model that a job has made of a base."""
+    shown = job.base.rpartition("/")[2] if job.base.startswith("hf/") else job.base
+    return TunedModel(
+        name=f"{profile(job.provider).title}: ft:{shown}:{job.short}",
+        inspect_name=f"{job.provider}/{job.tuned}",
+        revision=job.tuned or "",
+        context_window=base.context_window,
+        tokens=base.tokens,
+        job=job.identity,
+    )
+
+
+def serve(job: Job, ledger: Ledger) -> Access:
+    """Have a tuned model answer; a deployment that costs while it is idle is removed when this process ends."""
+    with ledger.lock(job.identity), tuner(job.provider, job.model) as provider:
+        if job.served is None and provider.idle_usd_per_hour:
+            # Written before it is made: whatever happens next, `thirdlever jobs` tells of it.
+            job = ledger.update(job.identity, served=job.tag, ours=True, idle_usd_per_hour=provider.idle_usd_per_hour)
+        if job.ours and job.identity not in _torn_down_at_exit:
+            _torn_down_at_exit.add(job.identity)
+            atexit.register(_at_exit, job.identity, ledger)
+        try:
+            return provider.access(provider.deploy(job))
+        except UndeployedError:
+            ledger.update(job.identity, **_NOTHING)
+            raise
+
+
+def tear_down(job: Job, ledger: Ledger) -> Job:
+    """Remove what costs while it is idle.
+
+    Raises:
+        ModelError: there is nothing of thirdlever's making, or it cannot be removed.
+    """
+    if not job.ours:
+        message = f"job {job.short} has no deployment that thirdlever made; what you deployed is yours to remove"
+        raise ModelError(message)
+    with ledger.lock(job.identity), tuner(job.provider, job.model) as provider:
+        provider.tear_down(job)
+        return ledger.update(job.identity, **_NOTHING)
+
+
+def _at_exit(identity: str, ledger: Ledger) -> None:
+    _torn_down_at_exit.discard(identity)
+    job = ledger.get(identity)
+    if job is None or not job.ours:
+        return
+    title = profile(job.provider).title
+    try:
+        tear_down(job, ledger)
+    except ModelError as error:
+        note(
+            f"WARNING: {title} deployment {job.served} still stands and costs ${job.idle_usd_per_hour:.2f} an hour "
+            f"({error}); remove it: thirdlever jobs teardown {job.short}"
+        )
+    else:
+        note(f"{title} deployment {job.served} removed: it costs nothing any more; the tuned model stays")
+
+
+def finished(job: Job, ledger: Ledger) -> Job:
+    """Wait for a job and make sure that it came to something."""
+    title = profile(job.provider).title
+    if job.stage not in ENDED:
+        with tuner(job.provider, job.model) as provider:
+            job = jobs.follow(jobs.submit(job, provider, ledger), provider, ledger)
+    return jobs.succeeded(job, title)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """What came of it.
+
+    Attributes:
+        model: answers with the tuned weights, reached when it is first asked.
+        setup: what the tuning took and cost; the labels are the caller's to state.
+        tuning: what it came to.
+    """
+
+    model: BaseModel
+    setup: SetupCost
+    tuning: Tuning
+
+
+def tune(
+    model: BaseModel,
+    examples: Sequence[Conversation],
+    *,
+    dev: Sequence[Conversation] = (),
+    provider: str = "auto",
+    epochs: int | None = 3,
+    seed: int = 0,
+    max_usd: float | None = None,
+    horizon_days: int = 120,
+    label: str = "",
+    ledger: Ledger | None = None,
+) -> Tuned:
+    """Have a model tuned once: the same order again, whatever became of the process, finds the same job.
+
+    Args:
+        model: the base.
+        examples: conversations; the last turn is what is learned.
+        dev: others, that the provider validates on.
+        provider: a name of `profiles.toml`; "auto" goes by the model's name.
+        epochs: passes; None leaves it to the provider.
+        seed: of the training.
+        max_usd: submit without asking when the estimate is no higher.
+        horizon_days: how long the tuned model has to answer.
+        label: whose data it is, for `thirdlever jobs`.
+        ledger: where jobs are written; the current project's by default.
+
+    Raises:
+        StrategyError: preflight found something, or the job failed.
+        ModelError: the provider refuses, or does not answer.
+        MissingExtraError: the provider's client is not installed.
+    """
+    provider = provider_of(model.name) if provider == "auto" else provider
+    if stand_in := understudy():
+        return stand_in.ordered(model, examples, dev=dev, provider=provider, epochs=epochs, horizon_days=horizon_days)
+    ledger = ledger or Ledger()
+    terms = profile(provider)
+    base = terms.base(model.name)
+    training, validation = to_jsonl(examples), to_jsonl(dev)
+    identity = content_hash([provider, base, model.revision, training, validation, epochs, seed])
+    with ledger.lock(identity):
+        job = ledger.get(identity)
+        if job is None:
+            check_format(terms, training, validation)
+            check_dates(terms, base, horizon_days=horizon_days)
+            tokens = count(examples, model.tokens, epochs)
+            expected = estimate(provider, base, tokens)
+            check_cost(terms, base, expected, max_usd)
+            new = Job(
+                identity=identity,
+                provider=provider,
+                base=base,
+                model=model.name,
+                label=label,
+                examples=len(examples),
+                validation=len(dev),
+                epochs=epochs,
+                seed=seed,
+                estimated_tokens=tokens,
+                estimated_usd=expected.usd,
+                ordered=time.time(),
+            )
+            job = ledger.order(new, training, validation)
+    return _told(finished(job, ledger), model)
+
+
+def _told(job: Job, base: BaseModel) -> Tuned:
+    terms = profile(job.provider)
+    seconds = job.seconds or 0.0
+    return Tuned(
+        model=of(job, base),
+        setup=SetupCost(seconds=seconds, device_seconds=seconds if terms.free else 0.0, usd=_charged(job)),
+        tuning=Tuning(
+            method="supervised",
+            where=terms.title,
+            examples=job.examples,
+            epochs=job.epochs_made or job.epochs or 0,
+            tokens=job.trained_tokens,
+            hosting_usd_per_hour=terms.idle_usd_per_hour,
+        ),
+    )
+
+
+def _charged(job: Job) -> float | None:
+    """What the provider charges for the tokens that it says it trained on; None when either is unknown."""
+    if profile(job.provider).free:
+        return 0.0
+    if job.trained_tokens is None:
+        return None
+    return estimate(job.provider, job.base, job.trained_tokens).usd

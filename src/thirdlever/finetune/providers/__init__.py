@@ -1,0 +1,1 @@
+"""Fine-tuning services, one file each."""

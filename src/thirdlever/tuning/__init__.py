@@ -1,1 +1,0 @@
-"""The third lever: examples, training here or elsewhere, and what it leaves behind."""
