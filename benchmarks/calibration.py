@@ -22,12 +22,11 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from thirdlever.statistics import paired
-from thirdlever.statistics.comparison import accuracy, compare_all, holm, non_inferior
-from thirdlever.statistics.differences import Differences
-from thirdlever.statistics.power import Design
-from thirdlever.statistics.proportions import wilson
-from thirdlever.statistics.simulation import World
+from thirdlever.analysis.compare import Differences, accuracy, compare_all, holm, non_inferior
+from thirdlever.analysis.stats import paired
+from thirdlever.analysis.stats.power import Design
+from thirdlever.analysis.stats.proportions import wilson
+from thirdlever.analysis.stats.simulation import World
 
 ALPHA = 0.05
 EQUAL = 1e-9

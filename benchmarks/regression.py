@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from thirdlever.analysis.outcomes import Outcomes
+from thirdlever.analysis.stats import paired
+from thirdlever.analysis.stats.sequential import plan
 from thirdlever.regression.checks import NEW, OLD, accuracy
 from thirdlever.regression.limits import Limits
-from thirdlever.regression.sequential import plan
-from thirdlever.statistics import paired
-from thirdlever.statistics.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from thirdlever.analysis.stats.sequential import Plan
     from thirdlever.regression.checks import Level
-    from thirdlever.regression.sequential import Plan
 
     Counts: TypeAlias = NDArray[np.int64]
 

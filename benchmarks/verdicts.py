@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thirdlever.analysis.outcomes import Outcomes
+from thirdlever.analysis.stats.proportions import wilson
 from thirdlever.decision.decision import judge
 from thirdlever.decision.evidence import Standing
 from thirdlever.decision.gathering import assess
 from thirdlever.economics.assumptions import assume
 from thirdlever.economics.costs import Cost
-from thirdlever.statistics.outcomes import Outcomes
-from thirdlever.statistics.proportions import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from thirdlever.analysis.run import Run
 from thirdlever.catalog.prices import Price
 from thirdlever.evaluation.records import COLUMNS
-from thirdlever.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.decision.evidence import Kind, Standing
 from thirdlever.decision.gathering import assess
 from thirdlever.economics.assumptions import assume
 from thirdlever.economics.costs import Cost
-from thirdlever.statistics.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

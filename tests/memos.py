@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import costed
 import numpy as np
 
+from thirdlever.analysis.run import INFO, RECORDS, Run
 from thirdlever.catalog.prices import Price
 from thirdlever.decision.deciding import decide_on_run
-from thirdlever.run import INFO, RECORDS, Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,10 +8,10 @@ import sys
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.run import INFO, RECORDS, Run
 from thirdlever.answers.answer import Label
 from thirdlever.core.files import write
 from thirdlever.evaluation.records import prompt_hash, to_parquet
-from thirdlever.run import INFO, RECORDS, Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from thirdlever.scorecards import COLUMNS, FURTHER, typed
-from thirdlever.statistics.proportions import wilson
+from thirdlever.analysis.scorecards import COLUMNS, FURTHER, typed
+from thirdlever.analysis.stats.proportions import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

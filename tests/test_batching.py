@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thirdlever import Suite
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
 pytestmark = pytest.mark.usefixtures("project")
 MODEL = "openai/gpt-4o-mini"

@@ -9,11 +9,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from thirdlever.analysis.compare import compared
+from thirdlever.analysis.run import INFO, RECORDS, Run
 from thirdlever.commands.compare import compare
 from thirdlever.core.errors import RunError
 from thirdlever.report import comparison
-from thirdlever.run import INFO, RECORDS, Run
-from thirdlever.statistics.comparing import compared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

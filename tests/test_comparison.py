@@ -8,12 +8,12 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from thirdlever.analysis.compare import accuracy, compare, compare_all, non_inferior
+from thirdlever.analysis.outcomes import Outcomes
+from thirdlever.analysis.stats import paired
+from thirdlever.analysis.stats.proportions import wilson
+from thirdlever.analysis.stats.simulation import World
 from thirdlever.core.errors import RunError
-from thirdlever.statistics import paired
-from thirdlever.statistics.comparison import accuracy, compare, compare_all, non_inferior
-from thirdlever.statistics.outcomes import Outcomes
-from thirdlever.statistics.proportions import wilson
-from thirdlever.statistics.simulation import World
 
 
 def pair(won: int, lost: int, both: int = 0, neither: int = 0) -> Outcomes:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from deciding_on import KINDS, assumptions, costs, evidence, scored
 
+from thirdlever.analysis.run import Run
 from thirdlever.decision.decision import Decision, decide, decide_on, judge
 from thirdlever.decision.evidence import Evidence, Standing
 from thirdlever.decision.gathering import assess
 from thirdlever.economics.assumptions import assume
 from thirdlever.report.decision import render
-from thirdlever.run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path

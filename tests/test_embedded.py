@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from inspect_ai.log import EvalLog, EvalSample
 
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
 CACHE = platformdirs.user_cache_path()  # of whoever runs the tests, before they have a home of their own
 QUESTIONS = (

@@ -29,7 +29,7 @@ from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
     from thirdlever import Suite
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
 pytestmark = pytest.mark.usefixtures("project")
 

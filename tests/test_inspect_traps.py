@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalLog
 
     from thirdlever import Suite
+    from thirdlever.analysis.run import Run
     from thirdlever.evaluation.records import Reply
-    from thirdlever.run import Run
 
 pytestmark = pytest.mark.usefixtures("project")
 

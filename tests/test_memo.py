@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from thirdlever.analysis.outcomes import load as load_outcomes
 from thirdlever.report import memo
 from thirdlever.report.failures import failures
 from thirdlever.report.memo_md import escaped
 from thirdlever.report.memo_tables import clean
-from thirdlever.statistics.outcomes import load as load_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
 EVIL = {
     "null": "=cmd|'/c calc'!A0",

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from thirdlever.analysis.outcomes import outcomes
 from thirdlever.core.errors import RunError
-from thirdlever.statistics.outcomes import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thirdlever.statistics.outcomes import Outcomes
+    from thirdlever.analysis.outcomes import Outcomes
 
 
 def records(

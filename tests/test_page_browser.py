@@ -145,7 +145,7 @@ def test_the_panel_goes_from_candidate_to_candidate_and_from_item_to_item(opened
 
 
 def test_filters_show_the_items_they_name(opened: Opened, plain: Path) -> None:
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
     tab = opened(plain)
     names = [name.split("\n")[0] for name in tab.locator("#candidates tbody th").all_inner_texts()]

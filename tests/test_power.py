@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import NormalIndPower
 
-from thirdlever.statistics import paired
-from thirdlever.statistics.power import Design, mcnemar_power, normal_power
+from thirdlever.analysis.stats import paired
+from thirdlever.analysis.stats.power import Design, mcnemar_power, normal_power
 
 BANKING = Design(0.084)  # 21 flips of 250 items
 

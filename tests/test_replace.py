@@ -13,12 +13,12 @@ import pytest
 import typer
 from model_lists import TODAY
 
+from thirdlever.analysis.run import Run
 from thirdlever.commands.replace import replace
 from thirdlever.core.errors import RunError
 from thirdlever.economics.assumptions import assume
 from thirdlever.lifecycle.replace import Proposal, propose
 from thirdlever.lifecycle.replace_text import text
-from thirdlever.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

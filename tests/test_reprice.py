@@ -10,18 +10,18 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from thirdlever.analysis.reprice import reprice
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import Hour, Price, gpus, hour, in_batch
 from thirdlever.commands.reprice import reprice as command
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.models.base import BaseModel
 from thirdlever.report.money import device_lines, price_lines
-from thirdlever.repricing import reprice
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
 TODAY = dt.date(2026, 11, 22)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from thirdlever.analysis.compare import accuracy
+from thirdlever.analysis.outcomes import outcomes
+from thirdlever.analysis.scorecards import COLUMNS, FURTHER, scorecards
+from thirdlever.analysis.stats.proportions import wilson
 from thirdlever.catalog.prices import Price, Tier
-from thirdlever.scorecards import COLUMNS, FURTHER, scorecards
-from thirdlever.statistics.comparison import accuracy
-from thirdlever.statistics.outcomes import outcomes
-from thirdlever.statistics.proportions import wilson
 from thirdlever.strategies.contract import SetupCost
 
 if TYPE_CHECKING:

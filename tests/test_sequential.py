@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from thirdlever.regression.sequential import bounds, plan, spent
+from thirdlever.analysis.stats.sequential import bounds, plan, spent
 
 DRIFT = NormalDist().inv_cdf(0.95) + NormalDist().inv_cdf(0.8)  # 80 % power at one look
 

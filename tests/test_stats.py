@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from thirdlever.statistics.proportions import macro_f1, proportion, quantile, wilson
+from thirdlever.analysis.stats.proportions import macro_f1, proportion, quantile, wilson
 
 binomtest = pytest.importorskip("scipy.stats").binomtest  # comes with scikit-learn
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever import Deployment, Suite
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
 pytestmark = pytest.mark.usefixtures("project")
 

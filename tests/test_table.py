@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from summaries import summary
 
+from thirdlever.analysis.scorecards import COLUMNS
 from thirdlever.core.text import csv_cell, fold, printable
 from thirdlever.report.table import render
-from thirdlever.scorecards import COLUMNS
 
 EVIL = "=cmd|' /C calc'!A0"
 ESCAPE = "rag\x1b[2J\x1b]0;owned\x07\u202e\r\n"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
     from thirdlever.suites.suite import Suite
 
 ORACLE = '''

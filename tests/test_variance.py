@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thirdlever.statistics.outcomes import Outcomes
-from thirdlever.statistics.variance import by_recipe, components, split
+from thirdlever.analysis.outcomes import Outcomes
+from thirdlever.analysis.stats.variance import by_recipe, components, split
 
 
 def table(scores: np.ndarray[Any, np.dtype[np.float64]], names: tuple[str, ...]) -> Outcomes:

@@ -10,6 +10,7 @@ Nothing heavy is imported here: torch, pandas and inspect_ai come with the first
 
 # Imported now and not at first use: `run`, `strategy` and `suite` are functions here, and modules of the package, too.
 # Python binds such a name to the module whenever that is first imported; after this, it has been.
+from thirdlever.analysis.run import Run, load
 from thirdlever.answers.answer import Answer, Grade, Json, Label, Text
 from thirdlever.core import errors
 from thirdlever.core.store import Store
@@ -22,7 +23,6 @@ from thirdlever.models.registry import resolve
 from thirdlever.prompting.frame import Context, ask, demonstration, messages, reply
 from thirdlever.retrieval.embedder import embed, embed_once
 from thirdlever.retrieval.index import Index, index
-from thirdlever.run import Run, load
 from thirdlever.runner import run
 from thirdlever.strategies.contract import Deployment, Prepare, SetupCost, Tuning, add_setups, strategy
 from thirdlever.strategies.specs import parse

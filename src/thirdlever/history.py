@@ -7,15 +7,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.run import INFO, load
 from thirdlever.core import project
 from thirdlever.core.errors import RunError, unknown
-from thirdlever.run import INFO, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from thirdlever.analysis.run import Run
     from thirdlever.regression.baseline import Baseline
-    from thirdlever.run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def _baselines() -> Iterator[Baseline]:
 
 
 def _of_run(run: Run) -> Iterator[Point]:
-    from thirdlever.report.export import rows
+    from thirdlever.analysis.scorecards import rows
 
     info = run.info
     about = {one["name"]: one for one in info["candidates"]}
@@ -121,8 +121,8 @@ def _with(points: list[Point], baseline: Baseline) -> list[Point]:
     when = _when(baseline.facts["finished"])
     if any(point.when == when for point in points):
         return [replace(point, baseline=baseline.name) if point.when == when else point for point in points]
+    from thirdlever.analysis.compare import accuracy
     from thirdlever.regression.scores import outcomes
-    from thirdlever.statistics.comparison import accuracy
 
     scores = {one.name: [got.score for got in one.got] for one in baseline.candidates}
     kept = outcomes(baseline.items, scores, epochs=int(baseline.options.get("epochs") or 1))

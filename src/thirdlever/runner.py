@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.run import INFO, Run, opened, save
 from thirdlever.budget import Budget
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
@@ -16,7 +17,6 @@ from thirdlever.core.errors import RunError
 from thirdlever.core.progress import note
 from thirdlever.core.project import hardware, versions
 from thirdlever.models.base import BaseModel
-from thirdlever.run import INFO, Run, opened, save
 from thirdlever.session import Measured, Session
 from thirdlever.strategies.specs import candidates, once, parse_all
 from thirdlever.suites.leakage import Audit

@@ -24,8 +24,8 @@ def set_(
     ] = None,
 ) -> None:
     """Pin a run: results/baselines/NAME.json, to be committed."""
+    from thirdlever.analysis.run import load
     from thirdlever.regression import baseline, pinning
-    from thirdlever.run import load
 
     found = load(run)
     pinned = baseline.of(found, name or found.info["suite"]["name"], only=candidate or ())
@@ -72,9 +72,9 @@ def diff(
     fmt: Annotated[Literal["text", "md", "json", "junit"], typer.Option("--format")] = "text",
 ) -> None:
     """Hold a finished run against a baseline, candidate by candidate; nothing is run."""
+    from thirdlever.analysis.run import load
     from thirdlever.regression.diff import diff as held
     from thirdlever.regression.pinning import load as pinned
     from thirdlever.report.regression import render
-    from thirdlever.run import load
 
     typer.echo(render(held(pinned(name), load(run)), fmt).rstrip())

@@ -28,9 +28,9 @@ def compare(
     fmt: Annotated[Literal["text", "md", "json"], typer.Option("--format")] = "text",
 ) -> None:
     """Tell a real difference between candidates from luck."""
+    from thirdlever.analysis.compare import compared
+    from thirdlever.analysis.run import load
     from thirdlever.report import comparison
-    from thirdlever.run import load
-    from thirdlever.statistics.comparing import compared
 
     found = compared(load(run), a, b, every=every, part=slice_, confidence=confidence, margin=margin)
     typer.echo(comparison.render(found, fmt))

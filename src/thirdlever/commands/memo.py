@@ -17,10 +17,10 @@ def memo(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write it. [default: RUN/memo]")] = None,
 ) -> None:
     """Write the decision memo of a run: Markdown, one self-contained HTML file, and the figures."""
+    from thirdlever.analysis.run import load
     from thirdlever.core.text import printable
     from thirdlever.decision.deciding import decide_on_run
     from thirdlever.report import memo as report
-    from thirdlever.run import load
 
     found = load(run)
     decision = decide_on_run(found, assume or ())

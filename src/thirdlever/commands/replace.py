@@ -21,10 +21,10 @@ def replace(
     ] = None,
 ) -> None:
     """Propose what takes the place of a candidate whose model retires; exit code 1 when nothing measured does."""
+    from thirdlever.analysis.run import load
     from thirdlever.economics.assumptions import assume
     from thirdlever.lifecycle.replace import propose
     from thirdlever.lifecycle.replace_text import text
-    from thirdlever.run import load
 
     measured = load(run)
     given = {} if margin is None else {"margin": str(margin)}

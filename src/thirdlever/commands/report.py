@@ -12,7 +12,7 @@ def report(
     run: options.Run,
 ) -> None:
     """Write a run's report.html: every answer of every candidate, to filter and to read."""
+    from thirdlever.analysis.run import load
     from thirdlever.report import page
-    from thirdlever.run import load
 
     typer.echo(f"Every answer: {page.write(load(run))}")

@@ -25,10 +25,10 @@ def reprice(
     fmt: Annotated[Literal["table", "md", "csv", "json"], typer.Option("--format")] = "table",
 ) -> None:
     """Show a run at other prices: what was measured stays, and no model is asked."""
-    from thirdlever import repricing
+    from thirdlever.analysis import reprice as repricing
+    from thirdlever.analysis.run import load
     from thirdlever.core.text import printable
     from thirdlever.report import money, table
-    from thirdlever.run import load
 
     done = repricing.reprice(load(run), model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)
     typer.echo(table.render(done.run.summary, fmt), nl=False)

@@ -15,7 +15,7 @@ def show(
     fmt: Annotated[Literal["table", "md", "csv", "json"], typer.Option("--format")] = "table",
 ) -> None:
     """Show a run's candidates side by side."""
+    from thirdlever.analysis.run import load
     from thirdlever.report import table
-    from thirdlever.run import load
 
     typer.echo(table.render(load(run).summary, fmt), nl=False)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thirdlever.analysis.run import load
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.decision import decision, figures_file
 from thirdlever.economics.assumptions import assume
-from thirdlever.run import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from thirdlever.analysis.run import Run
     from thirdlever.decision.decision import Decision
-    from thirdlever.run import Run
 
 
 def decide(run: str, assumed: Iterable[str]) -> Decision:

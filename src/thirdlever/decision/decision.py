@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
+    from thirdlever.analysis.compare import Comparison
+    from thirdlever.analysis.run import Run
     from thirdlever.decision.choice import Judged
     from thirdlever.decision.evidence import Evidence, Slice, Standing
     from thirdlever.decision.gates import Gate, Verdict
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from thirdlever.economics.costs import Cost
     from thirdlever.economics.payback import Payback
     from thirdlever.economics.sensitivity import Flip
-    from thirdlever.run import Run
-    from thirdlever.statistics.comparison import Comparison
 
     Costs: TypeAlias = Callable[[Assumptions], Mapping[str, Cost]]
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
+from thirdlever.analysis.stats.power import ALPHA, POWER
 from thirdlever.core.text import counted, percent
-from thirdlever.statistics.power import ALPHA, POWER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thirdlever.statistics.comparison import Comparison
-    from thirdlever.statistics.outcomes import Outcomes
+    from thirdlever.analysis.compare import Comparison
+    from thirdlever.analysis.outcomes import Outcomes
 
 Kind = Literal["no model", "prompt", "retrieval", "tuned"]
 Against = Literal["meets", "open", "misses", "unknown"]
@@ -166,7 +166,7 @@ class Evidence:
             ours, theirs = self.standings[candidate].accuracy, self.standings[reference].accuracy
             return (theirs or 0.0) - (ours or 0.0) <= margin + _ROUNDING
         if (pair := (candidate, reference)) not in self._bounds:  # asked for many margins, by the sensitivity
-            from thirdlever.statistics.comparison import non_inferior
+            from thirdlever.analysis.compare import non_inferior
 
             self._bounds[pair] = non_inferior(self.outcomes, candidate, reference, _ANY_MARGIN).low
         return self._bounds[pair] > -margin

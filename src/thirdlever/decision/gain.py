@@ -12,11 +12,11 @@ from thirdlever.decision.evidence import POINT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from thirdlever.analysis.compare import Comparison
     from thirdlever.decision.evidence import Evidence, Standing
     from thirdlever.decision.gates import Verdict
     from thirdlever.economics.assumptions import Assumptions
     from thirdlever.economics.payback import Payback
-    from thirdlever.statistics.comparison import Comparison
 
 
 class Outcome(NamedTuple):

@@ -6,19 +6,19 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.compare import accuracy, compare, holm
+from thirdlever.analysis.outcomes import outcomes
+from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.decision.evidence import Evidence, Kind, Slice, Standing
-from thirdlever.statistics.comparison import accuracy, compare, holm
-from thirdlever.statistics.outcomes import outcomes
-from thirdlever.statistics.power import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
-    from thirdlever.run import Run
-    from thirdlever.statistics.comparison import Comparison
-    from thirdlever.statistics.outcomes import Outcomes
+    from thirdlever.analysis.compare import Comparison
+    from thirdlever.analysis.outcomes import Outcomes
+    from thirdlever.analysis.run import Run
 
 _LOCAL = ("embedded", "hf/")
 _COLUMNS = ("candidate", "phase", "item_id", "epoch", "slice", "group", "score", "item_hash", "error", "retrieval_s")
@@ -32,7 +32,7 @@ def gather(run: Run) -> Evidence:
     """
     import pandas as pd
 
-    from thirdlever.run import RECORDS
+    from thirdlever.analysis.run import RECORDS
 
     info = run.info
     return evidence(pd.read_parquet(run.folder / RECORDS, columns=list(_COLUMNS)), info)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.core.text import counted, listed, months, percent, points
 from thirdlever.decision import rules
 from thirdlever.decision.gates import Gate
-from thirdlever.statistics.power import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

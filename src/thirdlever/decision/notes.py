@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from thirdlever.analysis.stats.power import Design
 from thirdlever.core.text import counted, listed, months, percent, points, usd
-from thirdlever.statistics.power import Design
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.usage import preparing_usd, total
 from thirdlever.economics.costs import Cost, interval
-from thirdlever.economics.usage import preparing_usd, total
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
 
+    from thirdlever.analysis.run import Run
+    from thirdlever.analysis.usage import Usage
     from thirdlever.economics.assumptions import Assumptions
-    from thirdlever.economics.usage import Usage
-    from thirdlever.run import Run
 
 HOURS_PER_MONTH = 365 * 24 / 12
 _PREPARED = "the job's charge, tokens and device time"

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from thirdlever.economics.usage import total
+from thirdlever.analysis.usage import total
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thirdlever.analysis.usage import total
 from thirdlever.economics.break_even import break_even_requests, payback_months, required_saving
 from thirdlever.economics.condition import Terms, condition
 from thirdlever.economics.costs import interval
-from thirdlever.economics.usage import total
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.run import INFO, load
 from thirdlever.catalog.names import LOCAL, located, undated
 from thirdlever.catalog.tuning import profile, profiles, provider_of
 from thirdlever.core import project
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.finetune.jobs import Ledger
-from thirdlever.run import INFO, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from thirdlever.analysis.compare import NonInferiority
+    from thirdlever.analysis.outcomes import Outcomes
+    from thirdlever.analysis.run import Run
     from thirdlever.economics.assumptions import Assumptions
     from thirdlever.economics.costs import Cost
-    from thirdlever.run import Run
-    from thirdlever.statistics.comparison import NonInferiority
-    from thirdlever.statistics.outcomes import Outcomes
 
 LASTS = dt.timedelta(days=90)  # what would itself retire so soon after takes nothing's place
 ALPHA = 0.05
@@ -106,8 +106,8 @@ def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.dat
         RunError: no such candidate, or no other beside it.
         ThirdleverError: the run's candidates cannot be compared, or a dated table is malformed.
     """
+    from thirdlever.analysis.outcomes import load
     from thirdlever.economics.costing import costs
-    from thirdlever.statistics.outcomes import load
 
     today = today or dt.datetime.now(dt.UTC).date()
     rows = {str(row["name"]): row for row in run.info["candidates"]}
@@ -166,7 +166,7 @@ def _evidence(
     """Each candidate against the reference; choosing among many is not to find one by chance, hence Holm."""
     from statsmodels.stats.multitest import multipletests
 
-    from thirdlever.statistics.comparison import non_inferior
+    from thirdlever.analysis.compare import non_inferior
 
     found = [non_inferior(outcomes, name, reference, margin, alpha=ALPHA) for name in names]
     holds = multipletests([one.p for one in found], alpha=ALPHA, method="holm")[0]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thirdlever.analysis.run import INFO, load
 from thirdlever.core import project
-from thirdlever.run import INFO, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
 ASSUMED_S = 1.5  # a request to a hosted model with a short answer, where no run has measured one
 

@@ -6,10 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.usage import total
 from thirdlever.batching import batches
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import device_cost, in_batch
-from thirdlever.economics.usage import total
 from thirdlever.planning import earlier, requests, speed
 from thirdlever.planning.artefacts import RehearsalStore
 from thirdlever.planning.rehearsal import Spent, rehearsing

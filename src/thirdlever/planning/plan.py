@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thirdlever.analysis.usage import total
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import project
 from thirdlever.core.errors import ModelError, RunError
 from thirdlever.core.progress import progress
 from thirdlever.core.store import Store
-from thirdlever.economics.usage import total
 from thirdlever.models.base import BaseModel
 from thirdlever.planning.estimate import Estimator, Options, Planned
 from thirdlever.planning.sight import Sight, sight

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thirdlever.analysis.stats.power import Design
 from thirdlever.planning import earlier
-from thirdlever.statistics.power import Design
 
 if TYPE_CHECKING:
     from thirdlever.suites.suite import Split, Suite
@@ -58,9 +58,9 @@ def sight(suite: Suite, items: Split, wanted: float) -> Sight:
 
 
 def _measured(suite: Suite) -> tuple[Design, str] | None:
+    from thirdlever.analysis.compare import Differences
+    from thirdlever.analysis.outcomes import outcomes
     from thirdlever.core.errors import RunError
-    from thirdlever.statistics.differences import Differences
-    from thirdlever.statistics.outcomes import outcomes
 
     for run in earlier.runs():
         if run.info["suite"]["hash"] != suite.hash or len(run.info["candidates"]) < 2:  # noqa: PLR2004 - a pair

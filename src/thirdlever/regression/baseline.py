@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
 OPTIONS = ("limit", "epochs", "seed", "probe", "constrain", "device_usd_per_hour", "utilisation")
 FACTS = ("prices", "snapshots", "versions", "hardware", "finished")

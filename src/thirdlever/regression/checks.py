@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from thirdlever.statistics.comparison import non_inferior
-from thirdlever.statistics.power import ALPHA
+from thirdlever.analysis.compare import non_inferior
+from thirdlever.analysis.stats.power import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from thirdlever.analysis.outcomes import Outcomes
     from thirdlever.regression.limits import Limits
-    from thirdlever.statistics.outcomes import Outcomes
 
 Verdict: TypeAlias = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Level: TypeAlias = Callable[[int], float]

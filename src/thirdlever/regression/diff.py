@@ -12,8 +12,8 @@ from thirdlever.regression.limits import limits
 from thirdlever.regression.rerun import Regression, monthly_volume
 
 if TYPE_CHECKING:
+    from thirdlever.analysis.run import Run
     from thirdlever.regression.baseline import Baseline
-    from thirdlever.run import Run
 
 
 def diff(pinned: Baseline, run: Run) -> Regression:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thirdlever.analysis.scorecards import LEAST_TIMED
+from thirdlever.analysis.stats import proportions
+from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.regression.checks import Check, Verdict, scaled
-from thirdlever.scorecards import LEAST_TIMED
-from thirdlever.statistics import proportions
-from thirdlever.statistics.power import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

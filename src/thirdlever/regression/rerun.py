@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.stats.sequential import Plan, plan
 from thirdlever.core import files, project
 from thirdlever.core.errors import RunError
 from thirdlever.core.files import content_hash
@@ -16,7 +17,6 @@ from thirdlever.regression import pinning
 from thirdlever.regression.checks import Check, Verdict, worst
 from thirdlever.regression.gate import hold, judge
 from thirdlever.regression.limits import limits as limits_of
-from thirdlever.regression.sequential import Plan, plan
 from thirdlever.regression.work import Rerun
 from thirdlever.suites.suite import find_suite
 

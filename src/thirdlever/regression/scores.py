@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from thirdlever.statistics.outcomes import Outcomes
-from thirdlever.statistics.proportions import clusters
+from thirdlever.analysis.outcomes import Outcomes
+from thirdlever.analysis.stats.proportions import clusters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from thirdlever.analysis.run import Run
     from thirdlever.models.base import BaseModel
     from thirdlever.regression.baseline import Baseline
-    from thirdlever.run import Run
     from thirdlever.suites.suite import Suite
 
 FIRST = 20  # items asked before all others: a model that is gone fails on each, and patience ends here

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.scorecards import rows
 from thirdlever.core.text import printable
 from thirdlever.report.axis import Axis, choose
-from thirdlever.report.export import rows
 from thirdlever.report.figures import files, style
 
 if TYPE_CHECKING:

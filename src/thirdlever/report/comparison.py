@@ -15,7 +15,7 @@ from thirdlever.report import words
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thirdlever.statistics.comparing import Compared
+    from thirdlever.analysis.compare import Compared
 
 Format = Literal["text", "md", "json"]
 _IN_WORDS = 8  # comparisons told one by one; more are a table to look up

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thirdlever.analysis.run import RECORDS
 from thirdlever.evaluation import logs as samples
-from thirdlever.run import RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from thirdlever.run import Run
-    from thirdlever.statistics.outcomes import Outcomes
+    from thirdlever.analysis.outcomes import Outcomes
+    from thirdlever.analysis.run import Run
 
 MOST = 4
 _OF_A_SLICE = 2  # more would say the same again

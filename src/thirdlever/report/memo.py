@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thirdlever.analysis import outcomes
 from thirdlever.core import files as atomic
 from thirdlever.core.text import percent
 from thirdlever.report import chart, memo_html, memo_md
 from thirdlever.report.failures import failures
 from thirdlever.report.figures import cumulative, files, gates, latency
 from thirdlever.report.memo_content import content
-from thirdlever.statistics import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from thirdlever.analysis.run import Run
     from thirdlever.decision.decision import Decision
     from thirdlever.report.figures.style import Picture
-    from thirdlever.run import Run
 
 MARKDOWN, PAGE = "memo.md", "memo.html"
 
@@ -58,7 +58,7 @@ def _summary(run: Run, decision: Decision) -> pd.DataFrame:
     """The scorecards with the decision's intervals, which count sources of items, and its costs: one figure each."""
     import pandas as pd
 
-    from thirdlever.scorecards import typed
+    from thirdlever.analysis.scorecards import typed
 
     summary = run.summary.copy()
     ends, usd = [], []

@@ -6,8 +6,8 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.scorecards import rows
 from thirdlever.core.text import UNKNOWN, months, printable, usd
-from thirdlever.report.export import rows
 from thirdlever.report.figures.latency import duration
 from thirdlever.report.memo_tables import Table, accuracy, bare, clean, usd_of, value_of
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from thirdlever.analysis.run import Run
     from thirdlever.decision.decision import Decision
     from thirdlever.decision.gates import Gate
     from thirdlever.report.failures import Failure, Reply
-    from thirdlever.run import Run
 
 _LONGEST_EVIDENCE = 4000
 _LONGEST_INPUT, _LONGEST_REPLY, _MOST_REPLIES = 600, 160, 5

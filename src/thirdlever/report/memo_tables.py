@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.scorecards import LEAST_TIMED, rows
 from thirdlever.core.text import UNKNOWN, counted, months, percent, printable, usd
-from thirdlever.report.export import rows
 from thirdlever.report.figures.latency import duration
-from thirdlever.scorecards import LEAST_TIMED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

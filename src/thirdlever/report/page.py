@@ -21,7 +21,7 @@ from thirdlever.report.page_data import page_data
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
 NAME = "report.html"
 

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.scorecards import rows
 from thirdlever.core.errors import RunError
 from thirdlever.report import page_prompts
-from thirdlever.report.export import rows
 from thirdlever.report.page_cells import Cells, details, texts
 from thirdlever.report.page_texts import Text, cut, fit, pack, shorten
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from thirdlever.analysis.run import Run
     from thirdlever.report.page_prompts import Prompts
-    from thirdlever.run import Run
 
 BLOCK = 256  # items whose texts are read together
 ROOM = 48_000_000  # bytes of the page for prompts and answers, shared out evenly over the candidates

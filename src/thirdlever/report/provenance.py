@@ -7,15 +7,15 @@ import hashlib
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.core.text import UNKNOWN
 from thirdlever.report.memo_tables import Table, clean
-from thirdlever.run import INFO, RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
 
 _OLD_DAYS = 90
 _CHUNK = 1 << 20

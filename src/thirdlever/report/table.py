@@ -6,9 +6,9 @@ import io
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
+from thirdlever.analysis import scorecards
+from thirdlever.analysis.scorecards import LEAST_TIMED
 from thirdlever.core.text import UNKNOWN, fold, md_code, printable
-from thirdlever.report import export
-from thirdlever.scorecards import LEAST_TIMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,9 +31,9 @@ def render(summary: pd.DataFrame, fmt: Format = "table", *, width: int = 100) ->
     """
     match fmt:
         case "csv":
-            return export.to_csv(summary)
+            return scorecards.to_csv(summary)
         case "json":
-            return export.to_json(summary)
+            return scorecards.to_json(summary)
         case "md":
             return _markdown(summary)
         case "table":
@@ -91,7 +91,7 @@ def _columns(summary: pd.DataFrame) -> dict[str, Callable[[Mapping[str, Any]], s
 
 
 def _rows(summary: pd.DataFrame, columns: Mapping[str, Callable[[Mapping[str, Any]], str]]) -> list[list[str]]:
-    return [[cell(row) for cell in columns.values()] for row in export.rows(summary)]
+    return [[cell(row) for cell in columns.values()] for row in scorecards.rows(summary)]
 
 
 def _legend(summary: pd.DataFrame, shown: Callable[[str], str]) -> Sequence[str]:

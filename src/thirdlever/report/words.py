@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thirdlever.statistics.comparison import Comparison, NonInferiority
-    from thirdlever.statistics.variance import Variance
+    from thirdlever.analysis.compare import Comparison, NonInferiority
+    from thirdlever.analysis.stats.variance import Variance
 
 _Z95 = 1.96
 _MOST_ITEMS = 10_000_000  # nobody labels more to settle one question

@@ -7,9 +7,9 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.scorecards import rows
 from thirdlever.core.text import printable
 from thirdlever.report.axis import limits, seconds, ticks
-from thirdlever.report.export import rows
 from thirdlever.report.figures import style
 
 if TYPE_CHECKING:

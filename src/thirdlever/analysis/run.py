@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.economics.usage import Usage
+    from thirdlever.analysis.usage import Usage
+
 
 INFO = "run.json"
 RECORDS = "records.parquet"
@@ -64,14 +65,14 @@ class Run:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """The scorecards: one row a candidate, made anew from the records."""
-        from thirdlever.scorecards import scorecards
+        from thirdlever.analysis.scorecards import scorecards
 
         return scorecards(self.records, self.info)
 
     @cached_property
     def usage(self) -> dict[str, Usage]:
         """What each candidate's requests used, made anew from the records."""
-        from thirdlever.economics.usage import usage
+        from thirdlever.analysis.usage import usage
 
         return usage(self.records, self.info)
 
@@ -109,7 +110,8 @@ def save(folder: Path, records: Sequence[Mapping[str, Any]], info: Mapping[str, 
     Raises:
         OSError: the folder cannot be written.
     """
-    from thirdlever.report import chart, export
+    from thirdlever.analysis import scorecards as export
+    from thirdlever.report import chart
 
     files.write(folder / RECORDS, to_parquet(records))
     written = Run(folder)

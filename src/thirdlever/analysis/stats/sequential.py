@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from thirdlever.statistics.power import ALPHA
+from thirdlever.analysis.stats.power import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats: TypeAlias = NDArray[np.float64]
+
 
 LOOKS = (0.25, 0.5, 0.75, 1.0)
 LEAST = 30  # items at the first look: below, the normal law is a poor one

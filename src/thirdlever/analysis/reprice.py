@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from thirdlever.analysis.run import Run
+from thirdlever.analysis.usage import price_in
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import Hour, Price, hour, in_batch, overlaid
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.economics.usage import price_in
 from thirdlever.models.base import BaseModel
-from thirdlever.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thirdlever.analysis.stats.proportions import clusters
 from thirdlever.core.errors import RunError, unknown
-from thirdlever.statistics.proportions import clusters
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from thirdlever.run import Run
+    from thirdlever.analysis.run import Run
+
 
 COLUMNS = ("candidate", "phase", "item_id", "epoch", "slice", "group", "score", "item_hash")
 _COMPLETE = "repeat the run's command with the same --out to complete it"
@@ -92,7 +93,7 @@ def load(run: Run) -> Outcomes:
     """
     import pandas as pd
 
-    from thirdlever.run import RECORDS
+    from thirdlever.analysis.run import RECORDS
 
     _ = run.info  # written last: without it the records are not there yet, and it says so
     return outcomes(pd.read_parquet(run.folder / RECORDS, columns=list(COLUMNS)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirdlever.statistics.outcomes import Outcomes
+from thirdlever.analysis.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

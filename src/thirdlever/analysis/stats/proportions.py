@@ -110,7 +110,7 @@ def of_items(
     """
     import numpy as np
 
-    from thirdlever.statistics import paired
+    from thirdlever.analysis.stats import paired
 
     totals, sizes = paired.cluster_totals(means, clusters)
     n = len(means)

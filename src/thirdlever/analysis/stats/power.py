@@ -18,6 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
 ALPHA = 0.05
 POWER = 0.8
 _TAIL = 8.0  # standard deviations of the number of differing items that are summed over

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+
 _DRAWS = 2000
 # Beyond so many sources they are drawn in random bundles: the width of an interval is then known to 2 %, and a million
 # records take no longer than thousands.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
+
 FLIPS = 20_000
 _EXACT_RANGE = 1 << 16  # totals up to here are counted out; beyond, the normal law is as good as exact
 _MANY = 1 << 12  # clusters of graded scores that differ: likewise

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from thirdlever.statistics.outcomes import Outcomes
+    from thirdlever.analysis.outcomes import Outcomes
 
 
 @dataclass(frozen=True, kw_only=True)

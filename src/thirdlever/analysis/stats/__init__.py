@@ -1,0 +1,1 @@
+"""Intervals, paired tests, power, and sequential designs: pure NumPy and SciPy."""

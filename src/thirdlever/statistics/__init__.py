@@ -1,1 +1,0 @@
-"""Figures with their uncertainty, and tests of whether candidates differ."""
