@@ -19,17 +19,16 @@ import numpy as np
 
 from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.analysis.stats.proportions import wilson
-from thirdlever.decision.decision import judge
-from thirdlever.decision.evidence import Standing
-from thirdlever.decision.gathering import assess
-from thirdlever.economics.assumptions import assume
-from thirdlever.economics.costs import Cost
+from thirdlever.decision.assumptions import assume
+from thirdlever.decision.costs import Cost
+from thirdlever.decision.evidence import Standing, assess
+from thirdlever.decision.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.evidence import Kind
-    from thirdlever.economics.assumptions import Assumptions
 
 RUNS = int(os.environ.get("RUNS", "200"))
 MIXED: tuple[Kind, ...] = ("no model", "prompt", "prompt", "prompt", "retrieval", "tuned", "tuned", "tuned")

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thirdlever.analysis.outcomes import Outcomes
-from thirdlever.decision.evidence import Kind, Standing
-from thirdlever.decision.gathering import assess
-from thirdlever.economics.assumptions import assume
-from thirdlever.economics.costs import Cost
+from thirdlever.decision.assumptions import assume
+from thirdlever.decision.costs import Cost
+from thirdlever.decision.evidence import Kind, Standing, assess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.evidence import Evidence
-    from thirdlever.economics.assumptions import Assumptions
 
 KINDS: Mapping[str, Kind] = {
     "null": "no model",

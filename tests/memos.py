@@ -10,7 +10,7 @@ import numpy as np
 
 from thirdlever.analysis.run import INFO, RECORDS, Run
 from thirdlever.catalog.prices import Price
-from thirdlever.decision.deciding import decide_on_run
+from thirdlever.decision.verdict import decide_on_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.decision.decision import Decision
+    from thirdlever.decision.verdict import Decision
 
 WILLING = ("monthly_volume=1000000", "target_accuracy=0.9", "stable=yes", "behaviour=yes", "maintainer=us")
 DEAR = Price("dear", 3.0, 1.5, 15.0, source="a list", as_of="2026-05-01")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.economics.assumptions import Assumptions, about, assume
+from thirdlever.decision.assumptions import Assumptions, about, assume
 
 
 @pytest.fixture(autouse=True)

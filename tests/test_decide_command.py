@@ -9,8 +9,8 @@ from deciding_on import assumptions, costs, evidence
 
 from thirdlever.commands.decide import decide
 from thirdlever.core.errors import RunError, ThirdleverError
-from thirdlever.decision import deciding
-from thirdlever.decision.decision import decide_on
+from thirdlever.decision import verdict as deciding
+from thirdlever.decision.verdict import decide_on
 from thirdlever.report.decision import render, to_dict
 
 SCENARIO = str(Path(__file__).parents[1] / "docs" / "examples" / "fintech.toml")
@@ -87,12 +87,12 @@ def test_names_are_shown_and_never_obeyed() -> None:
 )
 def test_a_wrong_assumption_is_said_in_one_sentence(assumed: str, message: str) -> None:
     with pytest.raises(ThirdleverError) as caught:
-        deciding.decide(SCENARIO, [assumed])
+        deciding.decide_from(SCENARIO, [assumed])
     assert message in str(caught.value)
 
 
 def test_a_run_that_is_not_there() -> None:
     with pytest.raises(RunError, match="run 'nowhere' not found"):
-        deciding.decide("nowhere", [])
+        deciding.decide_from("nowhere", [])
     with pytest.raises(RunError, match=r"'nowhere\.toml' is not there"):
-        deciding.decide("nowhere.toml", [])
+        deciding.decide_from("nowhere.toml", [])

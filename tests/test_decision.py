@@ -8,10 +8,9 @@ import pytest
 from deciding_on import KINDS, assumptions, costs, evidence, scored
 
 from thirdlever.analysis.run import Run
-from thirdlever.decision.decision import Decision, decide, decide_on, judge
-from thirdlever.decision.evidence import Evidence, Standing
-from thirdlever.decision.gathering import assess
-from thirdlever.economics.assumptions import assume
+from thirdlever.decision.assumptions import assume
+from thirdlever.decision.evidence import Evidence, Standing, assess
+from thirdlever.decision.verdict import Decision, decide, decide_on, judge
 from thirdlever.report.decision import render
 
 if TYPE_CHECKING:

@@ -10,11 +10,9 @@ import pytest
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import Price, Tier
 from thirdlever.catalog.tuning import rate
-from thirdlever.economics.assumptions import assume
-from thirdlever.economics.break_even import break_even_requests, payback_months, required_fall, required_saving
-from thirdlever.economics.costing import costs
-from thirdlever.economics.costs import Cost
-from thirdlever.economics.payback import payback
+from thirdlever.decision.assumptions import assume
+from thirdlever.decision.costs import Cost, costs
+from thirdlever.decision.payback import break_even_requests, payback, payback_months, required_fall, required_saving
 from thirdlever.models.base import BaseModel
 
 if TYPE_CHECKING:

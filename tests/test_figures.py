@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from summaries import summary
 
-from thirdlever.economics.costs import Cost
+from thirdlever.decision.costs import Cost
 from thirdlever.report import chart
 from thirdlever.report.figures import cumulative, files, gates, latency, style
 from thirdlever.report.figures.spread import spread
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
     from thirdlever.decision.gates import Gate
-    from thirdlever.economics.payback import Payback
+    from thirdlever.decision.payback import Payback
 
 SHEETS = [style.FILE, style.WIDE, style.NARROW]
 HOSTILE = ["$x^{2$", "\x1b[31mred\u202e", "<script>&amp;", "日本語", "a" * 300]

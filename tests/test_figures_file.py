@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from thirdlever.core.errors import RunError, ThirdleverError
-from thirdlever.decision import figures_file
+from thirdlever.decision import verdict as figures_file
 from thirdlever.report.decision import render
 
 SCENARIO = Path(__file__).parents[1] / "docs" / "examples" / "fintech.toml"

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from deciding_on import assumptions, costs, evidence
 
-from thirdlever.decision import gates, rules
-from thirdlever.decision.matrix import six_questions, stopped_at
-from thirdlever.economics.payback import payback
+from thirdlever.decision import gates
+from thirdlever.decision import gates as rules
+from thirdlever.decision.payback import payback
+from thirdlever.decision.questions import six_questions, stopped_at
 
 PROMPTS_MISS = {"null": 0.80, "few_shot": 0.85, "rag": 0.87}
 TUNED_MEETS = {**PROMPTS_MISS, "lora": 0.95}

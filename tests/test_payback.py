@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thirdlever.economics.assumptions import assume
-from thirdlever.economics.condition import Terms, condition
-from thirdlever.economics.costs import Cost
-from thirdlever.economics.payback import payback
+from thirdlever.decision.assumptions import assume
+from thirdlever.decision.costs import Cost
+from thirdlever.decision.payback import Terms, condition, payback
 from thirdlever.report.money import payback_sentence, roi
 
 TODAY = dt.date(2026, 11, 15)

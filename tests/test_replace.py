@@ -16,7 +16,7 @@ from model_lists import TODAY
 from thirdlever.analysis.run import Run
 from thirdlever.commands.replace import replace
 from thirdlever.core.errors import RunError
-from thirdlever.economics.assumptions import assume
+from thirdlever.decision.assumptions import assume
 from thirdlever.lifecycle.replace import Proposal, propose
 from thirdlever.lifecycle.replace_text import text
 

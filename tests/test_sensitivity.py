@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thirdlever.economics.assumptions import Assumptions, assume
-from thirdlever.economics.sensitivity import Flip, Verdict, sensitivity
+from thirdlever.decision.assumptions import Assumptions, assume
+from thirdlever.decision.sensitivity import Flip, Verdict, sensitivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

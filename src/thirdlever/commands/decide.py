@@ -18,7 +18,7 @@ def decide(
     fmt: Annotated[Literal["text", "md", "json"], typer.Option("--format")] = "text",
 ) -> None:
     """Say whether fine-tuning is justified: three gates, six questions, and what would change the answer."""
-    from thirdlever.decision import deciding
+    from thirdlever.decision import verdict
     from thirdlever.report import decision
 
-    typer.echo(decision.render(deciding.decide(run, assume or ()), fmt), nl=False)
+    typer.echo(decision.render(verdict.decide_from(run, assume or ()), fmt), nl=False)

@@ -19,7 +19,7 @@ def memo(
     """Write the decision memo of a run: Markdown, one self-contained HTML file, and the figures."""
     from thirdlever.analysis.run import load
     from thirdlever.core.text import printable
-    from thirdlever.decision.deciding import decide_on_run
+    from thirdlever.decision.verdict import decide_on_run
     from thirdlever.report import memo as report
 
     found = load(run)

@@ -22,7 +22,7 @@ def replace(
 ) -> None:
     """Propose what takes the place of a candidate whose model retires; exit code 1 when nothing measured does."""
     from thirdlever.analysis.run import load
-    from thirdlever.economics.assumptions import assume
+    from thirdlever.decision.assumptions import assume
     from thirdlever.lifecycle.replace import propose
     from thirdlever.lifecycle.replace_text import text
 

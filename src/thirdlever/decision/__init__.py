@@ -1,1 +1,1 @@
-"""From evidence to a verdict: three gates and six questions."""
+"""Assumptions, costs, payback, evidence, gates, verdict: numbers and reason codes."""

@@ -11,8 +11,8 @@ from thirdlever.core.text import counted, listed, months, percent, points, usd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thirdlever.decision.decision import Decision
     from thirdlever.decision.evidence import Evidence, Standing
+    from thirdlever.decision.verdict import Decision
 
 
 def notes(d: Decision, e: Evidence) -> list[str]:

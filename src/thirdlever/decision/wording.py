@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.text import UNKNOWN, listed, percent, points, usd
-from thirdlever.economics.assumptions import about
+from thirdlever.decision.assumptions import about
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.decision.decision import Decision
     from thirdlever.decision.gates import Verdict
-    from thirdlever.economics.sensitivity import Flip
+    from thirdlever.decision.sensitivity import Flip
+    from thirdlever.decision.verdict import Decision
 
 _REASONS = 2  # in the one sentence
 _FLIPS = 6  # shown; all are in the JSON

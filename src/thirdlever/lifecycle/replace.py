@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from thirdlever.analysis.compare import NonInferiority
     from thirdlever.analysis.outcomes import Outcomes
     from thirdlever.analysis.run import Run
-    from thirdlever.economics.assumptions import Assumptions
-    from thirdlever.economics.costs import Cost
+    from thirdlever.decision.assumptions import Assumptions
+    from thirdlever.decision.costs import Cost
 
 LASTS = dt.timedelta(days=90)  # what would itself retire so soon after takes nothing's place
 ALPHA = 0.05
@@ -107,7 +107,7 @@ def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.dat
         ThirdleverError: the run's candidates cannot be compared, or a dated table is malformed.
     """
     from thirdlever.analysis.outcomes import load
-    from thirdlever.economics.costing import costs
+    from thirdlever.decision.costs import costs
 
     today = today or dt.datetime.now(dt.UTC).date()
     rows = {str(row["name"]): row for row in run.info["candidates"]}

@@ -7,7 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from thirdlever.core.text import counted, fold, percent, points, printable, usd
-from thirdlever.economics.costing import HOURS_PER_MONTH
+from thirdlever.decision.costs import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,8 +14,8 @@ from thirdlever.core.text import UNKNOWN, md_code, months, percent, printable, u
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from thirdlever.decision.decision import Decision
-    from thirdlever.economics.assumptions import Assumption
+    from thirdlever.decision.assumptions import Assumption
+    from thirdlever.decision.verdict import Decision
 
 Format = Literal["text", "md", "json"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from thirdlever.analysis.run import Run
-    from thirdlever.decision.decision import Decision
+    from thirdlever.decision.verdict import Decision
     from thirdlever.report.figures.style import Picture
 
 MARKDOWN, PAGE = "memo.md", "memo.html"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.decision.decision import Decision
+    from thirdlever.decision.verdict import Decision
 
 _NONE = "–"
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from thirdlever.analysis.run import Run
-    from thirdlever.decision.decision import Decision
     from thirdlever.decision.gates import Gate
+    from thirdlever.decision.verdict import Decision
     from thirdlever.report.failures import Failure, Reply
 
 _LONGEST_EVIDENCE = 4000

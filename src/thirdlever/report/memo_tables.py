@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.decision.decision import Decision
-    from thirdlever.economics.assumptions import Value
-    from thirdlever.economics.costs import Cost
+    from thirdlever.decision.assumptions import Value
+    from thirdlever.decision.costs import Cost
+    from thirdlever.decision.verdict import Decision
 
 _ON_PAGE_ONE = 8
 _LONGEST = 400  # characters of a cell

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from thirdlever.catalog.prices import Hour, Price
-    from thirdlever.economics.assumptions import Assumption, Value
-    from thirdlever.economics.costs import Cost
-    from thirdlever.economics.payback import Payback
+    from thirdlever.decision.assumptions import Assumption, Value
+    from thirdlever.decision.costs import Cost
+    from thirdlever.decision.payback import Payback
 
 OLD_DAYS = 90
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from thirdlever.economics.costs import Cost
-    from thirdlever.economics.payback import Payback
+    from thirdlever.decision.costs import Cost
+    from thirdlever.decision.payback import Payback
 
 _LEAST_MONTHS, _MOST_MONTHS = 12.0, 36.0
 _HEIGHT = 3.1  # inches of the frame, where the names need no more

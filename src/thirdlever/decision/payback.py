@@ -1,23 +1,177 @@
-"""Whether a candidate's set-up comes back before its model is outdated, and what it would take."""
+"""When money comes back: plain formulas over money, requests and months.
+
+Throughout, None is unknown and inf is never. Where a saving is nought or negative nothing ever comes back.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from thirdlever.analysis.usage import total
-from thirdlever.economics.break_even import break_even_requests, payback_months, required_saving
-from thirdlever.economics.condition import Terms, condition
-from thirdlever.economics.costs import interval
+from thirdlever.core.text import UNKNOWN, usd
+from thirdlever.decision.costs import interval
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from thirdlever.economics.assumptions import Assumptions
-    from thirdlever.economics.costs import Cost
+    from thirdlever.decision.assumptions import Assumptions
+    from thirdlever.decision.costs import Cost
+
+
+def break_even_requests(
+    extra_setup: float | None, saving: float | None, *, extra_standing: float | None = 0.0, months: float = 0.0
+) -> float | None:
+    """N*: how many requests pay for a set-up and for what must be paid while they come.
+
+        N* = (set-up + fixed costs over the horizon) / (cost per request before - after)
+
+    Args:
+        extra_setup: USD once, beyond the reference's.
+        saving: USD a request, against the reference.
+        extra_standing: USD a month, beyond the reference's.
+        months: how long it is paid.
+
+    Returns:
+        Requests; 0 when there is nothing to pay back; inf when the saving never does.
+    """
+    if extra_setup is None or saving is None or extra_standing is None:
+        return None
+    outlay = extra_setup + extra_standing * months
+    if outlay <= 0:
+        return 0.0 if saving >= 0 else math.inf
+    return outlay / saving if saving > 0 else math.inf
+
+
+def payback_months(
+    extra_setup: float | None, saving: float | None, volume: float | None, *, extra_standing: float | None = 0.0
+) -> float | None:
+    """After how many months everything spent has come back, and stays so.
+
+    Args:
+        extra_setup: USD once, beyond the reference's.
+        saving: USD a request, against the reference.
+        volume: requests a month.
+        extra_standing: USD a month, beyond the reference's.
+
+    Returns:
+        Months; 0 when it is the cheaper one from the first day; inf when never.
+    """
+    if extra_setup is None or saving is None or volume is None or extra_standing is None:
+        return None
+    monthly = volume * saving - extra_standing
+    if extra_setup <= 0:
+        return 0.0 if monthly >= 0 else math.inf
+    return extra_setup / monthly if monthly > 0 else math.inf
+
+
+def required_saving(
+    extra_setup: float | None, volume: float | None, months: float, *, extra_standing: float | None = 0.0
+) -> float | None:
+    """What each request must save for everything to be back within so many months, USD.
+
+    Returns:
+        Nought or less when nothing must be saved; inf when no saving is enough: no volume, or no time.
+    """
+    if extra_setup is None or volume is None or extra_standing is None:
+        return None
+    if not months:
+        return math.inf
+    monthly = extra_setup / months + extra_standing
+    if not volume:
+        return math.inf if monthly > 0 else 0.0
+    return monthly / volume
+
+
+def required_fall(
+    extra_setup: float | None,
+    volume: float | None,
+    months: float,
+    before: float | None,
+    *,
+    extra_standing: float | None = 0.0,
+) -> float | None:
+    """That saving as a share of the cost of a request before.
+
+    >>> round(required_fall(6_000, 3_000_000, 2, 0.0014), 3)  # $6,000 back in two months at $0.0014 a request
+    0.714
+
+    Returns:
+        More than 1 when no cost is low enough; nought or less when it may even rise.
+    """
+    saving = required_saving(extra_setup, volume, months, extra_standing=extra_standing)
+    if saving is None or before is None:
+        return None
+    if not before:
+        return math.inf if saving > 0 else 0.0
+    return saving / before
+
+
+class Terms(NamedTuple):
+    """What a condition speaks of; None is unknown.
+
+    Attributes:
+        months: when everything should be back.
+        before: USD a request of the reference.
+        after: USD a request of the candidate.
+        needed: USD that each request must bring, by costing less or by fewer errors; inf when no amount is enough.
+        avoided: USD a request that fewer errors are worth; None when an error has no stated price.
+        volume_needed: requests a month that bring everything back in time at what a request brings; inf when none do.
+    """
+
+    months: float
+    before: float | None
+    after: float | None
+    needed: float | None
+    avoided: float | None
+    volume_needed: float | None
+
+
+def condition(terms: Terms) -> str:
+    """The sentence.
+
+    >>> condition(Terms(2, 0.0014, 0.0003, 0.001, None, 2.7e6))
+    'pays back within 2 months only if the cost per request falls by at least 71 % (from $0.0014 to at most $0.00040)'
+    """
+    when = f"within {_span(terms.months)}"
+    if terms.needed is None:
+        return _without_volume(terms, when)
+    if terms.before is None:
+        return f"whether it pays back {when} is {UNKNOWN}: the cost of a request of the reference is {UNKNOWN}"
+    if math.isinf(terms.needed):
+        return f"never pays back {when}: there are no requests, or no time is left, to bring the money back"
+    avoided = terms.avoided or 0.0
+    fall = terms.needed - avoided
+    besides = f", counting {usd(avoided)} a request for fewer errors" if avoided > 0 else ""
+    besides = f", counting {usd(-avoided)} a request for more errors" if avoided < 0 else besides
+    if fall <= 0:
+        most = terms.before - fall
+        return f"pays back {when} as long as the cost per request stays at or below {usd(most)}{besides}"
+    if fall > terms.before:
+        free = "nothing" if not terms.before else f"only {usd(terms.before)}"
+        return (
+            f"cannot pay back {when}: each request must save {usd(fall)}{besides}; one that costs nothing saves {free}"
+        )
+    return (
+        f"pays back {when} only if the cost per request falls by at least {100 * fall / terms.before:.0f} % "
+        f"(from {usd(terms.before)} to at most {usd(terms.before - fall)}){besides}"
+    )
+
+
+def _without_volume(terms: Terms, when: str) -> str:
+    if terms.volume_needed is None:
+        return f"whether it pays back {when} is {UNKNOWN}: state the figures that are {UNKNOWN}"
+    if math.isinf(terms.volume_needed):
+        return "never pays back, at any volume: a request brings nothing that the reference's does not"
+    return f"pays back {when} only with at least {math.ceil(terms.volume_needed):,} requests a month"
+
+
+def _span(months: float) -> str:
+    return "1 month" if months == 1 else f"{months:.2g} months"
+
 
 _DAYS_PER_MONTH = 365 / 12
 

@@ -19,6 +19,7 @@ from thirdlever.core.errors import ThirdleverError, unknown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 Value: TypeAlias = float | bool | str | None
 
 _SHIPPED = Path(__file__).with_name("assumptions.toml")

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from thirdlever.economics.assumptions import YES_OR_NO, about
+from thirdlever.decision.assumptions import YES_OR_NO, about
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thirdlever.economics.assumptions import Assumptions, Value
+    from thirdlever.decision.assumptions import Assumptions, Value
+
 
 Verdict: TypeAlias = Callable[["Assumptions"], str]
 

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.core.text import counted, listed, months, percent, points
-from thirdlever.decision import rules
+from thirdlever.decision import gates as rules
 from thirdlever.decision.gates import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.evidence import Evidence, Standing
     from thirdlever.decision.gates import Verdict
-    from thirdlever.economics.assumptions import Assumptions
-    from thirdlever.economics.payback import Payback
+    from thirdlever.decision.payback import Payback
+
 
 Answer: TypeAlias = Literal["yes", "no", "unknown"]
 Basis: TypeAlias = Literal["measured", "assumed", "given figures", "nobody has said"]
