@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from conftest import make_suite
 
 from thirdlever.regression import baseline, pinning
-from thirdlever.runner import run
+from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:

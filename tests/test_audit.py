@@ -113,7 +113,7 @@ def test_twelve_thousand_rows_take_no_time() -> None:
 def test_a_strategy_that_was_given_test_items_is_stopped_before_it_asks(
     suite: Suite, add: Callable[[str, str], None]
 ) -> None:
-    from thirdlever.runner import run
+    from thirdlever.runner.runner import run
     from thirdlever.testing import FakeModel
 
     add(
@@ -130,7 +130,7 @@ def test_a_strategy_that_was_given_test_items_is_stopped_before_it_asks(
 
 
 def test_a_strategy_cannot_see_the_test_split(suite: Suite, add: Callable[[str, str], None]) -> None:
-    from thirdlever.runner import run
+    from thirdlever.runner.runner import run
     from thirdlever.testing import FakeModel
 
     add(

@@ -15,7 +15,7 @@ from thirdlever.regression import baseline, pinning
 from thirdlever.regression.baseline import Got
 from thirdlever.report import chart
 from thirdlever.report.baseline import described
-from thirdlever.runner import run
+from thirdlever.runner.runner import run
 from thirdlever.strategies.specs import parse, spec
 
 if TYPE_CHECKING:

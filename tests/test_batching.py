@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from inspect_ai.model._providers.util import batch as inspects
 
-from thirdlever import runner
-from thirdlever.batching import batches
 from thirdlever.models.base import BaseModel
+from thirdlever.runner import runner
+from thirdlever.runner.budget import batches
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:

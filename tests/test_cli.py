@@ -118,7 +118,7 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
         got.update(options, suite=suite, strategies=list(strategies), url=os.environ.get("THIRDLEVER_CHROMA_URL"))
         return SimpleNamespace(summary=None, folder=Path("results/x"))
 
-    monkeypatch.setattr("thirdlever.runner.run", record)
+    monkeypatch.setattr("thirdlever.runner.runner.run", record)
     monkeypatch.setattr("thirdlever.report.table.render", lambda _: "table")
     monkeypatch.setenv("THIRDLEVER_CHROMA_URL", "")
     options = (

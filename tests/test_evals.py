@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from thirdlever import cli, runner
+from thirdlever import cli
 from thirdlever.core.project import files
+from thirdlever.runner import runner
 from thirdlever.suites.leakage import Audit
 from thirdlever.suites.suite import find_suite
 

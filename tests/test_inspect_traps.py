@@ -21,7 +21,7 @@ from inspect_ai.scorer import Target, exact
 from thirdlever import BaseModel, Deployment, Label, Text, ask
 from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS, Pass, evaluate
 from thirdlever.models.registry import resolve
-from thirdlever.runner import run
+from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:

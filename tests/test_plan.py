@@ -15,9 +15,9 @@ import thirdlever
 from thirdlever.core.errors import RunError, StrategyError
 from thirdlever.evaluation.ask import understudy
 from thirdlever.models.engine import local
-from thirdlever.planning.plan import Plan, plan
 from thirdlever.report.plan import render
 from thirdlever.retrieval import embedder
+from thirdlever.runner.plan import Plan, plan
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from thirdlever.regression import pinning
 from thirdlever.regression.rerun import REPORT, Regression, regress
 from thirdlever.regression.work import FIRST
 from thirdlever.report import chart
-from thirdlever.runner import run
+from thirdlever.runner.runner import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from filelock import FileLock
 from thirdlever import Split, Text, load
 from thirdlever.core.errors import ModelError, RunError, ThirdleverError
 from thirdlever.evaluation.records import COLUMNS, Journal
-from thirdlever.runner import run
+from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:

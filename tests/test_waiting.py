@@ -11,7 +11,7 @@ from inspect_ai.hooks import ModelRetry
 from tuning_service import error, serving
 
 from thirdlever.evaluation import inspect_eval
-from thirdlever.runner import run
+from thirdlever.runner.runner import run
 
 if TYPE_CHECKING:
     from tuning_service import Answer

@@ -23,7 +23,7 @@ from thirdlever.models.registry import resolve
 from thirdlever.prompting.frame import Context, ask, demonstration, messages, reply
 from thirdlever.retrieval.embedder import embed, embed_once
 from thirdlever.retrieval.index import Index, index
-from thirdlever.runner import run
+from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Prepare, SetupCost, Tuning, add_setups, strategy
 from thirdlever.strategies.specs import parse
 from thirdlever.suites.suite import Document, Item, Split, Suite, load_suite, suite

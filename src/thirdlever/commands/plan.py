@@ -27,8 +27,8 @@ def plan(
     fmt: Annotated[Literal["text", "json"], typer.Option("--format")] = "text",
 ) -> None:
     """Say what a run would take, and what it could show, before anything is spent on it."""
-    from thirdlever.planning import plan as planning
     from thirdlever.report import plan as report
+    from thirdlever.runner import plan as planning
 
     planned = planning.plan(
         suite,

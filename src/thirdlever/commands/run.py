@@ -32,8 +32,8 @@ def run(
     batch: options.Batch = False,
 ) -> None:
     """Run strategies over a suite and show them side by side."""
-    from thirdlever import runner
     from thirdlever.report import table
+    from thirdlever.runner import runner
 
     if chroma_url is not None:
         os.environ["THIRDLEVER_CHROMA_URL"] = chroma_url

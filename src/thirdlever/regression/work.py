@@ -108,7 +108,7 @@ class Rerun:
         return fresh if self.remeasure else self.pinned
 
     def _run(self, limit: int, *, probe: int) -> Run:
-        from thirdlever.runner import run
+        from thirdlever.runner.runner import run
 
         options = self.pinned.options
         return run(

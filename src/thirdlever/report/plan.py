@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from thirdlever.core.text import UNKNOWN, fold, printable
 
 if TYPE_CHECKING:
-    from thirdlever.planning.estimate import Planned
-    from thirdlever.planning.plan import Plan
-    from thirdlever.planning.sight import Sight
+    from thirdlever.runner.plan import Plan, Planned, Sight
 
 Format = Literal["text", "json"]
 _NAME = 34  # characters of a line of a candidate's name

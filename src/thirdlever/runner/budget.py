@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from thirdlever.catalog.lookup import price_of
-from thirdlever.catalog.prices import Price, device_cost
+from thirdlever.catalog.prices import Price, device_cost, in_batch
 from thirdlever.core.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, MutableMapping, Sequence
 
     from thirdlever.evaluation.records import Reply
     from thirdlever.models.base import BaseModel
@@ -89,3 +89,34 @@ class Budget:
         if price := self.prices[model.name]:
             return price.cost(*tokens)
         return device_cost(device_s, self.device_usd_per_hour, self.utilisation) or 0.0
+
+
+# inspect's providers that have a batcher (its `_providers/*_batch.py`); all others pass the wish over without a word.
+_PROVIDERS = {"anthropic", "google", "grok", "openai", "together"}
+# Cloud vendors that these providers reach as well, in the second part of a model's name; inspect batches none of them.
+_ELSEWHERE = {"azure", "bedrock", "vertex"}
+
+
+def batches(model: BaseModel | None) -> bool:
+    """Whether a model's accuracy pass can go through a batch API."""
+    if model is None or model.local:
+        return False
+    provider, service, *_ = [*model.inspect_name.split("/"), ""]
+    return provider in _PROVIDERS and service not in _ELSEWHERE
+
+
+def priced_in_batch(model: BaseModel, prices: MutableMapping[str, Price | None]) -> BaseModel:
+    """The model under a name of its own among the prices, at its batch rate.
+
+    Args:
+        model: whose full price is among them.
+        prices: by model name; run.json lists them.
+
+    Raises:
+        ThirdleverError: the user's overlay of prices is malformed.
+    """
+    named = replace(model, name=f"{model.name}, batch")
+    if named.name not in prices:
+        price = prices[model.name]
+        prices[named.name] = price and in_batch(price)
+    return named

@@ -1,28 +1,60 @@
-"""One candidate's plan: requests, tokens, money and minutes, and what each of these rests on."""
+"""What earlier runs of this project measured: the best estimate of a hosted model, which a plan does not ask."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.run import INFO, load
+from thirdlever.analysis.stats.power import Design
 from thirdlever.analysis.usage import total
-from thirdlever.batching import batches
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import device_cost, in_batch
-from thirdlever.planning import earlier, requests, speed
-from thirdlever.planning.artefacts import RehearsalStore
-from thirdlever.planning.rehearsal import Spent, rehearsing
+from thirdlever.core import project
+from thirdlever.core.errors import ModelError, RunError
+from thirdlever.core.progress import progress
+from thirdlever.core.store import Store
+from thirdlever.models.base import BaseModel
+from thirdlever.runner import dry_run
+from thirdlever.runner.budget import batches
+from thirdlever.runner.dry_run import RehearsalStore, Spent, rehearsing
+from thirdlever.strategies.specs import once, parse_all
+from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from thirdlever.core.store import Store
-    from thirdlever.models.base import BaseModel
-    from thirdlever.planning.rehearsal import Round, Training
-    from thirdlever.planning.requests import Request
+    from thirdlever.analysis.run import Run
+    from thirdlever.runner.dry_run import Request, Round, Training
     from thirdlever.strategies.contract import Deployment
-    from thirdlever.suites.suite import Split, Suite
+    from thirdlever.suites.suite import Split
+
+
+ASSUMED_S = 1.5  # a request to a hosted model with a short answer, where no run has measured one
+
+
+def runs() -> Iterator[Run]:
+    """Finished runs, the latest first."""
+    found = project.RESULTS.glob(f"*/{INFO}")
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        yield load(path.parent)
+
+
+def request_seconds(model: str) -> tuple[float, str]:
+    """Median latency of single requests to a model, and where it is from."""
+    for run in runs():
+        if not any(one["model"] == model for one in run.info["candidates"]):
+            continue
+        records = run.records
+        probe = records[(records["model"] == model) & (records["phase"] == "latency") & ~records["cold"]]
+        latencies = probe.loc[probe["error"].isna(), "latency_s"]
+        if len(latencies):
+            return float(latencies.median()), f"measured in {run.folder}"
+    return ASSUMED_S, "assumed"
+
 
 AT_ONCE = 20  # requests to a hosted model
 JOB_S = 10.0  # starting the endpoint of this machine, and queueing
@@ -103,7 +135,7 @@ class Estimator:
         """
         self._suite, self._options = suite, options
         self._store, self._scratch = store, scratch
-        self._trials = requests.Trials()
+        self._trials = dry_run.Trials()
         self._rates: dict[tuple[str, str], tuple[float, str] | None] = {}
 
     def plan(self, spec: str, base: BaseModel, name: str) -> Planned:
@@ -185,7 +217,7 @@ class Estimator:
         if price is None:
             return self._device_usd(one.each.device_s(one.requests, 0)) if one.model.local else None, seconds
         if not one.model.local:
-            seconds = one.requests * earlier.seconds(one.model.name)[0] / AT_ONCE
+            seconds = one.requests * request_seconds(one.model.name)[0] / AT_ONCE
         return one.requests * price.cost(one.each.input_tokens, 0, one.each.output_tokens), seconds
 
     def _training_s(self, training: Training, base: BaseModel) -> tuple[float | None, str]:
@@ -195,12 +227,12 @@ class Estimator:
             return None, f"{what}, {charged or 'at a price that nobody states'}; {training.where} says not how long"
         key = base.name, training.method
         if key not in self._rates:
-            self._rates[key] = speed.rate(base, training.method, self._suite)
+            self._rates[key] = dry_run.rate(base, training.method, self._suite)
         rate = self._rates[key]
         if rate is None:
             return None, f"{what}; how fast, only a first training tells"
         extra = 0.0 if training.where == "local" else JOB_S
-        return speed.work(training) / rate[0] + extra, f"{what}, at the speed of {rate[1]}"
+        return dry_run.work(training) / rate[0] + extra, f"{what}, at the speed of {rate[1]}"
 
     def _device_usd(self, seconds: float | None) -> float | None:
         """What this machine's time costs; None when its rate is not stated. No time costs nothing."""
@@ -220,7 +252,7 @@ def _seconds(
     said = [f"tokens: {each.sampled} prompts built, counted by length", "answers as long as the right ones"]
     if here or model is None:
         return None, None, [*said, "times: the model is too large to be tried for a plan"]
-    single, source = earlier.seconds(model.name)
+    single, source = request_seconds(model.name)
     said.append(f"times: {single:.2g} s a request ({source}), {AT_ONCE} at once")
     return options.asked * single / AT_ONCE, options.timed * single, said
 
@@ -232,3 +264,186 @@ def _here(model: BaseModel | None, base: BaseModel) -> bool:
 
 def _minutes(seconds: float | None) -> float | None:
     return None if seconds is None else seconds / 60
+
+
+USUAL = 0.2  # share of items that two good candidates answer differently, where nobody has measured it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What a comparison of two candidates would see, with a power of 80 % at a two-sided 5 %.
+
+    Attributes:
+        items: that are asked.
+        detectable: the smallest difference in accuracy that is found; nan when none is.
+        wanted: the difference that is to be found.
+        needed: items that this takes.
+        available: items of the test split.
+        discordant: share of items that two candidates answer differently.
+        effect: how many items are worth one, for items of one source are alike.
+        basis: where these two are from.
+    """
+
+    items: int
+    detectable: float
+    wanted: float
+    needed: int
+    available: int
+    discordant: float
+    effect: float
+    basis: str
+
+
+def sight(suite: Suite, items: Split, wanted: float) -> Sight:
+    """Look ahead, by the two best candidates of the latest run of the same suite where there is one."""
+    design, basis = _measured(suite) or (
+        Design(USUAL),
+        f"assumed: two candidates answer {USUAL:.0%} of the items differently, and items are independent",
+    )
+    return Sight(
+        items=len(items),
+        detectable=design.detectable(len(items)),
+        wanted=wanted,
+        needed=design.needed(wanted),
+        available=len(suite.test),
+        discordant=design.discordant,
+        effect=design.effect,
+        basis=basis,
+    )
+
+
+def _measured(suite: Suite) -> tuple[Design, str] | None:
+    from thirdlever.analysis.compare import Differences
+    from thirdlever.analysis.outcomes import outcomes
+    from thirdlever.core.errors import RunError
+
+    for run in runs():
+        if run.info["suite"]["hash"] != suite.hash or len(run.info["candidates"]) < 2:  # noqa: PLR2004 - a pair
+            continue
+        try:
+            found = outcomes(run.records)
+        except RunError:  # not all of its candidates answered the same items
+            continue
+        best = sorted(found.candidates, key=lambda name: -found.row(name).mean())[:2]
+        differences = Differences(found, *best)
+        if not differences.won + differences.lost:
+            continue
+        design = differences.design()
+        return design, f"measured: {best[0]} and {best[1]} in {run.folder}, on {differences.n:,} items"
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run would take.
+
+    Attributes:
+        suite: its name.
+        items: that would be asked.
+        epochs: how often each.
+        candidates: in the order of the run.
+        sight: what the items can show.
+    """
+
+    suite: str
+    items: int
+    epochs: int
+    candidates: Sequence[Planned]
+    sight: Sight
+    requests: int = field(init=False)
+    usd: float | None = field(init=False)
+    minutes: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Add up; a sum is unknown when a part is."""
+        object.__setattr__(self, "requests", sum(one.requests + one.setup_requests for one in self.candidates))
+        object.__setattr__(self, "usd", total([one.usd for one in self.candidates]))
+        object.__setattr__(self, "minutes", total([one.minutes for one in self.candidates]))
+
+
+def plan(
+    suite: str | Suite,
+    strategies: Sequence[str],
+    *,
+    models: Sequence[str | BaseModel] = ("embedded",),
+    limit: int | None = None,
+    epochs: int = 1,
+    seed: int = 0,
+    probe: int = 20,
+    device_usd_per_hour: float | None = None,
+    utilisation: float = 1.0,
+    batch: bool = False,
+    wanted: float = 0.03,
+) -> Plan:
+    """Estimate a run; the arguments are `run`'s. No hosted model is asked, no job ordered, nothing trained.
+
+    Args:
+        suite: a name under `evals/`, or a suite.
+        strategies: such as "rag:k=20".
+        models: base models.
+        limit: test items; None for all.
+        epochs: ask each item so often.
+        seed: of the draw of items.
+        probe: items that are timed one by one.
+        device_usd_per_hour: what an hour of this machine costs.
+        utilisation: the share of its hours that it is in use.
+        batch: whether accuracy passes go through a batch API.
+        wanted: the difference in accuracy that is to be found.
+
+    Raises:
+        ThirdleverError: the run would be refused as well, or `wanted` is no difference.
+    """
+    if not 0 < wanted < 1:
+        message = f"wanted={wanted} is not allowed; give a difference in accuracy between 0 and 1, such as 0.03"
+        raise RunError(message)
+    for name, value, least in (("limit", limit, 1), ("epochs", epochs, 1), ("probe", probe, 0)):
+        if value is not None and value < least:
+            message = f"{name}={value} is not allowed; give {least} or more"
+            raise RunError(message)
+    device_cost(0.0, device_usd_per_hour, utilisation)  # refuses a rate or a share that cannot be
+    suite = find_suite(suite) if isinstance(suite, str) else check(suite)
+    specs = parse_all(strategies)
+    bases = [_resolve(model) for model in models]
+    once("model", [base.name for base in bases])
+    options = Options(
+        items=suite.test.first(limit, seed=seed),
+        epochs=epochs,
+        probe=probe,
+        device_usd_per_hour=device_usd_per_hour,
+        utilisation=utilisation,
+        batch=batch,
+    )
+    planned: list[Planned] = []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        estimator = Estimator(suite, options, Store(project.STORE), Store(Path(scratch)))
+        for written, spec in zip(strategies, specs, strict=True):
+            for base in bases:
+                name = f"{spec} @ {base.name}" if len(bases) > 1 else str(spec)
+                with progress(f"{name}: planning"):
+                    planned.append(estimator.plan(written, base, name))
+                if planned[-1].model is None:  # measured once, whatever the models
+                    break
+    return Plan(
+        suite=suite.name,
+        items=len(options.items),
+        epochs=epochs,
+        candidates=planned,
+        sight=sight(suite, options.items, wanted),
+    )
+
+
+def _resolve(model: str | BaseModel) -> BaseModel:
+    """The model; one whose key is not set can be planned for all the same."""
+    if isinstance(model, BaseModel):
+        return model
+    from thirdlever.models import registry
+
+    try:
+        return registry.resolve(model)
+    except ModelError:
+        from inspect_ai.model import get_model_info
+
+        info = get_model_info(model) if "/" in model else None
+        if info is None:
+            raise
+        return BaseModel(name=model, inspect_name=model, revision=model, context_window=info.context_length)

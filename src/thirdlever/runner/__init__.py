@@ -1,0 +1,1 @@
+"""`run` and `plan`: every candidate over a suite, under a budget."""
