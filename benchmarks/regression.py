@@ -21,14 +21,13 @@ import numpy as np
 from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.analysis.stats import paired
 from thirdlever.analysis.stats.sequential import plan
-from thirdlever.regression.checks import NEW, OLD, accuracy
-from thirdlever.regression.limits import Limits
+from thirdlever.lifecycle.checks import NEW, OLD, Limits, accuracy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.analysis.stats.sequential import Plan
-    from thirdlever.regression.checks import Level
+    from thirdlever.lifecycle.checks import Level
 
     Counts: TypeAlias = NDArray[np.int64]
 

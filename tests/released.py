@@ -21,7 +21,7 @@ def attempt(folder: Path, last: int | None, *, stop_early: bool) -> None:
         stop_early: as `regress` takes it.
     """
     os.chdir(folder)
-    from thirdlever.regression.rerun import regress
+    from thirdlever.lifecycle.regress import regress
 
     def noted(_: int) -> str:
         with Path(ASKED).open("a", encoding="utf-8") as file:

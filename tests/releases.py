@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from conftest import make_suite
 
-from thirdlever.regression import baseline, pinning
+from thirdlever.lifecycle import baseline
+from thirdlever.lifecycle import baseline as pinning
 from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
     from thirdlever import Suite
-    from thirdlever.regression.baseline import Baseline
+    from thirdlever.lifecycle.baseline import Baseline
 
 ITEMS = 80
 

@@ -11,8 +11,9 @@ from conftest import make_suite
 from releases import model, pin
 
 from thirdlever.core.errors import RunError
-from thirdlever.regression import baseline, pinning
-from thirdlever.regression.baseline import Got
+from thirdlever.lifecycle import baseline
+from thirdlever.lifecycle import baseline as pinning
+from thirdlever.lifecycle.baseline import Got
 from thirdlever.report import chart
 from thirdlever.report.baseline import described
 from thirdlever.runner.runner import run

@@ -14,19 +14,17 @@ import pytest
 from markdown_it import MarkdownIt
 
 from thirdlever.core.errors import RunError, SuiteError
-from thirdlever.regression.baseline import Baseline, Got, Kept, Pinned
-from thirdlever.regression.checks import worst
-from thirdlever.regression.gate import Pair, hold
-from thirdlever.regression.limits import Limits, limits
-from thirdlever.regression.rerun import Regression
+from thirdlever.lifecycle.baseline import Baseline, Got, Kept, Pinned
+from thirdlever.lifecycle.checks import Limits, limits, worst
+from thirdlever.lifecycle.regress import Pair, Regression, hold
 from thirdlever.report.regression import render
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
     from pathlib import Path
 
-    from thirdlever.regression.checks import Check
-    from thirdlever.regression.gate import Result
+    from thirdlever.lifecycle.checks import Check
+    from thirdlever.lifecycle.regress import Result
 
 PAIR = Pair("plain", "plain", "plain")
 HERE = {"system": "Linux-6.1-x", "machine": "x86_64", "cpus": 2}

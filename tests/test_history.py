@@ -21,7 +21,7 @@ import thirdlever
 from thirdlever import cli
 from thirdlever.commands.history import history as command
 from thirdlever.core.errors import RunError
-from thirdlever.history import Point, history
+from thirdlever.lifecycle.history import Point, history
 from thirdlever.report import history as report
 from thirdlever.report.figures import style
 from thirdlever.report.figures.history import picture

@@ -23,10 +23,9 @@ from thirdlever.commands import baseline
 from thirdlever.commands.regress import regress as regress_command
 from thirdlever.core.errors import ModelError, RunError
 from thirdlever.evaluation import inspect_eval
+from thirdlever.lifecycle import baseline as pinning
+from thirdlever.lifecycle.regress import FIRST, REPORT, Regression, regress
 from thirdlever.models import registry
-from thirdlever.regression import pinning
-from thirdlever.regression.rerun import REPORT, Regression, regress
-from thirdlever.regression.work import FIRST
 from thirdlever.report import chart
 from thirdlever.runner.runner import run
 

@@ -21,9 +21,8 @@ from thirdlever.catalog.retirements import retirement
 from thirdlever.commands.stale import stale
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.finetune.jobs import Ledger
-from thirdlever.lifecycle import pins
-from thirdlever.lifecycle.pins import Pin
-from thirdlever.lifecycle.stale import check
+from thirdlever.lifecycle import stale as pins
+from thirdlever.lifecycle.stale import Pin, check
 from thirdlever.lifecycle.stale_text import as_json, text
 
 if TYPE_CHECKING:

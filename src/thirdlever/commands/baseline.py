@@ -25,7 +25,8 @@ def set_(
 ) -> None:
     """Pin a run: results/baselines/NAME.json, to be committed."""
     from thirdlever.analysis.run import load
-    from thirdlever.regression import baseline, pinning
+    from thirdlever.lifecycle import baseline
+    from thirdlever.lifecycle import baseline as pinning
 
     found = load(run)
     pinned = baseline.of(found, name or found.info["suite"]["name"], only=candidate or ())
@@ -44,7 +45,7 @@ def set_(
 @app.command("list")
 def list_() -> None:
     """List what is pinned."""
-    from thirdlever.regression import pinning
+    from thirdlever.lifecycle import baseline as pinning
 
     names = pinning.available()
     if not names:
@@ -59,7 +60,7 @@ def list_() -> None:
 @app.command()
 def show(name: Name) -> None:
     """Show a baseline's candidates and where they come from."""
-    from thirdlever.regression import pinning
+    from thirdlever.lifecycle import baseline as pinning
     from thirdlever.report.baseline import described
 
     typer.echo(described(pinning.load(name)))
@@ -73,8 +74,8 @@ def diff(
 ) -> None:
     """Hold a finished run against a baseline, candidate by candidate; nothing is run."""
     from thirdlever.analysis.run import load
-    from thirdlever.regression.diff import diff as held
-    from thirdlever.regression.pinning import load as pinned
+    from thirdlever.lifecycle.baseline import load as pinned
+    from thirdlever.lifecycle.regress import diff as held
     from thirdlever.report.regression import render
 
     typer.echo(render(held(pinned(name), load(run)), fmt).rstrip())

@@ -19,7 +19,7 @@ def history(
     ] = None,
 ) -> None:
     """Show accuracy, cost and latency of a suite over its runs and base models."""
-    from thirdlever.history import history as found
+    from thirdlever.lifecycle.history import history as found
     from thirdlever.report import history as report
 
     points = found(suite)

@@ -57,7 +57,7 @@ def regress(
 ) -> None:
     """Hold a new base model against a baseline; exit code 0 PASS, 1 FAIL, 3 INCONCLUSIVE, 2 when it could not run."""
     from thirdlever.core import files
-    from thirdlever.regression.rerun import regress as held
+    from thirdlever.lifecycle.regress import regress as held
     from thirdlever.report.regression import render
 
     found = held(

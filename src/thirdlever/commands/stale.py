@@ -23,7 +23,8 @@ def stale(
 ) -> None:
     """Check whether the models in use are retiring or have successors; exit code 1 when there is something to do."""
     from thirdlever.catalog import listings as shapes
-    from thirdlever.lifecycle import pins, stale_text
+    from thirdlever.lifecycle import stale as pins
+    from thirdlever.lifecycle import stale_text
     from thirdlever.lifecycle.stale import ask, check
 
     models = pins.pinned(runs or [])

@@ -1,1 +1,1 @@
-"""Models come and go: what was known of one when it was measured, what is known now, and what takes its place."""
+"""What to do when a model changes: baseline, regression gate, stale models, replacement, history."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from thirdlever.core.text import printable
 
 if TYPE_CHECKING:
-    from thirdlever.regression.baseline import Baseline, Pinned
+    from thirdlever.lifecycle.baseline import Baseline, Pinned
 
 _UNKNOWN = "unknown"
 

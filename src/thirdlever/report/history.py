@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from thirdlever.history import Point
+    from thirdlever.lifecycle.history import Point
 
 Format = Literal["text", "json"]
 _NAME = 30  # characters of a line of a name

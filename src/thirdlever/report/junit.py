@@ -14,8 +14,8 @@ from thirdlever.core.text import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.regression.checks import Check
-    from thirdlever.regression.rerun import Regression
+    from thirdlever.lifecycle.checks import Check
+    from thirdlever.lifecycle.regress import Regression
 
 _TAGS = {"FAIL": "failure", "INCONCLUSIVE": "error", None: "skipped"}
 

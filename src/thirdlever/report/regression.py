@@ -13,9 +13,8 @@ from thirdlever.report import junit
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thirdlever.regression.checks import Check
-    from thirdlever.regression.gate import Flip, Result
-    from thirdlever.regression.rerun import Regression
+    from thirdlever.lifecycle.checks import Check
+    from thirdlever.lifecycle.regress import Flip, Regression, Result
 
 Format = Literal["text", "md", "json", "junit"]
 UNKNOWN = "unknown"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from thirdlever.history import Point
+    from thirdlever.lifecycle.history import Point
 
 _PANEL, _GAP = 1.75, 0.42  # inches of a panel, and between two
 _MOST_LABELS = 7  # columns that are named

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from thirdlever.analysis.run import Run
-    from thirdlever.regression.baseline import Baseline
+    from thirdlever.lifecycle.baseline import Baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def history(suite: str) -> list[Point]:
 
 
 def _baselines() -> Iterator[Baseline]:
-    from thirdlever.regression import pinning
+    from thirdlever.lifecycle import baseline as pinning
 
     for name in pinning.available():
         yield pinning.load(name)
@@ -122,7 +122,7 @@ def _with(points: list[Point], baseline: Baseline) -> list[Point]:
     if any(point.when == when for point in points):
         return [replace(point, baseline=baseline.name) if point.when == when else point for point in points]
     from thirdlever.analysis.compare import accuracy
-    from thirdlever.regression.scores import outcomes
+    from thirdlever.lifecycle.baseline import outcomes
 
     scores = {one.name: [got.score for got in one.got] for one in baseline.candidates}
     kept = outcomes(baseline.items, scores, epochs=int(baseline.options.get("epochs") or 1))

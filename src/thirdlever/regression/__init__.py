@@ -1,1 +1,0 @@
-"""Holding a new base model against a pinned run: baselines and the release gate."""
