@@ -14,8 +14,8 @@ from thirdlever.core.errors import RunError
 from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle import baseline as pinning
 from thirdlever.lifecycle.baseline import Got
-from thirdlever.report import chart
-from thirdlever.report.baseline import described
+from thirdlever.report.charts import accuracy
+from thirdlever.report.tables import render_baseline
 from thirdlever.runner.runner import run
 from thirdlever.strategies.specs import parse, spec
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("project")
 @pytest.fixture(autouse=True)
 def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs grow in parts here, and drawing each part takes most of the time."""
-    monkeypatch.setattr(chart, "draw", lambda *_, **__: None)
+    monkeypatch.setattr(accuracy, "draw", lambda *_, **__: None)
 
 
 def troubled(number: int) -> str:
@@ -55,7 +55,7 @@ def test_a_baseline_comes_back_as_it_was_pinned() -> None:
     assert len(again.candidates[0].latencies_s) == 3
     assert again.suite["hash"] == make_suite(12).hash
     assert again.options["seed"] == 0
-    assert "fake/old" in described(again)
+    assert "fake/old" in render_baseline(again)
 
 
 def test_repeats_become_their_mean_and_the_first_answer_that_was_wrong() -> None:

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from summaries import ROWS, summary
 
-from thirdlever.report.axis import choose
-from thirdlever.report.chart import draw, figure, pareto
-from thirdlever.report.figures.style import PAPER
+from thirdlever.report.charts.accuracy import choose, draw, figure, pareto
+from thirdlever.report.charts.style import PAPER
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -119,7 +119,7 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
         return SimpleNamespace(summary=None, folder=Path("results/x"))
 
     monkeypatch.setattr("thirdlever.runner.runner.run", record)
-    monkeypatch.setattr("thirdlever.report.table.render", lambda _: "table")
+    monkeypatch.setattr("thirdlever.report.tables.render_summary", lambda _: "table")
     monkeypatch.setenv("THIRDLEVER_CHROMA_URL", "")
     options = (
         "run toys --strategy null --strategy rag:k=3 --model a --model b --limit 5 --epochs 2 --seed 3 --budget 1.5"

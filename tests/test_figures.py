@@ -12,9 +12,9 @@ import pytest
 from summaries import summary
 
 from thirdlever.decision.costs import Cost
-from thirdlever.report import chart
-from thirdlever.report.figures import cumulative, files, gates, latency, style
-from thirdlever.report.figures.spread import spread
+from thirdlever.report.charts import accuracy, figures, style
+from thirdlever.report.charts import style as files
+from thirdlever.report.charts.style import spread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ def money(count: int = 4, **more: Any) -> style.Picture:  # noqa: ANN401
     ]
     costs += [cost(f"few_shot(k={k},select=random) @ openai/gpt-4o-mini", 0.001 + k / 1e5) for k in range(count - 4)]
     given: dict[str, Any] = {"volume": 3e6, "release": 5.0, "marked": {"rag", "lora"}}
-    return cumulative.picture(costs, **(given | more))
+    return figures.cumulative_picture(costs, **(given | more))
 
 
 def boxes(figure: Figure, *gids: str) -> list[Bbox]:
@@ -89,7 +89,7 @@ def assert_apart_and_inside(figure: Figure, *gids: str) -> None:
 def test_latency_names_and_figures_are_apart(sheet: style.Sheet, count: int) -> None:
     frame = summary(count)
     frame["candidate"] += " @ anthropic/claude-sonnet-4-5"
-    assert_apart_and_inside(drawn(latency.picture(frame), sheet), "name", "figures")
+    assert_apart_and_inside(drawn(figures.latency_picture(frame), sheet), "name", "figures")
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
@@ -109,7 +109,7 @@ def test_the_words_of_a_card_stay_in_it(sheet: style.Sheet, verdict: str) -> Non
         gate("GO", "Prompt and retrieval first", "lora(examples=600, epochs=3) @ openai/gpt-4o-mini is worse " * 5),
         gate("NO-GO"),
     ]
-    figure = drawn(gates.picture(three, verdict, "Use rag(k=20), 85.0 % right."), sheet)
+    figure = drawn(figures.gates_picture(three, verdict, "Use rag(k=20), 85.0 % right."), sheet)
     words = boxes(figure, "words")
     cards = boxes(figure, "card")
     assert len(cards) == 4
@@ -121,7 +121,7 @@ def test_the_words_of_a_card_stay_in_it(sheet: style.Sheet, verdict: str) -> Non
 @pytest.mark.parametrize("most", [0.010, 0.011, 0.012, 0.013, 0.014, 0.015, 0.016, 0.018, 0.020])
 def test_labels_under_the_ticks_stay_inside(sheet: style.Sheet, most: float) -> None:
     usd = [most, 0.0017, 0.0016, 0.0024, 0.0019, 0.008, 0.002, 0.00037]
-    figure = drawn(chart.picture(summary(8, cost_per_1k_usd=usd)), sheet)
+    figure = drawn(accuracy.picture(summary(8, cost_per_1k_usd=usd)), sheet)
     renderer: Any = figure.canvas
     labels = [label.get_window_extent(renderer.get_renderer()) for label in figure.axes[0].get_xticklabels()]
     room = 0.05  # inches, for a browser has its own letters
@@ -129,11 +129,11 @@ def test_labels_under_the_ticks_stay_inside(sheet: style.Sheet, most: float) -> 
 
 
 def test_a_candidates_name_keeps_its_letters() -> None:
-    made = gates.picture(
+    made = figures.gates_picture(
         [gate("NO-GO", "Pays back", "lora is worse"), gate("GO", "First", "nothing is")], "GO", "Use it."
     )
     assert "Lora is worse" in made.alt
-    named = gates.picture(
+    named = figures.gates_picture(
         [gate("NO-GO", "Pays back", "lora is worse"), gate("GO", "First", "nothing is")],
         "GO",
         "Use it.",
@@ -145,7 +145,7 @@ def test_a_candidates_name_keeps_its_letters() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 8, 12])
 def test_the_narrow_chart_has_its_names_apart(count: int) -> None:
-    figure = drawn(chart.picture(summary(count)), style.NARROW)
+    figure = drawn(accuracy.picture(summary(count)), style.NARROW)
     assert len(boxes(figure, "name")) == count
     assert_apart_and_inside(figure, "name")
 
@@ -166,7 +166,7 @@ def test_spread_keeps_order_and_room(wanted: list[float]) -> None:
 def test_latencies_are_fastest_first_and_a_missing_one_is_named() -> None:
     frame = summary(5)
     frame.loc[frame["strategy"] == "long_context", "latency_p50_s"] = math.nan
-    made = latency.picture(frame)
+    made = figures.latency_picture(frame)
     names = [text.get_text() for text in drawn(made, style.FILE).axes[0].texts if text.get_gid() == "name"]
     assert names == ["null(kind=embeddings)", "rag(k=5)", "few_shot(k=32)", "rag(k=20)"]
     assert made.notes[-1] == "Not shown, no latency measured: long_context."
@@ -174,7 +174,7 @@ def test_latencies_are_fastest_first_and_a_missing_one_is_named() -> None:
 
 
 def test_a_bar_goes_from_the_median_to_the_95th_percentile() -> None:
-    axes = drawn(latency.picture(summary(1)), style.FILE).axes[0]
+    axes = drawn(figures.latency_picture(summary(1)), style.FILE).axes[0]
     bar = next(line for line in axes.lines if line.get_gid() == "bar")
     assert np.asarray(bar.get_xdata()).tolist() == pytest.approx([0.612, 0.612 * 1.6])
 
@@ -208,13 +208,13 @@ def test_no_break_even_is_said_and_not_drawn(months: float | None, said: str) ->
 
 
 def test_an_unknown_cost_is_named_and_not_drawn_as_nought() -> None:
-    made = cumulative.picture([cost("rag", None), cost("lora", 0.1)], volume=10, release=5, marked=set())
+    made = figures.cumulative_picture([cost("rag", None), cost("lora", 0.1)], volume=10, release=5, marked=set())
     assert "Not shown, cost unknown: rag." in made.notes
     assert len([line for line in drawn(made, style.FILE).axes[0].lines if line.get_gid() == "line"]) == 1
 
 
 def test_what_is_far_dearer_does_not_flatten_the_rest() -> None:
-    made = cumulative.picture(
+    made = figures.cumulative_picture(
         [cost("rag", 0.001), cost("lora", 0.0009), cost("long_context", 1.0)],
         volume=1e6,
         release=5,
@@ -226,7 +226,9 @@ def test_what_is_far_dearer_does_not_flatten_the_rest() -> None:
 
 
 def test_cards_tell_verdicts_by_shape_and_word() -> None:
-    figure = drawn(gates.picture([gate("GO"), gate("NO-GO"), gate("NEED-MORE-DATA")], "NO-GO", "Use rag."), style.FILE)
+    figure = drawn(
+        figures.gates_picture([gate("GO"), gate("NO-GO"), gate("NEED-MORE-DATA")], "NO-GO", "Use rag."), style.FILE
+    )
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert {"✓", "✕", "?", "GO", "NO-GO", "NEED-MORE-DATA"} <= set(texts)
 
@@ -237,11 +239,11 @@ def test_cards_tell_verdicts_by_shape_and_word() -> None:
 @pytest.mark.parametrize("sheet", SHEETS)
 def test_nothing_to_show_is_drawn_all_the_same(sheet: style.Sheet) -> None:
     empty = summary(1).iloc[:0]
-    none = cumulative.picture([cost("rag", None)], volume=10, release=5, marked=set())
-    free = cumulative.picture([cost("rag", 0.0, 0.0)], volume=0, release=5, marked={"rag"}, pays=back(0.0))
-    for made in (latency.picture(empty), none, free, gates.picture([], "NEED-MORE-DATA", "")):
+    none = figures.cumulative_picture([cost("rag", None)], volume=10, release=5, marked=set())
+    free = figures.cumulative_picture([cost("rag", 0.0, 0.0)], volume=0, release=5, marked={"rag"}, pays=back(0.0))
+    for made in (figures.latency_picture(empty), none, free, figures.gates_picture([], "NEED-MORE-DATA", "")):
         assert drawn(made, sheet).axes
-    assert latency.picture(empty).alt.endswith("none was measured.")
+    assert figures.latency_picture(empty).alt.endswith("none was measured.")
     assert none.alt == "Cumulative cost over 12 months: unknown for every candidate."
 
 
@@ -257,7 +259,7 @@ def test_files_are_the_same_every_time(tmp_path: Path) -> None:
 
 
 def test_inline_figures_take_the_page_s_colours_and_bring_no_ids_twice() -> None:
-    both = "".join(svg for made in (money(), latency.picture(summary(8))) for svg in files.inline(made))
+    both = "".join(svg for made in (money(), figures.latency_picture(summary(8))) for svg in files.inline(made))
     ids = re.findall(r'\bid="([^"]*)"', both)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', both)) <= set(ids)
@@ -270,9 +272,9 @@ def test_inline_figures_take_the_page_s_colours_and_bring_no_ids_twice() -> None
 def test_hostile_names_are_only_drawn(sheet: style.Sheet, tmp_path: Path) -> None:
     costs = [cost(name, 0.1) for name in HOSTILE]
     made = [
-        cumulative.picture(costs, volume=10, release=5, marked=set(HOSTILE), suite="<b>"),
-        latency.picture(summary(5, candidate=HOSTILE), suite="$\\frac$"),
-        gates.picture([gate("GO", name, name) for name in HOSTILE], "GO", HOSTILE[2]),
+        figures.cumulative_picture(costs, volume=10, release=5, marked=set(HOSTILE), suite="<b>"),
+        figures.latency_picture(summary(5, candidate=HOSTILE), suite="$\\frac$"),
+        figures.gates_picture([gate("GO", name, name) for name in HOSTILE], "GO", HOSTILE[2]),
     ]
     for picture in made:
         assert drawn(picture, sheet).axes

@@ -22,9 +22,9 @@ from thirdlever import cli
 from thirdlever.commands.history import history as command
 from thirdlever.core.errors import RunError
 from thirdlever.lifecycle.history import Point, history
-from thirdlever.report import history as report
-from thirdlever.report.figures import style
-from thirdlever.report.figures.history import picture
+from thirdlever.report import tables
+from thirdlever.report.charts import style
+from thirdlever.report.charts.trend import picture
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
@@ -112,25 +112,25 @@ def test_a_suite_without_a_run(suite: Suite) -> None:
 
 def test_a_table_and_json() -> None:
     points = [point(1), point(2, suite_hash="b", usd_per_1k=math.nan, model=None, candidate="null", baseline="spring")]
-    shown = report.render(points)
+    shown = tables.render_history(points)
     assert "80.0 [70.0, 87.0]" in shown
     assert "unknown" in shown
     assert "(baseline spring)" in shown
     assert "The suite changed: figures of different versions cannot be compared." in shown
     assert max(map(len, shown.splitlines())) <= 100
-    rows = json.loads(report.render(points, "json"))
+    rows = json.loads(tables.render_history(points, "json"))
     assert [(row["suite_version"], row["usd_per_1k"]) for row in rows] == [(1, 0.5), (2, None)]
     assert rows[0]["when"] == "2026-01-01T00:00:00+00:00"
 
 
 def test_one_version_of_the_suite_is_not_worth_a_word() -> None:
-    assert "suite" not in report.render([point(1), point(2)])
+    assert "suite" not in tables.render_history([point(1), point(2)])
 
 
 def test_names_are_shown_and_not_obeyed() -> None:
     evil = point(1, candidate="rag\x1b[2J", model="a\nb", run="r\x07")
-    assert "\x1b" not in report.render([evil])
-    assert "\x07" not in report.render([evil])
+    assert "\x1b" not in tables.render_history([evil])
+    assert "\x07" not in tables.render_history([evil])
 
 
 # The picture

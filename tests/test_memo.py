@@ -15,9 +15,8 @@ from typer.testing import CliRunner
 
 from thirdlever.analysis.outcomes import load as load_outcomes
 from thirdlever.report import memo
-from thirdlever.report.failures import failures
-from thirdlever.report.memo_md import escaped
-from thirdlever.report.memo_tables import clean
+from thirdlever.report.memo import escaped
+from thirdlever.report.memo_content import clean, failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

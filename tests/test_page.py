@@ -21,9 +21,9 @@ from thirdlever.analysis.run import RECORDS, Run
 from thirdlever.core.errors import RunError
 from thirdlever.evaluation import logs
 from thirdlever.evaluation.records import prompt_hash
-from thirdlever.report import page, page_data
-from thirdlever.report.page_cells import Cells
-from thirdlever.report.page_texts import LONGEST, Cut, cut, first, fit, shorten, told
+from thirdlever.report import page
+from thirdlever.report import page as page_data
+from thirdlever.report.page import LONGEST, Cells, Cut, cut, first, fit, shorten, told
 from thirdlever.testing import FakeModel
 
 TEMPLATES = Path(page.__file__).parent / "templates"

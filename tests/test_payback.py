@@ -10,7 +10,7 @@ import pytest
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost
 from thirdlever.decision.payback import Terms, condition, payback
-from thirdlever.report.money import payback_sentence, roi
+from thirdlever.report.tables import payback_sentence, roi
 
 TODAY = dt.date(2026, 11, 15)
 

@@ -15,7 +15,7 @@ import thirdlever
 from thirdlever.core.errors import RunError, StrategyError
 from thirdlever.evaluation.ask import understudy
 from thirdlever.models.engine import local
-from thirdlever.report.plan import render
+from thirdlever.report.tables import render_plan
 from thirdlever.retrieval import embedder
 from thirdlever.runner.plan import Plan, plan
 from thirdlever.testing import FakeModel
@@ -172,10 +172,10 @@ def test_a_model_that_was_measured_is_as_fast_as_it_was(suite: Suite) -> None:
 def test_a_price_that_nobody_states_is_unknown(suite: Suite) -> None:
     made = planned(suite, FakeModel(), "plain", "null")
     assert made.usd is None
-    shown = render(made)
+    shown = render_plan(made)
     assert "unknown" in shown
     assert "Unknown USD: plain, null." in shown  # fitting takes this machine's time
-    assert json.loads(render(made, "json"))["usd"] is None
+    assert json.loads(render_plan(made, "json"))["usd"] is None
 
 
 # What it could show
@@ -205,7 +205,7 @@ def test_a_wanted_difference_that_is_none(suite: Suite, wanted: float) -> None:
 
 
 def test_a_reader_is_told_what_to_do(suite: Suite) -> None:
-    shown = render(planned(suite, FakeModel(), "plain", limit=6))
+    shown = render_plan(planned(suite, FakeModel(), "plain", limit=6))
     assert shown.startswith("Plan for payments: 6 of 12 test items, once each.\n")
     assert "In all: 9 requests" in shown
     assert max(map(len, shown.splitlines())) <= 100

@@ -26,7 +26,7 @@ from thirdlever.evaluation import inspect_eval
 from thirdlever.lifecycle import baseline as pinning
 from thirdlever.lifecycle.regress import FIRST, REPORT, Regression, regress
 from thirdlever.models import registry
-from thirdlever.report import chart
+from thirdlever.report.charts import accuracy
 from thirdlever.runner.runner import run
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ BASELINE = Path("results", "baselines", "payments.json")
 @pytest.fixture(autouse=True)
 def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs grow in parts here, and drawing each part takes most of the time."""
-    monkeypatch.setattr(chart, "draw", lambda *_, **__: None)
+    monkeypatch.setattr(accuracy, "draw", lambda *_, **__: None)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from thirdlever.commands.replace import replace
 from thirdlever.core.errors import RunError
 from thirdlever.decision.assumptions import assume
 from thirdlever.lifecycle.replace import Proposal, propose
-from thirdlever.lifecycle.replace_text import text
+from thirdlever.report.model_changes import replace_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,13 +136,13 @@ def test_an_unknown_cost_is_never_the_cheapest() -> None:
     found = proposed(measured({"x/unknown": (0.95, None), "x/known": (0.95, 100.0)}))
     assert found.chosen is not None
     assert found.chosen.cost.candidate == "x/known"
-    assert "may be cheaper" in text(found)
+    assert "may be cheaper" in replace_text(found)
 
 
 def test_without_a_replacement_it_says_how_many_items_would_tell() -> None:
     found = proposed(measured({"x/poor": (0.88, 0.1)}), margin="0.01")
     assert found.chosen is None
-    shown = text(found)
+    shown = replace_text(found)
     assert "Nothing measured takes its place" in shown
     assert f"about {found.options[0].evidence.needed:,} test items" in shown
 
@@ -162,7 +162,7 @@ def test_tuning_anew_is_priced_where_it_lasts() -> None:
     by_name = {(one.where, one.base): one for one in found.retuning}
     assert by_name["Azure", "gpt-4o-mini"].usd == pytest.approx(2_000_000 * 3.0 / 1e6)
     assert not any(one.where == "OpenAI" for one in found.retuning)  # its bases end with the tune's
-    shown = text(found)
+    shown = replace_text(found)
     assert "2,000,000 tokens" in shown
     assert "$1,241" in shown  # a month of Azure's hosting
     assert "$1,000" in shown  # people's work
@@ -173,7 +173,7 @@ def test_a_tune_of_unknown_tokens_has_an_unknown_price() -> None:
     run.info["candidates"][0]["tuning"]["tokens"] = None
     found = proposed(run)
     assert {one.usd for one in found.retuning} == {None}
-    assert "unknown number of tokens" in text(found)
+    assert "unknown number of tokens" in replace_text(found)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_tune_of_unknown_tokens_has_an_unknown_price() -> None:
     [(dt.date(2027, 1, 13), "in 1 day ("), (dt.date(2027, 1, 14), "stopped answering on 2027-01-14")],
 )
 def test_the_end_is_told(today: dt.date, said: str) -> None:
-    assert said in text(proposed(measured({"x/one": (0.9, 0.2)}), today=today))
+    assert said in replace_text(proposed(measured({"x/one": (0.9, 0.2)}), today=today))
 
 
 def test_a_candidate_that_is_not_there_or_alone_says_so() -> None:

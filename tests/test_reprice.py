@@ -16,7 +16,7 @@ from thirdlever.catalog.prices import Hour, Price, gpus, hour, in_batch
 from thirdlever.commands.reprice import reprice as command
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.models.base import BaseModel
-from thirdlever.report.money import device_lines, price_lines
+from thirdlever.report.tables import device_lines, price_lines
 
 if TYPE_CHECKING:
     from pathlib import Path

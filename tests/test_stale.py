@@ -23,7 +23,7 @@ from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.finetune.jobs import Ledger
 from thirdlever.lifecycle import stale as pins
 from thirdlever.lifecycle.stale import Pin, check
-from thirdlever.lifecycle.stale_text import as_json, text
+from thirdlever.report.model_changes import as_json, stale_text
 
 if TYPE_CHECKING:
     from thirdlever.lifecycle.stale import Checked
@@ -206,7 +206,7 @@ def test_a_model_that_is_in_no_list_any_more_is_retired() -> None:
 def test_without_a_list_the_table_speaks_and_the_rest_is_said_to_be_unknown() -> None:
     report = check([MINI], {}, {"openai": "no OPENAI_API_KEY"}, today=TODAY)
     assert kinds(report.models[0]) == ["retiring"]
-    assert "Newer models: not checked: no OPENAI_API_KEY." in text(report)
+    assert "Newer models: not checked: no OPENAI_API_KEY." in stale_text(report)
 
 
 def test_the_day_of_release_that_a_run_noted_serves_where_the_list_has_none() -> None:
@@ -221,8 +221,8 @@ def test_the_day_of_release_that_a_run_noted_serves_where_the_list_has_none() ->
 def test_nothing_to_do_is_0() -> None:
     report = check([pin("openai/gpt-6-mini"), pin("embedded")], ALL, {}, today=TODAY)
     assert report.exit_code == 0
-    assert "No end is announced." in text(report)
-    assert "nobody can retire them" in text(report)
+    assert "No end is announced." in stale_text(report)
+    assert "nobody can retire them" in stale_text(report)
 
 
 def test_something_stale_is_1_whatever_else() -> None:
@@ -232,8 +232,8 @@ def test_something_stale_is_1_whatever_else() -> None:
 def test_nothing_that_could_be_checked_is_2() -> None:
     report = check([pin("google/gemini"), pin("x/y")], {}, {"google": "no list"}, today=TODAY)
     assert report.exit_code == 2
-    assert "Not checked: no list." in text(report)
-    assert "2 not checked at all" in text(report)
+    assert "Not checked: no list." in stale_text(report)
+    assert "2 not checked at all" in stale_text(report)
     assert check([pin("google/gemini"), pin("embedded")], {}, {}, today=TODAY).exit_code == 0
 
 
@@ -246,7 +246,7 @@ def test_json_holds_everything_and_null_for_the_unknown() -> None:
 
 
 def test_names_from_files_are_made_safe_to_show() -> None:
-    shown = text(check([pin("x/y\x1b[2J\u202e")], {}, {}, today=TODAY))
+    shown = stale_text(check([pin("x/y\x1b[2J\u202e")], {}, {}, today=TODAY))
     assert "\x1b" not in shown
     assert "\u202e" not in shown
 

@@ -111,13 +111,13 @@ def save(folder: Path, records: Sequence[Mapping[str, Any]], info: Mapping[str, 
         OSError: the folder cannot be written.
     """
     from thirdlever.analysis import scorecards as export
-    from thirdlever.report import chart
+    from thirdlever.report.charts import accuracy
 
     files.write(folder / RECORDS, to_parquet(records))
     written = Run(folder)
     vars(written)["info"] = dict(info)  # not on disk yet
     files.write(folder / SUMMARY, export.to_csv(written.summary).encode())
-    chart.draw(written.summary, folder, suite=info["suite"]["name"], date=info["finished"][:10])
+    accuracy.draw(written.summary, folder, suite=info["suite"]["name"], date=info["finished"][:10])
     files.write(folder / INFO, json.dumps(info, indent=2, ensure_ascii=False).encode())
     return written
 

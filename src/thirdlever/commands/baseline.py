@@ -61,9 +61,9 @@ def list_() -> None:
 def show(name: Name) -> None:
     """Show a baseline's candidates and where they come from."""
     from thirdlever.lifecycle import baseline as pinning
-    from thirdlever.report.baseline import described
+    from thirdlever.report.tables import render_baseline
 
-    typer.echo(described(pinning.load(name)))
+    typer.echo(render_baseline(pinning.load(name)))
 
 
 @app.command()

@@ -20,10 +20,10 @@ def history(
 ) -> None:
     """Show accuracy, cost and latency of a suite over its runs and base models."""
     from thirdlever.lifecycle.history import history as found
-    from thirdlever.report import history as report
+    from thirdlever.report import tables
 
     points = found(suite)
-    typer.echo(report.render(points, fmt), nl=fmt == "json")
+    typer.echo(tables.render_history(points, fmt), nl=fmt == "json")
     if chart is not None:
-        for path in report.save(points, chart, suite=suite):
+        for path in tables.save_history(points, chart, suite=suite):
             typer.echo(printable(f"Chart: {path}"), err=True)

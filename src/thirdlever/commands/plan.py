@@ -27,7 +27,7 @@ def plan(
     fmt: Annotated[Literal["text", "json"], typer.Option("--format")] = "text",
 ) -> None:
     """Say what a run would take, and what it could show, before anything is spent on it."""
-    from thirdlever.report import plan as report
+    from thirdlever.report import tables
     from thirdlever.runner import plan as planning
 
     planned = planning.plan(
@@ -43,4 +43,4 @@ def plan(
         batch=batch,
         wanted=wanted,
     )
-    typer.echo(report.render(planned, fmt), nl=False)
+    typer.echo(tables.render_plan(planned, fmt), nl=False)

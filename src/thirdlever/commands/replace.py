@@ -24,11 +24,11 @@ def replace(
     from thirdlever.analysis.run import load
     from thirdlever.decision.assumptions import assume
     from thirdlever.lifecycle.replace import propose
-    from thirdlever.lifecycle.replace_text import text
+    from thirdlever.report.model_changes import replace_text
 
     measured = load(run)
     given = {} if margin is None else {"margin": str(margin)}
     assumptions = assume(measured.info["suite"].get("card", {}), given, measured.info)
     proposal = propose(measured, candidate, assumptions)
-    typer.echo(text(proposal))
+    typer.echo(replace_text(proposal))
     raise typer.Exit(0 if proposal.chosen else 1)

@@ -28,11 +28,11 @@ def reprice(
     from thirdlever.analysis import reprice as repricing
     from thirdlever.analysis.run import load
     from thirdlever.core.text import printable
-    from thirdlever.report import money, table
+    from thirdlever.report import tables
 
     done = repricing.reprice(load(run), model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)
-    typer.echo(table.render(done.run.summary, fmt), nl=False)
-    lines = [*money.price_lines(done.prices), *money.device_lines(done.device, done.utilisation)]
+    typer.echo(tables.render_summary(done.run.summary, fmt), nl=False)
+    lines = [*tables.price_lines(done.prices), *tables.device_lines(done.device, done.utilisation)]
     if model:
         lines.append(f"Tokens are as measured; {printable(model)} may count the same text otherwise.")
     for line in lines:

@@ -32,7 +32,7 @@ def run(
     batch: options.Batch = False,
 ) -> None:
     """Run strategies over a suite and show them side by side."""
-    from thirdlever.report import table
+    from thirdlever.report import tables
     from thirdlever.runner import runner
 
     if chroma_url is not None:
@@ -52,5 +52,5 @@ def run(
         utilisation=utilisation,
         batch=batch,
     )
-    typer.echo(table.render(done.summary), nl=False)
+    typer.echo(tables.render_summary(done.summary), nl=False)
     typer.echo(f"\nRecords, logs and chart: {done.folder}")

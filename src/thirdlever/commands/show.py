@@ -16,6 +16,6 @@ def show(
 ) -> None:
     """Show a run's candidates side by side."""
     from thirdlever.analysis.run import load
-    from thirdlever.report import table
+    from thirdlever.report import tables
 
-    typer.echo(table.render(load(run).summary, fmt), nl=False)
+    typer.echo(tables.render_summary(load(run).summary, fmt), nl=False)

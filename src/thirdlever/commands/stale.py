@@ -24,11 +24,11 @@ def stale(
     """Check whether the models in use are retiring or have successors; exit code 1 when there is something to do."""
     from thirdlever.catalog import listings as shapes
     from thirdlever.lifecycle import stale as pins
-    from thirdlever.lifecycle import stale_text
     from thirdlever.lifecycle.stale import ask, check
+    from thirdlever.report import model_changes
 
     models = pins.pinned(runs or [])
     listings, reasons = (shapes.read_all(snapshot), {}) if snapshot else ask(models)
     report = check(models, listings, reasons, measured=pins.measured(), within=within)
-    typer.echo(stale_text.as_json(report) if fmt == "json" else stale_text.text(report))
+    typer.echo(model_changes.as_json(report) if fmt == "json" else model_changes.stale_text(report))
     raise typer.Exit(report.exit_code)

@@ -16,9 +16,8 @@ from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost
 from thirdlever.decision.evidence import Evidence, Kind, Standing
 from thirdlever.decision.gates import RANK, Verdict, worst
-from thirdlever.decision.notes import notes
 from thirdlever.decision.payback import payback
-from thirdlever.decision.wording import one_sentence, what_would_change
+from thirdlever.report.decision import notes, one_sentence, what_would_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,1 +1,1 @@
-"""What a run's figures look like: table, chart, files for other tools."""
+"""All rendering and all sentences: tables, Markdown, HTML, JSON."""

@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.text import printable
-from thirdlever.report.axis import limits, seconds, ticks
-from thirdlever.report.figures import style
+from thirdlever.report.charts import style
+from thirdlever.report.charts.accuracy import limits, seconds, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from thirdlever.lifecycle.history import Point
+
 
 _PANEL, _GAP = 1.75, 0.42  # inches of a panel, and between two
 _MOST_LABELS = 7  # columns that are named

@@ -1,0 +1,467 @@
+"""What every figure shares: colours, shapes, letters, and the sheets they are drawn on."""
+
+from __future__ import annotations
+
+import html
+import io
+import itertools
+import random
+import re
+import textwrap
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from thirdlever.core import files
+from thirdlever.core.text import fold, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+    Mask: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+
+DPI = 200
+POINTS = 72  # typographic points an inch
+INK, QUIET, LINE, GRID, BAND, PAPER = "#1f1f1f", "#595959", "#9a9a9a", "#e4e4e4", "#f5f5f5", "#ffffff"
+GO, NO_GO, MORE_DATA = "#007a5a", "#b34700", "#00619a"
+# Okabe and Ito's colours, which colour-blind readers can tell apart; shapes that say the same in grey, even hollow.
+STRATEGIES = {
+    "null": ("o", "#7f7f7f"),
+    "zero_shot": ("v", "#56b4e9"),
+    "few_shot": ("^", "#e69f00"),
+    "long_context": ("D", "#cc79a7"),
+    "rag": ("s", "#0072b2"),
+    "lora": ("p", "#d55e00"),
+    "managed": (">", "#009e73"),
+    "distilled": ("<", "#101010"),  # SVG leaves plain black out, and a page could not turn it
+}
+# What each colour is on a dark page: the same hue, light enough to be seen there.
+DARK = {
+    INK: "#ececec",
+    QUIET: "#b0b3b8",
+    LINE: "#7d8187",
+    GRID: "#34373c",
+    BAND: "#22252a",
+    PAPER: "#17191d",
+    GO: "#3ccf9f",
+    NO_GO: "#ff9a5c",
+    MORE_DATA: "#6cc0f5",
+    "#7f7f7f": "#a8a8a8",
+    "#0072b2": "#4aa8e0",
+    "#d55e00": "#f07b2a",
+    "#009e73": "#24c496",
+    "#101010": "#ffffff",
+}
+_OWN_SHAPES, _OWN_COLOUR = ("*", "h", "8", "d", "P", "X"), QUIET
+_SETTINGS: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure everywhere
+    "svg.hashsalt": "thirdlever",  # the same file for the same run
+}
+_MARGIN = 0.16  # inches left of all text outside the axes
+_HEADING = 0.8  # inches of title and line under it
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a figure is drawn on.
+
+    Attributes:
+        width: inches.
+        worded: whether title and notes are part of the figure; a page writes its own, which can be read aloud.
+        narrow: whether it is a phone's.
+    """
+
+    width: float
+    worded: bool
+    narrow: bool = False
+
+
+FILE, WIDE, NARROW = Sheet(8.0, worded=True), Sheet(8.0, worded=False), Sheet(3.6, worded=False, narrow=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure and the words that go with it.
+
+    Attributes:
+        name: of its files.
+        title: what it shows.
+        under: of what, when.
+        notes: how to read it, and what is missing from it.
+        alt: what one who cannot see it must know.
+        draw: the figure on a sheet.
+    """
+
+    name: str
+    title: str
+    under: str
+    notes: Sequence[str]
+    alt: str
+    draw: Callable[[Sheet], Figure]
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """Draw and save as the project does, whatever the reader's own style sheet says."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box; the table has it
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        yield
+
+
+def styles(strategies: Iterable[str]) -> Mapping[str, tuple[str, str]]:
+    """Shape and colour by strategy; a user's own strategies take further shapes in order of name."""
+    own = sorted(set(strategies) - set(STRATEGIES))
+    return STRATEGIES | {name: (_OWN_SHAPES[i % len(_OWN_SHAPES)], _OWN_COLOUR) for i, name in enumerate(own)}
+
+
+def blank(
+    sheet: Sheet, height: float, *, left: float, right: float, top: float, bottom: float, notes: Sequence[str] = ()
+) -> tuple[Figure, Axes]:
+    """A figure with one frame.
+
+    Args:
+        sheet: what to draw on.
+        height: of the frame, in inches.
+        left: inches beside the frame.
+        right: inches beside the frame.
+        top: inches between the frame and the heading.
+        bottom: inches between the frame and the notes.
+        notes: what will stand below.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    foot = 0.116 + 0.142 * max(2, len(_lines(notes, sheet))) if sheet.worded else 0.0
+    head = _HEADING if sheet.worded else 0.0
+    whole = head + top + height + bottom + foot
+    figure = Figure(figsize=(sheet.width, whole), dpi=DPI, facecolor=PAPER)
+    FigureCanvasAgg(figure)
+    place = (left / sheet.width, (foot + bottom) / whole, 1 - (left + right) / sheet.width, height / whole)
+    return figure, figure.add_axes(place, facecolor="none")
+
+
+def words(figure: Figure, sheet: Sheet, *, title: str, under: str, notes: Sequence[str]) -> None:
+    """Title and notes, on a sheet that has them."""
+    if not sheet.worded:
+        return
+    height = figure.get_figheight()
+    left = _MARGIN / sheet.width
+    style: dict[str, Any] = {"ha": "left", "parse_math": False, "color": QUIET}
+    figure.text(left, 1 - 0.234 / height, title, fontsize=13.5, weight="bold", va="top", **(style | {"color": INK}))
+    figure.text(left, 1 - 0.53 / height, under, fontsize=9.5, va="top", **style)
+    note = "\n".join(_lines(notes, sheet))
+    figure.text(left, 0.104 / height, note, fontsize=7.5, va="bottom", linespacing=1.35, **style)
+
+
+def bare(axes: Axes) -> None:
+    """As little ink as will do: the lower edge and quiet letters."""
+    axes.set_axisbelow(True)
+    axes.spines[["left", "top", "right"]].set_visible(False)
+    axes.spines["bottom"].set_color(QUIET)
+    axes.tick_params(axis="y", length=0, labelsize=9, labelcolor=QUIET)
+    axes.tick_params(axis="x", length=4, color=QUIET, labelsize=9, labelcolor=QUIET, pad=4)
+
+
+def label(name: str, width: int, lines: int) -> str:
+    """A name in a few short lines."""
+    folded = fold(printable(name), width).splitlines()
+    return "\n".join(folded[:lines]) + ("…" if len(folded) > lines else "")
+
+
+def heading(*parts: str) -> str:
+    """The line under a title."""
+    return " · ".join(filter(None, map(printable, parts)))
+
+
+def _lines(notes: Sequence[str], sheet: Sheet) -> list[str]:
+    return textwrap.wrap(" ".join(notes), round(18 * sheet.width), max_lines=3, placeholder=" …")
+
+
+_METADATA = {"png": {"Software": None}, "svg": {"Date": None}}
+_PROLOGUE = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>", re.DOTALL)
+_DECIMALS = re.compile(r"([1-9]\d*\.\d\d)\d+")  # what is below 1 may be a scale
+_ID = re.compile(r'\bid="([^"]*)"')
+_USED = re.compile(r'(xlink:href="#|url\(#)([^")]+)')
+
+
+def save(picture: Picture, folder: Path) -> list[Path]:
+    """Write a picture as PNG and SVG, each whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    with settings():
+        figure = picture.draw(FILE)
+        drawn = [(folder / f"{picture.name}.{kind}", _saved(figure, kind)) for kind in _METADATA]
+    for path, data in drawn:
+        files.write(path, data)
+    return [path for path, _ in drawn]
+
+
+def inline(picture: Picture) -> list[str]:
+    """The picture for a page: an SVG element for a desktop, and one for a phone.
+
+    Colours are the page's variables (`variables`), so that one drawing serves a light and a dark page.
+    """
+    found = []
+    with settings():
+        for sheet, kind in ((WIDE, "wide"), (NARROW, "narrow")):
+            svg = _saved(picture.draw(sheet), "svg").decode()
+            found.append(_element(svg, f"{picture.name}-{kind}", kind, picture.alt))
+    return found
+
+
+def variables() -> str:
+    """The figures' colours as CSS custom properties, for a page that is light or dark."""
+    return " ".join(f"{_variable(light)}: light-dark({light}, {dark});" for light, dark in DARK.items())
+
+
+def _saved(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=DPI, metadata=_METADATA[kind])
+    return buffer.getvalue()
+
+
+def _element(svg: str, prefix: str, kind: str, alt: str) -> str:
+    """A file's SVG as part of a page: unique ids, short numbers, the page's colours, words in place of the picture."""
+    svg = _DECIMALS.sub(r"\1", _PROLOGUE.sub("", svg))
+    svg = re.sub(r"#[0-9a-f]{6}\b", lambda found: _shade(found[0]), svg)
+    used = {name for _, name in _USED.findall(svg)}
+    svg = _ID.sub(lambda found: f'id="{prefix}-{found[1]}"' if found[1] in used else "", svg)
+    svg = _USED.sub(rf"\1{prefix}-\2", svg)
+    opening = f'<svg class="{kind}" role="img" aria-label="{html.escape(alt)}"'
+    return svg.replace("<svg", opening, 1).strip()
+
+
+def _variable(colour: str) -> str:
+    return f"--f{colour.removeprefix('#')}"
+
+
+def _shade(colour: str) -> str:
+    return f"var({_variable(colour)})" if colour in DARK else colour
+
+
+def spread(wanted: Sequence[float], sizes: Sequence[float]) -> list[float]:
+    """Where labels stand that would like to stand at `wanted`, so that none overlaps and all are from 0 to 1.
+
+    Labels that would touch become a block that stands around the mean of what they want (pool adjacent violators).
+    Labels that need more than all the room start at 0 and go on beyond 1.
+
+    Args:
+        wanted: the middle of each, ascending.
+        sizes: the height of each, in the same unit.
+
+    >>> [round(at, 3) for at in spread([0.5, 0.5, 0.9], [0.2, 0.2, 0.1])]
+    [0.4, 0.6, 0.9]
+    """
+    total = sum(sizes)
+    # In the frame in which labels have no height, "apart" means "in order".
+    before = [sum(sizes[:i]) + size / 2 for i, size in enumerate(sizes)]
+    blocks: list[list[float]] = []  # [sum of places, number]
+    for want, offset in zip(wanted, before, strict=True):
+        blocks.append([want - offset, 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+            place, number = blocks.pop()
+            blocks[-1][0] += place
+            blocks[-1][1] += number
+    places = [place / number for place, number in blocks for _ in range(int(number))]
+    return [min(max(place, 0.0), max(1 - total, 0.0)) + offset for place, offset in zip(places, before, strict=True)]
+
+
+# Right first: text reads away from its point; straight up and down last: error bars are there.
+_DIRECTIONS = (
+    *((1, 0), (-1, 0), (1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5), (1, 1), (1, -1), (-1, 1), (-1, -1)),
+    *((0.6, 1), (0.6, -1), (-0.6, 1), (-0.6, -1), (0.3, 1), (0.3, -1), (-0.3, 1), (-0.3, -1), (0, 1), (0, -1)),
+)
+_RINGS = (1.0, 1.6, 2.2, 3.0, 4.0, 5.2, 6.6, 8.2, 10.0, 12.0, 14.5, 17.5, 21.0, 25.0, 30.0)  # in gaps
+_LED = 1  # from this ring on, a leader line ties the label to its point
+_ORDERS, _PASSES = 24, 40
+# What a place costs: covering a mark or another label, a leader that crosses one, a leader that crosses another,
+# standing beside another point and not beside its own, covering a line, a further ring, a later direction.
+_COVER, _CROSS, _TANGLE, _ASTRAY, _LINE, _RING, _TURN = 1000.0, 150.0, 40.0, 40.0, 9.0, 3.0, 0.3
+
+
+class Box(NamedTuple):
+    """A rectangle."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def grown(self, margin: float) -> Box:
+        """With a margin on every side."""
+        return Box(self.x0 - margin, self.y0 - margin, self.x1 + margin, self.y1 + margin)
+
+
+class Spot(NamedTuple):
+    """Where a label stands, and the line (x0, y0, x1, y1) that ties it to its point when it stands far off."""
+
+    box: Box
+    leader: tuple[float, float, float, float] | None
+
+
+def place(
+    points: Sequence[tuple[float, float]],
+    sizes: Sequence[tuple[float, float]],
+    *,
+    bounds: Box,
+    hard: Sequence[Box],
+    soft: Sequence[Box],
+    gap: float,
+) -> list[Spot]:
+    """Places for labels, one a point.
+
+    Args:
+        points: what is labelled.
+        sizes: width and height of each label.
+        bounds: labels stay inside.
+        hard: what a label must not cover (marks, error bars).
+        soft: what it had better not cover (lines).
+        gap: distance of a label beside its point, in the same unit as all the rest.
+    """
+    choices = [
+        _choices(point, size, points=points, bounds=bounds, hard=hard, soft=soft, gap=gap)
+        for point, size in zip(points, sizes, strict=True)
+    ]
+    shuffler, order = random.Random(0), list(range(len(points)))  # noqa: S311 - not a secret
+    outcomes = []
+    for _ in range(_ORDERS):
+        outcomes.append(_settle(choices, order))
+        shuffler.shuffle(order)
+    _, best = min(outcomes)
+    return [options.spot(c) for options, c in zip(choices, best, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """A label's possible places.
+
+    Attributes:
+        boxes: (places, 4).
+        leaders: (places, 4), from the point to the label.
+        led: (places,) whether the leader is drawn.
+        cost: (places,) what each costs before any other label is there.
+    """
+
+    boxes: Array
+    leaders: Array
+    led: Mask
+    cost: Array
+
+    def spot(self, c: int) -> Spot:
+        x0, y0, x1, y1 = map(float, self.leaders[c])
+        return Spot(Box(*map(float, self.boxes[c])), (x0, y0, x1, y1) if self.led[c] else None)
+
+
+def _choices(
+    point: tuple[float, float],
+    size: tuple[float, float],
+    *,
+    points: Sequence[tuple[float, float]],
+    bounds: Box,
+    hard: Sequence[Box],
+    soft: Sequence[Box],
+    gap: float,
+) -> _Choices:
+    """Every direction on every ring that is inside the bounds."""
+    places = list(itertools.product(enumerate(_RINGS), enumerate(_DIRECTIONS)))
+    reach = np.array([radius * gap for (_, radius), _ in places])[:, None]
+    half = np.array(size) / 2
+    centre = np.array(point) + np.array([direction for _, (_, direction) in places]) * (reach + half)
+    boxes = np.hstack([centre - half, centre + half])
+    inside = (boxes[:, :2] >= bounds[:2]).all(axis=1) & (boxes[:, 2:] <= bounds[2:]).all(axis=1)
+    taste = np.array([_RING * ring**1.5 + _TURN * turn for (ring, _), (turn, _) in places])
+    led = np.array([ring >= _LED for (ring, _), _ in places])
+    if inside.any():
+        boxes, taste, led = boxes[inside], taste[inside], led[inside]
+    leaders = np.hstack([np.broadcast_to(point, (len(boxes), 2)), np.clip(point, boxes[:, :2], boxes[:, 2:])])
+    barred, lined = np.array(hard).reshape(-1, 4), np.array(soft).reshape(-1, 4)
+    passed = barred[~((barred[:, :2] <= point) & (barred[:, 2:] >= point)).all(axis=1)]  # not its own mark
+    away = np.array([_distance(boxes, other) for other in points])
+    cost = taste + _COVER * _overlap(boxes, barred).sum(axis=1) + _LINE * _overlap(boxes, lined).sum(axis=1)
+    cost += np.where(led, _CROSS * _cross(leaders, passed).sum(axis=1), 0.0)
+    cost += _ASTRAY * (away.min(axis=0) < np.minimum(_distance(boxes, point), 2 * gap))
+    return _Choices(boxes, leaders, led, cost)
+
+
+def _settle(choices: Sequence[_Choices], order: Sequence[int]) -> tuple[float, list[int]]:
+    """Let the labels take turns until none can improve.
+
+    Returns:
+        (total cost, the place chosen for each)
+    """
+    chosen = [int(options.cost.argmin()) for options in choices]
+
+    def costs(i: int) -> Array:
+        """What each place of label i costs as the others stand."""
+        mine, others = choices[i], [(choices[j], c) for j, c in enumerate(chosen) if j != i]
+        if not others:
+            return mine.cost
+        boxes = np.array([options.boxes[c] for options, c in others])
+        leaders = np.array([options.leaders[c] for options, c in others])
+        led = np.array([options.led[c] for options, c in others])
+        both = mine.led[:, None] & led
+        clash = _COVER * _overlap(mine.boxes, boxes) + _TANGLE * (both & _tangle(mine.leaders, leaders))
+        clash += _CROSS * (mine.led[:, None] & _cross(mine.leaders, boxes))
+        clash += _CROSS * (led & _cross(leaders, mine.boxes).T)
+        total: Array = mine.cost + clash.sum(axis=1)
+        return total
+
+    for _ in range(_PASSES):
+        before = list(chosen)
+        for i in order:
+            chosen[i] = int(costs(i).argmin())
+        if chosen == before:
+            break
+    return float(sum(costs(i)[c] for i, c in enumerate(chosen))), chosen
+
+
+def _distance(boxes: Array, point: tuple[float, float]) -> Array:
+    """From each box (n, 4) to a point: (n,)."""
+    apart: Array = np.clip(point, boxes[:, :2], boxes[:, 2:]) - point
+    return np.hypot(apart[:, 0], apart[:, 1])
+
+
+def _overlap(boxes: Array, others: Array) -> Mask:
+    """Whether boxes (n, 4) and others (m, 4) share area: (n, m)."""
+    ax0, ay0, ax1, ay1 = (side[:, None] for side in boxes.T)
+    bx0, by0, bx1, by1 = others.T
+    shared: Mask = (ax0 < bx1) & (bx0 < ax1) & (ay0 < by1) & (by0 < ay1)
+    return shared
+
+
+def _cross(lines: Array, boxes: Array) -> Mask:
+    """Whether segments (n, 4) pass through boxes (m, 4): (n, m), by Liang and Barsky's clipping."""
+    enter, leave = np.zeros((len(lines), len(boxes))), np.ones((len(lines), len(boxes)))
+    for low in (0, 1):
+        start, end = lines[:, low, None], lines[:, low + 2, None]
+        step = np.where(end == start, 1e-9, end - start)
+        near, far = (boxes[:, low] - start) / step, (boxes[:, low + 2] - start) / step
+        enter = np.maximum(enter, np.minimum(near, far))
+        leave = np.minimum(leave, np.maximum(near, far))
+    passes: Mask = np.less(enter, leave)
+    return passes
+
+
+def _tangle(lines: Array, others: Array) -> Mask:
+    """Whether segments (n, 4) and others (m, 4) cross, ends apart: (n, m)."""
+    px, py, qx, qy = (end[:, None] for end in lines.T)
+    rx, ry, sx, sy = others.T
+    ux, uy, vx, vy = qx - px, qy - py, sx - rx, sy - ry
+    apart = (ux * (ry - py) - uy * (rx - px)) * (ux * (sy - py) - uy * (sx - px)) < 0
+    meet: Mask = apart & ((vx * (py - ry) - vy * (px - rx)) * (vx * (qy - ry) - vy * (qx - rx)) < 0)
+    return meet
