@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from thirdlever import cli
-from thirdlever.commands import options
+from thirdlever.cli import main, options
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.suites import suite as loading
 
@@ -23,7 +22,7 @@ HEAVY = ("torch", "transformers", "inspect_ai", "pandas", "numpy", "sklearn", "m
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder, from which a new interpreter finds the package that is tested."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(main.__file__).parents[1]))
     return tmp_path
 
 
@@ -31,7 +30,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """The exit code of a command in this process."""
     monkeypatch.setattr(sys, "argv", ["thirdlever", *arguments])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     return int(ended.value.code or 0)
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from thirdlever.analysis.compare import compared
 from thirdlever.analysis.run import INFO, RECORDS, Run
-from thirdlever.commands.compare import compare
+from thirdlever.cli.decide import compare
 from thirdlever.core.errors import RunError
 from thirdlever.report import comparison
 

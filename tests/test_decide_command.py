@@ -7,7 +7,7 @@ import pytest
 import typer
 from deciding_on import assumptions, costs, evidence
 
-from thirdlever.commands.decide import decide
+from thirdlever.cli.decide import decide
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.decision import verdict as deciding
 from thirdlever.decision.verdict import decide_on

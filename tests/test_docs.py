@@ -14,7 +14,7 @@ import pytest
 import typer.main
 from test_strategies import Hashing
 
-from thirdlever import cli
+from thirdlever.cli import main
 from thirdlever.retrieval import embedder
 from thirdlever.testing import FakeModel
 
@@ -26,7 +26,7 @@ DOCS = {
     path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
 }
 README = DOCS["README.md"]
-COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
 HELP = {"--help"}  # explains itself
 
 

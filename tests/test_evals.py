@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from thirdlever import cli
+from thirdlever.cli import main
 from thirdlever.core.project import files
 from thirdlever.runner import runner
 from thirdlever.suites.leakage import Audit
@@ -106,7 +106,7 @@ def test_its_command_runs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     asked: list[str] = []
     monkeypatch.setattr(runner, "run", lambda suite, *_, **__: asked.append(suite))
     [command] = re.findall(r"^(?:Run:)? +thirdlever (run .+)$", docstring(name), re.MULTILINE)
-    CliRunner().invoke(cli.app, command.split())
+    CliRunner().invoke(main.app, command.split())
     assert asked == [name]
 
 

@@ -18,8 +18,8 @@ from matplotlib import image
 from typer.testing import CliRunner
 
 import thirdlever
-from thirdlever import cli
-from thirdlever.commands.history import history as command
+from thirdlever.cli import main
+from thirdlever.cli.lifecycle import history as command
 from thirdlever.core.errors import RunError
 from thirdlever.lifecycle.history import Point, history
 from thirdlever.report import tables
@@ -88,7 +88,7 @@ def test_runs_come_oldest_first_with_their_models_day_of_release(suite: Suite) -
 def test_a_baseline_marks_its_run_and_outlives_it(suite: Suite) -> None:
     run = made(suite, "2026-06-01")
     before = history("payments")
-    assert CliRunner().invoke(cli.app, ["baseline", "set", str(run.folder), "--name", "spring"]).exit_code == 0
+    assert CliRunner().invoke(main.app, ["baseline", "set", str(run.folder), "--name", "spring"]).exit_code == 0
     marked = [dataclasses.replace(one, baseline="spring") for one in before]
     assert list(map(str, history("payments"))) == list(map(str, marked))  # as text, for nan is not equal to itself
     shutil.rmtree(run.folder)

@@ -11,7 +11,7 @@ from test_ledger import job
 from tuning_killed import BASE, EXAMPLES, KEY
 from tuning_service import serving
 
-from thirdlever.commands.jobs import app
+from thirdlever.cli.finetune import jobs_app
 from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.finetune import jobs
 from thirdlever.finetune.jobs import Ledger
@@ -34,7 +34,7 @@ def service(project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 
 def call(*arguments: str) -> str:
-    done = typer.testing.CliRunner().invoke(app, arguments, catch_exceptions=False)
+    done = typer.testing.CliRunner().invoke(jobs_app, arguments, catch_exceptions=False)
     assert done.exit_code == 0
     return done.output
 

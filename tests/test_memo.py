@@ -349,7 +349,7 @@ def test_a_long_text_says_how_long_it_is() -> None:
 def test_the_command_writes_into_the_run_unless_told(tmp_path: Path) -> None:
     import typer
 
-    from thirdlever.commands.memo import memo as command
+    from thirdlever.cli.decide import memo as command
 
     memos.made(tmp_path / "run", n=60)
     app = typer.Typer()

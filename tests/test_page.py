@@ -273,7 +273,7 @@ def test_the_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_command_writes_it_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from thirdlever.commands.report import report
+    from thirdlever.cli.decide import report
 
     make_run(tmp_path)
     report(str(tmp_path))

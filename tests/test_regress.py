@@ -19,8 +19,8 @@ from tuning_service import error, serving
 from typer.testing import CliRunner, Result
 
 from thirdlever import Split, load
-from thirdlever.commands import baseline
-from thirdlever.commands.regress import regress as regress_command
+from thirdlever.cli import lifecycle
+from thirdlever.cli.lifecycle import regress as regress_command
 from thirdlever.core.errors import ModelError, RunError
 from thirdlever.evaluation import inspect_eval
 from thirdlever.lifecycle import baseline as pinning
@@ -267,7 +267,7 @@ def start(processes: ForkServerContext, target: Callable[..., None], *given: Any
 def call(*arguments: str) -> Result:
     app = typer.Typer()
     app.command()(regress_command)
-    app.add_typer(baseline.app, name="baseline")
+    app.add_typer(lifecycle.baseline_app, name="baseline")
     return CliRunner().invoke(app, arguments)
 
 

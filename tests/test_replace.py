@@ -14,7 +14,7 @@ import typer
 from model_lists import TODAY
 
 from thirdlever.analysis.run import Run
-from thirdlever.commands.replace import replace
+from thirdlever.cli.lifecycle import replace
 from thirdlever.core.errors import RunError
 from thirdlever.decision.assumptions import assume
 from thirdlever.lifecycle.replace import Proposal, propose

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from thirdlever.analysis.reprice import reprice
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import Hour, Price, gpus, hour, in_batch
-from thirdlever.commands.reprice import reprice as command
+from thirdlever.cli.decide import reprice as command
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.models.base import BaseModel
 from thirdlever.report.tables import device_lines, price_lines

@@ -18,7 +18,7 @@ from thirdlever.catalog import listings
 from thirdlever.catalog.listings import family
 from thirdlever.catalog.names import located
 from thirdlever.catalog.retirements import retirement
-from thirdlever.commands.stale import stale
+from thirdlever.cli.lifecycle import stale
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.finetune.jobs import Ledger
 from thirdlever.lifecycle import stale as pins

@@ -10,7 +10,7 @@ import tiny
 from typer.testing import CliRunner
 
 import thirdlever
-from thirdlever import cli
+from thirdlever.cli import main
 from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.finetune import trainer, tune
 from thirdlever.models.engine import local
@@ -191,7 +191,7 @@ def test_only_what_prepares_a_model_can_be_sat_on(suite: Suite, base: str, add: 
 
 
 def invoke(*arguments: str) -> str:
-    done = CliRunner().invoke(cli.app, ["adapters", *arguments], catch_exceptions=False)
+    done = CliRunner().invoke(main.app, ["adapters", *arguments], catch_exceptions=False)
     assert done.exit_code == 0
     return done.output
 

@@ -8,7 +8,7 @@ from importlib.resources import files as resources
 from typing import TYPE_CHECKING
 
 from thirdlever.analysis import outcomes
-from thirdlever.core import files as atomic
+from thirdlever.core import files
 from thirdlever.core.text import md_code, percent
 from thirdlever.report.charts import accuracy, style
 from thirdlever.report.charts import figures as cumulative
@@ -172,8 +172,8 @@ def write(run: Run, decision: Decision, folder: Path, *, given: Sequence[str] = 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / PAGE, folder / MARKDOWN]
     figures = [path for picture in pictures for path in style.save(picture, folder)]
-    atomic.write(paths[0], render_html(memo, pictures).encode())
-    atomic.write(paths[1], render_markdown(memo, pictures).encode())
+    files.write(paths[0], render_html(memo, pictures).encode())
+    files.write(paths[1], render_markdown(memo, pictures).encode())
     return [*paths, *figures]
 
 

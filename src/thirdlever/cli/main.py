@@ -10,20 +10,10 @@ from typing import Annotated
 
 import typer
 
-from thirdlever.commands import adapters, baseline, jobs, models, serve
-from thirdlever.commands.compare import compare
-from thirdlever.commands.decide import decide
-from thirdlever.commands.history import history
-from thirdlever.commands.init import init
-from thirdlever.commands.memo import memo
-from thirdlever.commands.plan import plan
-from thirdlever.commands.regress import regress
-from thirdlever.commands.replace import replace
-from thirdlever.commands.report import report
-from thirdlever.commands.reprice import reprice
-from thirdlever.commands.run import run
-from thirdlever.commands.show import show
-from thirdlever.commands.stale import stale
+from thirdlever.cli import finetune, lifecycle, measure
+from thirdlever.cli.decide import compare, decide, memo, report, reprice
+from thirdlever.cli.lifecycle import history, regress, replace, stale
+from thirdlever.cli.measure import init, plan, run, show
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.core.text import printable
 
@@ -41,11 +31,11 @@ app = typer.Typer(
 )
 for command in (init, run, show, compare, decide, memo, report, reprice, plan, regress, history, stale, replace):
     app.command()(command)
-app.add_typer(models.app, name="models", invoke_without_command=True)
-app.add_typer(adapters.app, name="adapters", invoke_without_command=True)
-app.add_typer(jobs.app, name="jobs", invoke_without_command=True)
-app.add_typer(serve.app)
-app.add_typer(baseline.app, name="baseline")
+app.add_typer(measure.models_app, name="models", invoke_without_command=True)
+app.add_typer(finetune.adapters_app, name="adapters", invoke_without_command=True)
+app.add_typer(finetune.jobs_app, name="jobs", invoke_without_command=True)
+app.add_typer(finetune.serve_app)
+app.add_typer(lifecycle.baseline_app, name="baseline")
 
 
 def main() -> None:

@@ -1,1 +1,0 @@
-"""Commands that come in groups; `cli.py` hangs them into the application."""
