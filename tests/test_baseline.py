@@ -10,11 +10,11 @@ import pytest
 from conftest import make_suite
 from releases import model, pin
 
+from thirdlever.charts import accuracy
 from thirdlever.core.errors import RunError
 from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle import baseline as pinning
 from thirdlever.lifecycle.baseline import Got
-from thirdlever.report.charts import accuracy
 from thirdlever.report.tables import render_baseline
 from thirdlever.runner.runner import run
 from thirdlever.strategies.specs import parse, spec

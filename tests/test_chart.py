@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from summaries import ROWS, summary
 
-from thirdlever.report.charts.accuracy import choose, draw, figure, pareto
-from thirdlever.report.charts.style import PAPER
+from thirdlever.charts.accuracy import choose, draw, figure, pareto
+from thirdlever.charts.style import PAPER
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from summaries import summary
 
+from thirdlever.charts import accuracy, figures, style
+from thirdlever.charts import style as files
+from thirdlever.charts.style import spread
 from thirdlever.decision.costs import Cost
-from thirdlever.report.charts import accuracy, figures, style
-from thirdlever.report.charts import style as files
-from thirdlever.report.charts.style import spread
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.decision import verdict as figures_file
-from thirdlever.report.decision import render
+from thirdlever.report.decision import notes, one_sentence, render
 
 SCENARIO = Path(__file__).parents[1] / "docs" / "examples" / "fintech.toml"
 
@@ -31,12 +31,12 @@ def written(folder: Path, text: str) -> Path:
 
 def test_the_scenario_says_prompts_first_then_the_tune_and_on_what_condition() -> None:
     d = figures_file.read(SCENARIO).decide({})
-    assert d.sentence == (
+    assert one_sentence(d) == (
         "On given figures: better prompts first (87.0 %, 1 week), then tuned gpt-4o-mini (92.0 %, 3 weeks, $6,000), "
         "which pays back within 2 months only if the cost per request falls by at least 71 % "
-        f"(from $0.0014 to at most {d.sentence.rpartition('at most ')[2]}"
+        f"(from $0.0014 to at most {one_sentence(d).rpartition('at most ')[2]}"
     )
-    assert d.sentence.rstrip(").").endswith(("$0.0004", "$0.00040"))
+    assert one_sentence(d).rstrip(").").endswith(("$0.0004", "$0.00040"))
     assert (d.verdict, d.chosen, d.tuned) == ("NEED-MORE-DATA", "better prompts", "tuned gpt-4o-mini")
 
 
@@ -46,8 +46,8 @@ def test_the_scenario_says_what_is_missing() -> None:
     assert [gate.verdict for gate in d.gates] == ["NEED-MORE-DATA", "GO", "NEED-MORE-DATA"]
     assert "71 %" in d.gates[2].change
     assert "retrieval" in d.gates[0].change
-    assert any("run both on the same" in note and "labelled items" in note for note in d.notes)
-    assert any("unknown for tuned gpt-4o-mini" in note for note in d.notes)
+    assert any("run both on the same" in note and "labelled items" in note for note in notes(d))
+    assert any("unknown for tuned gpt-4o-mini" in note for note in notes(d))
 
 
 def test_a_month_of_the_larger_model_is_six_dollars_per_thousand() -> None:
@@ -76,13 +76,13 @@ def test_the_condition_is_where_the_verdict_turns(tmp_path: Path, usd: float, ve
 
 def test_flags_come_before_the_file() -> None:
     d = figures_file.read(SCENARIO).decide({"payback_months": "5"})
-    assert "within 5 months only if the cost per request falls by at least 29 %" in d.sentence
+    assert "within 5 months only if the cost per request falls by at least 29 %" in one_sentence(d)
     assert figures_file.read(SCENARIO).decide({"target_accuracy": "0.85"}).verdict == "NO-GO"
 
 
 def test_the_least_that_can_be_given(tmp_path: Path) -> None:
     d = figures_file.read(written(tmp_path, SMALL)).decide({})
-    assert d.sentence.removeprefix("On given figures: ") == (
+    assert one_sentence(d).removeprefix("On given figures: ") == (
         "do not fine-tune: stay with a (80.0 % right), "
         "because fewer than 50,000 requests a month seldom pay a tune back."
     )
@@ -93,8 +93,8 @@ def test_an_accuracy_that_nobody_states_is_unknown(tmp_path: Path) -> None:
     text = SMALL + '[[candidate]]\nname = "b"\nkind = "tuned"\n'
     d = figures_file.read(written(tmp_path, text)).decide({})
     assert "b          unknown" in render(d)
-    assert "No answers are there for b." not in d.notes
-    assert any("accuracy of b" in note for note in d.notes)
+    assert "No answers are there for b." not in notes(d)
+    assert any("accuracy of b" in note for note in notes(d))
 
 
 # What cannot be is said in one sentence, with the remedy.

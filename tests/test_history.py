@@ -18,13 +18,13 @@ from matplotlib import image
 from typer.testing import CliRunner
 
 import thirdlever
+from thirdlever.charts import style
 from thirdlever.cli import main
 from thirdlever.cli.lifecycle import history as command
 from thirdlever.core.errors import RunError
 from thirdlever.lifecycle.history import Point, history
 from thirdlever.report import tables
-from thirdlever.report.charts import style
-from thirdlever.report.charts.trend import picture
+from thirdlever.report.trend import picture
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:

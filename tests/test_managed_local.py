@@ -25,7 +25,7 @@ HEAVY = [
     "pyarrow.parquet",
     "sklearn.metrics",
     "thirdlever.evaluation.inspect_eval",
-    "thirdlever.report.charts.accuracy",
+    "thirdlever.charts.accuracy",
 ]
 
 

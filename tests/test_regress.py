@@ -19,6 +19,7 @@ from tuning_service import error, serving
 from typer.testing import CliRunner, Result
 
 from thirdlever import Split, load
+from thirdlever.charts import accuracy
 from thirdlever.cli import lifecycle
 from thirdlever.cli.lifecycle import regress as regress_command
 from thirdlever.core.errors import ModelError, RunError
@@ -26,7 +27,6 @@ from thirdlever.evaluation import inspect_eval
 from thirdlever.lifecycle import baseline as pinning
 from thirdlever.lifecycle.regress import FIRST, REPORT, Regression, regress
 from thirdlever.models import registry
-from thirdlever.report.charts import accuracy
 from thirdlever.runner.runner import run
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ HEAVY = [
     "thirdlever.testing",
     "thirdlever.evaluation.inspect_eval.inspect_eval",
     "thirdlever.catalog.genai_prices",
-    "thirdlever.report.charts.accuracy",
+    "thirdlever.charts.accuracy",
 ]
 
 

@@ -61,11 +61,12 @@ def memo(
     from thirdlever.core.text import printable
     from thirdlever.decision.verdict import decide_on_run
     from thirdlever.report import memo as report
+    from thirdlever.report.decision import one_sentence
 
     found = load(run)
     decision = decide_on_run(found, assume or ())
     page = report.write(found, decision, out or found.folder / "memo", given=assume or ())[0]
-    typer.echo(printable(f"{decision.verdict}: {decision.sentence}"))
+    typer.echo(printable(f"{decision.verdict}: {one_sentence(decision)}"))
     typer.echo(printable(f"Memo: {page}"))
 
 

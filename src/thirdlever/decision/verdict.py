@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
@@ -17,7 +17,6 @@ from thirdlever.decision.costs import Cost
 from thirdlever.decision.evidence import Evidence, Kind, Standing
 from thirdlever.decision.gates import RANK, Verdict, worst
 from thirdlever.decision.payback import payback
-from thirdlever.report.decision import notes, one_sentence, what_would_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -92,7 +91,6 @@ class Decision:
 
     Attributes:
         verdict: GO: fine-tune. NO-GO: stay with `chosen`. NEED-MORE-DATA: stay with it until the data are there.
-        sentence: the decision in one plain sentence.
         chosen: the candidate to use: the cheapest that meets the target and is not worse than the best by the margin
             or more. Where none meets the target, the cheapest of the second kind. A tuned one only on GO.
         best_prompt: the most accurate candidate that asks a model and is not tuned.
@@ -108,13 +106,10 @@ class Decision:
         paybacks: by candidate, against `stay`.
         flips: which assumption would change the verdict, and at what value.
         assumptions: what was taken for granted.
-        what_would_change: sentences.
-        notes: what a reader should know besides.
-        given: whether it rests on given figures, with no test behind them.
+        evidence: what was measured, or given.
     """
 
     verdict: Verdict
-    sentence: str
     chosen: str | None
     best_prompt: str | None
     stay: str | None
@@ -128,10 +123,13 @@ class Decision:
     costs: Mapping[str, Cost]
     paybacks: Mapping[str, Payback]
     assumptions: Assumptions
+    evidence: Evidence = field(repr=False)
     flips: Sequence[Flip] = ()
-    what_would_change: Sequence[str] = ()
-    notes: Sequence[str] = ()
-    given: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether the figures were given, with no test behind them."""
+        return self.evidence.given
 
     @property
     def worse_than_today(self) -> bool:
@@ -164,13 +162,7 @@ def decide_on(e: Evidence, costs: Costs, a: Assumptions) -> Decision:
 
     decision = judge(e, costs(a), a)
     flips = sensitivity(lambda other: judge(e, costs(other), other).verdict, a)
-    return replace(
-        decision,
-        sentence=one_sentence(decision),
-        flips=flips,
-        what_would_change=what_would_change(decision, flips),
-        notes=notes(decision, e),
-    )
+    return replace(decision, flips=flips)
 
 
 def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
@@ -192,7 +184,6 @@ def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
     tuned_name = nearest.name if nearest else None
     return Decision(
         verdict=verdict,
-        sentence="",
         chosen=tuned_name if verdict == "GO" else (stay.name if stay else None),
         best_prompt=next((one.name for one in e.of("prompt", "retrieval")), None),
         stay=stay.name if stay else None,
@@ -206,7 +197,7 @@ def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
         costs=costs,
         paybacks=paybacks,
         assumptions=a,
-        given=e.given,
+        evidence=e,
     )
 
 
@@ -251,7 +242,6 @@ class Figures:
         Raises:
             ThirdleverError: an assumption that does not exist, or a value that it cannot take.
         """
-
         stated = assume({}, self.assumptions)
         costs = partial(_costs, self.candidates, stated.monthly_volume)
         return decide_on(self.evidence(), costs, assume({}, {**self.assumptions, **given}))

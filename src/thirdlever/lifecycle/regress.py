@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+import json
+import math
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -368,6 +370,10 @@ class Regression:
         """0, 1 or 3; 2 is for what never came to a verdict."""
         return EXIT_CODES[self.verdict]
 
+    def to_json(self) -> str:
+        """Everything, as JSON; an unknown figure is null."""
+        return json.dumps(_plain(asdict(self) | {"exit_code": self.exit_code}), indent=2, ensure_ascii=False)
+
 
 def regress(
     suite: str | Suite,
@@ -499,9 +505,7 @@ def monthly_volume(card: Mapping[str, Any]) -> float | None:
 
 def _kept(folder: Path, found: Regression) -> Regression:
     """Leave the result beside the run: it marks the folder as finished."""
-    from thirdlever.report.regression import to_json
-
-    files.write(folder / REPORT, to_json(found).encode())
+    files.write(folder / REPORT, found.to_json().encode())
     return found
 
 
@@ -538,3 +542,13 @@ def diff(pinned: Baseline, run: Run) -> Regression:
         notes=[],
         folder=str(run.folder),
     )
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

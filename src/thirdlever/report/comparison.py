@@ -108,7 +108,8 @@ def _reach(one: Comparison) -> str:
         reach = "So few items cannot show any difference"
     if not one.difference or (more := one.needed(abs(one.difference))) > _MOST_ITEMS:
         return f"{reach}; not proven is not the same as equal."
-    return f"{reach}; for {_plain_share(abs(one.difference))} it takes about {more:,}. Not proven is not the same as equal."
+    gap = _plain_share(abs(one.difference))
+    return f"{reach}; for {gap} it takes about {more:,}. Not proven is not the same as equal."
 
 
 def _odds(p: float) -> str:

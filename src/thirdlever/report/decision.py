@@ -14,7 +14,7 @@ from thirdlever.core.text import UNKNOWN, counted, listed, md_code, months, perc
 from thirdlever.decision.assumptions import about
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from thirdlever.decision.assumptions import Assumption
     from thirdlever.decision.evidence import Evidence, Standing
@@ -51,7 +51,15 @@ def render(d: Decision, fmt: Format = "text") -> str:
 def to_dict(d: Decision) -> dict[str, Any]:
     """For JSON."""
     whole = {
-        field.name: _plain(getattr(d, field.name), field.name) for field in fields(d) if field.name != "assumptions"
+        field.name: _plain(getattr(d, field.name), field.name)
+        for field in fields(d)
+        if field.name not in {"assumptions", "evidence"}
+    }
+    whole |= {
+        "given": d.given,
+        "sentence": one_sentence(d),
+        "notes": notes(d),
+        "what_would_change": what_would_change(d),
     }
     whole["stopped_at"] = d.stopped_at.name if d.stopped_at else None
     whole["costs"] = {
@@ -86,7 +94,7 @@ def rows(d: Decision) -> list[tuple[str, ...]]:
 
 
 def _text(d: Decision) -> str:
-    blocks = [_wrapped(f"{d.verdict}. {d.sentence}"), _table(d)]
+    blocks = [_wrapped(f"{d.verdict}. {one_sentence(d)}"), _table(d)]
     blocks.append("The three gates")
     for number, gate in enumerate(d.gates, 1):
         blocks.append(
@@ -104,8 +112,8 @@ def _text(d: Decision) -> str:
         questions.append(f"{number}. {one.question}\n   {one.answer.upper()} ({one.basis}): {one.verdict}{stops}")
         questions.append(_labelled("known", one.evidence))
     blocks.append("\n".join(questions))
-    blocks.append(_bullets("What would change this", d.what_would_change))
-    blocks.append(_bullets("Besides", d.notes))
+    blocks.append(_bullets("What would change this", what_would_change(d)))
+    blocks.append(_bullets("Besides", notes(d)))
     blocks += [_bullets("Assumed", _assumptions(d))]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
@@ -139,7 +147,7 @@ def _wrapped(text: str, first: str = "", then: str = "") -> str:
 
 
 def _markdown(d: Decision) -> str:
-    lines = [f"**{d.verdict}.** {_md(d.sentence)}", "", f"| {' | '.join(HEADERS)} |", "|:--|" + "--:|" * 5]
+    lines = [f"**{d.verdict}.** {_md(one_sentence(d))}", "", f"| {' | '.join(HEADERS)} |", "|:--|" + "--:|" * 5]
     for name, *cells in rows(d):
         chosen = name.removesuffix(" *")
         shown = f"**{md_code(chosen)}**" if chosen == d.chosen else md_code(name)
@@ -165,7 +173,7 @@ def _markdown(d: Decision) -> str:
         stops = " (the way stops here)" if one is d.stopped_at else ""
         cells = [one.question, one.answer, one.basis, f"{one.verdict}{stops}", _md(one.evidence)]
         lines.append(f"| {number} | {' | '.join(cells)} |")
-    for title, sentences in (("What would change this", d.what_would_change), ("Besides", d.notes)):
+    for title, sentences in (("What would change this", what_would_change(d)), ("Besides", notes(d))):
         if sentences:
             lines += ["", f"## {title}", "", *(f"- {_md(one)}" for one in sentences)]
     lines += ["", "## Assumed", "", *(f"- {_md(one)}" for one in _assumptions(d))]
@@ -236,7 +244,7 @@ def one_sentence(d: Decision) -> str:
     return f"{basis}{text}." if basis else f"{text[0].upper()}{text[1:]}."
 
 
-def what_would_change(d: Decision, flips: Sequence[Flip]) -> list[str]:
+def what_would_change(d: Decision) -> list[str]:
     """What the gates that hold the verdict ask for, then the assumptions that would change it."""
     every = d.gates if d.verdict == "GO" else (*d.gates, *d.matrix)
     asked = list(dict.fromkeys(one.change for one in every if one.verdict == d.verdict))
@@ -244,7 +252,7 @@ def what_would_change(d: Decision, flips: Sequence[Flip]) -> list[str]:
         asked.insert(0, f"It takes all of the next {len(asked)} together: each holds the verdict by itself.")
     if d.verdict == "NO-GO":
         asked += [f"Also open: {one.change}" for one in every if one.verdict == "NEED-MORE-DATA"]
-    return [*dict.fromkeys(asked), *[flipped(flip, d.verdict) for flip in flips if flip.becomes][:_FLIPS]]
+    return [*dict.fromkeys(asked), *[flipped(flip, d.verdict) for flip in d.flips if flip.becomes][:_FLIPS]]
 
 
 def flipped(flip: Flip, now: Verdict) -> str:
@@ -328,8 +336,9 @@ def _value(value: Any, unit: str) -> str:  # noqa: ANN401 - of any assumption
     return f"{float(f'{value:.3g}'):,.10g}"
 
 
-def notes(d: Decision, e: Evidence) -> list[str]:
+def notes(d: Decision) -> list[str]:
     """Sentences, the weightiest first."""
+    e = d.evidence
     return [*_missing(d, e), *_untested(d, e), *_target(d, e), *_today(d), *_money_only(d, e), *_costs(d)]
 
 

@@ -8,13 +8,13 @@ from importlib.resources import files as resources
 from typing import TYPE_CHECKING
 
 from thirdlever.analysis import outcomes
+from thirdlever.charts import accuracy, style
+from thirdlever.charts import figures as cumulative
+from thirdlever.charts import figures as gates
+from thirdlever.charts import figures as latency
+from thirdlever.charts.figures import LOOKS
 from thirdlever.core import files
 from thirdlever.core.text import md_code, percent
-from thirdlever.report.charts import accuracy, style
-from thirdlever.report.charts import figures as cumulative
-from thirdlever.report.charts import figures as gates
-from thirdlever.report.charts import figures as latency
-from thirdlever.report.charts.figures import LOOKS
 from thirdlever.report.memo_content import content, failures
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from thirdlever.analysis.run import Run
+    from thirdlever.charts.style import Picture
     from thirdlever.decision.verdict import Decision
-    from thirdlever.report.charts.style import Picture
     from thirdlever.report.memo_content import Memo, Shown, Table
 
 

@@ -16,9 +16,10 @@ import numpy as np
 
 from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.analysis.scorecards import LEAST_TIMED, rows
+from thirdlever.charts.figures import duration
 from thirdlever.core.text import UNKNOWN, counted, months, percent, printable, usd
 from thirdlever.evaluation import logs as samples
-from thirdlever.report.charts.figures import duration
+from thirdlever.report.decision import notes, one_sentence, what_would_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -569,13 +570,13 @@ def content(
         title=f"Prompt, retrieval or fine-tune: {suite}",
         under=f"Decision memo on the run of {run.info['finished'][:10]}",
         verdict=decision.verdict,
-        sentence=clean(decision.sentence),
+        sentence=clean(one_sentence(decision)),
         facts=headline_facts(decision, summary),
         candidates=candidates(decision, summary),
-        notes=[clean(note) for note in decision.notes],
+        notes=[clean(note) for note in notes(decision)],
         gates=[_told(gate) for gate in decision.gates],
         questions=questions(decision),
-        changes=[clean(line) for line in decision.what_would_change],
+        changes=[clean(line) for line in what_would_change(decision)],
         failures=_failures(decision, failed),
         details=details(decision, summary),
         assumptions=assumptions(decision),

@@ -6,10 +6,8 @@ is skipped.
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree as ET
 
 from thirdlever.core.text import md_code, printable
@@ -77,18 +75,13 @@ def render(found: Regression, fmt: Format = "text") -> str:
     """The findings in one of the formats."""
     match fmt:
         case "json":
-            return to_json(found)
+            return found.to_json()
         case "junit":
             return to_xml(found)
         case "md":
             return _markdown(found)
         case "text":
             return _text(found)
-
-
-def to_json(found: Regression) -> str:
-    """All of it; unknown is null."""
-    return json.dumps(_plain(asdict(found) | {"exit_code": found.exit_code}), indent=2, ensure_ascii=False)
 
 
 def headline(found: Regression) -> str:
@@ -242,13 +235,3 @@ def _row(flip: Flip) -> tuple[str, str, str, str, str]:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value

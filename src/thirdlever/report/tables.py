@@ -530,7 +530,8 @@ def save_history(points: Sequence[Point], path: Path, *, suite: str) -> list[Pat
     Raises:
         OSError: they cannot be written.
     """
-    from thirdlever.report.charts import style, trend
+    from thirdlever.charts import style
+    from thirdlever.report import trend
 
     picture = trend.picture(points, suite=suite)
     return style.save(dataclasses.replace(picture, name=path.stem), path.parent)

@@ -489,7 +489,6 @@ class Trials:
         Raises:
             RunError: a prompt cannot be made.
         """
-
         shown = Split(items.name, items.items[:SAMPLE])
         asked = base if deployment.tuning else deployment.model
         stand_in = Counting.of(asked, suite.train.items[0].target) if asked else None

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
 import re
 import shutil
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.analysis.run import INFO, Run, opened, save
+from filelock import FileLock, Timeout
+
+from thirdlever.analysis.run import INFO, RECORDS, SUMMARY, Run
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
-from thirdlever.core import project
+from thirdlever.core import files, project
 from thirdlever.core.errors import RunError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
 from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
-from thirdlever.evaluation.records import Journal, rows
+from thirdlever.evaluation.records import Journal, rows, to_parquet
 from thirdlever.models.base import BaseModel
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
 from thirdlever.strategies.specs import candidates, once, parse_all
@@ -28,7 +32,7 @@ from thirdlever.suites.leakage import Audit
 from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from thirdlever.evaluation.inspect_eval import Pass
     from thirdlever.evaluation.records import Phase, Reply
@@ -208,6 +212,10 @@ def _log_name(work: Pass) -> str:
     candidate = re.sub(r"[^A-Za-z0-9.-]+", "-", work.name).strip("-")
     return f"{candidate}.{work.phase}.{content_hash([work.about['identity'], work.keys])[:12]}.eval"
 
+
+_LOCK = ".lock"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 # inspect's providers that pass vLLM's `structured_outputs` on to a server that may know it, and our own.
 _TAKE_CHOICES = {"thirdlever", "vllm", "openai-api"}
@@ -401,3 +409,52 @@ def _resolve(model: str | BaseModel) -> BaseModel:
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC).astimezone()
+
+
+def save(folder: Path, records: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> Run:
+    """Write a run's files, each whole or not at all; run.json comes last and says that the others are there.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from thirdlever.analysis import scorecards as export
+    from thirdlever.charts import accuracy
+
+    files.write(folder / RECORDS, to_parquet(records))
+    written = Run(folder)
+    vars(written)["info"] = dict(info)  # not on disk yet
+    files.write(folder / SUMMARY, export.to_csv(written.summary).encode())
+    accuracy.draw(written.summary, folder, suite=info["suite"]["name"], date=info["finished"][:10])
+    files.write(folder / INFO, json.dumps(info, indent=2, ensure_ascii=False).encode())
+    return written
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process alone; one that is made here and comes to nothing is not left behind.
+
+    Raises:
+        RunError: another process holds it, or it cannot be written (now, or at any time in the block).
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / _LOCK, blocking=False):
+            yield
+    except Timeout:
+        message = f"{str(folder)!r} is in use by another run; wait for it to end or choose another --out"
+        raise RunError(message) from None
+    except OSError as error:
+        if error.errno not in _FULL | _FORBIDDEN:
+            raise
+        what = f"cannot write {str(error.filename or folder)!r}: {(error.strerror or str(error)).lower()}"
+        if error.errno in _FULL:
+            message = f"{what}; free some space, then the same command with --out {folder} goes on"
+        else:
+            message = f"{what}; choose another --out"
+        raise RunError(message) from error
+    finally:
+        for path in made:
+            if path.is_dir() and {entry.name for entry in path.iterdir()} <= {_LOCK}:
+                (path / _LOCK).unlink(missing_ok=True)
+                path.rmdir()

@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.analysis.scorecards import rows
+from thirdlever.charts import style
+from thirdlever.charts import style as files
 from thirdlever.core.text import printable
-from thirdlever.report.charts import style
-from thirdlever.report.charts import style as files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -293,7 +293,7 @@ def _names(axes: Axes, points: Sequence[_Point], width: int, lines: int) -> None
     """
     from matplotlib.patheffects import withStroke
 
-    from thirdlever.report.charts.style import Box, place
+    from thirdlever.charts.style import Box, place
 
     chart: Any = axes.figure
     renderer = chart.canvas.get_renderer()

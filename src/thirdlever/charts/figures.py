@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from thirdlever.analysis.scorecards import rows
+from thirdlever.charts import style
+from thirdlever.charts.accuracy import limits, seconds, ticks
+from thirdlever.charts.style import spread
 from thirdlever.core.text import printable, usd
-from thirdlever.report.charts import style
-from thirdlever.report.charts.accuracy import limits, seconds, ticks
-from thirdlever.report.charts.style import spread
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.charts import style
+from thirdlever.charts.accuracy import limits, seconds, ticks
 from thirdlever.core.text import printable
-from thirdlever.report.charts import style
-from thirdlever.report.charts.accuracy import limits, seconds, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,1 +1,0 @@
-"""All matplotlib charts."""
