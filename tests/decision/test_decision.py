@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from helpers.deciding_on import KINDS, assumptions, costs, evidence, scored
+
+from thirdlever.analysis.run import Run
+from thirdlever.decision.assumptions import assume
+from thirdlever.decision.evidence import Evidence, Standing, assess
+from thirdlever.decision.verdict import Decision, decide, decide_on, judge
+from thirdlever.report.decision import notes, one_sentence, render, what_would_change
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+MISS = {"null": 0.80, "few_shot": 0.85, "rag": 0.87}
+MEETS = {**MISS, "lora": 0.95, "managed": 0.94}
+
+
+def decided(e: Evidence, usd: dict[str, float | None] | None = None, **changes: str) -> Decision:
+    known = {name: cost for name, cost in costs(**(usd or {})).items() if name in e.standings}
+    return decide_on(e, lambda _: known, assumptions(**changes))
+
+
+# Which candidate to use.
+
+
+def test_go_takes_the_cheapest_tuned_candidate_that_is_good_enough() -> None:
+    assert decided(evidence(MEETS)).chosen == "lora"
+    cheaper = decided(evidence({**MEETS, "managed": 0.95}), {"lora": 0.004, "managed": 0.001})
+    assert (cheaper.verdict, cheaper.chosen, cheaper.stay) == ("GO", "managed", "rag")
+    assert one_sentence(cheaper).startswith("Fine-tune: use managed (95.0 % right, $1.00 per 1,000 requests), because")
+
+
+def test_the_candidate_without_a_model_can_win() -> None:
+    d = decided(evidence({"null": 0.96, "few_shot": 0.85, "rag": 0.95, "lora": 0.95}))
+    assert (d.verdict, d.chosen, d.best_prompt) == ("NO-GO", "null", "rag")
+    assert "asks no language model" in one_sentence(d)
+
+
+def test_what_is_in_use_today_is_not_forgotten() -> None:
+    d = decided(evidence({**MISS, "lora": 0.60}), current_accuracy="0.89", current_cost_per_request_usd="0.0014")
+    assert one_sentence(d).startswith("Do not fine-tune: keep what is in use today (89.0 % right, as stated);")
+    assert "the best measured is rag" in one_sentence(d)
+    assert "which misses that and the target of 92.0 %; lora is" in one_sentence(d)
+    assert d.worse_than_today
+    assert any("89.0 % right at $1.40 per 1,000 requests" in note for note in notes(d))
+    better = decided(evidence({**MISS, "lora": 0.60}), current_accuracy="0.82")
+    assert "stay with rag" in one_sentence(better)
+    assert not better.worse_than_today
+
+
+def test_the_cheaper_of_two_that_are_as_good_is_used() -> None:
+    e = evidence({"few_shot": 0.95, "rag": 0.951, "lora": 0.95}, n=5000)
+    assert decided(e).chosen == "few_shot"
+    assert decided(e, {"few_shot": 0.5}).chosen == "rag"
+
+
+def test_an_unknown_cost_is_never_the_lowest() -> None:
+    e = evidence({"few_shot": 0.95, "rag": 0.951, "lora": 0.95}, n=5000)
+    d = decided(e, {"few_shot": None})
+    assert d.chosen == "rag"
+    assert any("unknown for few_shot" in note for note in notes(d))
+
+
+def test_few_items_cannot_show_that_a_cheaper_one_is_as_good() -> None:
+    assert decided(evidence({"few_shot": 0.90, "rag": 0.92}, n=50)).chosen == "rag"
+
+
+def test_a_cheaper_one_that_meets_the_target_but_is_worse_is_mentioned() -> None:
+    d = decided(evidence({"few_shot": 0.94, "rag": 0.98, "lora": 0.95}, n=5000))
+    assert d.chosen == "rag"
+    assert any(note.startswith("few_shot meets the target too and costs less") for note in notes(d))
+
+
+# The verdict.
+
+
+def test_a_no_go_weighs_more_than_what_is_open() -> None:
+    d = decided(evidence({**MISS, "lora": 0.60}), stable="unknown", maintainer="unknown")
+    assert d.verdict == "NO-GO"
+    assert any(line.startswith("Also open: Say so: --assume stable=yes") for line in what_would_change(d))
+
+
+def test_what_holds_the_verdict_together_has_to_change_together() -> None:
+    d = decided(evidence({**MISS, "lora": 0.60}), monthly_volume="1000")
+    blocking = [one.change for one in (*d.gates, *d.matrix) if one.verdict == "NO-GO"]
+    assert len(blocking) == len(set(blocking)) > 1
+    assert what_would_change(d)[0].startswith(f"It takes all of the next {len(blocking)} together")
+    assert what_would_change(d)[1 : len(blocking) + 1] == blocking
+
+
+@pytest.mark.parametrize("missing", ["stable", "behaviour", "maintainer", "monthly_volume"])
+def test_nothing_is_go_while_an_answer_is_missing(missing: str) -> None:
+    e = evidence({**MISS, "lora": 0.95, "managed": 0.95})
+    changes: dict[str, str] = {missing: "unknown"}
+    d = decided(e, None, **changes)
+    expected = "GO" if missing == "behaviour" else "NEED-MORE-DATA"  # the tune has shown it
+    assert d.verdict == expected
+
+
+def test_the_flips_say_which_assumption_would_change_it() -> None:
+    d = decided(evidence(MEETS))
+    volume = next(flip for flip in d.flips if flip.name == "monthly_volume" and flip.becomes)
+    # 5,050 / (5 months · $0.01): below that many requests the money is back too late
+    assert volume.flips_at == pytest.approx(101_000, rel=2e-3)
+    assert volume.becomes == "NO-GO"
+    assert any("monthly_volume of under 101,000" in line for line in what_would_change(d))
+
+
+def test_money_alone_is_told_but_does_not_open_the_first_gate() -> None:
+    d = decided(evidence({"few_shot": 0.95, "rag": 0.96, "lora": 0.96}, n=5000))
+    assert d.verdict == "NO-GO"
+    assert any(note.startswith("Money alone could speak for lora") for note in notes(d))
+
+
+def test_slices_tell_knowledge_from_behaviour() -> None:
+    n = 400
+    facts, form = np.arange(n) % 2 == 0, np.arange(n) % 2 == 1
+    half = (np.arange(n) // 2) % 2 == 0
+    scores = np.array([half, half | facts, half | form], dtype=float)
+    names = ["few_shot", "rag", "lora"]
+    described = [Standing(name=name, kind=KINDS[name]) for name in names]
+    d = decided(assess(scored(names, scores, ("facts", "form")), described, labelled=1000))
+    assert [(one.name, one.retrieval_helps, one.tuning_helps) for one in d.slices] == [
+        ("facts", True, False),
+        ("form", False, True),
+    ]
+    assert "Where retrieval helps and tuning does not, beyond chance: facts (200 items)" in d.matrix[1].evidence
+    assert "Where tuning helps and retrieval does not, beyond chance: form (200 items)" in d.matrix[1].evidence
+
+
+def test_equal_candidates_hardly_ever_go() -> None:
+    """A few draws of what benchmarks/verdicts.py measures; the same draws every time."""
+    rng = np.random.default_rng(0)
+    names = ["few_shot", "rag", "lora", "managed"]
+    described = [Standing(name=name, kind=KINDS[name]) for name in names]
+    a = assumptions(target_accuracy="unknown", monthly_volume="10000000")
+    known = {name: cost for name, cost in costs().items() if name in names}
+    verdicts = [
+        judge(assess(scored(names, rng.random((4, 60)) < 0.8), described, labelled=1000), known, a).verdict
+        for _ in range(20)
+    ]
+    assert verdicts.count("GO") <= 1
+
+
+# Odd runs: sensible words, and nothing that is taken for free.
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_one_candidate_alone(name: str) -> None:
+    d = decided(evidence({name: 0.95}))
+    assert d.verdict in {"NO-GO", "NEED-MORE-DATA"}
+    assert "There is one candidate only: nothing to compare it with." in notes(d)
+    assert render(d)
+
+
+def test_a_candidate_with_only_errors() -> None:
+    d = decided(evidence({**MISS, "lora": 0.0}, failed=["lora"]))
+    assert (d.verdict, d.tuned) == ("NEED-MORE-DATA", None)
+    assert "every request to lora failed" in d.gates[2].reason
+    assert "Every request to lora failed (2,000 of 2,000): nothing is known of it." in notes(d)
+    assert re.search(r"^lora +unknown", render(d), re.MULTILINE)
+
+
+def test_nothing_but_errors() -> None:
+    d = decided(evidence({"few_shot": 0.0, "lora": 0.0}, failed=["few_shot", "lora"]))
+    assert (d.verdict, d.chosen) == ("NEED-MORE-DATA", None)
+    assert "there is no measured candidate to stay with" in one_sentence(d)
+
+
+def test_no_candidate_without_a_model_is_mentioned() -> None:
+    assert any("--strategy null" in note for note in notes(decided(evidence({"few_shot": 0.85, "rag": 0.87}))))
+
+
+def test_unknown_prices_everywhere() -> None:
+    d = decided(evidence(MEETS), dict.fromkeys(KINDS))
+    assert d.verdict == "NEED-MORE-DATA"
+    assert d.chosen == "rag"  # the most accurate, for nobody knows which is the cheapest
+    assert "$0" not in render(d).split("The three gates")[0]
+
+
+def test_zero_cost_is_shown_and_questioned() -> None:
+    d = decided(evidence(MEETS), {"rag": 0.0})
+    assert d.verdict == "NO-GO"
+    assert "never pays back" in d.gates[2].reason
+    assert any(note.startswith("A request costs nothing by the prices used for rag") for note in notes(d))
+
+
+# From a run's own files.
+
+
+def test_a_run_is_decided_from_its_files(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    d = decide(run, assume({"target_accuracy": 0.9, "monthly_volume": 100_000}, {}, run.info))
+    assert {name: one.kind for name, one in d.standings.items()} == {
+        "null": "no model",
+        "few_shot": "prompt",
+        "rag": "retrieval",
+        "lora": "tuned",
+        "broken": "tuned",
+    }
+    assert (d.verdict, d.tuned, d.chosen) == ("NO-GO", "lora", "rag")
+    assert d.gates[1].evidence.startswith("700 labelled examples at hand. Answers come from 3 labels.")
+    assert any(note.startswith("Every request to broken failed (40 of 40)") for note in notes(d))
+
+
+def _run(folder: Path) -> Run:
+    """40 items; its files' shapes are those of the runner."""
+    run = Run(folder)
+    shares = {"null": 0.3, "few_shot": 0.5, "rag": 0.8, "lora": 0.2, "broken": 0.0}
+    vars(run)["info"] = {
+        "suite": {"counts": {"train": 700, "dev": 50, "test": 40}, "choices": 3},
+        "candidates": [_candidate(name) for name in shares],
+        "prices": {},
+        "device_usd_per_hour": 1.0,
+        "utilisation": 1.0,
+    }
+    vars(run)["records"] = _records(shares)
+    run.records.to_parquet(folder / "records.parquet")
+    return run
+
+
+def _candidate(name: str) -> dict[str, object]:
+    tuned = name in {"lora", "broken"}
+    tuning = {"method": "lora", "where": "local", "examples": 600, "hosting_usd_per_hour": 0.0}
+    setup = {"labels": 600, "seconds": 9.0, "device_seconds": 9.0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0}
+    model = None if name == "null" else "embedded"
+    return {
+        "name": name,
+        "strategy": "lora" if tuned else name,
+        "args": {},
+        "model": model,
+        "base": "embedded",
+        "tuning": tuning if tuned else None,
+        "setup": setup,
+    }
+
+
+def _records(shares: dict[str, float]) -> pd.DataFrame:
+
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "candidate": name,
+            "strategy": name,
+            "model": "embedded",
+            "phase": "accuracy",
+            "item_id": f"{i}",
+            "epoch": 1,
+            "slice": "",
+            "group": "",
+            "target": "x",
+            "prediction": "x" if i < share * 40 else "y",
+            "score": float(i < share * 40),
+            "input_tokens": 10,
+            "cached_tokens": 0,
+            "output_tokens": 1,
+            "latency_s": 0.1,
+            "retrieval_s": 0.01 if name == "rag" else np.nan,
+            "device_s": 0.1,
+            "error": "refused" if name == "broken" else None,
+            "item_hash": f"h{i}",
+            "cold": False,
+        }
+        for name, share in shares.items()
+        for i in range(40)
+    )

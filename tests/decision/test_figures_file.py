@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from thirdlever.core.errors import RunError, ThirdleverError
+from thirdlever.decision import verdict as figures_file
+from thirdlever.report.decision import notes, one_sentence, render
+
+SCENARIO = Path(__file__).parents[2] / "docs" / "examples" / "fintech.toml"
+
+SMALL = """
+[assumptions]
+monthly_volume = 1000
+[[candidate]]
+name = "a"
+kind = "prompt"
+accuracy = 0.8
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "figures.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+# The scenario: 82 to 92 %, $4,200 a month for 3,000,000 requests, a tune at $6,000.
+
+
+def test_the_scenario_says_prompts_first_then_the_tune_and_on_what_condition() -> None:
+    d = figures_file.read(SCENARIO).decide({})
+    assert one_sentence(d) == (
+        "On given figures: better prompts first (87.0 %, 1 week), then tuned gpt-4o-mini (92.0 %, 3 weeks, $6,000), "
+        "which pays back within 2 months only if the cost per request falls by at least 71 % "
+        f"(from $0.0014 to at most {one_sentence(d).rpartition('at most ')[2]}"
+    )
+    assert one_sentence(d).rstrip(").").endswith(("$0.0004", "$0.00040"))
+    assert (d.verdict, d.chosen, d.tuned) == ("NEED-MORE-DATA", "better prompts", "tuned gpt-4o-mini")
+
+
+def test_the_scenario_says_what_is_missing() -> None:
+    d = figures_file.read(SCENARIO).decide({})
+    assert d.given
+    assert [gate.verdict for gate in d.gates] == ["NEED-MORE-DATA", "GO", "NEED-MORE-DATA"]
+    assert "71 %" in d.gates[2].change
+    assert "retrieval" in d.gates[0].change
+    assert any("run both on the same" in note and "labelled items" in note for note in notes(d))
+    assert any("unknown for tuned gpt-4o-mini" in note for note in notes(d))
+
+
+def test_a_month_of_the_larger_model_is_six_dollars_per_thousand() -> None:
+    d = figures_file.read(SCENARIO).decide({})
+    assert d.costs["larger model"].per_request_usd == pytest.approx(0.006)
+    assert d.costs["today's few-shot prompt"].per_request_usd == pytest.approx(0.0014)
+
+
+@pytest.mark.parametrize(
+    ("usd", "verdict", "reason"),
+    [
+        (0.0004, "GO", "it pays back in 2 months"),
+        (0.00041, "NO-GO", "it takes a little over 2 months to pay back, and 2 months is the limit"),
+        (0.0014, "NO-GO", "never pays back"),
+    ],
+)
+def test_the_condition_is_where_the_verdict_turns(tmp_path: Path, usd: float, verdict: str, reason: str) -> None:
+    retrieval = (
+        '[[candidate]]\nname = "nearest examples"\nkind = "retrieval"\naccuracy = 0.86\nusd_per_request = 0.002\n'
+    )
+    text = SCENARIO.read_text("utf-8").replace("setup_usd = 6000", f"setup_usd = 6000\nusd_per_request = {usd}")
+    d = figures_file.read(written(tmp_path, text + retrieval)).decide({})
+    assert d.verdict == verdict
+    assert reason in d.gates[2].reason
+
+
+def test_flags_come_before_the_file() -> None:
+    d = figures_file.read(SCENARIO).decide({"payback_months": "5"})
+    assert "within 5 months only if the cost per request falls by at least 29 %" in one_sentence(d)
+    assert figures_file.read(SCENARIO).decide({"target_accuracy": "0.85"}).verdict == "NO-GO"
+
+
+def test_the_least_that_can_be_given(tmp_path: Path) -> None:
+    d = figures_file.read(written(tmp_path, SMALL)).decide({})
+    assert one_sentence(d).removeprefix("On given figures: ") == (
+        "do not fine-tune: stay with a (80.0 % right), "
+        "because fewer than 50,000 requests a month seldom pay a tune back."
+    )
+    assert render(d)
+
+
+def test_an_accuracy_that_nobody_states_is_unknown(tmp_path: Path) -> None:
+    text = SMALL + '[[candidate]]\nname = "b"\nkind = "tuned"\n'
+    d = figures_file.read(written(tmp_path, text)).decide({})
+    assert "b          unknown" in render(d)
+    assert "No answers are there for b." not in notes(d)
+    assert any("accuracy of b" in note for note in notes(d))
+
+
+# What cannot be is said in one sentence, with the remedy.
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"prompt"', '"promt"', "did you mean 'prompt'"),
+        ("accuracy = 0.8", "acuracy = 0.8", "did you mean 'accuracy'"),
+        ("accuracy = 0.8", "accuracy = 80", "give 0.92 for 92 %"),
+        ("accuracy = 0.8", 'accuracy = "0.8"', "is no amount"),
+        ("accuracy = 0.8", "accuracy = nan", "is no amount"),
+        ("accuracy = 0.8", "accuracy = -0.1", "is no amount"),
+        ('name = "a"', "", "'name' is missing"),
+        ('name = "a"', "name = 3", "'name' is missing or no text"),
+        ("monthly_volume = 1000", "monthly_volum = 1000", "did you mean 'monthly_volume'"),
+        ("monthly_volume = 1000", "monthly_volume = -1", "monthly_volume"),
+        ("[assumptions]\nmonthly_volume = 1000", "assumptions = 3", "assumptions is no table"),
+        ("monthly_volume = 1000", "[", "correct the file"),
+        ("accuracy = 0.8", 'today = "yes"', "today is true or false"),
+    ],
+)
+def test_what_cannot_be(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in SMALL
+    with pytest.raises(ThirdleverError, match=r"figures\.toml") as caught:
+        figures_file.read(written(tmp_path, SMALL.replace(old, new)))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ('[[candidate]]\nname = "a"\nkind = "tuned"\n', "'a' stands there twice"),
+        ('[[candidate]]\nname = "b"\nkind = "tuned"\nusd_per_month = 1\nusd_per_request = 1\n', "usd_per_month takes"),
+    ],
+)
+def test_what_cannot_be_together(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        figures_file.read(written(tmp_path, SMALL + more))
+
+
+def test_no_candidate_and_no_file(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="there is no candidate"):
+        figures_file.read(written(tmp_path, ""))
+    with pytest.raises(RunError, match="is not there"):
+        figures_file.read(tmp_path / "none.toml")

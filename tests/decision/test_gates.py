@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from helpers.deciding_on import assumptions, costs, evidence
+
+from thirdlever.decision import gates
+from thirdlever.decision import gates as rules
+from thirdlever.decision.payback import payback
+from thirdlever.decision.questions import six_questions, stopped_at
+
+PROMPTS_MISS = {"null": 0.80, "few_shot": 0.85, "rag": 0.87}
+TUNED_MEETS = {**PROMPTS_MISS, "lora": 0.95}
+
+
+# The first gate: prompting and retrieval were tried, and miss.
+
+
+def test_gate_1_opens_when_the_whole_interval_of_each_is_below_the_target() -> None:
+    gate = gates.prompt_and_retrieval(evidence(PROMPTS_MISS), assumptions())
+    assert gate.verdict == "GO"
+    assert "rag at 87.0 % (85.5 to 88.4 % on 2,000 items)" in gate.evidence
+    assert "92.0 %" in gate.threshold
+
+
+@pytest.mark.parametrize("name", ["null", "few_shot", "rag"])
+def test_gate_1_stays_shut_when_anything_without_tuning_meets_the_target(name: str) -> None:
+    gate = gates.prompt_and_retrieval(evidence({**PROMPTS_MISS, name: 0.95}), assumptions())
+    assert (gate.verdict, gate.reason) == ("NO-GO", f"{name} meets the target of 92.0 % without tuning")
+
+
+def test_gate_1_says_how_many_items_would_settle_a_target_inside_the_interval() -> None:
+    gate = gates.prompt_and_retrieval(evidence({"few_shot": 0.80, "rag": 0.90}, n=200), assumptions())
+    assert gate.verdict == "NEED-MORE-DATA"
+    # (1.96 + 0.84)² · 0.9 · 0.1 / 0.02²: the gap seen is as large as the margin
+    assert gate.change == "About 1,766 test items instead of 200 would settle it."
+
+
+@pytest.mark.parametrize(("there", "missing"), [("few_shot", "retrieval"), ("rag", "prompting")])
+def test_gate_1_asks_for_the_lever_that_was_not_tried(there: str, missing: str) -> None:
+    gate = gates.prompt_and_retrieval(evidence({there: 0.5, "lora": 0.95}), assumptions())
+    assert gate.verdict == "NEED-MORE-DATA"
+    assert gate.reason == f"{missing} was not tried"
+
+
+def test_a_candidate_with_only_errors_counts_as_not_tried() -> None:
+    gate = gates.prompt_and_retrieval(evidence({"few_shot": 0.8, "rag": 0.0}, failed=["rag"]), assumptions())
+    assert gate.reason == "retrieval was not tried"
+    assert "No request was answered by rag" in gate.evidence
+
+
+def test_without_a_target_the_best_untuned_candidate_is_the_target() -> None:
+    a = assumptions(target_accuracy="unknown")
+    assert gates.prompt_and_retrieval(evidence(TUNED_MEETS), a).verdict == "GO"
+    assert gates.prompt_and_retrieval(evidence({**PROMPTS_MISS, "lora": 0.60}), a).verdict == "NO-GO"
+    open_ = gates.prompt_and_retrieval(evidence({**PROMPTS_MISS, "lora": 0.89}, n=200), a)
+    assert open_.verdict == "NEED-MORE-DATA"
+    assert "No target is stated" in open_.threshold
+    assert gates.prompt_and_retrieval(evidence(PROMPTS_MISS), a).verdict == "NEED-MORE-DATA"
+
+
+# The second: narrow, stable, enough examples.
+
+
+@pytest.mark.parametrize(
+    ("labelled", "verdict", "change"),
+    [
+        (499, "NEED-MORE-DATA", "1 more labelled example: a consistent format and correct labels."),
+        (500, "GO", "Fewer than 500 good examples, or a task that changes."),
+        (50_000, "GO", "Fewer than 500 good examples, or a task that changes."),
+        (None, "NEED-MORE-DATA", "Count the labelled examples."),
+    ],
+)
+def test_gate_2_counts_labelled_examples(labelled: int | None, verdict: str, change: str) -> None:
+    e = evidence(TUNED_MEETS, labelled=labelled)
+    gate = gates.stable_and_labelled(e, assumptions(), e.standings["lora"])
+    assert (gate.verdict, gate.change) == (verdict, change)
+
+
+@pytest.mark.parametrize(("stable", "verdict"), [("yes", "GO"), ("no", "NO-GO"), ("unknown", "NEED-MORE-DATA")])
+def test_gate_2_takes_stability_from_who_knows_the_task(stable: str, verdict: str) -> None:
+    e = evidence(TUNED_MEETS)
+    assert gates.stable_and_labelled(e, assumptions(stable=stable), e.standings["lora"]).verdict == verdict
+
+
+def test_gate_2_shows_the_row_for_the_size_of_the_base() -> None:
+    def threshold(base: str | None) -> str:
+        return gates.stable_and_labelled(evidence(TUNED_MEETS, base=base), assumptions(), None).threshold
+
+    assert "up to 7B" in threshold("hf/acme-7b")
+    assert "13B" not in threshold("hf/acme-7b")
+    assert "recommended 5,000 to 10,000" in threshold("hf/acme-70B-instruct")
+    assert "managed service: at least 10" in threshold("openai/gpt-4o-mini")
+    assert "size is unknown" in threshold("hf/acme")
+    assert "up to 7B" in threshold("embedded")
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [("embedded", 0.135), ("hf/SmolLM2-360M-Instruct", 0.36), ("hf/Qwen2.5-0.5B", 0.5), ("hf/x", None), (None, None)],
+)
+def test_a_name_says_the_size(name: str | None, billions: float | None) -> None:
+    assert rules.parameters(name) == billions
+
+
+# The third: better for certain, on target, and back in time.
+
+
+def third(accuracies: dict[str, float], n: int = 2000, usd: float | None = 0.002, **changes: str) -> gates.Gate:
+    e, a, known = evidence(accuracies, n), assumptions(**changes), costs(lora=usd)
+    tuned = e.standings.get("lora")
+    return gates.pays_back(e, a, tuned, payback(known["lora"], known["rag"], a) if tuned else None)
+
+
+def test_gate_3_opens_for_a_gain_beyond_chance_that_is_back_in_time() -> None:
+    gate = third(TUNED_MEETS)
+    assert gate.verdict == "GO"
+    assert "8.0 points better than rag" in gate.evidence
+    assert "four times in five" in gate.evidence  # the smallest difference that could have been seen
+    assert "within 5 months at 1,000,000 requests a month" in gate.threshold
+
+
+def test_gate_3_asks_for_items_while_chance_could_explain_the_gain() -> None:
+    gate = third({**PROMPTS_MISS, "lora": 0.89}, n=200)
+    assert gate.verdict == "NEED-MORE-DATA"
+    assert gate.reason == "chance alone could explain how lora differs from rag"
+    assert "test items instead of 200" in gate.change
+
+
+def test_gate_3_asks_for_items_while_the_tuned_one_may_miss_the_target() -> None:
+    gate = third({"few_shot": 0.6, "rag": 0.7, "lora": 0.93}, n=200)
+    assert (gate.verdict, gate.reason) == ("NEED-MORE-DATA", "lora may or may not reach 92.0 %")
+
+
+@pytest.mark.parametrize(
+    ("lora", "reason"),
+    [
+        (0.60, "lora is 27.0 points worse than rag, which needs no tuning"),
+        (0.87, "lora is no better than rag, which needs no tuning"),
+        (0.90, "lora misses the target of 92.0 % as well"),
+    ],
+)
+def test_gate_3_stays_shut_for_a_tune_that_does_not_deliver(lora: float, reason: str) -> None:
+    gate = third({**PROMPTS_MISS, "lora": lora}, n=20_000)
+    assert (gate.verdict, gate.reason) == ("NO-GO", reason)
+
+
+def test_gate_3_stays_shut_for_ever_when_a_request_saves_nothing() -> None:
+    gate = third(TUNED_MEETS, usd=0.02)
+    assert gate.verdict == "NO-GO"
+    assert "never pays back" in gate.reason
+
+
+def test_gate_3_stays_shut_when_the_money_is_back_too_late() -> None:
+    gate = third(TUNED_MEETS, monthly_volume="60000")  # 5,050 / (60,000 · 0.01) = 8.4 months
+    assert (gate.verdict, gate.reason) == ("NO-GO", "it takes 8.4 months to pay back, and 5 months is the limit")
+
+
+def test_gate_3_states_the_condition_when_a_cost_is_unknown() -> None:
+    gate = third(TUNED_MEETS, usd=None)
+    assert gate.verdict == "NEED-MORE-DATA"
+    assert "only if the cost per request falls by at least" in gate.change
+
+
+def test_gate_3_asks_for_the_volume() -> None:
+    assert "monthly_volume" in third(TUNED_MEETS, monthly_volume="unknown").change
+
+
+def test_gate_3_asks_for_a_tuned_candidate() -> None:
+    gate = third(PROMPTS_MISS)
+    assert (gate.verdict, gate.reason) == ("NEED-MORE-DATA", "no tuned candidate was measured")
+    assert "--strategy lora" in gate.change
+
+
+def test_gate_3_asks_for_something_to_beat() -> None:
+    assert third({"lora": 0.95}).reason == "there is nothing untuned to hold it against"
+
+
+def test_gate_3_is_open_while_the_interval_of_the_payback_holds_the_limit() -> None:
+    e, a, known = evidence(TUNED_MEETS), assumptions(), costs()
+    back = payback(known["lora"], known["rag"], a)
+    wide = replace(back, months=4.0, months_low=3.0, months_high=6.0, within=True)
+    assert gates.pays_back(e, a, e.standings["lora"], wide).verdict == "NEED-MORE-DATA"
+    sure = replace(back, months=4.0, months_low=3.0, months_high=4.9, within=True)
+    assert gates.pays_back(e, a, e.standings["lora"], sure).verdict == "GO"
+    never = replace(back, months=4.0, months_low=3.0, months_high=math.inf, within=True)
+    assert "may just as well never come" in gates.pays_back(e, a, e.standings["lora"], never).reason
+
+
+# The six questions.
+
+
+def questions(accuracies: dict[str, float], **changes: str) -> tuple[list[str], str | None]:
+    e, a, known = evidence(accuracies), assumptions(**changes), costs()
+    tuned = e.standings.get("lora")
+    back = payback(known["lora"], known["rag"], a) if tuned else None
+    three = (
+        gates.prompt_and_retrieval(e, a),
+        gates.stable_and_labelled(e, a, tuned),
+        gates.pays_back(e, a, tuned, back),
+    )
+    six = six_questions(e, a, three, tuned, back)
+    stopped = stopped_at(six)
+    return [one.answer for one in six], stopped.name if stopped else None
+
+
+def test_all_six_lead_on() -> None:
+    assert questions(TUNED_MEETS) == (["no", "no", "yes", "yes", "yes", "yes"], None)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "changes", "stops"),
+    [
+        ({**TUNED_MEETS, "few_shot": 0.95}, {}, "Prompting"),
+        ({"few_shot": 0.8, "lora": 0.95}, {"changing_knowledge": "yes"}, "Prompting"),  # retrieval was not tried
+        (TUNED_MEETS, {"behaviour": "no"}, "Behaviour"),
+        ({**TUNED_MEETS, "lora": 0.87}, {"behaviour": "unknown"}, "Behaviour"),
+        (TUNED_MEETS, {"monthly_volume": "1000"}, "Volume"),
+        (TUNED_MEETS, {"monthly_volume": "unknown"}, "Volume"),
+        (TUNED_MEETS, {"maintainer": "unknown"}, "Maintenance"),
+        (TUNED_MEETS, {"maintainer": "nobody"}, "Maintenance"),
+    ],
+)
+def test_the_first_question_that_does_not_lead_on_is_named(
+    accuracies: dict[str, float], changes: dict[str, str], stops: str
+) -> None:
+    assert questions(accuracies, **changes)[1] == stops
+
+
+def test_behaviour_and_knowledge_are_read_off_the_measurement_when_nobody_says() -> None:
+    answers, _ = questions({**TUNED_MEETS, "few_shot": 0.70}, behaviour="unknown", changing_knowledge="unknown")
+    assert answers[1:3] == ["yes", "yes"]
+
+
+def test_a_payback_in_time_comes_before_the_rule_of_thumb_on_volume() -> None:
+    answers, stopped = questions({**TUNED_MEETS, "lora": 0.95}, monthly_volume="49999", horizon_months="12")
+    assert (answers[4], stopped) == ("no", None)

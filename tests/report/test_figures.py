@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import xml.etree.ElementTree as ET
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+from helpers.summaries import summary
+
+from thirdlever.charts import accuracy, figures, style
+from thirdlever.charts import style as files
+from thirdlever.charts.style import spread
+from thirdlever.decision.costs import Cost
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+
+    from thirdlever.decision.gates import Gate
+    from thirdlever.decision.payback import Payback
+
+SHEETS = [style.FILE, style.WIDE, style.NARROW]
+HOSTILE = ["$x^{2$", "\x1b[31mred\u202e", "<script>&amp;", "日本語", "a" * 300]
+
+
+def cost(name: str, per_request: float | None, setup: float = 100.0, monthly: float = 0.0) -> Cost:
+    return Cost(
+        candidate=name,
+        strategy=name.partition("(")[0],
+        per_request_usd=per_request,
+        setup={"labels": setup},
+        standing={"upkeep": monthly},
+    )
+
+
+def back(months: float | None, low: float | None = None, high: float | None = None) -> Payback:
+    fields = {"candidate": "lora", "reference": "rag", "months": months, "months_low": low, "months_high": high}
+    return cast("Payback", SimpleNamespace(**fields))
+
+
+def gate(verdict: str, name: str = "Pays back in time", reason: str = "it pays back in 2 months") -> Gate:
+    return cast("Gate", SimpleNamespace(name=name, verdict=verdict, reason=reason))
+
+
+def money(count: int = 4, **more: Any) -> style.Picture:  # noqa: ANN401
+    costs = [
+        cost("rag", 0.0012, 300, 100),
+        cost("lora", 0.0004, 6000, 200),
+        cost("null", 0.0),
+        cost("few_shot", 0.0014),
+    ]
+    costs += [cost(f"few_shot(k={k},select=random) @ openai/gpt-4o-mini", 0.001 + k / 1e5) for k in range(count - 4)]
+    given: dict[str, Any] = {"volume": 3e6, "release": 5.0, "marked": {"rag", "lora"}}
+    return figures.cumulative_picture(costs, **(given | more))
+
+
+def boxes(figure: Figure, *gids: str) -> list[Bbox]:
+    found: list[Any] = [artist for artist in figure.axes[0].get_children() if artist.get_gid() in gids]
+    renderer: Any = figure.canvas
+    return [artist.get_window_extent(renderer.get_renderer()) for artist in found]
+
+
+def drawn(picture: style.Picture, sheet: style.Sheet) -> Figure:
+    with style.settings():
+        return picture.draw(sheet)
+
+
+def assert_apart_and_inside(figure: Figure, *gids: str) -> None:
+    found = boxes(figure, *gids)
+    assert found
+    assert not [1 for a, b in itertools.combinations(found, 2) if a.overlaps(b)]
+    # Half a pixel: letters are fitted to pixels.
+    assert all(
+        b.x0 >= -0.5 and b.y0 >= -0.5 and b.x1 <= figure.bbox.x1 + 0.5 and b.y1 <= figure.bbox.y1 + 0.5 for b in found
+    )
+
+
+# Labels
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+@pytest.mark.parametrize("count", [1, 8, 12])
+def test_latency_names_and_figures_are_apart(sheet: style.Sheet, count: int) -> None:
+    frame = summary(count)
+    frame["candidate"] += " @ anthropic/claude-sonnet-4-5"
+    assert_apart_and_inside(drawn(figures.latency_picture(frame), sheet), "name", "figures")
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+@pytest.mark.parametrize("count", [4, 12])
+@pytest.mark.parametrize("months", [0.2, 2.5, 4.9, 11.9])
+def test_money_names_and_events_are_apart(sheet: style.Sheet, count: int, months: float) -> None:
+    assert_apart_and_inside(drawn(money(count, pays=back(months, months * 0.8, months * 1.3)), sheet), "name", "event")
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+@pytest.mark.parametrize("verdict", ["GO", "NO-GO", "NEED-MORE-DATA"])
+def test_the_words_of_a_card_stay_in_it(sheet: style.Sheet, verdict: str) -> None:
+    three = [
+        gate(
+            "NEED-MORE-DATA", "Stable task, enough examples", "nobody has said whether the task is narrow and stays so"
+        ),
+        gate("GO", "Prompt and retrieval first", "lora(examples=600, epochs=3) @ openai/gpt-4o-mini is worse " * 5),
+        gate("NO-GO"),
+    ]
+    figure = drawn(figures.gates_picture(three, verdict, "Use rag(k=20), 85.0 % right."), sheet)
+    words = boxes(figure, "words")
+    cards = boxes(figure, "card")
+    assert len(cards) == 4
+    assert all(any(c.x0 <= w.x0 and w.x1 <= c.x1 and c.y0 <= w.y0 and w.y1 <= c.y1 for c in cards) for w in words)
+    assert_apart_and_inside(figure, "words")
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+@pytest.mark.parametrize("most", [0.010, 0.011, 0.012, 0.013, 0.014, 0.015, 0.016, 0.018, 0.020])
+def test_labels_under_the_ticks_stay_inside(sheet: style.Sheet, most: float) -> None:
+    usd = [most, 0.0017, 0.0016, 0.0024, 0.0019, 0.008, 0.002, 0.00037]
+    figure = drawn(accuracy.picture(summary(8, cost_per_1k_usd=usd)), sheet)
+    renderer: Any = figure.canvas
+    labels = [label.get_window_extent(renderer.get_renderer()) for label in figure.axes[0].get_xticklabels()]
+    room = 0.05  # inches, for a browser has its own letters
+    assert max(label.x1 for label in labels) <= (figure.get_figwidth() - room) * figure.dpi
+
+
+def test_a_candidates_name_keeps_its_letters() -> None:
+    made = figures.gates_picture(
+        [gate("NO-GO", "Pays back", "lora is worse"), gate("GO", "First", "nothing is")], "GO", "Use it."
+    )
+    assert "Lora is worse" in made.alt
+    named = figures.gates_picture(
+        [gate("NO-GO", "Pays back", "lora is worse"), gate("GO", "First", "nothing is")],
+        "GO",
+        "Use it.",
+        names=["lora"],
+    )
+    assert "lora is worse" in named.alt
+    assert "Nothing is" in named.alt
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 12])
+def test_the_narrow_chart_has_its_names_apart(count: int) -> None:
+    figure = drawn(accuracy.picture(summary(count)), style.NARROW)
+    assert len(boxes(figure, "name")) == count
+    assert_apart_and_inside(figure, "name")
+
+
+@pytest.mark.parametrize(
+    "wanted", [[0.5], [0.1, 0.1, 0.1], [0.0, 1.0], [0.98, 0.99, 1.0], list(np.linspace(0.4, 0.6, 9)), []]
+)
+def test_spread_keeps_order_and_room(wanted: list[float]) -> None:
+    sizes = [0.08] * len(wanted)
+    places = spread(wanted, sizes)
+    assert all(b - a >= 0.08 - 1e-9 for a, b in itertools.pairwise(places))
+    assert all(0.04 - 1e-9 <= place <= 0.96 + 1e-9 for place in places)
+
+
+# What they say
+
+
+def test_latencies_are_fastest_first_and_a_missing_one_is_named() -> None:
+    frame = summary(5)
+    frame.loc[frame["strategy"] == "long_context", "latency_p50_s"] = math.nan
+    made = figures.latency_picture(frame)
+    names = [text.get_text() for text in drawn(made, style.FILE).axes[0].texts if text.get_gid() == "name"]
+    assert names == ["null(kind=embeddings)", "rag(k=5)", "few_shot(k=32)", "rag(k=20)"]
+    assert made.notes[-1] == "Not shown, no latency measured: long_context."
+    assert "long_context" not in made.alt
+
+
+def test_a_bar_goes_from_the_median_to_the_95th_percentile() -> None:
+    axes = drawn(figures.latency_picture(summary(1)), style.FILE).axes[0]
+    bar = next(line for line in axes.lines if line.get_gid() == "bar")
+    assert np.asarray(bar.get_xdata()).tolist() == pytest.approx([0.612, 0.612 * 1.6])
+
+
+def test_the_break_even_is_where_the_lines_cross() -> None:
+    months = 5700 / (3e6 * 0.0008 - 100)
+    axes = drawn(money(pays=back(months)), style.FILE).axes[0]
+    ring = next(line for line in axes.lines if line.get_gid() == "break-even")
+    ((x, y),) = np.asarray(ring.get_xydata())
+    assert x == pytest.approx(months)
+    assert y == pytest.approx(6000 + months * (200 + 3e6 * 0.0004))
+    assert y == pytest.approx(300 + months * (100 + 3e6 * 0.0012))
+    assert {text.get_text() for text in axes.texts if text.get_gid() == "event"} == {
+        "next base model, month 5",
+        "break-even, month 2.5",
+    }
+
+
+@pytest.mark.parametrize(
+    ("months", "said"),
+    [
+        (math.inf, "lora never breaks even against rag."),
+        (None, "When lora breaks even against rag is unknown."),
+        (90.0, "lora breaks even against rag only in month 90."),
+    ],
+)
+def test_no_break_even_is_said_and_not_drawn(months: float | None, said: str) -> None:
+    made = money(pays=back(months))
+    assert said in made.notes
+    assert not [line for line in drawn(made, style.FILE).axes[0].lines if line.get_gid() == "break-even"]
+
+
+def test_an_unknown_cost_is_named_and_not_drawn_as_nought() -> None:
+    made = figures.cumulative_picture([cost("rag", None), cost("lora", 0.1)], volume=10, release=5, marked=set())
+    assert "Not shown, cost unknown: rag." in made.notes
+    assert len([line for line in drawn(made, style.FILE).axes[0].lines if line.get_gid() == "line"]) == 1
+
+
+def test_what_is_far_dearer_does_not_flatten_the_rest() -> None:
+    made = figures.cumulative_picture(
+        [cost("rag", 0.001), cost("lora", 0.0009), cost("long_context", 1.0)],
+        volume=1e6,
+        release=5,
+        marked={"rag", "lora"},
+    )
+    axes = drawn(made, style.FILE).axes[0]
+    assert axes.get_ylim()[1] < 20_000
+    assert [text.get_text() for text in axes.texts if "↑" in text.get_text()] == ["long_context\n↑ $12,000,100"]
+
+
+def test_cards_tell_verdicts_by_shape_and_word() -> None:
+    figure = drawn(
+        figures.gates_picture([gate("GO"), gate("NO-GO"), gate("NEED-MORE-DATA")], "NO-GO", "Use rag."), style.FILE
+    )
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert {"✓", "✕", "?", "GO", "NO-GO", "NEED-MORE-DATA"} <= set(texts)
+
+
+# Odd figures
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+def test_nothing_to_show_is_drawn_all_the_same(sheet: style.Sheet) -> None:
+    empty = summary(1).iloc[:0]
+    none = figures.cumulative_picture([cost("rag", None)], volume=10, release=5, marked=set())
+    free = figures.cumulative_picture([cost("rag", 0.0, 0.0)], volume=0, release=5, marked={"rag"}, pays=back(0.0))
+    for made in (figures.latency_picture(empty), none, free, figures.gates_picture([], "NEED-MORE-DATA", "")):
+        assert drawn(made, sheet).axes
+    assert figures.latency_picture(empty).alt.endswith("none was measured.")
+    assert none.alt == "Cumulative cost over 12 months: unknown for every candidate."
+
+
+# Files and pages
+
+
+def test_files_are_the_same_every_time(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        assert [path.name for path in files.save(money(), tmp_path / folder)] == ["cumulative.png", "cumulative.svg"]
+    for name in ("cumulative.png", "cumulative.svg"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_inline_figures_take_the_page_s_colours_and_bring_no_ids_twice() -> None:
+    both = "".join(svg for made in (money(), figures.latency_picture(summary(8))) for svg in files.inline(made))
+    ids = re.findall(r'\bid="([^"]*)"', both)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', both)) <= set(ids)
+    assert not set(re.findall(r"#[0-9a-f]{6}\b", both)) & set(style.DARK)
+    for name in re.findall(r"var\((--f\w+)\)", both):
+        assert f"{name}: light-dark(" in files.variables()
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+def test_hostile_names_are_only_drawn(sheet: style.Sheet, tmp_path: Path) -> None:
+    costs = [cost(name, 0.1) for name in HOSTILE]
+    made = [
+        figures.cumulative_picture(costs, volume=10, release=5, marked=set(HOSTILE), suite="<b>"),
+        figures.latency_picture(summary(5, candidate=HOSTILE), suite="$\\frac$"),
+        figures.gates_picture([gate("GO", name, name) for name in HOSTILE], "GO", HOSTILE[2]),
+    ]
+    for picture in made:
+        assert drawn(picture, sheet).axes
+        files.save(picture, tmp_path)
+        for svg in files.inline(picture):
+            root = ET.fromstring(svg)  # noqa: S314 - ours
+            assert not [element for element in root.iter() if "script" in element.tag]
+            assert "\x1b" not in svg
+            assert "\u202e" not in svg
+
+
+def test_marks_and_colours_are_as_in_the_chart() -> None:
+    assert len({shape for shape, _ in style.STRATEGIES.values()}) == len(style.STRATEGIES)
+    assert len({colour for _, colour in style.STRATEGIES.values()}) == len(style.STRATEGIES)
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def contrast(a: str, b: str) -> float:
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("colour", [style.INK, style.QUIET, style.GO, style.NO_GO, style.MORE_DATA])
+def test_words_can_be_read_in_light_and_dark(colour: str) -> None:
+    for paper in (style.PAPER, style.BAND):
+        assert contrast(colour, paper) >= 4.5
+        assert contrast(style.DARK[colour], style.DARK[paper]) >= 4.5

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import shutil
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from helpers import costed, memos
+from typer.testing import CliRunner
+
+from thirdlever.analysis.outcomes import load as load_outcomes
+from thirdlever.report import memo
+from thirdlever.report.memo import escaped
+from thirdlever.report.memo_content import clean, failures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from thirdlever.analysis.run import Run
+
+EVIL = {
+    "null": "=cmd|'/c calc'!A0",
+    "few_shot": "<script>document.title='pwned'</script><img src=x onerror=alert(1)>",
+    "rag": "rag\u202egnp.exe \x1b[2J | `x` [l](http://evil)",
+    "lora": "lora(examples=600)",
+}
+FILES = [
+    "memo.html",
+    "memo.md",
+    *(f"{name}.{kind}" for name in ("chart", "gates", "cumulative", "latency") for kind in ("png", "svg")),
+]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class Page(HTMLParser):
+    """What a browser would make of it: tags, attributes, text by tag."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[tuple[str, str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.text.append((self.open[-1] if self.open else "", data.strip()))
+
+    def said(self, tag: str) -> list[str]:
+        return [text for name, text in self.text if name == tag]
+
+
+def write(run: Run, folder: Path, *given: str) -> tuple[str, str]:
+    paths = memo.write(run, memos.decided(run, *given), folder, given=[*memos.WILLING, *given])
+    return paths[0].read_text("utf-8"), paths[1].read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    folder = tmp_path_factory.mktemp("good")
+    page, text = write(memos.made(folder / "run"), folder / "memo")
+    return folder / "memo", page, text
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """Names, answers and labels that would like to be more than text, and one line of 100,000 letters."""
+    folder = tmp_path_factory.mktemp("evil")
+    answers = ["<script>alert(1)</script>", "</code></td><b>x", "=cmd()", "\u202e\x1b[31m| a | b |\n\n# x"] * 100
+    run = memos.made(folder / "run", names=EVIL, prediction=answers, completion="x" * 100_000, target="<i>=cmd()\u202e")
+    page, text = write(run, folder / "memo")
+    return folder / "memo", page, text
+
+
+# The whole
+
+
+def test_one_command_writes_the_memo_and_every_figure_twice(good: tuple[Path, str, str]) -> None:
+    folder, _, _ = good
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+
+
+def test_the_verdict_comes_first_in_one_sentence(good: tuple[Path, str, str]) -> None:
+    _, page, text = good
+    assert text.startswith("**GO.** Fine-tune: use lora (95.0 % right")
+    assert text.splitlines()[0].endswith("pays back in 10 days.")
+    assert Page(page).said("h1")[0].startswith("Fine-tune: use lora (95.0 % right")
+
+
+def test_the_sections_come_in_order(good: tuple[Path, str, str]) -> None:
+    _, page, text = good
+    order = [
+        "Side by side",
+        "Money and time",
+        "The gates in full",
+        "What would change our mind",
+        "Failures worth reading",
+    ]
+    order += ["Assumptions", "Provenance"]
+    for shown in (
+        Page(page).said("h2"),
+        [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")],
+    ):
+        assert [heading for heading in shown if heading in order] == order
+
+
+def test_headings_do_not_skip_a_level(good: tuple[Path, str, str]) -> None:
+    levels = [int(tag[1]) for tag, _ in Page(good[1]).tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(good: tuple[Path, str, str]) -> None:
+    page = Page(good[1])
+    assert not {"script", "link", "iframe", "img", "object", "form"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        assert all(
+            value.startswith("#") for name, value in attributes.items() if name.endswith(("href", "src")) and value
+        )
+    assert "url(http" not in good[1]
+    assert "@import" not in good[1]
+
+
+def test_every_figure_says_what_it_shows(good: tuple[Path, str, str]) -> None:
+    drawn = [attributes for tag, attributes in Page(good[1]).tags if tag == "svg"]
+    assert len(drawn) == 8
+    assert all(attributes["role"] == "img" and len(attributes["aria-label"] or "") > 40 for attributes in drawn)
+    assert len(re.findall(r"!\[[^\]]{40,}\]\(\w+\.png\)", good[2])) == 4
+
+
+def test_the_same_run_gives_the_same_memo(good: tuple[Path, str, str], tmp_path: Path) -> None:
+    page, text = write(memos.made(good[0].parent / "run"), tmp_path)
+    assert (page, text) == good[1:]
+
+
+def test_the_table_and_the_gates_say_the_same_of_a_candidate(good: tuple[Path, str, str]) -> None:
+    """One figure, one interval, one cost, wherever it stands."""
+    _, page, text = good
+    row = next(line for line in text.splitlines() if line.startswith("| `lora`"))
+    low, high = re.findall(r"95\.0 \\\[([\d.]+), ([\d.]+)\\\]", row)[0]
+    assert f"lora at 95.0 % ({low} to {high} % on 400 items)" in text
+    assert f"lora 95.0 % ({low} to {high})" in page
+
+
+# An auditor
+
+
+def test_provenance_holds_what_it_takes_to_recompute(good: tuple[Path, str, str]) -> None:
+    _, page, text = good
+    for wanted in (
+        "beef",
+        "cafe",
+        "thirdlever run 'pay ments'",
+        "a list",
+        "2026-05-01 (204 days old when used)",
+        "f00d",
+        "r1",
+    ):
+        assert wanted in page.replace("&#39;", "'")
+        assert wanted in text
+    assert "thirdlever decide" in text
+    assert "--assume monthly_volume=1000000" in text
+    digests = re.findall(r"sha256 of records\.parquet.*?([0-9a-f]{64})", page, re.DOTALL)
+    assert len(digests) == 1
+
+
+def test_what_errors_cost_stands_beside_what_requests_cost(tmp_path: Path) -> None:
+    run = memos.made(tmp_path / "run")
+    unpriced, priced = (write(run, tmp_path / "memo", *given)[1] for given in ((), ("error_cost_usd=0.5",)))
+    assert "Errors, USD a month" not in unpriced
+    assert "as far as 12 timed requests can tell. A month has 1,000,000 requests." in unpriced
+    [row] = [line.split(" | ") for line in priced.splitlines() if line.startswith("| `few_shot` | 80.0")]
+    assert row[4] == "100,000"  # a fifth of a million requests, at half a dollar
+
+
+def test_every_assumption_is_listed_with_who_says_so(good: tuple[Path, str, str]) -> None:
+    run = memos.made(good[0].parent / "run")
+    for one in memos.decided(run).assumptions.listed():
+        assert one.name in good[1]
+    assert "| how often the task is done<br>**monthly_volume** | 1,000,000 | requests a month | given |" in good[2]
+
+
+def test_candidates_share_a_row_of_what_their_costs_rest_on(good: tuple[Path, str, str]) -> None:
+    table = good[2].partition("## What costs rest on")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| engineering | ")]
+    assert [row[-1] for row in rows] == ["null, few\\_shot, rag |", "lora |"]
+    assert rows[0][1].startswith("assumed: people's work (default: middle of 0-100 for a prompt")
+
+
+def test_what_changes_no_verdict_is_one_row(good: tuple[Path, str, str]) -> None:
+    table = good[2].partition("## Sensitivity")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    assert ("| `monthly_volume`", "1,000,000") in [tuple(row[:2]) for row in rows]
+    assert [row[0] for row in rows if "no value" in row] == [rows[-1][0]]
+    assert "`changing_knowledge`" not in [row[0].strip("| ") for row in rows[:-1]]
+    assert "changing_knowledge" in rows[-1][0]
+
+
+def test_a_payback_that_never_comes_says_so_once(tmp_path: Path) -> None:
+    run = memos.made(
+        tmp_path / "run", {"few_shot": 0.9, "lora": 0.6}, prices={"dear": costed.TUNED, "tuned": memos.DEAR}
+    )
+    table = write(run, tmp_path / "memo")[1].partition("## Payback")[2]
+    assert "| never | never | a loss |" in table
+    assert "[never to never]" not in table
+
+
+# Failures worth reading
+
+
+def test_failures_are_where_the_chosen_and_the_others_part(tmp_path: Path) -> None:
+    run = memos.made(tmp_path)
+    scores = load_outcomes(run)
+    lost, won = failures(run, scores, "lora")
+    assert len(lost) == len(won) == 4
+    for one in lost:
+        mine = next(reply for reply in one.replies if "lora" in reply.candidates)
+        assert (mine.right, mine.text) == (False, "b")
+        assert one.replies[0].right
+    for one in won:
+        assert next(reply for reply in one.replies if "lora" in reply.candidates).right
+    most = [sum(len(reply.candidates) for reply in one.replies if reply.right) for one in lost]
+    assert most == sorted(most, reverse=True)
+    assert max(np.unique([one.slice for one in (*lost, *won)], return_counts=True)[1]) <= 4  # two of a slice in each
+
+
+def test_one_candidate_has_nobody_to_part_from(tmp_path: Path) -> None:
+    run = memos.made(tmp_path, {"few_shot": 0.8})
+    assert failures(run, load_outcomes(run), "few_shot") == ([], [])
+
+
+def test_an_answer_that_could_not_be_read_and_a_failed_one_say_so(tmp_path: Path) -> None:
+    run = memos.made(tmp_path, {"few_shot": 0.8, "rag": 0.0}, prediction=None, completion="hm")
+    said = {
+        reply.text
+        for one in failures(run, load_outcomes(run), "few_shot")[1]
+        for reply in one.replies
+        if not reply.right
+    }
+    assert said == {"(no answer to be read in: hm)"}
+    run = memos.made(tmp_path, {"few_shot": 0.8, "rag": 0.0}, prediction=None, error="timeout")
+    said = {
+        reply.text
+        for one in failures(run, load_outcomes(run), "few_shot")[1]
+        for reply in one.replies
+        if not reply.right
+    }
+    assert said == {"(the request failed)"}
+
+
+# Odd runs
+
+
+@pytest.mark.parametrize(
+    ("right", "more", "given"),
+    [
+        ({"few_shot": 0.8}, {}, ()),
+        ({"null": 0.7, "few_shot": 0.8, "rag": 0.85, "lora": 0.95}, {"prices": {}}, ()),
+        ({"few_shot": 0.0, "lora": 0.0}, {"error": "timeout", "prediction": None}, ()),
+        ({"null": 0.7}, {}, ()),
+        ({"few_shot": 0.8, "rag": 0.85, "lora": 0.95}, {}, ("monthly_volume=unknown", "target_accuracy=unknown")),
+        ({"few_shot": 0.8, "lora": 0.95}, {"latency_s": math.nan}, ()),
+    ],
+    ids=["one", "no prices", "only errors", "only null", "no volume", "no latency"],
+)
+def test_odd_runs_have_sensible_words(
+    right: dict[str, float], more: dict[str, Any], given: Sequence[str], tmp_path: Path
+) -> None:
+    page, text = write(memos.made(tmp_path / "run", right, n=60, **more), tmp_path / "memo", *given)
+    for shown in (" ".join(said for _, said in Page(page).text), text):
+        assert not re.findall(r"\bnan\b|\bNone\b|\binf\b|Traceback", shown)
+
+
+def test_without_a_volume_nothing_is_drawn_over_months_and_it_says_why(tmp_path: Path) -> None:
+    page, _ = write(memos.made(tmp_path / "run", n=60), tmp_path / "memo", "monthly_volume=unknown")
+    assert not (tmp_path / "memo" / "cumulative.png").exists()
+    assert "the monthly volume is unknown. State it: --assume monthly_volume=N." in page
+
+
+def test_an_unknown_cost_is_unknown_in_the_table(tmp_path: Path) -> None:
+    _, text = write(memos.made(tmp_path / "run", n=60, prices={}), tmp_path / "memo")
+    cells = next(line for line in text.splitlines() if line.startswith("| `lora`")).split(" | ")
+    assert cells[2:5] == ["unknown", "unknown", "unknown"]
+
+
+# Hostile text
+
+
+def test_nothing_hostile_is_obeyed_by_a_browser(evil: tuple[Path, str, str]) -> None:
+    page = Page(evil[1])
+    assert not {"script", "img", "b", "i"} & {tag for tag, _ in page.tags}
+    assert "<script>document.title='pwned'</script><img src=x onerror=alert(1)>" in page.said("code")
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+
+
+def test_nothing_hostile_is_obeyed_by_markdown(evil: tuple[Path, str, str]) -> None:
+    outside = re.sub(r"`[^`\n]*`", "", evil[2])  # code spans are not read
+    outside = outside.replace("<br>**", "")
+    assert not re.findall(r"(?<!\\)<", outside)
+    assert not re.findall(r"(?<!\\)\[l", outside)
+    assert not re.findall(r"(?<!\\):(?=//)", outside)
+    assert not [line for line in evil[2].splitlines() if line.startswith("# x")]
+    for table in re.findall(r"(?:^\|.*\n)+", evil[2], re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+
+
+def test_control_characters_are_shown_and_long_lines_cut(evil: tuple[Path, str, str]) -> None:
+    for text in evil[1:]:
+        assert not set(text) & {"\x1b", "\u202e", "\u2066", "\u200b", "\x07"}
+        assert "x" * 1000 not in text
+        assert "\\u202e" in text
+
+
+@pytest.mark.parametrize(
+    "mark", ["- a", "1. a", "1) a", "+ a", "# a", "> a", "=====", "-----", "    code", "a | b", "www.x.y", "a@b.c"]
+)
+def test_marks_are_escaped(mark: str) -> None:
+    assert "\\" in escaped(mark) or escaped(mark) == mark.strip() != mark
+
+
+@pytest.mark.parametrize("plain", ["85.0", "-45.0 to +8.2", "1,000", "it pays back", "$0.0014 a request"])
+def test_figures_are_left_alone(plain: str) -> None:
+    assert escaped(plain) == plain
+
+
+def test_a_long_text_says_how_long_it_is() -> None:
+    assert clean("x" * 1000, 10) == "xxxxxxxxxx … (1,000 characters)"
+    assert clean("x" * 10, 10) == "xxxxxxxxxx"
+
+
+# The command
+
+
+def test_the_command_writes_into_the_run_unless_told(tmp_path: Path) -> None:
+    import typer
+
+    from thirdlever.cli.decide import memo as command
+
+    memos.made(tmp_path / "run", n=60)
+    app = typer.Typer()
+    app.command()(command)
+    assumed = [part for one in memos.WILLING for part in ("--assume", one)]
+    done = CliRunner().invoke(app, [str(tmp_path / "run"), *assumed])
+    assert done.exit_code == 0
+    assert "Memo: " in done.stdout
+    assert (tmp_path / "run" / "memo" / "memo.html").is_file()
+    assert CliRunner().invoke(app, [str(tmp_path / "run"), "--out", str(tmp_path / "x")]).exit_code == 0
+    assert (tmp_path / "x" / "memo.md").is_file()
+
+
+# In a browser
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_page_never_scrolls_sideways(evil: tuple[Path, str, str], width: int, tmp_path: Path) -> None:
+    import subprocess
+
+    # A frame, because a window of Chromium's is 500 pixels wide at least; what it measures goes into the document.
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f"<iframe id=f src='{(evil[0] / 'memo.html').as_uri()}' style='width:{width}px;height:900px;border:0'></iframe>"
+        "<script>f.onload = () => { const d = f.contentDocument;"
+        "document.title = [d.documentElement.scrollWidth, d.title.slice(0, 4)].join(' ') }</script>"
+    )
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+    flags += ["--hide-scrollbars", "--disable-background-networking", "--disable-component-update"]
+    flags += ["--allow-file-access-from-files"]
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = [str(CHROMIUM), *flags, profile, "--window-size=1400,1000", "--dump-dom", frame.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert f"<title>{width} GO: </title>" in dom  # and no script has changed the title

@@ -1,0 +1,287 @@
+"""`thirdlever init`: a user's files become a suite, whole or not at all, and nothing in them becomes code."""
+
+import ast
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from thirdlever.answers.answer import Label, Text
+from thirdlever.core.errors import SuiteError
+from thirdlever.core.text import normalise
+from thirdlever.suites import create
+from thirdlever.suites.create import Made, copy_starter, make_suite
+from thirdlever.suites.suite import Item, find_suite
+
+BANKING77 = Path(__file__).parents[3] / "shared" / "data" / "banking77"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project to make suites in."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+def csv(name: str, *rows: str, header: str = "text,kind") -> Path:
+    path = Path("..", name)
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def many(*counts: int) -> list[str]:
+    """So many rows of each of the labels k0, k1, …"""
+    return [f"text {label} {n},k{label}" for label, count in enumerate(counts) for n in range(count)]
+
+
+def make(train: Path, **options: Any) -> Made:  # noqa: ANN401 - make_suite's
+    return make_suite("made", train=train, **({"input": "text", "target": "kind"} | options))
+
+
+def rows(split: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in Path(f"datasets/made/{split}.jsonl").read_text().splitlines()]
+
+
+# What is written.
+
+
+def test_a_made_suite_is_found_and_fit() -> None:
+    make(csv("a.csv", *many(20, 20)), test=csv("b.csv", "new text,k1"))
+    suite = find_suite("made")
+    assert suite.test.items == (Item("test-00001", "new text", "k1"),)
+    assert suite.answer == Label(("k0", "k1"), name="Kind")
+    assert (len(suite.train), len(suite.dev)) == (36, 4)
+
+
+def test_given_test_rows_stay_as_they_are() -> None:
+    given = ["same,k0", "same,k0", '" Same! ",k1', '"two\nlines",k1']
+    make(csv("a.csv", *many(5, 5)), test=csv("b.csv", *given))
+    assert [row["input"] for row in rows("test")] == ["same", "same", " Same! ", "two\nlines"]
+    assert [row["id"] for row in rows("test")] == ["test-00001", "test-00002", "test-00003", "test-00004"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", "text\tkind\n" + "".join(f"t{n}\tx\n" for n in range(9))),
+        ("a.jsonl", "".join(json.dumps({"text": f"t{n}", "kind": "x"}) + "\n" for n in range(9))),
+        ("a.csv", "\ufefftext,kind\r\n" + "".join(f"t{n},x\r\n" for n in range(9))),
+    ],
+)
+def test_tsv_jsonl_and_a_spreadsheets_csv_are_read(name: str, content: str) -> None:
+    Path("..", name).write_bytes(content.encode())
+    make(Path("..", name))
+    assert {row["input"] for part in ("train", "test") for row in rows(part)} == {f"t{n}" for n in range(9)}
+
+
+def test_slice_group_and_documents_come_along() -> None:
+    train = csv("a.csv", *(f"{row},s{n},g{n}" for n, row in enumerate(many(5, 5))), header="text,kind,part,who")
+    make(train, slice="part", group="who", documents=csv("d.csv", "Rules,Be kind.", header="title,text"))
+    suite = find_suite("made")
+    assert {(item.slice, item.group) for item in suite.test} <= {(f"s{n}", f"g{n}") for n in range(10)}
+    assert [(d.id, d.title, d.text) for d in suite.documents] == [("doc-00001", "Rules", "Be kind.")]
+
+
+def test_the_card_says_where_the_rows_come_from_and_what_to_fill_in() -> None:
+    made = make(csv("a.csv", *many(10, 10)))
+    card = yaml.safe_load(Path("datasets/made/card.yaml").read_text())
+    assert [entry["file"] for entry in card["source"]] == ["a.csv"]
+    assert len(card["source"][0]["sha256"]) == 64
+    assert card["counts"] == made.counts == {"train": 14, "dev": 2, "test": 4, "documents": 0, "labels": 2}
+    assert (card["licence"], card["monthly_volume"], card["error_cost_usd"]) == ("unknown", None, None)
+
+
+def test_targets_that_hardly_repeat_are_free_text() -> None:
+    make(csv("a.csv", *(f"what is {n}?,the number {n}" for n in range(20))))
+    suite = find_suite("made")
+    assert suite.answer == Text(name="Kind", max_tokens=14)
+    assert (len(suite.train), len(suite.dev), len(suite.test)) == (14, 2, 4)
+
+
+def test_data_never_becomes_code() -> None:
+    nasty = ['"""', "\\", "'''", "\n", "{name}", "\u202e", "\x1b[2J", "#{", "%s"]
+    header = {"text": 'a"""\nimport os', "kind": "b\\"}
+    lines = [{header["text"]: f"{mark * 30} {n}", header["kind"]: f"{mark}x"} for mark in nasty for n in range(4)]
+    path = Path("..", 'train"""x.jsonl')
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    make(path, input=header["text"], target=header["kind"])
+    source = Path("evals/made.py").read_text()
+    kinds = [type(statement).__name__ for statement in ast.parse(source).body]
+    assert kinds == ["Expr", "ImportFrom", "FunctionDef"]
+    assert all(character.isprintable() for character in source.replace("\n", ""))
+    yaml.safe_load(Path("datasets/made/card.yaml").read_text())
+
+
+def test_the_eval_file_is_as_a_formatter_would_leave_it() -> None:
+    make(csv("a.csv", *many(5, 5)))
+    source = Path("evals/made.py").read_text()
+    assert source.endswith(")\n")
+    assert max(map(len, source.splitlines())) <= 120
+    assert "Run:     thirdlever run made" in source
+
+
+# How the splits are made.
+
+
+def test_splits_not_given_are_drawn_by_target() -> None:
+    make(csv("a.csv", *many(100, 50, 10)))
+    drawn = {split: Counter(row["target"] for row in rows(split)) for split in ("train", "dev", "test")}
+    assert drawn["test"] == {"k0": 20, "k1": 10, "k2": 2}
+    assert drawn["dev"] == {"k0": 10, "k1": 5, "k2": 1}
+    assert drawn["train"] == {"k0": 70, "k1": 35, "k2": 7}
+
+
+def test_small_classes_stay_in_train() -> None:
+    make(csv("a.csv", *many(40, 1, 2, 1)))
+    assert {row["target"] for row in rows("train")} == {"k0", "k1", "k2", "k3"}
+    assert find_suite("made").test
+
+
+def test_dev_is_a_thousand_at_most() -> None:
+    made = make(csv("a.csv", *many(9_000, 4_000)), test=csv("b.csv", "t,k0"))
+    assert made.counts["dev"] == 1_000
+
+
+def test_the_draw_is_the_same_again() -> None:
+    items = [Item(str(n), f"text {n}", f"k{n % 7}") for n in range(100)]
+    assert create.draw(items, 20, stratify=True) == create.draw(items, 20, stratify=True)
+    assert create.draw(items, 20, stratify=True) != create.draw(items, 20, stratify=True, seed=1)
+
+
+def test_one_input_in_two_spellings_is_drawn_as_one() -> None:
+    spelt = [f"{text},k{n % 2}" for n in range(40) for text in (f"Card no {n}!", f"card NO {n}")]
+    make(csv("a.csv", *spelt))
+    inputs = {split: {normalise(row["input"]) for row in rows(split)} for split in ("train", "dev", "test")}
+    assert len(inputs["test"]) == 8
+    assert not inputs["train"] & inputs["test"]
+    assert not inputs["train"] & inputs["dev"]
+    assert not inputs["dev"] & inputs["test"]
+
+
+def test_rows_that_test_has_leave_train_and_dev_and_are_told() -> None:
+    made = make(
+        csv("a.csv", "Where is  it,k0", *many(5, 5)),
+        dev=csv("d.csv", "where's IT,k1", "where is it,k1", "text 0 0,k0"),
+        test=csv("b.csv", "where is it?,k0"),
+    )
+    assert made.counts == {"train": 9, "dev": 2, "test": 1, "documents": 0, "labels": 2}
+    assert made.changes == [
+        "rows of train dropped because test has them (by input): 1",
+        "rows of dev dropped because test has them (by input): 1",
+        "rows of train dropped because dev has them (by input): 1",
+    ]
+
+
+def test_repeated_rows_of_train_are_dropped_and_told() -> None:
+    made = make(csv("a.csv", *many(5, 5), "text 0 0,k0", "text 0 0,k0"), test=csv("b.csv", "t,k0"))
+    assert "rows of train dropped because they are repeated: 2" in made.changes
+    assert made.counts["train"] + made.counts["dev"] == 10
+
+
+def test_contradictions_are_warned_of() -> None:
+    made = make(csv("a.csv", *many(5, 5), "Text 0 0.,k1"), test=csv("b.csv", "t,k0"))
+    assert len(made.warnings) == 1
+    assert made.warnings[0].startswith("inputs of train that have more than one target: 1, e.g. 'k0' (../a.csv:2)")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Where's my CARD?!", "where s my card", True),
+        ("straße", "STRASSE", True),
+        ("good 👍", "good 👎", False),
+        ("?", "!", False),
+        ("की", "कि", False),
+    ],
+)
+def test_texts_are_the_same_but_for_case_punctuation_and_white_space(one: str, other: str, same: bool) -> None:  # noqa: FBT001 - a parameter
+    assert (normalise(one) == normalise(other)) is same
+
+
+# What is refused: with a reason, and nothing written.
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "said"),
+    [
+        (["x,y"], {"input": "txt"}, r"a\.csv:2: column 'txt' not found; did you mean 'text'\?"),
+        (["x,y", "a,b,c"], {}, r"a\.csv:3: 3 fields where the header has 2"),
+        (['x,"y', "z"], {}, r"a\.csv:2: .*double quote"),
+        (["x,y", ",y"], {}, r"a\.csv:3: 'text' is empty"),
+        ([], {}, r"'.*a\.csv' has no rows"),
+        (["x,y", "z,y"], {"documents": "docs.txt"}, r"'docs\.txt' is of no known kind"),
+        (["x,y", "z,y"], {"test": "b.csv"}, r"no file 'b\.csv'"),
+        (["x,y"], {}, "no rows are left for test"),
+    ],
+)
+def test_files_that_cannot_be_used_are_refused(lines: list[str], options: dict[str, str], said: str) -> None:
+    paths = {key: Path(value) if key in {"documents", "test"} else value for key, value in options.items()}
+    with pytest.raises(SuiteError, match=said):
+        make(csv("a.csv", *lines), **paths)
+    assert not list(Path().iterdir())
+
+
+def test_a_repeated_column_is_refused() -> None:
+    with pytest.raises(SuiteError, match="the header names 'text' twice"):
+        make(csv("a.csv", "a,b,c", header="text,kind,text"))
+
+
+def test_a_label_that_train_lacks_is_refused_by_line() -> None:
+    with pytest.raises(SuiteError, match=r"b\.csv:3: label 'k9' of test has no row of its own in train"):
+        make(csv("a.csv", *many(5, 5)), test=csv("b.csv", "x,k0", "y,k9"))
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("name", ["datasets", "suite", "load_suite", "class", "a-b", "../x", "_x", "1x", ""])
+def test_names_that_cannot_be_used_are_refused(name: str) -> None:
+    with pytest.raises(SuiteError, match="a suite cannot be called"):
+        make_suite(name, train=csv("a.csv", *many(5, 5)), input="text", target="kind")
+
+
+@pytest.mark.parametrize("taken", ["datasets/made", "evals/made.py"])
+def test_what_is_there_is_never_overwritten(taken: str) -> None:
+    Path(taken).mkdir(parents=True)
+    with pytest.raises(SuiteError, match=f"'{taken}' exists already; choose another name"):
+        make(csv("a.csv", *many(5, 5)))
+
+
+def test_a_failure_in_the_middle_leaves_nothing_behind() -> None:
+    Path("evals").write_text("a file where a folder must be")
+    with pytest.raises(OSError, match="evals"):
+        make(csv("a.csv", *many(5, 5)))
+    assert [path.name for path in Path().iterdir()] == ["evals"]
+
+
+# The starter project.
+
+
+def test_the_starter_project_is_copied_and_nothing_overwritten() -> None:
+    Path("evals").mkdir()
+    Path("evals/transactions.py").write_text("mine")
+    copied, kept = copy_starter()
+    assert kept == [Path("evals/transactions.py")]
+    assert Path("evals/transactions.py").read_text() == "mine"
+    assert {Path("strategies/rag.py"), Path("datasets/transactions/test.jsonl")} <= set(copied)
+    assert all(path.is_file() for path in copied)
+
+
+def test_the_starter_project_is_not_copied_onto_itself() -> None:
+    copied, _ = copy_starter()
+    again, kept = copy_starter()
+    assert (again, kept) == ([], copied)
+
+
+# Real data.
+
+
+@pytest.mark.skipif(not BANKING77.is_dir(), reason="Banking77 is not beside the checkout")
+def test_banking77_keeps_all_its_test_rows() -> None:
+    made = make_suite(
+        "made", train=BANKING77 / "train.csv", test=BANKING77 / "test.csv", input="text", target="category"
+    )
+    assert made.counts == {"train": 8978, "dev": 1000, "test": 3080, "documents": 0, "labels": 77}
+    assert len(find_suite("made").test) == 3080
