@@ -1,4 +1,4 @@
-"""Training an adapter by `thirdlever.tuning` against a bare peft loop, on the same Banking77 examples.
+"""Training an adapter by `thirdlever.finetune` against a bare peft loop, on the same Banking77 examples.
 
     nox -s bench -- training
 

@@ -50,7 +50,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     code = f"""
 import sys
-from thirdlever import cli
+from thirdlever.cli import main as cli
 sys.argv = {["thirdlever", *arguments]!r}
 try:
     cli.main()

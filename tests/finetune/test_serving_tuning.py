@@ -273,7 +273,7 @@ def test_what_a_killed_harness_had_started_ends_and_hands_over(servers: Servers)
     """The same command again, at once: while the endpoint of the first one is still having its worker stop."""
     model, folder = servers.model, servers.folder
     harness = (
-        "from pathlib import Path; from thirdlever.serving.process import endpoint;"
+        "from pathlib import Path; from thirdlever.finetune.endpoint.server import endpoint;"
         f"endpoint({model!r}, Path({str(folder)!r})); print('there', flush=True); input()"
     )
     killed = subprocess.Popen(

@@ -13,7 +13,9 @@ PROBE = 4
 REQUESTS = 2 * (ITEMS + PROBE + 1)  # two candidates, each an accuracy pass and a probe with its cold start
 ASKED = "asked.txt"
 
-SLOW = PLAIN.replace("plain", "slow").replace("shots = ", "from killed import reached; reached('prepare'); shots = ")
+SLOW = PLAIN.replace("plain", "slow").replace(
+    "shots = ", "from helpers.killed import reached; reached('prepare'); shots = "
+)
 
 
 def die() -> None:

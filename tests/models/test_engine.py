@@ -68,7 +68,7 @@ def test_prefix_remembered_between_requests(engine: Engine, tmp_path: Path) -> N
 
 def test_many_chunks_and_waves(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "CHUNK", 64)
-    monkeypatch.setattr("thirdlever.models.engine.engine.engine._KV_BYTES", 40_000)
+    monkeypatch.setattr("thirdlever.models.engine.engine._KV_BYTES", 40_000)
     asked = prompts(*range(3, 40), shared=35)
     assert [done.text for done in answers(engine, asked)] == texts(tmp_path, asked)
 

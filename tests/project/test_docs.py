@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer.main
-from test_strategies import Hashing
+from helpers.encoders import Hashing
 
 from thirdlever.cli import main
 from thirdlever.retrieval import embedder

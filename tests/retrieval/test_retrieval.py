@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from test_strategies import Hashing
+from helpers.encoders import Hashing
 
 from thirdlever import Document, Item, Store, index
 from thirdlever.core.errors import ThirdleverError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import make_suite
 from helpers import tiny
-from test_strategies import Hashing
+from helpers.encoders import Hashing
 
 import thirdlever
 from thirdlever.core.errors import RunError, StrategyError

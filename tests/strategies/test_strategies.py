@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pytest
 from conftest import make_suite
+from helpers.encoders import Hashing
 from inspect_ai.model import ModelName
 from inspect_ai.solver import TaskState
 
@@ -26,8 +25,6 @@ from thirdlever.testing import FakeModel
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from thirdlever import Deployment, Suite
     from thirdlever.analysis.run import Run
@@ -49,25 +46,6 @@ class Turn(NamedTuple):
 
     role: str
     text: str
-
-
-class Hashing:
-    """An encoder without weights: texts are near when they share words. It notes what it was asked."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def encode(self, texts: list[str], **_: object) -> NDArray[np.float32]:
-        """[len(texts), 384], each of length 1; of no texts [0], as sentence-transformers has it."""
-        if not texts:
-            return np.array([], np.float32)
-        self.texts += texts
-        vectors = np.zeros((len(texts), 384), np.float32)
-        for row, text in zip(vectors, texts, strict=True):
-            for word in re.findall(r"\w+", text.lower()):
-                row[zlib.crc32(word.encode()) % 384] += 1
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        return vectors
 
 
 @pytest.fixture(autouse=True)
