@@ -47,10 +47,11 @@ def regress(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the code and its format; `-- --fix` mends what can be mended."""
+    """Check the code, its format and its imports; `-- --fix` fixes what can be fixed."""
     session.install(*_group("lint"))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
+    session.run("lint-imports", env={"PYTHONPATH": "src"})
 
 
 @nox.session
