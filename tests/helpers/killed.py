@@ -12,6 +12,17 @@ ITEMS = 30
 PROBE = 4
 REQUESTS = 2 * (ITEMS + PROBE + 1)  # two candidates, each an accuracy pass and a probe with its cold start
 ASKED = "asked.txt"
+HEAVY = [  # what a run imports: preloaded, it saves each process seconds
+    "inspect_ai.agent._acp.server",
+    "inspect_ai.model._openai_responses",
+    "matplotlib.figure",
+    "pyarrow.parquet",
+    "sklearn.metrics",
+    "thirdlever.testing",
+    "thirdlever.evaluation.inspect_eval",
+    "thirdlever.catalog.genai_prices",
+    "thirdlever.charts.accuracy",
+]
 
 SLOW = PLAIN.replace("plain", "slow").replace(
     "shots = ", "from helpers.killed import reached; reached('prepare'); shots = "

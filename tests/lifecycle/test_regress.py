@@ -13,9 +13,9 @@ import pytest
 import typer
 from conftest import PLAIN, add_strategy, make_suite
 from helpers import released
+from helpers.killed import HEAVY
 from helpers.releases import ITEMS, model, pin
 from helpers.tuning_service import error, serving
-from test_resume import HEAVY
 from typer.testing import CliRunner, Result
 
 from thirdlever import Split, load

@@ -7,7 +7,7 @@ import multiprocessing
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers.killed import ASKED, ITEMS, PROBE, REQUESTS, attempt
+from helpers.killed import ASKED, HEAVY, ITEMS, PROBE, REQUESTS, attempt
 
 from thirdlever import load
 from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS
@@ -16,18 +16,6 @@ from thirdlever.evaluation.records import Journal, Reply
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
     from pathlib import Path
-
-HEAVY = [
-    "inspect_ai.agent._acp.server",
-    "inspect_ai.model._openai_responses",
-    "matplotlib.figure",
-    "pyarrow.parquet",
-    "sklearn.metrics",
-    "thirdlever.testing",
-    "thirdlever.evaluation.inspect_eval.inspect_eval",
-    "thirdlever.catalog.genai_prices",
-    "thirdlever.charts.accuracy",
-]
 
 
 @pytest.fixture(scope="module")
