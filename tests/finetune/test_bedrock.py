@@ -10,8 +10,8 @@ import pytest
 from test_ledger import job
 
 from thirdlever.core.errors import ModelError
-from thirdlever.finetune.jobs import GoneError, Order, UnreachableError
-from thirdlever.finetune.providers.bedrock import Bedrock, rows
+from thirdlever.finetune.jobs import GoneError, JobRequest, UnreachableError
+from thirdlever.finetune.providers.bedrock import Bedrock, row
 
 pytest.importorskip("boto3", reason="needs the bedrock extra")
 
@@ -38,7 +38,7 @@ def tuner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bedrock]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("BEDROCK_ROLE_ARN", ROLE)
     monkeypatch.setenv("BEDROCK_S3_URI", "s3://bucket/folder")
-    monkeypatch.setattr("thirdlever.finetune.providers.bedrock.WAIT", 0.0)
+    monkeypatch.setattr("thirdlever.finetune.providers.bedrock.POLL_S", 0.0)
     made = Bedrock()
     yield made
     made.close()
@@ -58,11 +58,11 @@ def s3(tuner: Bedrock) -> Iterator[Stubber]:
         stub.assert_no_pending_responses()
 
 
-def order(folder: Path, epochs: int | None = 2) -> Order:
+def order(folder: Path, epochs: int | None = 2) -> JobRequest:
     path = folder / "train.jsonl"
     path.write_text(json.dumps(LINE) + "\n", "utf-8")
     base = "amazon.nova-micro-v1:0:128k"
-    return Order(tag=TAG, base=base, training=path, validation=path, epochs=epochs, seed=0)
+    return JobRequest(tag=TAG, base=base, training=path, validation=path, epochs=epochs, seed=0)
 
 
 def answered(status: str, **facts: Any) -> dict[str, Any]:  # noqa: ANN401 - of GetModelCustomizationJob
@@ -195,7 +195,7 @@ CHAT = [
 
 
 def test_examples_take_the_form_of_the_bases_family() -> None:
-    assert rows(CHAT, "amazon.nova-lite-v1:0") == {
+    assert row(CHAT, "amazon.nova-lite-v1:0") == {
         "schemaVersion": "bedrock-conversation-2024",
         "system": [{"text": "Sort."}],
         "messages": [
@@ -203,4 +203,4 @@ def test_examples_take_the_form_of_the_bases_family() -> None:
             {"role": "assistant", "content": [{"text": "fuel"}]},
         ],
     }
-    assert rows(CHAT, "anthropic.claude-3-haiku-20240307-v1:0:200k") == {"system": "Sort.", "messages": CHAT[1:]}
+    assert row(CHAT, "anthropic.claude-3-haiku-20240307-v1:0:200k") == {"system": "Sort.", "messages": CHAT[1:]}

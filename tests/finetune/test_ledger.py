@@ -120,8 +120,8 @@ def job(identity: str = "a" * 64, **facts: object) -> Job:
 
 def test_jobs_come_back_as_they_were(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.order(job(ordered=2.0), "t", "")
-    ledger.order(job("b" * 64), "t", "v")
+    ledger.add(job(ordered=2.0), "t", "")
+    ledger.add(job("b" * 64), "t", "v")
     assert [found.identity[0] for found in ledger.jobs()] == ["b", "a"]
     assert ledger.update("a" * 64, id="ftjob-1") == ledger.get("a" * 64) == job(ordered=2.0, id="ftjob-1")
 
@@ -129,29 +129,29 @@ def test_jobs_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["b", "ftjob-2", "b" * 64])
 def test_a_job_is_found_by_the_beginning_of_its_name_or_by_the_providers(tmp_path: Path, name: str) -> None:
     ledger = Ledger(tmp_path)
-    ledger.order(job(), "t", "")
-    ledger.order(job("b" * 64, id="ftjob-2"), "t", "")
+    ledger.add(job(), "t", "")
+    ledger.add(job("b" * 64, id="ftjob-2"), "t", "")
     assert ledger.find(name).identity == "b" * 64
 
 
 @pytest.mark.parametrize(("name", "said"), [("c", "not found"), ("a", "2 jobs"), ("", "not found")])
 def test_a_name_that_is_no_jobs_or_several_says_so(tmp_path: Path, name: str, said: str) -> None:
     ledger = Ledger(tmp_path)
-    ledger.order(job(), "t", "")
-    ledger.order(job("a" * 63 + "b"), "t", "")
+    ledger.add(job(), "t", "")
+    ledger.add(job("a" * 63 + "b"), "t", "")
     with pytest.raises(ThirdleverError, match=said):
         ledger.find(name)
 
 
 def test_the_data_that_was_ordered_is_what_is_submitted(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ordered = ledger.order_of(ledger.order(job(validation=1), "train", "dev"))
+    ordered = ledger.request(ledger.add(job(validation=1), "train", "dev"))
     assert ordered.training.read_text("utf-8") == "train"
     assert ordered.validation is not None
     assert ordered.validation.read_text("utf-8") == "dev"
     ordered.training.unlink()
     with pytest.raises(ThirdleverError, match="gone"):
-        ledger.order_of(job(validation=1))
+        ledger.request(job(validation=1))
 
 
 def test_a_file_that_is_no_job_says_so(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from thirdlever.catalog.tuning import Estimate, estimate, profile, profiles, pro
 from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError
 from thirdlever.core.store import Store
 from thirdlever.finetune import jobs, managed
-from thirdlever.finetune.jobs import GoneError, Ledger, Order, UnreachableError
+from thirdlever.finetune.jobs import GoneError, JobRequest, Ledger, UnreachableError
 from thirdlever.finetune.managed import tune
 from thirdlever.finetune.providers.openai import OpenAIProtocol
 from thirdlever.models.base import BaseModel
@@ -38,8 +38,8 @@ TODAY = dt.date(2026, 11, 21)
 @pytest.fixture
 def service(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """A provider, an empty project, no waiting."""
-    monkeypatch.setattr(jobs, "SETTLE", 0.0)
-    monkeypatch.setattr(jobs, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(jobs, "SETTLE_S", 0.0)
+    monkeypatch.setattr(jobs, "FIRST_POLL_S", 0.01)
     with serving() as running:
         for variable in ("CRUSOE", "OPENAI", "AZURE_OPENAI", "NEBIUS"):
             monkeypatch.setenv(f"{variable}_BASE_URL", running.url)
@@ -66,10 +66,10 @@ def always(method: str, path: str, status: int, body: Any) -> Callable[[str, str
     return lambda asked, where: (status, body) if (asked, where) == (method, path) else None
 
 
-def wanted(folder: Path) -> Order:
+def wanted(folder: Path) -> JobRequest:
     path = folder / "train.jsonl"
     path.write_text("{}\n", "utf-8")
-    return Order(tag="thirdlever-x-1", base="m", training=path, validation=path, epochs=None, seed=7)
+    return JobRequest(tag="thirdlever-x-1", base="m", training=path, validation=path, epochs=None, seed=7)
 
 
 # Before anything is sent
@@ -309,7 +309,7 @@ def test_submitting_is_tried_again_a_few_times_only(service: Service) -> None:
     service.answer = always("POST", "/fine_tuning/jobs", *error(503, "busy", None))
     with pytest.raises(UnreachableError):
         tune(BASE, EXAMPLES, max_usd=1.0)
-    assert service.asked.count("POST /fine_tuning/jobs") == jobs.TRIES
+    assert service.asked.count("POST /fine_tuning/jobs") == jobs.MAX_SUBMISSIONS
     assert [ordered.stage for ordered in Ledger().jobs()] == ["ordered"]
 
 
@@ -342,7 +342,7 @@ def test_a_poll_that_goes_wrong_now_and_then_is_made_again(
 def test_a_provider_that_stays_away_is_given_up_and_the_job_kept(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "MISSES", 2)
+    monkeypatch.setattr(jobs, "MAX_MISSED_POLLS", 2)
     service.answer = always("GET", "/fine_tuning/jobs/ftjob-0", 200, b"{")
     with pytest.raises(ModelError, match="the same command waits for it again"):
         tune(BASE, EXAMPLES, max_usd=1.0)
@@ -383,21 +383,21 @@ def test_a_job_that_its_provider_has_lost_says_so_and_is_resumed(service: Servic
 
 def test_a_job_is_cancelled(service: Service) -> None:
     ledger, client = Ledger(), OpenAIProtocol(profile("crusoe"))
-    ordered = ledger.order(job(), json.dumps({}), "")
+    ordered = ledger.add(job(), json.dumps({}), "")
     submitted = jobs.submit(ordered, client, ledger)
     cancelled = jobs.cancel(submitted, client, ledger)
     assert (cancelled.stage, cancelled.said) == ("cancelled", "cancelled")
     with pytest.raises(ModelError, match="nothing to cancel"):
         jobs.cancel(cancelled, client, ledger)
     with pytest.raises(StrategyError, match="cancelled"):
-        jobs.succeeded(cancelled, "Crusoe")
+        jobs.check_succeeded(cancelled)
     client.close()
     assert len(service.created) == 1
 
 
 def test_an_order_that_never_arrived_is_struck_off_by_cancelling(service: Service) -> None:
     ledger, client = Ledger(), OpenAIProtocol(profile("crusoe"))
-    ordered = ledger.order(job(), "", "")
+    ordered = ledger.add(job(), "", "")
     assert jobs.cancel(ordered, client, ledger).id is None
     client.close()
     assert not ledger.jobs()
@@ -410,14 +410,14 @@ def test_an_order_that_never_arrived_is_struck_off_by_cancelling(service: Servic
 @pytest.mark.parametrize("provider", ["nebius", "crusoe"])
 def test_a_model_that_its_user_deploys_answers_under_the_name_given(service: Service, provider: str) -> None:
     ledger = Ledger()
-    made = ledger.order(job(provider=provider, stage="succeeded", tuned="t", id="j"), "", "")
+    made = ledger.add(job(provider=provider, stage="succeeded", tuned="t", id="j"), "", "")
     with pytest.raises(ModelError, match=f"jobs deployed {made.short} NAME"):
-        managed.of(made, BASE).connect()
+        managed.tuned_model(made, BASE).connect()
     ledger.update(made.identity, served="mine")
     access = managed.serve(ledger.find("j"), ledger)
     assert (access.inspect_name, access.url) == (f"openai-api/{provider}/mine", service.url)
     assert KEY not in repr(access)
-    assert KEY not in repr(managed.of(made, BASE))
+    assert KEY not in repr(managed.tuned_model(made, BASE))
 
 
 AZURE = {
@@ -451,7 +451,7 @@ def plane(service: Service, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     service.answer = answer
     monkeypatch.setattr("thirdlever.finetune.providers.azure.ADDRESS", service.url.removesuffix("/v1"))
-    monkeypatch.setattr("thirdlever.finetune.providers.azure.WAIT", 0.01)
+    monkeypatch.setattr("thirdlever.finetune.providers.azure.POLL_S", 0.01)
     monkeypatch.setattr("atexit.register", lambda *_: None)
     return state
 
@@ -462,7 +462,7 @@ def test_an_azure_deployment_is_made_once_and_removed(
     for name, value in AZURE.items():
         monkeypatch.setenv(name, value)
     ledger = Ledger()
-    made = ledger.order(job(provider="azure", stage="succeeded", tuned="t", id="j"), "", "")
+    made = ledger.add(job(provider="azure", stage="succeeded", tuned="t", id="j"), "", "")
     access = managed.serve(made, ledger)
     assert access.inspect_name == f"openai-api/azure/{made.tag}"
     assert managed.serve(ledger.find("j"), ledger) == access
@@ -480,7 +480,7 @@ def test_an_azure_deployment_is_made_once_and_removed(
 
 def test_azure_without_its_management_plane_says_what_to_do(plane: SimpleNamespace) -> None:
     ledger = Ledger()
-    made = ledger.order(job(provider="azure", stage="succeeded", tuned="t", id="j"), "", "")
+    made = ledger.add(job(provider="azure", stage="succeeded", tuned="t", id="j"), "", "")
     with pytest.raises(ModelError, match=r"AZURE_MANAGEMENT_TOKEN.*jobs deployed"):
         managed.serve(made, ledger)
     assert plane.deployed == {}

@@ -16,7 +16,7 @@ from thirdlever.evaluation.inspect_eval import Pass, evaluate
 from thirdlever.finetune import managed
 from thirdlever.finetune.endpoint.server import Endpoint
 from thirdlever.finetune.jobs import Ledger
-from thirdlever.finetune.providers import local
+from thirdlever.finetune.providers import local_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,20 +40,20 @@ COMPLETION: dict[str, Any] = {
 @pytest.fixture
 def service(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:  # noqa: ARG001 - an empty folder
     with serving() as running:
-        monkeypatch.setattr(local, "_endpoint", lambda *_: Endpoint(running.url, KEY, 0))
+        monkeypatch.setattr(local_endpoint, "_endpoint", lambda *_: Endpoint(running.url, KEY, 0))
         for name, value in (("BASE_URL", running.url), ("API_KEY", KEY)):
             monkeypatch.setenv(f"CRUSOE_{name}", value)
         yield running
 
 
 def answers(provider: str) -> list[Reply]:
-    made = Ledger().order(job(provider=provider, stage="succeeded", tuned="ft:m", served="ft:m", id="j"), "", "")
+    made = Ledger().add(job(provider=provider, stage="succeeded", tuned="ft:m", served="ft:m", id="j"), "", "")
     suite = make_suite(test=2)
     replies: list[Reply] = []
     work = Pass(
         name="managed", phase="accuracy", suite=suite, items=suite.test, epochs=1, seed=0, constrain=False, about={}
     )
-    deployment = Deployment(ask(suite, brief=True), model=managed.of(made, BASE))
+    deployment = Deployment(ask(suite, brief=True), model=managed.tuned_model(made, BASE))
 
     def keep(reply: Reply) -> bool:
         replies.append(reply)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def service(project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:  # noqa: ANN401, ARG001 - an empty folder
-    monkeypatch.setattr(jobs, "SETTLE", 0.0)
-    monkeypatch.setattr(jobs, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(jobs, "SETTLE_S", 0.0)
+    monkeypatch.setattr(jobs, "FIRST_POLL_S", 0.01)
     with serving() as running:
         monkeypatch.setenv("CRUSOE_BASE_URL", running.url)
         monkeypatch.setenv("CRUSOE_API_KEY", KEY)
@@ -71,7 +71,7 @@ def test_what_a_provider_wrote_does_no_harm_to_the_terminal(service: Service, fa
 
 
 def test_a_deployment_that_costs_is_told_loudly(service: Service) -> None:  # noqa: ARG001
-    Ledger().order(
+    Ledger().add(
         job(provider="azure", stage="succeeded", served="d", ours=True, idle_usd_per_hour=1.7, ordered=time.time()),
         "",
         "",
@@ -80,16 +80,16 @@ def test_a_deployment_that_costs_is_told_loudly(service: Service) -> None:  # no
 
 
 def test_a_job_is_followed_to_its_end(service: Service) -> None:
-    known = Ledger().order(job(), "", "")
+    known = Ledger().add(job(), "", "")
     assert f"{known.short} succeeded: ft:ftjob-0" in call("follow", known.short)
     assert len(service.created) == 1
 
 
 def test_a_job_is_cancelled(service: Service) -> None:
-    known = Ledger().order(job(), "", "")
+    known = Ledger().add(job(), "", "")
     assert "struck off" in call("cancel", known.short)
     service.statuses = ["running"]
-    known = Ledger().order(job(id="ftjob-0", stage="running"), "", "")
+    known = Ledger().add(job(id="ftjob-0", stage="running"), "", "")
     service.jobs.append({"id": "ftjob-0", "object": "fine_tuning.job", "created_at": 1, "status": "running"})
     assert "cancelled" in call("cancel", "ftjob-0")
     assert Ledger().find(known.short).stage == "cancelled"
@@ -106,7 +106,7 @@ def test_a_failed_job_is_resumed_as_a_new_one_and_paid_for_with_leave(service: S
 
 
 def test_a_users_deployment_is_noted_and_left_alone(service: Service) -> None:  # noqa: ARG001
-    known = Ledger().order(job(stage="succeeded", tuned="t"), "", "")
+    known = Ledger().add(job(stage="succeeded", tuned="t"), "", "")
     assert "answers as mine" in call("deployed", known.short, "mine")
     assert Ledger().find(known.short).served == "mine"
     with pytest.raises(ModelError, match="yours to remove"):

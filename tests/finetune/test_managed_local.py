@@ -11,7 +11,7 @@ from helpers.tuning_local import OPTIONS, SPEC, measure, prepare, words
 
 from thirdlever import load, run
 from thirdlever.finetune.jobs import Ledger
-from thirdlever.finetune.providers import local
+from thirdlever.finetune.providers import local_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ def test_a_tune_is_bought_asked_and_found_again(
     def no_endpoint(model: str, folder: Path) -> Endpoint:
         raise AssertionError(model, folder)
 
-    monkeypatch.setattr(local, "_endpoint", no_endpoint)
+    monkeypatch.setattr(local_endpoint, "_endpoint", no_endpoint)
     again = run(words(), [SPEC], models=[f"hf/{model}"], out="out", probe=1, **OPTIONS)
     assert again.records.equals(done.records)
 

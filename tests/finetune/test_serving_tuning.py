@@ -21,7 +21,7 @@ from helpers.endpoints import connected, jsonl, serving, upload, wait_for
 
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.finetune.endpoint.app import VARIABLE
-from thirdlever.finetune.endpoint.server import FOUND, endpoint, serve
+from thirdlever.finetune.endpoint.server import ADDRESS_FILE, endpoint, serve
 from thirdlever.finetune.endpoint.training import results
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Servers:
             yield client
 
     def _found(self) -> dict[str, Any]:
-        path = self.folder / FOUND
+        path = self.folder / ADDRESS_FILE
         return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
     def end(self, number: int) -> str:
@@ -256,7 +256,7 @@ def test_what_a_server_prints_and_that_it_ends_when_it_is_told(servers: Servers)
     assert url in said
     assert f"$(cat {servers.folder}/key)" in said
     assert key not in said
-    assert not (servers.folder / FOUND).exists()
+    assert not (servers.folder / ADDRESS_FILE).exists()
 
 
 def test_a_server_that_is_stopped_stops_its_worker_and_the_next_goes_on(servers: Servers) -> None:
@@ -285,7 +285,7 @@ def test_what_a_killed_harness_had_started_ends_and_hands_over(servers: Servers)
         job, before = train(client, model, hyperparameters=LONG), found.pid
         killed.kill()
         killed.communicate()
-    wait_for(lambda: not (folder / FOUND).exists() or endpoint_is_closed(found.url))
+    wait_for(lambda: not (folder / ADDRESS_FILE).exists() or endpoint_is_closed(found.url))
     with endpoint(model, folder) as found, connected(found.url, found.key) as client:
         assert found.pid != before
         assert ended(client, job).status == "succeeded"
@@ -314,7 +314,7 @@ def test_an_endpoint_is_found_or_started(tmp_path: Path, model: str) -> None:
         with pytest.raises(ThirdleverError, match="is being served already"):
             serve(model, host="127.0.0.1", port=0, folder=tmp_path, announce=print)
         assert started.key not in (tmp_path / "server.log").read_text("utf-8")
-    assert not (tmp_path / FOUND).exists()
+    assert not (tmp_path / ADDRESS_FILE).exists()
 
 
 def test_an_endpoint_that_cannot_start_says_why(tmp_path: Path) -> None:

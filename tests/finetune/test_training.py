@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from thirdlever.core.errors import StrategyError
 from thirdlever.finetune.collate import IGNORED, collate, encode, kept_logits
-from thirdlever.finetune.distributed import train_together
+from thirdlever.finetune.distributed import train_distributed
 from thirdlever.finetune.settings import Settings, Step, Stopped
 from thirdlever.finetune.trainer import train
 from thirdlever.models.engine import chat, local
@@ -231,7 +231,7 @@ def test_two_processes_train_what_one_would(base: str, tmp_path: Path) -> None:
         return True
 
     alone = tuned(base, tmp_path / "alone", dev=DEV)
-    both = train_together(base, EXAMPLES, into=tmp_path / "both", settings=FAST, dev=DEV, on_step=told, processes=2)
+    both = train_distributed(base, EXAMPLES, into=tmp_path / "both", settings=FAST, dev=DEV, on_step=told, processes=2)
     assert both.steps == alone.steps == len([step for step in steps if step.loss is not None])
     assert both.device_seconds == pytest.approx(2 * both.seconds)
     losses = [[row["dev_loss"] for row in done.curve if "dev_loss" in row] for done in (both, alone)]
@@ -240,4 +240,4 @@ def test_two_processes_train_what_one_would(base: str, tmp_path: Path) -> None:
 
 def test_a_batch_that_cannot_be_shared(base: str, tmp_path: Path) -> None:
     with pytest.raises(StrategyError, match="batch_size=4 cannot be shared by 3 devices"):
-        train_together(base, EXAMPLES, into=tmp_path, settings=FAST, on_step=lambda _: True, processes=3)
+        train_distributed(base, EXAMPLES, into=tmp_path, settings=FAST, on_step=lambda _: True, processes=3)

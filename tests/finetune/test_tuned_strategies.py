@@ -96,7 +96,7 @@ def test_another_argument_is_another_adapter(suite: Suite, base: str) -> None:
 
 def test_auto_rank_is_chosen_on_dev_and_all_tries_are_paid_for(suite: Suite, base: str) -> None:
     [tuned] = run(suite, base, "lora:epochs=4,rank=auto").info["candidates"]
-    cards = tune.every()
+    cards = tune.adapters()
     assert sorted(card.rank or 0 for card in cards) == [8, 16, 32]
     [chosen] = [card for card in cards if tuned["model"].endswith(card.key[:8])]
     assert chosen.dev_loss == min(card.dev_loss or 0.0 for card in cards)
@@ -118,7 +118,7 @@ def test_a_student_learns_what_the_teacher_says(suite: Suite, base: str, add: Ca
     assert tuned["tuning"]["survived"] == 1.0
     assert tuned["tuning"]["examples"] == 8
     assert tuned["setup"]["labels"] == 8  # the teacher's four and dev's
-    [card] = tune.every()
+    [card] = tune.adapters()
     assert card.facts["of"]["examples"] == 8
 
 
@@ -199,7 +199,7 @@ def invoke(*arguments: str) -> str:
 def test_adapters_are_listed_shown_exported_merged_and_removed(suite: Suite, base: str, project: Path) -> None:
     assert "none yet" in invoke()
     done = run(suite, base, "lora:epochs=1,rank=4")
-    [card] = tune.every()
+    [card] = tune.adapters()
     listed = invoke()
     assert card.key[:8] in listed
     assert "lora r=4" in listed
@@ -215,7 +215,7 @@ def test_adapters_are_listed_shown_exported_merged_and_removed(suite: Suite, bas
     with pytest.raises(ModelError, match="is there already"):
         invoke("merge", card.key[:6], "merged")
     invoke("remove", card.key[:6])
-    assert tune.every() == []
+    assert tune.adapters() == []
 
 
 def test_a_key_that_is_not_there(project: Path) -> None:  # noqa: ARG001 - the current folder

@@ -11,7 +11,7 @@ from helpers.tuning_service import serving
 from test_ledger import job
 
 from thirdlever.core.errors import ModelError
-from thirdlever.finetune.jobs import GoneError, Order, UnreachableError
+from thirdlever.finetune.jobs import GoneError, JobRequest, UnreachableError
 from thirdlever.finetune.providers.vertex import Vertex, row
 
 genai = pytest.importorskip("google.genai", reason="needs the vertex extra")
@@ -74,11 +74,11 @@ def told(state: str, **facts: Any) -> dict[str, Any]:  # noqa: ANN401 - of a Tun
     return given | facts
 
 
-def order(folder: Path) -> Order:
+def order(folder: Path) -> JobRequest:
     path = folder / "train.jsonl"
     turns = [{"role": "user", "content": "SHELL"}, {"role": "assistant", "content": "fuel"}]
     path.write_text(json.dumps({"messages": turns}) + "\n", "utf-8")
-    return Order(tag=TAG, base="gemini-2.0-flash", training=path, validation=path, epochs=2, seed=0)
+    return JobRequest(tag=TAG, base="gemini-2.0-flash", training=path, validation=path, epochs=2, seed=0)
 
 
 def test_a_job_is_submitted_with_its_label(tuner: Vertex, service: Service, tmp_path: Path) -> None:

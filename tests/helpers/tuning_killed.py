@@ -34,7 +34,7 @@ def order(folder: Path, url: str, moment: str = "") -> None:
     """
     os.chdir(folder)
     os.environ |= {"CRUSOE_BASE_URL": url, "CRUSOE_API_KEY": KEY}
-    jobs.SETTLE, jobs.FIRST_WAIT = 0.5, 0.02
+    jobs.SETTLE_S, jobs.FIRST_POLL_S = 0.5, 0.02
     polls = 0
 
     def submit(tuner: OpenAIProtocol, wanted: Any) -> str:  # noqa: ANN401
