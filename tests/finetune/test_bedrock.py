@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_ledger import job
+from helpers.job import job
 
 from thirdlever.core.errors import ModelError
 from thirdlever.finetune.jobs import GoneError, JobRequest, UnreachableError

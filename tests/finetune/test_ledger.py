@@ -8,11 +8,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from helpers.job import job
 from helpers.tuning_killed import order
 from helpers.tuning_service import serving
 
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.finetune.jobs import Job, Ledger
+from thirdlever.finetune.jobs import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,24 +99,6 @@ def test_two_processes_at_once_are_one_job(tmp_path: Path, processes: ForkServer
 
 
 # The file
-
-
-def job(identity: str = "a" * 64, **facts: object) -> Job:
-    given = {
-        "identity": identity,
-        "provider": "crusoe",
-        "base": "m",
-        "model": "crusoe/m",
-        "label": "payments",
-        "examples": 12,
-        "validation": 0,
-        "epochs": 3,
-        "seed": 0,
-        "estimated_tokens": 100,
-        "estimated_usd": None,
-        "ordered": 1.0,
-    }
-    return Job(**(given | facts))  # type: ignore[arg-type]
 
 
 def test_jobs_come_back_as_they_were(tmp_path: Path) -> None:

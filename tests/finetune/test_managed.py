@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import make_suite
+from helpers.job import job
 from helpers.tuning_killed import BASE, EXAMPLES, KEY
 from helpers.tuning_service import error, serving
-from test_ledger import job
 
 from thirdlever.catalog.tuning import Estimate, estimate, profile, profiles, provider_of, rate, tuned_price
 from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError
@@ -105,16 +105,16 @@ def test_what_a_provider_would_refuse_hours_later_is_refused_now(
 
 def test_a_file_that_is_too_large_is_refused() -> None:
     tight = replace(profile("openai"), max_file_mb=0)
-    with pytest.raises(StrategyError, match="OpenAI takes 0 MB"):
+    with pytest.raises(StrategyError, match="OpenAI accepts at most 0 MB"):
         managed.check_format(tight, "x" * 1000, "")
 
 
 @pytest.mark.parametrize(
     ("max_usd", "model", "said"),
     [
-        (None, BASE.name, "nobody is there to say yes"),
+        (None, BASE.name, "needs confirmation at a terminal"),
         (1e-9, BASE.name, r"more than max_usd=1e-09"),
-        (1.0, "crusoe/unheard-of", "nobody knows how much"),
+        (1.0, "crusoe/unheard-of", "has no known price"),
     ],
 )
 def test_money_is_spent_by_nobodys_leave(service: Service, max_usd: float | None, model: str, said: str) -> None:
@@ -144,8 +144,8 @@ def test_the_local_endpoint_costs_nothing_and_needs_no_leave() -> None:
 @pytest.mark.parametrize(
     ("base", "today", "horizon", "said"),
     [
-        ("gpt-4o-mini-2024-07-18", TODAY, 120, r"stop answering on 2027-01-14, in 54 days"),
-        ("gpt-4.1-nano", TODAY, 0, r"stopped answering on 2026-10-23"),
+        ("gpt-4o-mini-2024-07-18", TODAY, 120, r"retire on 2027-01-14, in 54 days"),
+        ("gpt-4.1-nano", TODAY, 0, r"were retired on 2026-10-23"),
         ("gpt-4o-mini", dt.date(2027, 1, 7), 0, r"takes no fine-tuning job since 2027-01-06.*azure"),
     ],
 )
@@ -237,13 +237,13 @@ def test_a_tuned_models_answers_are_priced_by_its_name() -> None:
 def test_a_closed_door_says_where_another_is(service: Service, client: OpenAIProtocol, tmp_path: Path) -> None:
     refusal = error(403, "Fine-tuning is not available to your organization.", "training_not_available")
     service.answer = always("POST", "/fine_tuning/jobs", *refusal)
-    with pytest.raises(ModelError, match=r"trains nothing for this organisation.*provider=azure.*nebius.*lora"):
+    with pytest.raises(ModelError, match=r"offers this organisation no fine-tuning.*provider=azure.*nebius.*lora"):
         client.submit(wanted(tmp_path))
 
 
 def test_a_refused_order_is_struck_off(service: Service) -> None:
     service.answer = once("POST", "/fine_tuning/jobs", *error(403, "no", "training_not_available"))
-    with pytest.raises(ModelError, match="trains nothing"):
+    with pytest.raises(ModelError, match="offers this organisation no fine-tuning"):
         tune(BASE, EXAMPLES, max_usd=1.0)
     assert not Ledger().jobs()
     assert tune(BASE, EXAMPLES, max_usd=1.0).tuning.where == "Crusoe"
@@ -344,7 +344,7 @@ def test_a_provider_that_stays_away_is_given_up_and_the_job_kept(
 ) -> None:
     monkeypatch.setattr(jobs, "MAX_MISSED_POLLS", 2)
     service.answer = always("GET", "/fine_tuning/jobs/ftjob-0", 200, b"{")
-    with pytest.raises(ModelError, match="the same command waits for it again"):
+    with pytest.raises(ModelError, match="the same command resumes waiting for it"):
         tune(BASE, EXAMPLES, max_usd=1.0)
     service.answer = lambda _method, _path: None
     assert tune(BASE, EXAMPLES, max_usd=1.0).model.revision == "ft:ftjob-0"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import make_suite
+from helpers.job import job
 from helpers.tuning_killed import BASE, KEY
 from helpers.tuning_service import serving
-from test_ledger import job
 
 from thirdlever import Deployment, ask
 from thirdlever.evaluation.inspect_eval import Pass, evaluate

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer.testing
+from helpers.job import job
 from helpers.tuning_killed import BASE, EXAMPLES, KEY
 from helpers.tuning_service import serving
-from test_ledger import job
 
 from thirdlever.cli.finetune import jobs_app
 from thirdlever.core.errors import ModelError, StrategyError
@@ -58,7 +58,7 @@ def test_jobs_are_listed_with_what_became_of_them(service: Service, failed: str)
     service.statuses = ["succeeded"]
     tune(BASE, EXAMPLES, max_usd=1.0, epochs=1, label="payments")
     head, first, second = call().splitlines()
-    assert head.split()[:4] == ["ID", "ORDERED", "PROVIDER", "BASE"]
+    assert head.split()[:4] == ["ID", "CREATED", "PROVIDER", "BASE"]
     assert first.split()[0] == failed
     assert "Line 3 is no JSON. (invalid_training_file)" in first
     assert "succeeded" in second
@@ -76,7 +76,7 @@ def test_a_deployment_that_costs_is_told_loudly(service: Service) -> None:  # no
         "",
         "",
     )
-    assert "WARNING: Azure deployment d stands and costs $1.70 an hour" in call()
+    assert "WARNING: Azure deployment d is running and costs $1.70 an hour" in call()
 
 
 def test_a_job_is_followed_to_its_end(service: Service) -> None:
@@ -97,7 +97,7 @@ def test_a_job_is_cancelled(service: Service) -> None:
 
 def test_a_failed_job_is_resumed_as_a_new_one_and_paid_for_with_leave(service: Service, failed: str) -> None:
     service.statuses = ["succeeded"]
-    with pytest.raises(StrategyError, match="nobody is there to say yes"):
+    with pytest.raises(StrategyError, match="needs confirmation at a terminal"):
         call("resume", failed)
     assert len(service.created) == 1
     assert "succeeded: ft:ftjob-1" in call("resume", failed, "--max-usd", "1")
@@ -109,6 +109,6 @@ def test_a_users_deployment_is_noted_and_left_alone(service: Service) -> None:  
     known = Ledger().add(job(stage="succeeded", tuned="t"), "", "")
     assert "answers as mine" in call("deployed", known.short, "mine")
     assert Ledger().find(known.short).served == "mine"
-    with pytest.raises(ModelError, match="yours to remove"):
+    with pytest.raises(ModelError, match="remove your own deployments yourself"):
         call("teardown", known.short)
     assert Ledger().find(known.short).served == "mine"

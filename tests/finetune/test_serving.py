@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from helpers.endpoints import KEY, connected, jsonl, serving, upload, wait_for
+from helpers.training_file import FAULTS, file
 from openai import DefaultHttpxClient, OpenAI
-from test_chat_format import FAULTS, file
 
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.finetune.endpoint import app
@@ -158,7 +158,7 @@ def test_pause_resume_cancel(client: OpenAI) -> None:
     jobs = client.fine_tuning.jobs
     job = create(client, upload(client)).id
     validated(client, job)
-    with pytest.raises(openai.BadRequestError, match="only one that is paused can become queued"):
+    with pytest.raises(openai.BadRequestError, match="only a job that is paused can become queued"):
         jobs.resume(job)
     assert jobs.pause(job).status == "paused"  # type: ignore[comparison-overlap] # as its documentation shows
     assert jobs.resume(job).status == "queued"

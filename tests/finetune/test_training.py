@@ -124,7 +124,7 @@ def _whole(row: Encoded) -> dict[str, torch.Tensor]:
 
 def test_an_example_that_does_not_fit(base: str, tmp_path: Path) -> None:
     long = example("w5 " * 600, "w6")
-    with pytest.raises(StrategyError, match="training example 2 has 602 tokens, and the model takes 512"):
+    with pytest.raises(StrategyError, match="training example 2 has 602 tokens, the model accepts 512"):
         train(base, [EXAMPLES[0], long], into=tmp_path / "out", settings=FAST)
 
 
@@ -239,5 +239,5 @@ def test_two_processes_train_what_one_would(base: str, tmp_path: Path) -> None:
 
 
 def test_a_batch_that_cannot_be_shared(base: str, tmp_path: Path) -> None:
-    with pytest.raises(StrategyError, match="batch_size=4 cannot be shared by 3 devices"):
+    with pytest.raises(StrategyError, match="batch_size=4 cannot be divided among 3 devices"):
         train_distributed(base, EXAMPLES, into=tmp_path, settings=FAST, on_step=lambda _: True, processes=3)

@@ -135,7 +135,7 @@ def test_what_cannot_be_read_is_dropped_and_counted(
 
 def test_a_teacher_without_a_lesson(suite: Suite, base: str, add: Callable[[str, str], None]) -> None:
     add("oracle", ORACLE)
-    with pytest.raises(StrategyError, match="none of 8 rows that the teacher labelled survived"):
+    with pytest.raises(StrategyError, match="none of 8 rows labelled by the teacher survived"):
         run(suite, base, "distilled:teacher=oracle:mumbles=1,labelled=4,rows=8")
 
 
@@ -212,7 +212,7 @@ def test_adapters_are_listed_shown_exported_merged_and_removed(suite: Suite, bas
     assert invoke("merge", card.key[:6], "merged") == "merged into merged; run it with --model hf/merged\n"
     merged = run(suite, "hf/merged", "zero_shot", out="merged-run")
     assert len(merged.records) == len(done.records)
-    with pytest.raises(ModelError, match="is there already"):
+    with pytest.raises(ModelError, match="already exists"):
         invoke("merge", card.key[:6], "merged")
     invoke("remove", card.key[:6])
     assert tune.adapters() == []

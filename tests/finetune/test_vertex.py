@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers.job import job
 from helpers.tuning_service import serving
-from test_ledger import job
 
 from thirdlever.core.errors import ModelError
 from thirdlever.finetune.jobs import GoneError, JobRequest, UnreachableError

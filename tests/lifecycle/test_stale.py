@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 from helpers import model_lists
+from helpers.job import job
 from helpers.model_lists import TODAY
-from test_ledger import job
 
 from thirdlever.catalog import listings
 from thirdlever.catalog.listings import family

@@ -55,10 +55,8 @@ def encode(
         text = chat.lead(tokenizer) + turns[-1]["content"]
         answer = [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
         if window is not None and len(prompt) + len(answer) > window:
-            message = (
-                f"training example {number} has {len(prompt) + len(answer)} tokens, but the model accepts only {window}; "
-                "shorten it or leave it out"
-            )
+            size = len(prompt) + len(answer)
+            message = f"training example {number} has {size} tokens, the model accepts {window}; shorten it or omit it"
             raise StrategyError(message)
         encoded.append({"input_ids": [*prompt, *answer], "answer": len(answer)})
     return encoded

@@ -81,8 +81,8 @@ def train_distributed(
     if (into / _STOP).exists():
         raise Stopped
     if process.returncode:
-        log = (into / _LOG).read_text("utf-8", "replace").strip()[-_LOG_CHARS:]
-        message = f"training on {processes} devices failed; its log ends with: {log}"
+        said = (into / _LOG).read_text("utf-8", "replace").strip()[-_LOG_CHARS:]
+        message = f"training on {processes} devices failed; its log ends with: {said}"
         raise ThirdleverError(message)
     from thirdlever.finetune.trainer import train
 

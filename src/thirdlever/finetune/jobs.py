@@ -345,9 +345,10 @@ def _look_up(job: Job, provider: Provider) -> str | None:
         found = provider.find(job.tag)
         if found is not None:
             note(f"{provider.terms.title}: job {found} was already submitted; following it")
-        if found is not None or time.time() - job.tried >= SETTLE_S:
+        left = job.tried + SETTLE_S - time.time()
+        if found is not None or left <= 0:
             return found
-        time.sleep(1.0)
+        time.sleep(min(1.0, left))
 
 
 def follow(job: Job, provider: Provider, ledger: Ledger) -> Job:

@@ -291,7 +291,11 @@ class _StreamedAnswer:
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()  # None marks the end
         self._started = asyncio.Event()
         loop = asyncio.get_running_loop()
-        future = engine.submit(request, lambda piece: loop.call_soon_threadsafe(self._put, piece))
+
+        def listen(piece: str) -> None:
+            loop.call_soon_threadsafe(self._put, piece)
+
+        future = engine.submit(request, listen)
         self.done: asyncio.Future[Completion] = asyncio.wrap_future(future)
         self.done.add_done_callback(lambda _: self._put(None))
 

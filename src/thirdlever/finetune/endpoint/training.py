@@ -127,8 +127,8 @@ class Scheduler:
             if self._crashes[job.id] < _MAX_CRASHES:
                 job.log(f"Training crashed (exit status {code}); resuming from the last checkpoint", level="warn")
             else:
-                log = (job.folder / "worker.log").read_text("utf-8", "replace").strip()[-_LOG_CHARS:]
-                job.fail(f"training crashed {_MAX_CRASHES} times; the log ends with: {log}", code="server_error")
+                said = (job.folder / "worker.log").read_text("utf-8", "replace").strip()[-_LOG_CHARS:]
+                job.fail(f"training crashed {_MAX_CRASHES} times; its log ends with: {said}", code="server_error")
 
     def _run_worker(self, job: JobFolder) -> int:
         """Run a worker to its end; its exit status."""

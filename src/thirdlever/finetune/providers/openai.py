@@ -66,14 +66,16 @@ class OpenAIProtocol(Provider):
 
         training = self._upload(request.training, f"{request.tag}.jsonl")
         validation = self._upload(request.validation, f"{request.tag}-dev.jsonl") if request.validation else omit
-        parameters = {"n_epochs": request.epochs or "auto"}
         once = self._client.with_options(max_retries=0)  # after a lost response the job is looked up, not created again
         with self._errors():
             job = once.fine_tuning.jobs.create(
                 model=request.base,
                 training_file=training,
                 validation_file=validation,
-                method={"type": "supervised", "supervised": {"hyperparameters": parameters}},
+                method={
+                    "type": "supervised",
+                    "supervised": {"hyperparameters": {"n_epochs": request.epochs or "auto"}},
+                },
                 seed=request.seed,
                 suffix=request.tag if self.terms.suffix else omit,
                 metadata={METADATA: request.tag} if self.terms.metadata else omit,
