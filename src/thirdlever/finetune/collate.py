@@ -40,13 +40,8 @@ def encode(
 ) -> list[Encoded]:
     """Tokens of prompt and answer; the answer ends with the end-of-sequence token.
 
-    Args:
-        tokenizer: the model's.
-        examples: conversations whose last turn is the assistant's.
-        window: the model's limit in tokens; None for no limit.
-
     Raises:
-        StrategyError: an example does not fit.
+        StrategyError: an example has more tokens than the model's `window`.
     """
     encoded: list[Encoded] = []
     end: Any = tokenizer.eos_token_id

@@ -74,13 +74,8 @@ class _Example(BaseModel):
 def parse(text: str | bytes, *, param: str = "training_file", minimum: int = MINIMUM) -> list[Conversation]:
     """The conversations in a file; empty lines are skipped.
 
-    Args:
-        text: the file's content.
-        param: the file's role in the job, for errors.
-        minimum: number of examples required.
-
     Raises:
-        FormatError: at the first malformed line, or for too few lines.
+        FormatError: at the first malformed line, or if there are fewer than `minimum` examples.
     """
     if isinstance(text, bytes):
         text = _decode(text, param)

@@ -41,21 +41,7 @@ def train_distributed(
     on_step: Callable[[Step], bool],
     processes: int,
 ) -> Trained:
-    """`trainer.train` in several processes, with the same arguments.
-
-    Args:
-        model: as for `trainer.train`, like all but the last.
-        examples: as above.
-        into: as above.
-        settings: as above; `batch_size` is shared by all processes.
-        dev: as above.
-        on_step: as above.
-        processes: how many; on GPUs one each.
-
-    Raises:
-        Stopped: `on_step` returned False.
-        ThirdleverError: the training failed; the message has the end of its log.
-    """
+    """`trainer.train` with the same arguments, in several processes, which share each batch; on GPUs one per device."""
     if settings.batch_size % processes:
         message = (
             f"batch_size={settings.batch_size} cannot be divided among {processes} devices; "

@@ -227,11 +227,7 @@ class Ledger:
         return self._read(path) if path.exists() else None
 
     def find(self, name: str) -> Job:
-        """The job whose identity starts with `name`, or whose id at the provider it is.
-
-        Raises:
-            ThirdleverError: there is no such job, or more than one.
-        """
+        """The only job whose identity starts with `name`, or whose id at the provider it is."""
         jobs = self.jobs()
         found = [job for job in jobs if name and (job.id == name or job.identity.startswith(name))]
         if len(found) == 1:
@@ -266,11 +262,7 @@ class Ledger:
             self._data(job.identity, split).unlink(missing_ok=True)
 
     def request(self, job: Job) -> JobRequest:
-        """What to submit for a job.
-
-        Raises:
-            ThirdleverError: its data has been deleted.
-        """
+        """What to submit for a job."""
         training, validation = self._data(job.identity, "train"), self._data(job.identity, "dev")
         for path in (training, *([validation] if job.validation else [])):
             if not path.exists():
@@ -389,11 +381,7 @@ def _follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
 
 
 def poll(job: Job, provider: Provider) -> JobState:
-    """The current state of a submitted job.
-
-    Raises:
-        GoneError: the provider no longer has it.
-    """
+    """The current state of a submitted job; raises `GoneError` if the provider no longer has it."""
     if job.id is None:
         message = f"job {job.short} has not been submitted yet; run: thirdlever jobs resume {job.short}"
         raise ModelError(message)
@@ -408,24 +396,12 @@ def poll(job: Job, provider: Provider) -> JobState:
 
 def record(job: Job, state: JobState, ledger: Ledger) -> Job:
     """Write a reported state to the ledger."""
-    return ledger.update(
-        job.identity,
-        stage=state.status,
-        said=state.said,
-        tuned=state.tuned,
-        trained_tokens=state.trained_tokens,
-        epochs_made=state.epochs,
-        seconds=state.seconds,
-        error=state.error,
-    )
+    same = {name: getattr(state, name) for name in ("said", "tuned", "trained_tokens", "seconds", "error")}
+    return ledger.update(job.identity, stage=state.status, epochs_made=state.epochs, **same)
 
 
 def check_succeeded(job: Job) -> Job:
-    """The job, if it produced a tuned model.
-
-    Raises:
-        StrategyError: it failed or was cancelled.
-    """
+    """The job; raises `StrategyError` if it failed or was cancelled."""
     if job.stage == "succeeded" and job.tuned:
         return job
     why = f": {job.error.rstrip('.')}" if job.error else ""
@@ -435,11 +411,7 @@ def check_succeeded(job: Job) -> Job:
 
 
 def cancel(job: Job, provider: Provider, ledger: Ledger) -> Job:
-    """Stop a job; one that never reached the provider is removed from the ledger.
-
-    Raises:
-        ModelError: it has ended, or the provider refuses.
-    """
+    """Stop a job; one that never reached the provider is removed from the ledger."""
     if job.stage in ENDED:
         message = f"job {job.short} has already ended ({job.stage}); there is nothing to cancel"
         raise ModelError(message)
@@ -456,11 +428,7 @@ def cancel(job: Job, provider: Provider, ledger: Ledger) -> Job:
 def resume(job: Job, provider: Provider, ledger: Ledger, confirm: Callable[[], None]) -> Job:
     """Follow a job to its end; one that failed, was cancelled or is gone is submitted again.
 
-    Args:
-        job: in any stage.
-        provider: the job's.
-        ledger: that holds it.
-        confirm: called before a new submission, which may cost money; raises to prevent it.
+    Before a new submission, which may cost money, `confirm` is called; it raises to prevent it.
     """
     with ledger.lock(job.identity):
         if job.id is not None and (job.stage in {"failed", "cancelled"} or _is_gone(job, provider)):

@@ -40,12 +40,7 @@ _torn_down_at_exit: set[str] = set()
 
 
 def check_format(provider: Profile, training: str, validation: str) -> None:
-    """Refuse files that the provider would refuse hours later.
-
-    Raises:
-        StrategyError: there are fewer than ten examples, the last turn is not the assistant's, the format is wrong, or
-            the file is too large.
-    """
+    """Refuse files that the provider would refuse hours later; raises `StrategyError`."""
     size = len(training.encode()) / 1e6
     if provider.max_file_mb is not None and size > provider.max_file_mb:
         message = (
@@ -72,7 +67,7 @@ def check_dates(provider: Profile, base: str, *, horizon_days: int, today: dt.da
 
     Args:
         provider: the fine-tuning provider.
-        base: the base model as the provider names it.
+        base: as the provider names it.
         horizon_days: how long the tuned model must remain available; 0 for any time.
         today: the date, for tests.
 
@@ -145,11 +140,7 @@ class TunedModel(BaseModel):
         return profile(self.inspect_name.partition("/")[0]).free
 
     def connect(self) -> Model:
-        """Deploy it if necessary; the inspect model.
-
-        Raises:
-            ModelError: it cannot be reached.
-        """
+        """Deploy it if necessary; the inspect model."""
         from inspect_ai.model import get_model
 
         ledger = Ledger()
@@ -192,11 +183,7 @@ def serve(job: Job, ledger: Ledger) -> Access:
 
 
 def tear_down(job: Job, ledger: Ledger) -> Job:
-    """Remove a deployment that costs money while idle.
-
-    Raises:
-        ModelError: thirdlever did not create it, or it cannot be removed.
-    """
+    """Remove a deployment that thirdlever created and that costs money while idle."""
     if not job.ours:
         message = f"job {job.short} has no deployment created by thirdlever; remove your own deployments yourself"
         raise ModelError(message)

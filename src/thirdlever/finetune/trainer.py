@@ -146,52 +146,27 @@ class _Callback(TrainerCallback):
         """Wall time of training, including earlier attempts up to their last checkpoint."""
         return self._seconds_before + time.perf_counter() - self._start
 
-    def on_log(
-        self,
-        args: TrainingArguments,  # noqa: ARG002 - transformers' signature, here and below
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **_: object,
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:  # noqa: ANN401, ARG002 - transformers' signature
         """Report a step's figures."""
+        logs = given.get("logs")
         if logs and "loss" in logs:
             self._report(state, control, loss=logs["loss"], accuracy=logs["accuracy"])
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,  # noqa: ARG002
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float] | None = None,
-        model: Any = None,  # noqa: ANN401 - a peft or a plain model
-        **_: object,
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:  # noqa: ANN401, ARG002 - likewise
         """Save the weights if the loss on dev is the lowest so far."""
-        if metrics is None:
-            return
+        metrics = given["metrics"]
         loss = metrics["eval_loss"]
         self._epochs_since += 1
         if self._best_loss is None or loss < self._best_loss:
             self._best_loss, self._epochs_since = loss, 0
             if state.is_world_process_zero:
-                model.save_pretrained(self.into / _BEST)
+                given["model"].save_pretrained(self.into / _BEST)
         if self.patience is not None and self._epochs_since >= self.patience:
             control.should_training_stop = True
         self._report(state, control, dev_loss=loss, dev_accuracy=metrics["eval_accuracy"])
 
-    def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_: object,
-    ) -> None:
-        """Save what the checkpoint does not contain.
-
-        Raises:
-            Stopped: `on_step` returned False before.
-        """
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Save what the checkpoint does not contain, and stop if `on_step` returned False before."""
         progress = {
             "step": state.global_step,  # whose checkpoint is complete
             "best_loss": self._best_loss,

@@ -233,23 +233,14 @@ class Adapter:
         shutil.rmtree(self.home)
 
     def export(self, to: Path) -> None:
-        """Copy the weights to a new folder, with the base model's public name.
-
-        Raises:
-            ModelError: the folder exists.
-        """
+        """Copy the weights to a new folder, with the base model's public name."""
         partial = _partial(to)
         shutil.copytree(self.folder, partial)
         set_base_name(partial, local.PUBLIC_NAMES.get(self.base, self.base.removeprefix("hf/")))
         partial.rename(to)
 
     def merge(self, to: Path) -> None:
-        """Write base and adapter as one model to a new folder.
-
-        Raises:
-            ModelError: the folder exists, or the whole model was trained.
-            MissingExtraError: the `local` extra is not installed.
-        """
+        """Write base and adapter as one model to a new folder."""
         if self.method == "full":
             message = f"{self.key[:8]} is already a whole model; copy it with: thirdlever adapters export"
             raise ModelError(message)
@@ -297,11 +288,7 @@ def adapters() -> list[Adapter]:
 
 
 def find(key: str) -> Adapter:
-    """The adapter whose key starts with `key`.
-
-    Raises:
-        ModelError: there is no such adapter, or several.
-    """
+    """The only adapter whose key starts with `key`."""
     found = adapters()
     matching = [adapter for adapter in found if key and adapter.key.startswith(key)]
     if len(matching) == 1:

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
 
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.finetune.endpoint import routes
@@ -110,27 +110,6 @@ class Guard:
         return count
 
 
-ROUTES = [
-    Route("/files", routes.create_file, methods=["POST"]),
-    Route("/files", routes.list_files),
-    Route("/files/{id}", routes.get_file),
-    Route("/files/{id}", routes.delete_file, methods=["DELETE"]),
-    Route("/files/{id}/content", routes.get_file_content),
-    Route("/fine_tuning/jobs", routes.create_job, methods=["POST"]),
-    Route("/fine_tuning/jobs", routes.list_jobs),
-    Route("/fine_tuning/jobs/{id}", routes.get_job),
-    Route("/fine_tuning/jobs/{id}/cancel", routes.cancel_job, methods=["POST"]),
-    Route("/fine_tuning/jobs/{id}/pause", routes.pause_job, methods=["POST"]),
-    Route("/fine_tuning/jobs/{id}/resume", routes.resume_job, methods=["POST"]),
-    Route("/fine_tuning/jobs/{id}/events", routes.list_events),
-    Route("/fine_tuning/jobs/{id}/checkpoints", routes.list_checkpoints),
-    Route("/models", routes.list_models),
-    Route("/models/{model:path}", routes.get_model),
-    Route("/models/{model:path}", routes.delete_model, methods=["DELETE"]),
-    Route("/chat/completions", routes.create_chat, methods=["POST"]),
-]
-
-
 def application(folder: Path, *, base: str, key: str, max_body: int = MAX_BODY) -> Starlette:
     """An endpoint.
 
@@ -150,7 +129,7 @@ def application(folder: Path, *, base: str, key: str, max_body: int = MAX_BODY) 
         scheduler.stop()
 
     app = Starlette(
-        routes=[Mount("/v1", routes=ROUTES)],
+        routes=[Mount("/v1", routes=routes.ROUTES)],
         middleware=[Middleware(Guard, key=key, max_body=max_body)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,

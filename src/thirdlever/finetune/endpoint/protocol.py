@@ -92,44 +92,25 @@ class _Item(Protocol):
 
 
 def page(items: Sequence[_Item], query: Mapping[str, str], *, limit: int, largest: int = 100) -> dict[str, Any]:
-    """A list object.
-
-    Args:
-        items: all items, in order.
-        query: the request's query parameters, of which `after` and `limit` are read.
-        limit: items per page by default.
-        largest: the largest limit that a request may set.
-
-    Raises:
-        ApiError: there is no such item, or the limit is out of range.
-    """
-    size = _limit(query.get("limit"), limit, largest)
-    start = _after(items, query["after"]) if "after" in query else 0
-    shown = items[start : start + size]
+    """The items that the query's `after` and `limit` select; by default the first `limit`, at most `largest`."""
+    given, after = query.get("limit", str(limit)), query.get("after")
+    if not given.isdecimal() or not 1 <= int(given) <= largest:
+        message = f"Invalid 'limit': {given!r} is not a whole number from 1 to {largest}."
+        raise ApiError(message, param="limit", code="invalid_value")
+    ids = [item.id for item in items]
+    if after is not None and after not in ids:
+        message = f"Invalid 'after': {after!r} is not in this list."
+        raise ApiError(message, param="after", code="invalid_value")
+    start = 0 if after is None else ids.index(after) + 1
+    end = start + int(given)
+    shown = items[start:end]
     return {
         "object": "list",
         "data": [item.to_dict() for item in shown],
         "first_id": shown[0].id if shown else "",
         "last_id": shown[-1].id if shown else "",
-        "has_more": start + size < len(items),
+        "has_more": end < len(items),
     }
-
-
-def _limit(given: str | None, default: int, largest: int) -> int:
-    if given is None:
-        return default
-    if not given.isdecimal() or not 1 <= int(given) <= largest:
-        message = f"Invalid 'limit': {given!r} is not a whole number from 1 to {largest}."
-        raise ApiError(message, param="limit", code="invalid_value")
-    return int(given)
-
-
-def _after(items: Sequence[_Item], name: str) -> int:
-    for place, item in enumerate(items, 1):
-        if item.id == name:
-            return place
-    message = f"Invalid 'after': {name!r} is not in this list."
-    raise ApiError(message, param="after", code="invalid_value")
 
 
 class Body(BaseModel):
@@ -157,17 +138,13 @@ class Hyperparameters(Body):
     learning_rate_multiplier: Annotated[float, Field(gt=0)] | Auto = "auto"
 
 
-class Supervised(Body):
-    """Options of the supported method."""
-
+class _Supervised(Body):
     hyperparameters: Hyperparameters = Hyperparameters()
 
 
-class TuningMethod(Body):
-    """Only supervised fine-tuning is supported."""
-
+class _TuningMethod(Body):
     type: Literal["supervised"]
-    supervised: Supervised = Supervised()
+    supervised: _Supervised = _Supervised()
 
 
 class CreateJob(Body):
@@ -177,7 +154,7 @@ class CreateJob(Body):
     training_file: str
     validation_file: str | None = None
     hyperparameters: Hyperparameters | None = None
-    method: TuningMethod | None = None
+    method: _TuningMethod | None = None
     suffix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     metadata: Metadata | None = None
@@ -190,18 +167,14 @@ class CreateJob(Body):
         return given or Hyperparameters()
 
 
-class TextPart(Body):
-    """Part of a message's content; only text is supported."""
-
+class _TextPart(Body):
     type: Literal["text"]
     text: str
 
 
-class ChatTurn(Body):
-    """A message of the conversation."""
-
+class _ChatTurn(Body):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | list[_TextPart]
 
     def as_turn(self) -> dict[str, str]:
         """In the form of local chat templates, where "developer", newer clients' name for it, is "system"."""
@@ -209,22 +182,16 @@ class ChatTurn(Body):
         return {"role": "system" if self.role == "developer" else self.role, "content": text}
 
 
-class StreamOptions(Body):
-    """For streamed answers."""
-
+class _StreamOptions(Body):
     include_usage: bool = False
     include_obfuscation: Literal[False] = False
 
 
-class ResponseFormat(Body):
-    """Only plain text is supported."""
-
+class _ResponseFormat(Body):
     type: Literal["text"]
 
 
-class StructuredOutputs(Body):
-    """vLLM's extension of the protocol, as far as supported: answer with one of these choices."""
-
+class _StructuredOutputs(Body):  # vLLM's extension of the protocol: answer with one of these choices
     choice: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
 
@@ -232,7 +199,7 @@ class CreateChat(Body):
     """POST /chat/completions."""
 
     model: str
-    messages: Annotated[list[ChatTurn], Field(min_length=1)]
+    messages: Annotated[list[_ChatTurn], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
@@ -240,8 +207,8 @@ class CreateChat(Body):
     seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
     stop: str | Annotated[list[str], Field(max_length=4)] = []
     stream: bool = False
-    stream_options: StreamOptions | None = None
-    structured_outputs: StructuredOutputs | None = None
+    stream_options: _StreamOptions | None = None
+    structured_outputs: _StructuredOutputs | None = None
 
     # Accepted only with the value that has no effect.
     n: Literal[1] = 1
@@ -250,7 +217,7 @@ class CreateChat(Body):
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] = 0
     logit_bias: Annotated[dict[str, float], Field(max_length=0)] = {}
     tools: Annotated[list[Any], Field(max_length=0)] = []
-    response_format: ResponseFormat | None = None
+    response_format: _ResponseFormat | None = None
     store: Literal[False] = False
 
     # For the caller's records; they do not affect the answer.
@@ -261,11 +228,7 @@ class CreateChat(Body):
 
 
 async def read(request: Request, kind: type[_Body]) -> _Body:
-    """Validate a request's body.
-
-    Raises:
-        ApiError: 400, with the first error found.
-    """
+    """Validate a request's body; 400 with the first error found."""
     try:
         return kind.model_validate_json(await request.body())
     except ValidationError as error:
@@ -297,7 +260,7 @@ def _refusal(error: ValidationError) -> ApiError:
 
 
 def _param(error: ErrorDetails) -> str:
-    """The parameter's path, without the names of union members: "str", "constrained-int", "list[TextPart]"."""
+    """The parameter's path, without the names of union members: "str", "constrained-int", "list[_TextPart]"."""
     path = (str(part) for part in error["loc"])
     return ".".join(part for part in path if part.replace("_", "").isalnum() and part != "str")
 

@@ -14,6 +14,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.finetune.endpoint import protocol
@@ -21,7 +22,7 @@ from thirdlever.finetune.endpoint.protocol import ApiError
 from thirdlever.finetune.endpoint.storage import end_fields
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from starlette.requests import Request
 
@@ -56,8 +57,7 @@ def _state(request: Request) -> State:
 # Files
 
 
-async def create_file(request: Request) -> JSONResponse:
-    """POST /files."""
+async def _create_file(request: Request) -> JSONResponse:
     async with request.form() as form:
         file, purpose = form.get("file"), form.get("purpose")
         for name in set(form) - {"file", "purpose"}:
@@ -74,8 +74,7 @@ async def create_file(request: Request) -> JSONResponse:
     return JSONResponse(stored.to_dict())
 
 
-def list_files(request: Request) -> JSONResponse:
-    """GET /files."""
+def _list_files(request: Request) -> JSONResponse:
     query = request.query_params
     order = query.get("order", "desc")
     if order not in {"asc", "desc"}:
@@ -86,19 +85,16 @@ def list_files(request: Request) -> JSONResponse:
     return JSONResponse(protocol.page(ordered, query, limit=_FILES_PER_PAGE, largest=_FILES_PER_PAGE))
 
 
-def get_file(request: Request) -> JSONResponse:
-    """GET /files/{id}."""
+def _get_file(request: Request) -> JSONResponse:
     return JSONResponse(_state(request).files.get(request.path_params["id"]).to_dict())
 
 
-def get_file_content(request: Request) -> FileResponse:
-    """GET /files/{id}/content."""
+def _get_file_content(request: Request) -> FileResponse:
     files, name = _state(request).files, request.path_params["id"]
     return FileResponse(files.path(name), filename=files.get(name).filename, media_type="application/octet-stream")
 
 
-def delete_file(request: Request) -> JSONResponse:
-    """DELETE /files/{id}."""
+def _delete_file(request: Request) -> JSONResponse:
     name = request.path_params["id"]
     _state(request).files.delete(name)
     return JSONResponse(FileDeleted(id=name, object="file", deleted=True).to_dict())
@@ -107,8 +103,8 @@ def delete_file(request: Request) -> JSONResponse:
 # Fine-tuning jobs
 
 
-async def create_job(request: Request) -> JSONResponse:
-    """POST /fine_tuning/jobs: files are validated after the response, as OpenAI does."""
+async def _create_job(request: Request) -> JSONResponse:
+    """Files are validated after the response, as OpenAI does."""
     state = _state(request)
     wanted = await protocol.read(request, protocol.CreateJob)
     job = await run_in_threadpool(state.jobs.create, wanted, base=state.models.base, uploads=state.files)
@@ -120,8 +116,8 @@ async def create_job(request: Request) -> JSONResponse:
     return JSONResponse(job.read().to_dict(), background=BackgroundTask(follow_up))
 
 
-def list_jobs(request: Request) -> JSONResponse:
-    """GET /fine_tuning/jobs, newest first."""
+def _list_jobs(request: Request) -> JSONResponse:
+    """Newest first."""
     query = request.query_params
     wanted = {match[1]: value for name, value in query.items() if (match := re.fullmatch(r"metadata\[(.*)]", name))}
     records = [job.read() for job in reversed(_state(request).jobs.all())]
@@ -131,65 +127,59 @@ def list_jobs(request: Request) -> JSONResponse:
     return JSONResponse(protocol.page(found, query, limit=20))
 
 
-def _job(request: Request) -> JobFolder:
-    return _state(request).jobs.get(request.path_params["id"])
+def _cancel_job(job: JobFolder, _: Request) -> dict[str, Any]:
+    """The worker notices at its next step."""
+    return _move(job, "cancelled", ("validating_files", "queued", "running", "paused"), **end_fields())
 
 
-def get_job(request: Request) -> JSONResponse:
-    """GET /fine_tuning/jobs/{id}."""
-    return JSONResponse(_job(request).read().to_dict())
+def _pause_job(job: JobFolder, _: Request) -> dict[str, Any]:
+    """The worker writes a checkpoint and stops."""
+    return _move(job, "paused", ("queued", "running"), estimated_finish=None)
 
 
-def list_events(request: Request) -> JSONResponse:
-    """GET /fine_tuning/jobs/{id}/events, newest first."""
-    return JSONResponse(protocol.page(_job(request).events(), request.query_params, limit=20))
-
-
-def list_checkpoints(request: Request) -> JSONResponse:
-    """GET /fine_tuning/jobs/{id}/checkpoints, newest first."""
-    return JSONResponse(protocol.page(_job(request).checkpoints(), request.query_params, limit=10))
-
-
-def cancel_job(request: Request) -> JSONResponse:
-    """POST /fine_tuning/jobs/{id}/cancel: the worker notices at its next step."""
-    return _move(_job(request), "cancelled", ("validating_files", "queued", "running", "paused"), **end_fields())
-
-
-def pause_job(request: Request) -> JSONResponse:
-    """POST /fine_tuning/jobs/{id}/pause: the worker writes a checkpoint and stops."""
-    return _move(_job(request), "paused", ("queued", "running"), estimated_finish=None)
-
-
-def resume_job(request: Request) -> JSONResponse:
-    """POST /fine_tuning/jobs/{id}/resume: the job is queued again."""
-    response = _move(_job(request), "queued", ("paused",))
+def _resume_job(job: JobFolder, request: Request) -> dict[str, Any]:
+    moved = _move(job, "queued", ("paused",))
     _state(request).scheduler.wake()
-    return response
+    return moved
 
 
-def _move(job: JobFolder, to: Status, when: tuple[Status, ...], **changes: object) -> JSONResponse:
+def _move(job: JobFolder, to: Status, when: tuple[Status, ...], **changes: object) -> dict[str, Any]:
     if not job.move(to, when=when, **changes):
         message = f"Job {job.id} is {job.read().status}; only a job that is {' or '.join(when)} can become {to}."
         raise ApiError(message, param="fine_tuning_job_id", code="invalid_job_status")
     job.log(f"Job moved to {to} state")
-    return JSONResponse(job.read().to_dict())
+    return job.read().to_dict()
+
+
+def _for_job(answer: Callable[[JobFolder, Request], dict[str, Any]]) -> Callable[[Request], JSONResponse]:
+    """A handler for a path with a job's id."""
+
+    def handle(request: Request) -> JSONResponse:
+        return JSONResponse(answer(_state(request).jobs.get(request.path_params["id"]), request))
+
+    return handle
+
+
+def _list_events(job: JobFolder, request: Request) -> dict[str, Any]:
+    return protocol.page(job.events(), request.query_params, limit=20)
+
+
+def _list_checkpoints(job: JobFolder, request: Request) -> dict[str, Any]:
+    return protocol.page(job.checkpoints(), request.query_params, limit=10)
 
 
 # Models
 
 
-def list_models(request: Request) -> JSONResponse:
-    """GET /models."""
+def _list_models(request: Request) -> JSONResponse:
     return JSONResponse({"object": "list", "data": [model.to_dict() for model in _state(request).models.all()]})
 
 
-def get_model(request: Request) -> JSONResponse:
-    """GET /models/{model}."""
+def _get_model(request: Request) -> JSONResponse:
     return JSONResponse(_state(request).models.get(request.path_params["model"]).to_dict())
 
 
-def delete_model(request: Request) -> JSONResponse:
-    """DELETE /models/{model}."""
+def _delete_model(request: Request) -> JSONResponse:
     name = request.path_params["model"]
     _state(request).models.delete(name)
     return JSONResponse(ModelDeleted(id=name, object="model", deleted=True).to_dict())
@@ -198,8 +188,7 @@ def delete_model(request: Request) -> JSONResponse:
 # Chat completions
 
 
-async def create_chat(request: Request) -> Response:
-    """POST /chat/completions."""
+async def _create_chat(request: Request) -> Response:
     wanted = await protocol.read(request, protocol.CreateChat)
     # The first request reads the tokenizer and the chat template, which takes seconds.
     engine, prompt = await run_in_threadpool(_engine_request, wanted, _state(request).models)
@@ -357,3 +346,24 @@ class _Chunks:
 
 def _event(data: Mapping[str, Any]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+ROUTES = [
+    Route("/files", _create_file, methods=["POST"]),
+    Route("/files", _list_files),
+    Route("/files/{id}", _get_file),
+    Route("/files/{id}", _delete_file, methods=["DELETE"]),
+    Route("/files/{id}/content", _get_file_content),
+    Route("/fine_tuning/jobs", _create_job, methods=["POST"]),
+    Route("/fine_tuning/jobs", _list_jobs),
+    Route("/fine_tuning/jobs/{id}", _for_job(lambda job, _: job.read().to_dict())),
+    Route("/fine_tuning/jobs/{id}/cancel", _for_job(_cancel_job), methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/pause", _for_job(_pause_job), methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/resume", _for_job(_resume_job), methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/events", _for_job(_list_events)),
+    Route("/fine_tuning/jobs/{id}/checkpoints", _for_job(_list_checkpoints)),
+    Route("/models", _list_models),
+    Route("/models/{model:path}", _get_model),
+    Route("/models/{model:path}", _delete_model, methods=["DELETE"]),
+    Route("/chat/completions", _create_chat, methods=["POST"]),
+]

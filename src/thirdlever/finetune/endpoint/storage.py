@@ -56,14 +56,7 @@ class FileStore:
         purpose: Literal["fine-tune", "fine-tune-results"],
         name: str | None = None,
     ) -> FileObject:
-        """Store a file.
-
-        Args:
-            content: read to its end.
-            filename: the owner's; never used in a path.
-            purpose: "fine-tune" for uploads, "fine-tune-results" for results.
-            name: its id; an existing file with this id is replaced.
-        """
+        """Store a file; an existing one with the id `name` is replaced. `filename` is never used in a path."""
         self.root.mkdir(parents=True, exist_ok=True)
         name = name or protocol.new_id("file")
         partial = self.root / f".{name}.partial"
@@ -90,23 +83,19 @@ class FileStore:
         return [FileObject.model_validate_json(path.read_bytes()) for path in sorted(self.root.glob("file-*.json"))]
 
     def get(self, name: str) -> FileObject:
-        """A file's description.
-
-        Raises:
-            ApiError: 404.
-        """
+        """A file's description; 404 if there is none."""
         if not protocol.is_id("file", name) or not self._description(name).is_file():
             message = f"No such File object: {name}"
             raise ApiError(message, status=HTTPStatus.NOT_FOUND, param="id")
         return FileObject.model_validate_json(self._description(name).read_bytes())
 
     def path(self, name: str) -> Path:
-        """A file's content; raises like `get`."""
+        """A file's content; 404 if there is none."""
         self.get(name)
         return self._content(name)
 
     def delete(self, name: str) -> None:
-        """Delete a file; jobs keep their own copies. Raises like `get`."""
+        """Delete a file; jobs keep their own copies."""
         self.get(name)
         self._description(name).unlink()
         self._content(name).unlink()
@@ -119,14 +108,9 @@ class FileStore:
 
 
 class JobRecord(FineTuningJob):
-    """A job as the protocol shows it.
+    """A job as the protocol shows it."""
 
-    Attributes:
-        status: includes "paused", which OpenAI's documentation shows and its client's type omits.
-        user_provided_suffix: part of the tuned model's name.
-    """
-
-    status: Status  # type: ignore[assignment]
+    status: Status  # type: ignore[assignment] # "paused" is in OpenAI's documentation, but not in its client's type
     user_provided_suffix: str | None = None
 
     @property
@@ -151,14 +135,9 @@ class JobFolder:
         """The trainer's working folder."""
         return self.folder / "training"
 
-    @property
-    def adapter(self) -> Path:
-        """Where the trainer writes the adapter."""
-        return self.training / "adapter"
-
-    def checkpoint(self, step: int) -> Path:
-        """Where the trainer writes the adapter as of a step."""
-        return self.training / "checkpoints" / f"checkpoint-{step}"
+    def adapter(self, step: int | str | None = None) -> Path:
+        """Where the trainer writes the adapter, or the checkpoint at a step."""
+        return self.training / ("adapter" if step is None else f"checkpoints/checkpoint-{step}")
 
     def read(self) -> JobRecord:
         """The job's current state."""
@@ -169,16 +148,7 @@ class JobFolder:
         files.write(self.folder / "job.json", record.to_json().encode())
 
     def move(self, to: Status | None, *, when: Collection[Status], **changes: object) -> bool:
-        """Change the status, and other fields with it, if the current status allows.
-
-        Args:
-            to: the next status; None keeps the current one.
-            when: the statuses in which the change is allowed.
-            changes: other fields and their JSON-able values.
-
-        Returns:
-            Whether the change was made.
-        """
+        """Change the status (None keeps it) and other fields if the current status is one of `when`; whether it was."""
         with FileLock(self.folder / "state.lock"):
             record = self.read()
             if record.status not in when:
@@ -226,12 +196,9 @@ class JobFolder:
 
     def checkpoints(self) -> list[FineTuningJobCheckpoint]:
         """Those that still exist, newest first; one written again after a restart is listed once."""
-        found = {entry.step_number: entry for entry in _records(self._checkpoints_file, FineTuningJobCheckpoint)}
-        return [found[step] for step in sorted(found, reverse=True) if self.checkpoint(step).is_dir()]
-
-    @property
-    def _checkpoints_file(self) -> Path:
-        return self.folder / "checkpoints.jsonl"
+        records = _records(self.folder / "checkpoints.jsonl", FineTuningJobCheckpoint)
+        found = {record.step_number: record for record in records}
+        return [found[step] for step in sorted(found, reverse=True) if self.adapter(step).is_dir()]
 
     def training_examples(self) -> list[Conversation]:
         """The training file's content; raises `FormatError`."""
@@ -292,11 +259,7 @@ class JobStore:
         return [JobFolder(folder) for folder in sorted(self.root.glob("ftjob-*"))]
 
     def get(self, name: str) -> JobFolder:
-        """The job with this id.
-
-        Raises:
-            ApiError: 404.
-        """
+        """The job with this id; 404 if there is none."""
         job = JobFolder(self.root / name)
         if not protocol.is_id("ftjob", name) or not job.folder.is_dir():
             message = f"Could not find fine tune: {name}"
@@ -304,11 +267,7 @@ class JobStore:
         return job
 
     def create(self, request: CreateJob, *, base: str, uploads: FileStore) -> JobFolder:
-        """Create a job with copies of its files, which may then be deleted.
-
-        Raises:
-            ApiError: 400, there is no such base model or file.
-        """
+        """Create a job with copies of its files, which may then be deleted; 400 if the model or a file is missing."""
         if request.model != base:
             message = f"Model {request.model} is not available for fine-tuning; this endpoint tunes {base}."
             raise ApiError(message, param="model", code="model_not_available")
@@ -386,7 +345,7 @@ class ModelStore:
 
     def all(self) -> list[Model]:
         """The base and every tuned model that has not been deleted; checkpoints are available but not listed."""
-        records = [job.read() for job in self.jobs.all() if job.adapter.is_dir()]
+        records = [job.read() for job in self.jobs.all() if job.adapter().is_dir()]
         tuned = [
             _model(record.fine_tuned_model, record.finished_at or self.since)
             for record in records
@@ -395,24 +354,16 @@ class ModelStore:
         return [_model(self.base, self.since), *tuned]
 
     def get(self, name: str) -> Model:
-        """A model, a checkpoint included; raises like `adapter`."""
+        """A model or a checkpoint; 404 if there is none."""
         self.adapter(name)
         return next((model for model in self.all() if model.id == name), _model(name, self.since))
 
     def adapter(self, name: str) -> Path | None:
-        """A model's adapter; None for the base itself.
-
-        Raises:
-            ApiError: 404.
-        """
+        """A model's adapter, None for the base itself; 404 if there is no such model."""
         return None if name == self.base else self._find(name)[1]
 
     def delete(self, name: str) -> None:
-        """Delete a tuned model or a checkpoint.
-
-        Raises:
-            ApiError: it is the base, its job still needs it, or it does not exist.
-        """
+        """Delete a tuned model or a checkpoint, unless its job still needs it."""
         if name == self.base:
             message = f"The model '{name}' is the base and cannot be deleted; tuned models can."
             raise ApiError(message, status=HTTPStatus.FORBIDDEN, param="model")
@@ -428,7 +379,7 @@ class ModelStore:
         match = _TUNED_NAME.fullmatch(name)
         for job in map(JobFolder, self.jobs.root.glob(f"ftjob-*{match['tail']}") if match else ()):
             record, step = job.read(), match and match["step"]
-            adapter = job.checkpoint(int(step)) if step else job.adapter
+            adapter = job.adapter(step)
             expected = f"{record.tuned_name}:ckpt-step-{step}" if step else record.fine_tuned_model
             if name == expected and adapter.is_dir():
                 return job, adapter

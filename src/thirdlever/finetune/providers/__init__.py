@@ -25,16 +25,7 @@ _RETRIABLE = {408, 409, 429}  # HTTP statuses, beside every 5xx
 
 @contextmanager
 def open_provider(name: str, model: str) -> Iterator[Provider]:
-    """A provider, closed at the end of the block.
-
-    Args:
-        name: a name in `profiles.toml`.
-        model: the base model as the user names it.
-
-    Raises:
-        StrategyError: there is no such provider.
-        MissingExtraError: its client is not installed.
-    """
+    """A provider by name, closed at the end of the block; `model` is the base model as the user names it."""
     terms = profile(name)
     provider: Provider
     if name == "local":
@@ -60,11 +51,7 @@ def is_retriable(status: int) -> bool:
 
 
 def variable(title: str, name: str) -> str:
-    """An environment variable that a provider needs.
-
-    Raises:
-        ModelError: it is not set.
-    """
+    """An environment variable that a provider needs; raises `ModelError` if it is not set."""
     value = os.environ.get(name)
     if not value:
         message = f"{title}: the environment variable {name} is not set; set it and run again"

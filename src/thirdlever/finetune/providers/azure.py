@@ -37,12 +37,7 @@ class Azure(OpenAIProtocol):
         super().__init__(profile("azure"))
 
     def deploy(self, job: Job) -> str:
-        """The user's deployment of the job's model, or ours, created unless it exists.
-
-        Raises:
-            UndeployedError: variables that the management plane needs are not set.
-            ModelError: Azure refuses.
-        """
+        """The user's deployment of the job's model, or ours, created unless it exists."""
         if job.served and not job.ours:
             return job.served
         name = job.served or job.tag

@@ -43,11 +43,7 @@ class Bedrock(Provider):
     """Credentials and region are boto3's own."""
 
     def __init__(self) -> None:
-        """Connects to nothing.
-
-        Raises:
-            MissingExtraError: boto3 is not installed.
-        """
+        """Connects to nothing; needs boto3."""
         super().__init__(profile("bedrock"))
         self._boto3 = need("boto3", extra="bedrock")
 

@@ -107,12 +107,7 @@ class OpenAIProtocol(Provider):
             return _state(_checked(self._client.fine_tuning.jobs.cancel(job_id)))
 
     def deploy(self, job: Job) -> str:
-        """The tuned model if it answers without a deployment, else the deployment that the user named.
-
-        Raises:
-            GoneError: the provider no longer has the tuned model.
-            UndeployedError: the user has to deploy it.
-        """
+        """The tuned model if it answers without a deployment, else the deployment that the user named."""
         if self.terms.serves != "itself":
             if job.served:
                 return job.served

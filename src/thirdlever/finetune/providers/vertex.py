@@ -50,11 +50,7 @@ class Vertex(Provider):
     """Credentials are Google's application-default ones."""
 
     def __init__(self) -> None:
-        """Connects to nothing.
-
-        Raises:
-            MissingExtraError: google-genai is not installed.
-        """
+        """Connects to nothing; needs google-genai."""
         super().__init__(profile("vertex"))
         require("google", extra="vertex")
         self._genai = need("google.genai", extra="vertex")
