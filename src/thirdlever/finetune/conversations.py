@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Conversation: TypeAlias = "Sequence[Mapping[str, str]]"  # turns with role and content; the last is the assistant's
 Role: TypeAlias = Literal["system", "user", "assistant"]
 MINIMUM = 10  # examples in a training file, as OpenAI requires
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN_CHARS = 40  # of a malformed line, in an error message
 
 
@@ -114,6 +116,10 @@ def _conversation(line: str) -> Conversation:
         turns = _Example.model_validate(example).messages
     except ValidationError as error:
         raise ValueError(_explain(error.errors(include_url=False)[0], example)) from error
+    for place, turn in enumerate(turns, 1):
+        if _SURROGATE.search(turn.content):
+            message = f"message {place} has half a surrogate pair (\\ud800 to \\udfff); write the whole character"
+            raise ValueError(message)
     if turns[-1].role != "assistant":
         message = f"the last message has the role {turns[-1].role!r}; it must be the assistant's, the answer to learn"
         raise ValueError(message)
@@ -129,7 +135,7 @@ def _explain(error: ErrorDetails, example: Any) -> str:  # noqa: ANN401 - any JS
         case ():
             return f"a JSON {type(example).__name__}, not an object; write {{'messages': […]}}"
         case ("messages", int(place), *rest):
-            return _explain_turn(error["type"], place + 1, str(*rest[:1]), example["messages"][place])
+            return _explain_turn(place + 1, str(*rest[:1]), example["messages"][place])
         case ("messages",) if error["type"] != "missing":
             return "'messages' must be a list of at least one turn"
         case ("messages",) if {"prompt", "completion"} <= set(example):
@@ -139,13 +145,11 @@ def _explain(error: ErrorDetails, example: Any) -> str:  # noqa: ANN401 - any JS
     return f"an example has {error['loc'][0]!r}, which training would ignore; keep messages only"
 
 
-def _explain_turn(kind: str, place: int, key: str, turn: Any) -> str:  # noqa: ANN401 - any JSON
+def _explain_turn(place: int, key: str, turn: Any) -> str:  # noqa: ANN401 - any JSON
     if not key:
         return f"message {place} is not an object; write {{'role': …, 'content': …}}"
     if key == "role":
         return f"message {place} has the role {turn.get('role')!r}; use {', '.join(get_args(Role))}"
-    if kind == "string_unicode":
-        return f"message {place} has half a surrogate pair (\\ud800 to \\udfff); write the whole character"
     if key == "content":
         return f"the content of message {place} must be a string"
     return f"message {place} has {key!r}, which training would ignore; keep role and content only"
