@@ -1,4 +1,4 @@
-"""Bedrock against botocore's Stubber, which holds requests and answers against the service's own description."""
+"""Bedrock with botocore's Stubber, which checks requests and responses against the service's own description."""
 
 from __future__ import annotations
 
@@ -168,20 +168,20 @@ def test_a_model_is_deployed_once(tuner: Bedrock, bedrock: Stubber) -> None:
     ("code", "kind"),
     [("ThrottlingException", UnreachableError), ("ResourceNotFoundException", GoneError), ("AccessDenied", ModelError)],
 )
-def test_errors_are_told_apart(tuner: Bedrock, bedrock: Stubber, code: str, kind: type[ModelError]) -> None:
+def test_errors_are_distinguished(tuner: Bedrock, bedrock: Stubber, code: str, kind: type[ModelError]) -> None:
     bedrock.add_client_error("get_model_customization_job", code, "because")
     with pytest.raises(kind, match="because"):
         tuner.poll(ARN)
 
 
-def test_without_a_region_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_region_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(ModelError, match="region"):
         Bedrock().find(TAG)
 
 
-def test_what_must_be_set_is_named(tuner: Bedrock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_variable_is_named(tuner: Bedrock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("BEDROCK_ROLE_ARN")
     with pytest.raises(ModelError, match="BEDROCK_ROLE_ARN"):
         tuner.submit(order(tmp_path))
@@ -194,7 +194,7 @@ CHAT = [
 ]
 
 
-def test_examples_take_the_form_of_the_bases_family() -> None:
+def test_examples_have_the_format_of_the_base_models_family() -> None:
     assert row(CHAT, "amazon.nova-lite-v1:0") == {
         "schemaVersion": "bedrock-conversation-2024",
         "system": [{"text": "Sort."}],

@@ -1,4 +1,4 @@
-"""Fine-tuning files: what is taken, and how each fault is told."""
+"""Fine-tuning files: what is accepted, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def refused(text: str | bytes, **options: Any) -> FormatError:  # noqa: ANN401
     return caught.value
 
 
-def test_what_our_strategies_write_is_read_back() -> None:
+def test_training_files_are_read_back_as_written() -> None:
     suite = make_suite()
     examples = conversations(suite, suite.train)
     assert parse(to_jsonl(examples)) == examples
@@ -31,14 +31,14 @@ def test_a_good_file_is_read(text: str | bytes) -> None:
     assert parse(text) == [[ASK, ANSWER]] * 10
 
 
-def test_a_line_separator_within_a_text_splits_no_line() -> None:
+def test_a_line_separator_within_a_string_does_not_split_a_line() -> None:
     turn = {"role": "user", "content": "one\u2028two\x85three"}
     text = "\n".join([json.dumps({"messages": [turn, ANSWER]}, ensure_ascii=False)] * 10)
     assert parse(text)[9] == [turn, ANSWER]
 
 
 @pytest.mark.parametrize(("line", "said"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_told_with_its_line(line: str, said: str) -> None:
+def test_an_error_names_its_line(line: str, said: str) -> None:
     error = refused(file(line, LINE))
     assert said in error.message
     assert error.message.startswith("line 11: ")
@@ -46,7 +46,7 @@ def test_a_fault_is_told_with_its_line(line: str, said: str) -> None:
     assert str(error) == error.message
 
 
-def test_bytes_that_are_no_utf8_are_told_with_their_line() -> None:
+def test_bytes_that_are_not_utf8_are_refused_with_their_line() -> None:
     error = refused(file().encode() + "\nGebühr".encode("latin-1"))
     assert (error.line, error.message) == (11, "line 11 is not UTF-8; save the file as UTF-8")
 
@@ -55,7 +55,7 @@ def test_bytes_that_are_no_utf8_are_told_with_their_line() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 9])
-def test_ten_examples_are_the_least(n: int) -> None:
+def test_a_training_file_needs_ten_examples(n: int) -> None:
     error = refused(file(good=n))
     assert (error.code, error.param, error.line) == ("invalid_n_examples", "training_file", None)
     assert f"has {n} examples, but must have at least 10" in error.message

@@ -1,4 +1,4 @@
-"""How a tuned model is asked, and what is kept of its answers."""
+"""Requests to a tuned model, and what is recorded of its answers."""
 
 from __future__ import annotations
 
@@ -74,6 +74,6 @@ def test_the_local_endpoints_device_time_is_kept(service: Service, provider: str
     assert not any(KEY.encode() in path.read_bytes() for path in Path().rglob("*") if path.is_file())
 
 
-def test_an_endpoint_that_tells_no_time_leaves_it_unknown(service: Service) -> None:
+def test_device_time_that_an_endpoint_does_not_report_is_unknown(service: Service) -> None:
     service.answer = lambda _, path: (200, COMPLETION) if path == "/chat/completions" else None
     assert {reply.device_s for reply in answers("local")} == {None}

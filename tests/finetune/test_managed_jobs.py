@@ -1,4 +1,4 @@
-"""`thirdlever jobs`, against a provider that is told how to answer."""
+"""`thirdlever jobs`, with a provider whose responses the test sets."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def failed(service: Service) -> str:
 
 
 @pytest.mark.usefixtures("service")
-def test_no_jobs_say_how_to_come_by_one() -> None:
+def test_an_empty_list_says_how_to_create_a_job() -> None:
     assert "--strategy managed" in call()
 
 
-def test_jobs_are_listed_with_what_became_of_them(service: Service, failed: str) -> None:
+def test_jobs_are_listed_with_their_outcomes(service: Service, failed: str) -> None:
     service.statuses = ["succeeded"]
     tune(BASE, EXAMPLES, max_usd=1.0, epochs=1, label="payments")
     head, first, second = call().splitlines()
@@ -65,12 +65,12 @@ def test_jobs_are_listed_with_what_became_of_them(service: Service, failed: str)
     assert " 1000000 " in second  # the provider's count in place of the estimate
 
 
-def test_what_a_provider_wrote_does_no_harm_to_the_terminal(service: Service, failed: str) -> None:  # noqa: ARG001
+def test_a_providers_text_is_escaped_for_the_terminal(service: Service, failed: str) -> None:  # noqa: ARG001
     Ledger().update(Ledger().find(failed).identity, error="\x1b[31mred")
     assert "\x1b" not in call()
 
 
-def test_a_deployment_that_costs_is_told_loudly(service: Service) -> None:  # noqa: ARG001
+def test_a_deployment_that_costs_money_causes_a_warning(service: Service) -> None:  # noqa: ARG001
     Ledger().add(
         job(provider="azure", stage="succeeded", served="d", ours=True, idle_usd_per_hour=1.7, ordered=time.time()),
         "",
@@ -95,7 +95,7 @@ def test_a_job_is_cancelled(service: Service) -> None:
     assert Ledger().find(known.short).stage == "cancelled"
 
 
-def test_a_failed_job_is_resumed_as_a_new_one_and_paid_for_with_leave(service: Service, failed: str) -> None:
+def test_resuming_a_failed_job_needs_permission_to_pay_again(service: Service, failed: str) -> None:
     service.statuses = ["succeeded"]
     with pytest.raises(StrategyError, match="needs confirmation at a terminal"):
         call("resume", failed)
@@ -105,7 +105,7 @@ def test_a_failed_job_is_resumed_as_a_new_one_and_paid_for_with_leave(service: S
     assert len(service.created) == 2
 
 
-def test_a_users_deployment_is_noted_and_left_alone(service: Service) -> None:  # noqa: ARG001
+def test_a_users_deployment_is_recorded_and_never_removed(service: Service) -> None:  # noqa: ARG001
     known = Ledger().add(job(stage="succeeded", tuned="t"), "", "")
     assert "answers as mine" in call("deployed", known.short, "mine")
     assert Ledger().find(known.short).served == "mine"

@@ -70,7 +70,7 @@ def test_each_kept_position_must_predict_the_next_token(base: str) -> None:
     assert (labels[:, 0] == IGNORED).all()
 
 
-def test_the_loss_is_that_of_the_whole_sequence(base: str) -> None:
+def test_the_loss_equals_that_of_the_whole_sequence(base: str) -> None:
     """Padding on the left and logits at the answers alone change nothing."""
     encoded = encode(local.tokenizer(base), EXAMPLES)
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(local.folder(base))
@@ -223,7 +223,7 @@ def test_settings_out_of_range_are_refused(given: dict[str, Any]) -> None:
 # Several devices
 
 
-def test_two_processes_train_what_one_would(base: str, tmp_path: Path) -> None:
+def test_two_processes_train_as_one_would(base: str, tmp_path: Path) -> None:
     steps: list[Step] = []
 
     def told(step: Step) -> bool:

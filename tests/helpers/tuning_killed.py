@@ -1,4 +1,4 @@
-"""An order of a managed tune that kills itself at a moment that is given; in a module of its own for the processes."""
+"""A managed job whose process kills itself at a given moment; a separate module, for multiprocessing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The managed strategy on a tiny model and the real local endpoint, in a process that can be killed."""
+"""The managed strategy with a tiny model and the real local endpoint, in a process that can be killed."""
 
 from __future__ import annotations
 
