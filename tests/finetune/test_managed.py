@@ -146,7 +146,7 @@ def test_the_local_endpoint_is_free_and_needs_no_confirmation() -> None:
     [
         ("gpt-4o-mini-2024-07-18", TODAY, 120, r"retire on 2027-01-14, in 54 days"),
         ("gpt-4.1-nano", TODAY, 0, r"were retired on 2026-10-23"),
-        ("gpt-4o-mini", dt.date(2027, 1, 7), 0, r"takes no fine-tuning job since 2027-01-06.*azure"),
+        ("gpt-4o-mini", dt.date(2027, 1, 7), 0, r"has accepted no fine-tuning jobs since 2027-01-06.*azure"),
     ],
 )
 def test_a_base_model_that_retires_too_soon_is_refused(base: str, today: dt.date, horizon: int, said: str) -> None:

@@ -298,27 +298,21 @@ def _upload(uploads: FileStore, name: str, param: str) -> Path:
 
 
 def _new_record(request: CreateJob) -> JobRecord:
+    unknown = ("error", "estimated_finish", "fine_tuned_model", "finished_at", "trained_tokens")
     return JobRecord.model_validate(
         {
             "id": protocol.new_id("ftjob"),
             "object": "fine_tuning.job",
             "created_at": int(time.time()),
-            "error": None,
-            "estimated_finish": None,
-            "fine_tuned_model": None,
-            "finished_at": None,
             "integrations": [],
-            "metadata": request.metadata,
-            "model": request.model,
             "organization_id": "org-local",
             "result_files": [],
             "seed": secrets.randbelow(2**31) if request.seed is None else request.seed,
             "status": "validating_files",
-            "trained_tokens": None,
-            "training_file": request.training_file,
             "user_provided_suffix": request.suffix,
-            "validation_file": request.validation_file,
         }
+        | dict.fromkeys(unknown)
+        | request.model_dump(include={"model", "training_file", "validation_file", "metadata"})
         | hyperparameter_fields(request.chosen_hyperparameters)
     )
 
