@@ -19,13 +19,14 @@ from filelock import FileLock, Timeout
 
 from thirdlever.core import files
 from thirdlever.core.errors import ModelError, ThirdleverError
-from thirdlever.finetune.endpoint.app import VARIABLE, key, key_file
+from thirdlever.finetune.endpoint.app import VARIABLE, application, key, key_file
 from thirdlever.finetune.endpoint.storage import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from starlette.applications import Starlette
     from uvicorn import Server
 
 ADDRESS_FILE = "endpoint.json"  # {"url": …, "pid": …}, present while the endpoint listens
@@ -39,18 +40,9 @@ _LOG_CHARS = 500  # from the end of the log of a server that did not start
 
 @dataclass(frozen=True)
 class Listening:
-    """An endpoint that is about to accept requests.
+    """An endpoint that is about to accept requests; `key_file` is None if the token comes from the environment."""
 
-    Attributes:
-        url: the protocol's base URL, such as "http://127.0.0.1:8089/v1".
-        folder: holds its state.
-        key: the token.
-        key_file: holds the token; None if it comes from the environment.
-    """
-
-    url: str
-    folder: Path
-    key: str
+    url: str  # the protocol's base URL, such as "http://127.0.0.1:8089/v1"
     key_file: Path | None
 
 
@@ -81,8 +73,13 @@ def serve(
         with FileLock(folder / "endpoint.lock").acquire(timeout=timeout), _bind(host, port) as bound:
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{bound.getsockname()[1]}/v1"
-            listening = Listening(url, folder, key(folder), None if VARIABLE in os.environ else key_file(folder))
-            _run(model, bound, listening, announce, leashed=leashed)
+            app = application(folder, base=model, key=key(folder))
+            files.write(folder / ADDRESS_FILE, json.dumps({"url": url, "pid": os.getpid()}).encode())
+            try:
+                announce(Listening(url, None if VARIABLE in os.environ else key_file(folder)))
+                _run(app, bound, leashed=leashed)
+            finally:
+                (folder / ADDRESS_FILE).unlink(missing_ok=True)
     except Timeout as error:
         message = f"{str(folder)!r} is already being served; stop that server, or pass another --folder"
         raise ThirdleverError(message) from error
@@ -119,27 +116,16 @@ def _bind(host: str, port: int) -> socket.socket:
         raise ThirdleverError(message) from error
 
 
-def _run(
-    model: str, bound: socket.socket, listening: Listening, announce: Callable[[Listening], None], *, leashed: bool
-) -> None:
+def _run(app: Starlette, bound: socket.socket, *, leashed: bool) -> None:
     import uvicorn
 
-    from thirdlever.finetune.endpoint.app import application
-
-    app = application(listening.folder, base=model, key=listening.key)
     # No access log: it would have a line for each of a run's thousands of requests.
     config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=_GRACE_S)
     server = uvicorn.Server(config)
-    address = listening.folder / ADDRESS_FILE
-    files.write(address, json.dumps({"url": listening.url, "pid": os.getpid()}).encode())
-    announce(listening)
-    try:
-        if leashed:
-            threading.Thread(target=_stop_with_stdin, args=(server,), daemon=True).start()
-        with _signals_ignored_after():
-            server.run(sockets=[bound])
-    finally:
-        address.unlink(missing_ok=True)
+    if leashed:
+        threading.Thread(target=_stop_with_stdin, args=(server,), daemon=True).start()
+    with _signals_ignored_after():
+        server.run(sockets=[bound])
 
 
 @contextmanager
