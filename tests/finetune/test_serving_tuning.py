@@ -52,13 +52,6 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory, model: str) -> Iterator[OpenAI]:
-    """One endpoint for all tests that need no restart."""
-    with serving(tmp_path_factory.mktemp("endpoint"), model) as url, connected(url) as client:
-        yield client
-
-
 def train(client: OpenAI, model: str, **options: Any) -> str:  # noqa: ANN401 - create's
     """The id of a job that is in training."""
     job = client.fine_tuning.jobs.create(model=model, training_file=upload(client, jsonl(40)), **options).id
@@ -82,27 +75,49 @@ def messages(client: OpenAI, job: str) -> list[str]:
     return [event.message for event in client.fine_tuning.jobs.list_events(job, limit=100)]
 
 
-def test_a_job_is_paused_resumed_and_cancelled_while_it_trains(client: OpenAI, model: str) -> None:
-    jobs = client.fine_tuning.jobs
-    job = train(client, model, hyperparameters=LONG)
-    assert jobs.retrieve(job).status == "running"
-    waiting = jobs.create(model=model, training_file=upload(client, b"{}" + jsonl()))
-
-    jobs.pause(job)
-    wait_for(lambda: "Checkpoint created" in messages(client, job)[0])
-    done = steps_of(client, job)
-    assert jobs.retrieve(job).status == "paused"  # type: ignore[comparison-overlap] # as OpenAI's documentation shows
-    assert ended(client, waiting.id).status == "failed"
-
-    jobs.resume(job)
-    wait_for(lambda: len(steps_of(client, job)) > len(done))
-    assert jobs.cancel(job).status == "cancelled"
-    steps = steps_of(client, job)
-    assert steps == list(range(1, len(steps) + 1))  # from where it was paused
-    assert jobs.retrieve(job).fine_tuned_model is None
+def train_here(client: OpenAI, folder: Path, job: str) -> FineTuningJob:
+    """Do a worker's part in this process, which has loaded torch: another process needs seconds for that."""
+    wait_for(lambda: client.fine_tuning.jobs.retrieve(job).status == "queued")
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        work(JobStore(folder / "jobs").get(job), FileStore(folder / "files"))
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    return client.fine_tuning.jobs.retrieve(job)
 
 
-def test_the_stock_client_trains_asks_and_deletes_a_model_after_a_cancelled_job(client: OpenAI, model: str) -> None:
+def test_a_job_is_paused_resumed_and_cancelled_while_it_trains(tmp_path: Path, model: str) -> None:
+    with serving(tmp_path, model) as url, connected(url) as client:
+        jobs = client.fine_tuning.jobs
+        job = train(client, model, hyperparameters=LONG)
+        assert jobs.retrieve(job).status == "running"
+        waiting = jobs.create(model=model, training_file=upload(client, b"{}" + jsonl()))
+
+        jobs.pause(job)
+        wait_for(lambda: "Checkpoint created" in messages(client, job)[0])
+        done = steps_of(client, job)
+        assert jobs.retrieve(job).status == "paused"  # type: ignore[comparison-overlap] # as OpenAI's documentation shows
+        assert ended(client, waiting.id).status == "failed"
+
+        jobs.resume(job)
+        wait_for(lambda: len(steps_of(client, job)) > len(done))
+        assert jobs.cancel(job).status == "cancelled"
+        steps = steps_of(client, job)
+        assert steps == list(range(1, len(steps) + 1))  # from where it was paused
+        following = jobs.create(model=model, training_file=upload(client)).id
+        wait_for(lambda: jobs.retrieve(following).status == "running")  # the cancelled job's worker has ended
+        jobs.cancel(following)
+        assert jobs.retrieve(job).fine_tuned_model is None
+
+
+@pytest.fixture
+def client(tmp_path: Path, model: str) -> Iterator[OpenAI]:
+    """Of an endpoint that starts no worker, as if another one was running."""
+    with lock(tmp_path), serving(tmp_path, model) as url, connected(url) as client:
+        yield client
+
+
+def test_the_stock_client_trains_asks_and_deletes_a_model(client: OpenAI, model: str, tmp_path: Path) -> None:
     jobs = client.fine_tuning.jobs
     training, validation = upload(client, jsonl(20)), upload(client, jsonl(4))
     wanted: Any = {"n_epochs": EPOCHS, "batch_size": 4, "learning_rate_multiplier": 1.5}
@@ -113,7 +128,7 @@ def test_the_stock_client_trains_asks_and_deletes_a_model_after_a_cancelled_job(
         suffix="demo",
         method={"type": "supervised", "supervised": {"hyperparameters": wanted}},
     )
-    job = ended(client, made.id)
+    job = train_here(client, tmp_path, made.id)
 
     assert (job.status, job.error) == ("succeeded", None)
     assert job.fine_tuned_model == f"ft:{model}:local:demo:{job.id[-8:]}"
@@ -160,21 +175,14 @@ def test_the_stock_client_trains_asks_and_deletes_a_model_after_a_cancelled_job(
     assert [entry.id for entry in client.models.list()] == [model]
 
 
-def test_an_example_that_is_too_long_fails_its_job(tmp_path: Path, model: str) -> None:
-    """The worker's part runs in this process, which has loaded torch; starting another takes seconds."""
+def test_an_example_that_is_too_long_fails_its_job(client: OpenAI, model: str, tmp_path: Path) -> None:
     long = {"messages": [{"role": "user", "content": "w3 " * 600}, {"role": "assistant", "content": "w4"}]}
-    with lock(tmp_path), serving(tmp_path, model) as url, connected(url) as client:
-        training = upload(client, jsonl() + json.dumps(long).encode())
-        made = client.fine_tuning.jobs.create(model=model, training_file=training).id
-        wait_for(lambda: client.fine_tuning.jobs.retrieve(made).status == "queued")
-        terminated = signal.getsignal(signal.SIGTERM)
-        work(JobStore(tmp_path / "jobs").get(made), FileStore(tmp_path / "files"))
-        signal.signal(signal.SIGTERM, terminated)
-        job = ended(client, made)
-        assert job.status == "failed"
-        assert job.error is not None
-        assert job.error.code == "training_failed"
-        assert "has 602 tokens" in job.error.message
+    training = upload(client, jsonl() + json.dumps(long).encode())
+    job = train_here(client, tmp_path, client.fine_tuning.jobs.create(model=model, training_file=training).id)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error.code == "training_failed"
+    assert "has 602 tokens" in job.error.message
 
 
 # Kills
