@@ -187,7 +187,8 @@ class _Callback(TrainerCallback):
 
 def _progress(into: Path) -> dict[str, Any] | None:
     path = into / _PROGRESS
-    return json.loads(path.read_text("utf-8")) if path.is_file() else None
+    progress: dict[str, Any] | None = json.loads(path.read_text("utf-8")) if path.is_file() else None
+    return progress
 
 
 def train(

@@ -371,9 +371,9 @@ class ModelStore:
 
     def _find(self, name: str) -> tuple[JobFolder, Path]:
         match = _TUNED_NAME.fullmatch(name)
-        for job in map(JobFolder, self.jobs.root.glob(f"ftjob-*{match['tail']}") if match else ()):
-            record, step = job.read(), match and match["step"]
-            adapter = job.adapter(step)
+        tail, step = (match["tail"], match["step"]) if match else ("", None)
+        for job in map(JobFolder, self.jobs.root.glob(f"ftjob-*{tail}") if tail else ()):
+            record, adapter = job.read(), job.adapter(step)
             expected = f"{record.tuned_name}:ckpt-step-{step}" if step else record.fine_tuned_model
             if name == expected and adapter.is_dir():
                 return job, adapter
