@@ -1,4 +1,4 @@
-"""Adapters side by side on one base: each request is answered as its own adapter would answer it alone."""
+"""Several adapters on one base: each request is answered as its adapter would answer it alone."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def together(weights: Weights, asked: list[tuple[Path | None, tuple[int, ...]]])
     return [future.result(timeout=60).text for future in futures]
 
 
-def test_two_adapters_and_the_base_in_one_batch(tmp_path: Path, base: Path) -> None:
+def test_two_adapters_and_the_base_share_one_batch(tmp_path: Path, base: Path) -> None:
     """A long common prefix, too: its keys and values differ by adapter."""
     one, two = (adapter(base, tmp_path / name, seed) for name, seed in (("one", 1), ("two", 2)))
     asked: list[tuple[Path | None, tuple[int, ...]]] = [
@@ -98,7 +98,9 @@ def test_memory_grows_by_the_adapters_only(tmp_path: Path, base: Path) -> None:
     assert after - before == 3 * each
 
 
-def test_those_not_used_for_longest_go(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_adapter_is_unloaded(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lora, "_KEPT", 1)
     folders = [adapter(base, tmp_path / str(seed), seed) for seed in range(2)]
     weights = tiny.loaded(base)
@@ -112,7 +114,7 @@ def test_those_not_used_for_longest_go(tmp_path: Path, base: Path, monkeypatch: 
     assert len(names) == 1
 
 
-def test_what_fails_is_only_the_request_for_it(tmp_path: Path, base: Path) -> None:
+def test_a_missing_adapter_fails_only_its_own_request(tmp_path: Path, base: Path) -> None:
     good = adapter(base, tmp_path / "good", 1)
     engine = Engine(lambda: tiny.loaded(base))
     futures = [engine.submit(Request(ASKED[0], NEW, adapter=folder)) for folder in (good, tmp_path / "none", None)]
@@ -122,7 +124,7 @@ def test_what_fails_is_only_the_request_for_it(tmp_path: Path, base: Path) -> No
         futures[1].result(timeout=60)
 
 
-def test_an_adapter_of_another_model(tmp_path: Path, base: Path) -> None:
+def test_an_adapter_of_another_model_is_refused(tmp_path: Path, base: Path) -> None:
     torch.manual_seed(0)
     wider: dict[str, Any] = {**tiny.SIZE, "hidden_size": 64}
     factory: Any = transformers.AutoModelForCausalLM
@@ -137,7 +139,7 @@ def test_an_adapter_of_another_model(tmp_path: Path, base: Path) -> None:
     assert engine.submit(Request(ASKED[0], NEW)).result(timeout=60).text == alone(base, None, ASKED[0])
 
 
-def test_an_adapter_that_is_no_plain_lora(tmp_path: Path, base: Path) -> None:
+def test_an_adapter_that_is_not_plain_lora_is_refused(tmp_path: Path, base: Path) -> None:
     folder = adapter(base, tmp_path / "dora", 1, use_dora=True)
     engine = Engine(lambda: tiny.loaded(base))
     with pytest.raises(ModelError, match="no plain LoRA"):

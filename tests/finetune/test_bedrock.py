@@ -1,4 +1,4 @@
-"""Bedrock against botocore's Stubber, which holds requests and answers against the service's own description."""
+"""Bedrock with botocore's Stubber, which checks requests and responses against the service's own description."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_ledger import job
+from helpers.job import job
 
 from thirdlever.core.errors import ModelError
-from thirdlever.finetune.jobs import GoneError, Order, UnreachableError
-from thirdlever.finetune.providers.bedrock import Bedrock, rows
+from thirdlever.finetune.jobs import GoneError, JobRequest, UnreachableError
+from thirdlever.finetune.providers.bedrock import Bedrock, row
 
 pytest.importorskip("boto3", reason="needs the bedrock extra")
 
@@ -38,7 +38,7 @@ def tuner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bedrock]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("BEDROCK_ROLE_ARN", ROLE)
     monkeypatch.setenv("BEDROCK_S3_URI", "s3://bucket/folder")
-    monkeypatch.setattr("thirdlever.finetune.providers.bedrock.WAIT", 0.0)
+    monkeypatch.setattr("thirdlever.finetune.providers.bedrock.POLL_S", 0.0)
     made = Bedrock()
     yield made
     made.close()
@@ -58,11 +58,11 @@ def s3(tuner: Bedrock) -> Iterator[Stubber]:
         stub.assert_no_pending_responses()
 
 
-def order(folder: Path, epochs: int | None = 2) -> Order:
+def order(folder: Path, epochs: int | None = 2) -> JobRequest:
     path = folder / "train.jsonl"
     path.write_text(json.dumps(LINE) + "\n", "utf-8")
     base = "amazon.nova-micro-v1:0:128k"
-    return Order(tag=TAG, base=base, training=path, validation=path, epochs=epochs, seed=0)
+    return JobRequest(tag=TAG, base=base, training=path, validation=path, epochs=epochs, seed=0)
 
 
 def answered(status: str, **facts: Any) -> dict[str, Any]:  # noqa: ANN401 - of GetModelCustomizationJob
@@ -168,20 +168,20 @@ def test_a_model_is_deployed_once(tuner: Bedrock, bedrock: Stubber) -> None:
     ("code", "kind"),
     [("ThrottlingException", UnreachableError), ("ResourceNotFoundException", GoneError), ("AccessDenied", ModelError)],
 )
-def test_errors_are_told_apart(tuner: Bedrock, bedrock: Stubber, code: str, kind: type[ModelError]) -> None:
+def test_errors_are_distinguished(tuner: Bedrock, bedrock: Stubber, code: str, kind: type[ModelError]) -> None:
     bedrock.add_client_error("get_model_customization_job", code, "because")
     with pytest.raises(kind, match="because"):
         tuner.poll(ARN)
 
 
-def test_without_a_region_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_region_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(ModelError, match="region"):
         Bedrock().find(TAG)
 
 
-def test_what_must_be_set_is_named(tuner: Bedrock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_variable_is_named(tuner: Bedrock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("BEDROCK_ROLE_ARN")
     with pytest.raises(ModelError, match="BEDROCK_ROLE_ARN"):
         tuner.submit(order(tmp_path))
@@ -194,8 +194,8 @@ CHAT = [
 ]
 
 
-def test_examples_take_the_form_of_the_bases_family() -> None:
-    assert rows(CHAT, "amazon.nova-lite-v1:0") == {
+def test_examples_have_the_format_of_the_base_models_family() -> None:
+    assert row(CHAT, "amazon.nova-lite-v1:0") == {
         "schemaVersion": "bedrock-conversation-2024",
         "system": [{"text": "Sort."}],
         "messages": [
@@ -203,4 +203,4 @@ def test_examples_take_the_form_of_the_bases_family() -> None:
             {"role": "assistant", "content": [{"text": "fuel"}]},
         ],
     }
-    assert rows(CHAT, "anthropic.claude-3-haiku-20240307-v1:0:200k") == {"system": "Sort.", "messages": CHAT[1:]}
+    assert row(CHAT, "anthropic.claude-3-haiku-20240307-v1:0:200k") == {"system": "Sort.", "messages": CHAT[1:]}

@@ -1,4 +1,4 @@
-"""Fine-tuning files: what is taken, and how each fault is told."""
+"""Fine-tuning files: what is accepted, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -7,20 +7,9 @@ from typing import Any
 
 import pytest
 from conftest import make_suite
+from helpers.training_file import ANSWER, ASK, FAULTS, LINE, file
 
 from thirdlever.finetune.conversations import FormatError, conversations, parse, to_jsonl
-
-ASK = {"role": "user", "content": "POS 123"}
-ANSWER = {"role": "assistant", "content": "fuel"}
-LINE = json.dumps({"messages": [ASK, ANSWER]})
-
-
-def file(*lines: str, good: int = 10) -> str:
-    return "\n".join([*[LINE] * good, *lines])
-
-
-def messages(*turns: Any) -> str:  # noqa: ANN401 - also what is no turn
-    return json.dumps({"messages": turns})
 
 
 def refused(text: str | bytes, **options: Any) -> FormatError:  # noqa: ANN401
@@ -29,7 +18,7 @@ def refused(text: str | bytes, **options: Any) -> FormatError:  # noqa: ANN401
     return caught.value
 
 
-def test_what_our_strategies_write_is_read_back() -> None:
+def test_training_files_are_read_back_as_written() -> None:
     suite = make_suite()
     examples = conversations(suite, suite.train)
     assert parse(to_jsonl(examples)) == examples
@@ -42,39 +31,14 @@ def test_a_good_file_is_read(text: str | bytes) -> None:
     assert parse(text) == [[ASK, ANSWER]] * 10
 
 
-def test_a_line_separator_within_a_text_splits_no_line() -> None:
+def test_a_line_separator_within_a_string_does_not_split_a_line() -> None:
     turn = {"role": "user", "content": "one\u2028two\x85three"}
     text = "\n".join([json.dumps({"messages": [turn, ANSWER]}, ensure_ascii=False)] * 10)
     assert parse(text)[9] == [turn, ANSWER]
 
 
-# Faults of a line: what is said, and where
-
-FAULTS = {
-    "not json": ("{'messages': []}", "not JSON"),
-    "cut off": (LINE[:-5], "not JSON"),
-    "nested too deeply": ("[" * 100_000, "not JSON"),
-    "a list": ("[1]", "a JSON list, not an object"),
-    "prompt and completion": ('{"prompt": "a", "completion": "b"}', "prompt-completion format"),
-    "no messages": ('{"message": []}', "'messages' is missing"),
-    "messages is a text": ('{"messages": "a"}', "list of at least one turn"),
-    "no turns": ('{"messages": []}', "list of at least one turn"),
-    "a turn is a text": (messages("a", ANSWER), "message 1 is no object"),
-    "unknown role": (messages({"role": "human", "content": "a"}, ANSWER), "message 1 has the role 'human'"),
-    "role is a list": (messages({"role": [], "content": "a"}, ANSWER), "message 1 has the role []"),
-    "no role": (messages({"content": "a"}, ANSWER), "message 1 has the role None"),
-    "no content": (messages({"role": "user"}, ANSWER), "content of message 1 must be a text"),
-    "content is a number": (messages(ASK, {"role": "assistant", "content": 1}), "content of message 2 must be a text"),
-    "half a character": (messages({"role": "user", "content": "\ud83d"}, ANSWER), "half a surrogate pair"),
-    "last turn the user's": (messages(ASK, ANSWER, ASK), "the last message is the user's"),
-    "nothing to learn": (messages(ASK, {"role": "assistant", "content": " "}), "the last message is empty"),
-    "a weight": (messages(ASK, {**ANSWER, "weight": 0}), "message 2 has 'weight', which training would not see"),
-    "tools": (json.dumps({"messages": [ASK, ANSWER], "tools": []}), "an example has 'tools'"),
-}
-
-
 @pytest.mark.parametrize(("line", "said"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_told_with_its_line(line: str, said: str) -> None:
+def test_an_error_names_its_line(line: str, said: str) -> None:
     error = refused(file(line, LINE))
     assert said in error.message
     assert error.message.startswith("line 11: ")
@@ -82,7 +46,7 @@ def test_a_fault_is_told_with_its_line(line: str, said: str) -> None:
     assert str(error) == error.message
 
 
-def test_bytes_that_are_no_utf8_are_told_with_their_line() -> None:
+def test_bytes_that_are_not_utf8_are_refused_with_their_line() -> None:
     error = refused(file().encode() + "\nGebühr".encode("latin-1"))
     assert (error.line, error.message) == (11, "line 11 is not UTF-8; save the file as UTF-8")
 
@@ -91,7 +55,7 @@ def test_bytes_that_are_no_utf8_are_told_with_their_line() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 9])
-def test_ten_examples_are_the_least(n: int) -> None:
+def test_a_training_file_needs_ten_examples(n: int) -> None:
     error = refused(file(good=n))
     assert (error.code, error.param, error.line) == ("invalid_n_examples", "training_file", None)
     assert f"has {n} examples, but must have at least 10" in error.message

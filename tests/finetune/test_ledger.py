@@ -1,4 +1,4 @@
-"""`kill -9` at the moments that matter, then the same order: one job in all."""
+"""`kill -9` at critical moments, then an equal order: one job in total."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from helpers.job import job
 from helpers.tuning_killed import order
 from helpers.tuning_service import serving
 
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.finetune.jobs import Job, Ledger
+from thirdlever.finetune.jobs import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,9 @@ def start(
 
 
 @pytest.mark.parametrize("moment", ["ordered", "uploaded", "submitted", "polled"])
-def test_a_killed_order_is_one_job(tmp_path: Path, processes: ForkServerContext, service: Service, moment: str) -> None:
+def test_a_killed_order_is_submitted_once(
+    tmp_path: Path, processes: ForkServerContext, service: Service, moment: str
+) -> None:
     assert start(processes, tmp_path, service, moment) == -9
     assert len(service.jobs) == (0 if moment in {"ordered", "uploaded"} else 1)
     assert start(processes, tmp_path, service) == 0
@@ -79,14 +82,14 @@ def test_a_lost_ledger_finds_the_job_again(tmp_path: Path, processes: ForkServer
     assert len(service.created) == 1
 
 
-def test_the_same_order_again_asks_nobody(tmp_path: Path, processes: ForkServerContext, service: Service) -> None:
+def test_an_equal_order_sends_no_requests(tmp_path: Path, processes: ForkServerContext, service: Service) -> None:
     assert start(processes, tmp_path, service) == 0
     asked = len(service.asked)
     assert start(processes, tmp_path, service) == 0
     assert len(service.asked) == asked
 
 
-def test_two_processes_at_once_are_one_job(tmp_path: Path, processes: ForkServerContext, service: Service) -> None:
+def test_two_processes_at_once_submit_one_job(tmp_path: Path, processes: ForkServerContext, service: Service) -> None:
     codes: list[int | None] = []
     threads = [threading.Thread(target=lambda: codes.append(start(processes, tmp_path, service))) for _ in range(2)]
     for thread in threads:
@@ -100,28 +103,10 @@ def test_two_processes_at_once_are_one_job(tmp_path: Path, processes: ForkServer
 # The file
 
 
-def job(identity: str = "a" * 64, **facts: object) -> Job:
-    given = {
-        "identity": identity,
-        "provider": "crusoe",
-        "base": "m",
-        "model": "crusoe/m",
-        "label": "payments",
-        "examples": 12,
-        "validation": 0,
-        "epochs": 3,
-        "seed": 0,
-        "estimated_tokens": 100,
-        "estimated_usd": None,
-        "ordered": 1.0,
-    }
-    return Job(**(given | facts))  # type: ignore[arg-type]
-
-
 def test_jobs_come_back_as_they_were(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.order(job(ordered=2.0), "t", "")
-    ledger.order(job("b" * 64), "t", "v")
+    ledger.add(job(ordered=2.0), "t", "")
+    ledger.add(job("b" * 64), "t", "v")
     assert [found.identity[0] for found in ledger.jobs()] == ["b", "a"]
     assert ledger.update("a" * 64, id="ftjob-1") == ledger.get("a" * 64) == job(ordered=2.0, id="ftjob-1")
 
@@ -129,37 +114,37 @@ def test_jobs_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["b", "ftjob-2", "b" * 64])
 def test_a_job_is_found_by_the_beginning_of_its_name_or_by_the_providers(tmp_path: Path, name: str) -> None:
     ledger = Ledger(tmp_path)
-    ledger.order(job(), "t", "")
-    ledger.order(job("b" * 64, id="ftjob-2"), "t", "")
+    ledger.add(job(), "t", "")
+    ledger.add(job("b" * 64, id="ftjob-2"), "t", "")
     assert ledger.find(name).identity == "b" * 64
 
 
 @pytest.mark.parametrize(("name", "said"), [("c", "not found"), ("a", "2 jobs"), ("", "not found")])
-def test_a_name_that_is_no_jobs_or_several_says_so(tmp_path: Path, name: str, said: str) -> None:
+def test_a_name_of_no_job_or_of_several_is_refused(tmp_path: Path, name: str, said: str) -> None:
     ledger = Ledger(tmp_path)
-    ledger.order(job(), "t", "")
-    ledger.order(job("a" * 63 + "b"), "t", "")
+    ledger.add(job(), "t", "")
+    ledger.add(job("a" * 63 + "b"), "t", "")
     with pytest.raises(ThirdleverError, match=said):
         ledger.find(name)
 
 
-def test_the_data_that_was_ordered_is_what_is_submitted(tmp_path: Path) -> None:
+def test_a_job_is_submitted_with_its_own_data(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ordered = ledger.order_of(ledger.order(job(validation=1), "train", "dev"))
+    ordered = ledger.request(ledger.add(job(validation=1), "train", "dev"))
     assert ordered.training.read_text("utf-8") == "train"
     assert ordered.validation is not None
     assert ordered.validation.read_text("utf-8") == "dev"
     ordered.training.unlink()
     with pytest.raises(ThirdleverError, match="gone"):
-        ledger.order_of(job(validation=1))
+        ledger.request(job(validation=1))
 
 
-def test_a_file_that_is_no_job_says_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_job_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps({"identity": "x"}), "utf-8")
     with pytest.raises(ThirdleverError, match="look it up at the provider"):
         Ledger(tmp_path).jobs()
 
 
-def test_a_new_attempt_has_a_tag_of_its_own() -> None:
+def test_each_attempt_has_its_own_tag() -> None:
     assert job().tag != job(attempt=2).tag
     assert len(job(attempt=99).tag) <= 40  # Azure's limit for a suffix

@@ -1,4 +1,4 @@
-"""Managed tuning: what is checked before anything is sent, and what a provider may answer."""
+"""Managed tuning: the checks before the upload, and the responses of providers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import make_suite
+from helpers.job import job
 from helpers.tuning_killed import BASE, EXAMPLES, KEY
 from helpers.tuning_service import error, serving
-from test_ledger import job
 
 from thirdlever.catalog.tuning import Estimate, estimate, profile, profiles, provider_of, rate, tuned_price
 from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError
 from thirdlever.core.store import Store
 from thirdlever.finetune import jobs, managed
-from thirdlever.finetune.jobs import GoneError, Ledger, Order, UnreachableError
+from thirdlever.finetune.jobs import GoneError, JobRequest, Ledger, UnreachableError
 from thirdlever.finetune.managed import tune
 from thirdlever.finetune.providers.openai import OpenAIProtocol
 from thirdlever.models.base import BaseModel
@@ -38,8 +38,8 @@ TODAY = dt.date(2026, 11, 21)
 @pytest.fixture
 def service(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """A provider, an empty project, no waiting."""
-    monkeypatch.setattr(jobs, "SETTLE", 0.0)
-    monkeypatch.setattr(jobs, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(jobs, "SETTLE_S", 0.0)
+    monkeypatch.setattr(jobs, "FIRST_POLL_S", 0.01)
     with serving() as running:
         for variable in ("CRUSOE", "OPENAI", "AZURE_OPENAI", "NEBIUS"):
             monkeypatch.setenv(f"{variable}_BASE_URL", running.url)
@@ -66,16 +66,16 @@ def always(method: str, path: str, status: int, body: Any) -> Callable[[str, str
     return lambda asked, where: (status, body) if (asked, where) == (method, path) else None
 
 
-def wanted(folder: Path) -> Order:
+def wanted(folder: Path) -> JobRequest:
     path = folder / "train.jsonl"
     path.write_text("{}\n", "utf-8")
-    return Order(tag="thirdlever-x-1", base="m", training=path, validation=path, epochs=None, seed=7)
+    return JobRequest(tag="thirdlever-x-1", base="m", training=path, validation=path, epochs=None, seed=7)
 
 
 # Before anything is sent
 
 
-def test_a_tune_is_ordered_followed_and_told(service: Service) -> None:
+def test_a_job_is_submitted_followed_and_reported(service: Service) -> None:
     made = tune(BASE, EXAMPLES, dev=EXAMPLES[:2], max_usd=1.0, epochs=2, label="payments")
     [body] = service.created
     assert body["model"] == "meta-llama/Llama-3.1-8B-Instruct"
@@ -94,7 +94,7 @@ def test_a_tune_is_ordered_followed_and_told(service: Service) -> None:
     ("examples", "said"),
     [(EXAMPLES[:9], "at least 10"), ([*EXAMPLES, [{"role": "user", "content": "hi"}]], "assistant")],
 )
-def test_what_a_provider_would_refuse_hours_later_is_refused_now(
+def test_files_that_a_provider_would_refuse_are_refused_before_the_upload(
     service: Service, examples: list[Any], said: str
 ) -> None:
     with pytest.raises(StrategyError, match=said):
@@ -105,26 +105,26 @@ def test_what_a_provider_would_refuse_hours_later_is_refused_now(
 
 def test_a_file_that_is_too_large_is_refused() -> None:
     tight = replace(profile("openai"), max_file_mb=0)
-    with pytest.raises(StrategyError, match="OpenAI takes 0 MB"):
+    with pytest.raises(StrategyError, match="OpenAI accepts at most 0 MB"):
         managed.check_format(tight, "x" * 1000, "")
 
 
 @pytest.mark.parametrize(
     ("max_usd", "model", "said"),
     [
-        (None, BASE.name, "nobody is there to say yes"),
+        (None, BASE.name, "needs confirmation at a terminal"),
         (1e-9, BASE.name, r"more than max_usd=1e-09"),
-        (1.0, "crusoe/unheard-of", "nobody knows how much"),
+        (1.0, "crusoe/unheard-of", "has no known price"),
     ],
 )
-def test_money_is_spent_by_nobodys_leave(service: Service, max_usd: float | None, model: str, said: str) -> None:
+def test_no_money_is_spent_without_permission(service: Service, max_usd: float | None, model: str, said: str) -> None:
     with pytest.raises(StrategyError, match=said):
         tune(BaseModel(name=model, inspect_name=model), EXAMPLES, max_usd=max_usd)
     assert not service.asked
 
 
 @pytest.mark.parametrize(("typed", "agreed"), [("yes\n", True), ("Y\n", True), ("no\n", False), ("", False)])
-def test_somebody_at_the_terminal_may_say_yes(monkeypatch: pytest.MonkeyPatch, typed: str, *, agreed: bool) -> None:
+def test_a_user_at_the_terminal_can_confirm(monkeypatch: pytest.MonkeyPatch, typed: str, *, agreed: bool) -> None:
     terminal = io.StringIO(typed)
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdin", terminal)
@@ -137,25 +137,25 @@ def test_somebody_at_the_terminal_may_say_yes(monkeypatch: pytest.MonkeyPatch, t
             managed.check_cost(profile("crusoe"), "m", expected, None)
 
 
-def test_the_local_endpoint_costs_nothing_and_needs_no_leave() -> None:
+def test_the_local_endpoint_is_free_and_needs_no_confirmation() -> None:
     managed.check_cost(profile("local"), "embedded", estimate("local", "embedded", 10**9), None)
 
 
 @pytest.mark.parametrize(
     ("base", "today", "horizon", "said"),
     [
-        ("gpt-4o-mini-2024-07-18", TODAY, 120, r"stop answering on 2027-01-14, in 54 days"),
-        ("gpt-4.1-nano", TODAY, 0, r"stopped answering on 2026-10-23"),
-        ("gpt-4o-mini", dt.date(2027, 1, 7), 0, r"takes no fine-tuning job since 2027-01-06.*azure"),
+        ("gpt-4o-mini-2024-07-18", TODAY, 120, r"retire on 2027-01-14, in 54 days"),
+        ("gpt-4.1-nano", TODAY, 0, r"were retired on 2026-10-23"),
+        ("gpt-4o-mini", dt.date(2027, 1, 7), 0, r"has accepted no fine-tuning jobs since 2027-01-06.*azure"),
     ],
 )
-def test_what_retires_too_soon_is_not_paid_for(base: str, today: dt.date, horizon: int, said: str) -> None:
+def test_a_base_model_that_retires_too_soon_is_refused(base: str, today: dt.date, horizon: int, said: str) -> None:
     with pytest.raises(StrategyError, match=said):
         managed.check_dates(profile("openai"), base, horizon_days=horizon, today=today)
 
 
 @pytest.mark.parametrize(("provider", "base"), [("openai", "gpt-4o-mini"), ("azure", "gpt-4.1"), ("nebius", "any")])
-def test_what_stays_long_enough_passes(provider: str, base: str) -> None:
+def test_a_base_model_that_remains_available_passes(provider: str, base: str) -> None:
     managed.check_dates(profile(provider), base, horizon_days=54, today=TODAY)
 
 
@@ -174,18 +174,18 @@ def test_what_stays_long_enough_passes(provider: str, base: str) -> None:
         ("google/vertex/gemini-2.0-flash", "vertex", "gemini-2.0-flash"),
     ],
 )
-def test_the_model_tells_who_tunes_it(model: str, provider: str, base: str) -> None:
+def test_the_models_name_selects_the_provider(model: str, provider: str, base: str) -> None:
     assert provider_of(model) == provider
     assert profile(provider).base(model) == base
 
 
 @pytest.mark.parametrize("model", ["anthropic/claude", "embedded2", "google/gemini-2.0-flash"])
-def test_a_model_that_nobody_tunes_says_so(model: str) -> None:
+def test_a_model_without_a_provider_is_refused(model: str) -> None:
     with pytest.raises(StrategyError, match="provider=NAME"):
         provider_of(model)
 
 
-def test_training_is_priced_as_the_worked_example_has_it() -> None:
+def test_training_is_priced_as_in_the_worked_example() -> None:
     """100,000 tokens, 3 epochs, $25 per 1M: $7.50."""
     assert estimate("openai", "gpt-4o-2024-08-06", 300_000).usd == pytest.approx(7.50)
     assert estimate("nebius", "unheard-of", 1).usd is None
@@ -234,16 +234,16 @@ def test_a_tuned_models_answers_are_priced_by_its_name() -> None:
 # What a provider may answer
 
 
-def test_a_closed_door_says_where_another_is(service: Service, client: OpenAIProtocol, tmp_path: Path) -> None:
+def test_an_unavailable_provider_names_alternatives(service: Service, client: OpenAIProtocol, tmp_path: Path) -> None:
     refusal = error(403, "Fine-tuning is not available to your organization.", "training_not_available")
     service.answer = always("POST", "/fine_tuning/jobs", *refusal)
-    with pytest.raises(ModelError, match=r"trains nothing for this organisation.*provider=azure.*nebius.*lora"):
+    with pytest.raises(ModelError, match=r"offers this organisation no fine-tuning.*provider=azure.*nebius.*lora"):
         client.submit(wanted(tmp_path))
 
 
-def test_a_refused_order_is_struck_off(service: Service) -> None:
+def test_a_refused_job_leaves_the_ledger(service: Service) -> None:
     service.answer = once("POST", "/fine_tuning/jobs", *error(403, "no", "training_not_available"))
-    with pytest.raises(ModelError, match="trains nothing"):
+    with pytest.raises(ModelError, match="offers this organisation no fine-tuning"):
         tune(BASE, EXAMPLES, max_usd=1.0)
     assert not Ledger().jobs()
     assert tune(BASE, EXAMPLES, max_usd=1.0).tuning.where == "Crusoe"
@@ -256,7 +256,7 @@ def test_a_refused_key_is_named_and_not_shown(service: Service, client: OpenAIPr
     assert KEY not in str(raised.value)
 
 
-def test_a_message_that_repeats_the_key_is_told_without(service: Service, client: OpenAIProtocol) -> None:
+def test_the_key_is_removed_from_a_providers_message(service: Service, client: OpenAIProtocol) -> None:
     service.answer = always("GET", "/files", *error(400, f"who is {KEY}?", None))
     with pytest.raises(ModelError, match="who is …"):
         client.find("x")
@@ -269,7 +269,7 @@ def test_a_key_that_is_not_set_is_named(client: OpenAIProtocol, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("body", [b"<html>busy</html>", b'"a string"', b"[]", b""])
-def test_a_success_that_is_not_the_protocol_is_no_success(
+def test_a_successful_response_that_is_not_the_protocol_is_an_error(
     service: Service, client: OpenAIProtocol, tmp_path: Path, body: bytes
 ) -> None:
     service.answer = always("GET", "/fine_tuning/jobs/x", 200, body)
@@ -283,7 +283,7 @@ def test_a_success_that_is_not_the_protocol_is_no_success(
         client.find("x")
 
 
-def test_a_job_whose_creation_was_answered_with_nonsense_is_looked_for(service: Service) -> None:
+def test_a_job_is_looked_up_after_an_unreadable_response(service: Service) -> None:
     """It was created all the same: creating it again would pay twice."""
 
     def nonsense(method: str, path: str) -> tuple[int, bytes] | None:
@@ -298,22 +298,24 @@ def test_a_job_whose_creation_was_answered_with_nonsense_is_looked_for(service: 
     assert len(service.jobs) == 1
 
 
-def test_creating_is_not_repeated_by_the_client(service: Service, client: OpenAIProtocol, tmp_path: Path) -> None:
+def test_the_client_does_not_repeat_the_creation_of_a_job(
+    service: Service, client: OpenAIProtocol, tmp_path: Path
+) -> None:
     service.answer = always("POST", "/fine_tuning/jobs", *error(500, "boom", None))
     with pytest.raises(UnreachableError, match="HTTP 500"):
         client.submit(wanted(tmp_path))
     assert service.asked.count("POST /fine_tuning/jobs") == 1
 
 
-def test_submitting_is_tried_again_a_few_times_only(service: Service) -> None:
+def test_a_submission_is_retried_a_few_times_only(service: Service) -> None:
     service.answer = always("POST", "/fine_tuning/jobs", *error(503, "busy", None))
     with pytest.raises(UnreachableError):
         tune(BASE, EXAMPLES, max_usd=1.0)
-    assert service.asked.count("POST /fine_tuning/jobs") == jobs.TRIES
+    assert service.asked.count("POST /fine_tuning/jobs") == jobs.MAX_SUBMISSIONS
     assert [ordered.stage for ordered in Ledger().jobs()] == ["ordered"]
 
 
-def test_a_failed_job_is_told_in_the_providers_words_and_again(service: Service) -> None:
+def test_a_failed_job_is_reported_in_the_providers_words_every_time(service: Service) -> None:
     service.statuses = ["running", "failed"]
     for _ in range(2):
         with pytest.raises(StrategyError, match=r"Line 3 is no JSON. \(invalid_training_file\).*jobs resume"):
@@ -329,9 +331,7 @@ def test_azures_pending_is_waited_for(service: Service) -> None:
     assert made.tuning.hosting_usd_per_hour == 1.70
 
 
-def test_a_poll_that_goes_wrong_now_and_then_is_made_again(
-    service: Service, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_poll_is_repeated(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     service.answer = once("GET", "/fine_tuning/jobs/ftjob-0", 200, b"{")
     assert tune(BASE, EXAMPLES, max_usd=1.0).model.revision == "ft:ftjob-0"
     told = capsys.readouterr().err
@@ -339,12 +339,12 @@ def test_a_poll_that_goes_wrong_now_and_then_is_made_again(
     assert "Crusoe: job ftjob-0 running" in told
 
 
-def test_a_provider_that_stays_away_is_given_up_and_the_job_kept(
+def test_a_provider_that_stops_answering_is_given_up_and_the_job_is_kept(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "MISSES", 2)
+    monkeypatch.setattr(jobs, "MAX_MISSED_POLLS", 2)
     service.answer = always("GET", "/fine_tuning/jobs/ftjob-0", 200, b"{")
-    with pytest.raises(ModelError, match="the same command waits for it again"):
+    with pytest.raises(ModelError, match="the same command resumes waiting for it"):
         tune(BASE, EXAMPLES, max_usd=1.0)
     service.answer = lambda _method, _path: None
     assert tune(BASE, EXAMPLES, max_usd=1.0).model.revision == "ft:ftjob-0"
@@ -354,7 +354,7 @@ def test_a_provider_that_stays_away_is_given_up_and_the_job_kept(
 # What can be done with a job
 
 
-def test_a_job_that_failed_is_resumed_as_a_new_one(service: Service) -> None:
+def test_a_failed_job_is_resumed_as_a_new_one(service: Service) -> None:
     service.statuses = ["failed"]
     with pytest.raises(StrategyError):
         tune(BASE, EXAMPLES, max_usd=1.0)
@@ -368,7 +368,7 @@ def test_a_job_that_failed_is_resumed_as_a_new_one(service: Service) -> None:
     assert len(service.jobs) == 2
 
 
-def test_a_job_that_its_provider_has_lost_says_so_and_is_resumed(service: Service) -> None:
+def test_a_job_that_its_provider_has_lost_is_reported_and_resumed(service: Service) -> None:
     tune(BASE, EXAMPLES, max_usd=1.0)
     service.jobs.clear()
     service.files.clear()
@@ -383,21 +383,21 @@ def test_a_job_that_its_provider_has_lost_says_so_and_is_resumed(service: Servic
 
 def test_a_job_is_cancelled(service: Service) -> None:
     ledger, client = Ledger(), OpenAIProtocol(profile("crusoe"))
-    ordered = ledger.order(job(), json.dumps({}), "")
+    ordered = ledger.add(job(), json.dumps({}), "")
     submitted = jobs.submit(ordered, client, ledger)
     cancelled = jobs.cancel(submitted, client, ledger)
     assert (cancelled.stage, cancelled.said) == ("cancelled", "cancelled")
     with pytest.raises(ModelError, match="nothing to cancel"):
         jobs.cancel(cancelled, client, ledger)
     with pytest.raises(StrategyError, match="cancelled"):
-        jobs.succeeded(cancelled, "Crusoe")
+        jobs.check_succeeded(cancelled)
     client.close()
     assert len(service.created) == 1
 
 
-def test_an_order_that_never_arrived_is_struck_off_by_cancelling(service: Service) -> None:
+def test_cancelling_a_job_that_never_arrived_removes_it(service: Service) -> None:
     ledger, client = Ledger(), OpenAIProtocol(profile("crusoe"))
-    ordered = ledger.order(job(), "", "")
+    ordered = ledger.add(job(), "", "")
     assert jobs.cancel(ordered, client, ledger).id is None
     client.close()
     assert not ledger.jobs()
@@ -408,16 +408,16 @@ def test_an_order_that_never_arrived_is_struck_off_by_cancelling(service: Servic
 
 
 @pytest.mark.parametrize("provider", ["nebius", "crusoe"])
-def test_a_model_that_its_user_deploys_answers_under_the_name_given(service: Service, provider: str) -> None:
+def test_a_users_deployment_answers_under_the_name_given(service: Service, provider: str) -> None:
     ledger = Ledger()
-    made = ledger.order(job(provider=provider, stage="succeeded", tuned="t", id="j"), "", "")
+    made = ledger.add(job(provider=provider, stage="succeeded", tuned="t", id="j"), "", "")
     with pytest.raises(ModelError, match=f"jobs deployed {made.short} NAME"):
-        managed.of(made, BASE).connect()
+        managed.tuned_model(made, BASE).connect()
     ledger.update(made.identity, served="mine")
     access = managed.serve(ledger.find("j"), ledger)
     assert (access.inspect_name, access.url) == (f"openai-api/{provider}/mine", service.url)
     assert KEY not in repr(access)
-    assert KEY not in repr(managed.of(made, BASE))
+    assert KEY not in repr(managed.tuned_model(made, BASE))
 
 
 AZURE = {
@@ -451,7 +451,7 @@ def plane(service: Service, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     service.answer = answer
     monkeypatch.setattr("thirdlever.finetune.providers.azure.ADDRESS", service.url.removesuffix("/v1"))
-    monkeypatch.setattr("thirdlever.finetune.providers.azure.WAIT", 0.01)
+    monkeypatch.setattr("thirdlever.finetune.providers.azure.POLL_S", 0.01)
     monkeypatch.setattr("atexit.register", lambda *_: None)
     return state
 
@@ -462,7 +462,7 @@ def test_an_azure_deployment_is_made_once_and_removed(
     for name, value in AZURE.items():
         monkeypatch.setenv(name, value)
     ledger = Ledger()
-    made = ledger.order(job(provider="azure", stage="succeeded", tuned="t", id="j"), "", "")
+    made = ledger.add(job(provider="azure", stage="succeeded", tuned="t", id="j"), "", "")
     access = managed.serve(made, ledger)
     assert access.inspect_name == f"openai-api/azure/{made.tag}"
     assert managed.serve(ledger.find("j"), ledger) == access
@@ -478,9 +478,9 @@ def test_an_azure_deployment_is_made_once_and_removed(
     assert ledger.find("j").served is None
 
 
-def test_azure_without_its_management_plane_says_what_to_do(plane: SimpleNamespace) -> None:
+def test_azure_without_its_management_plane_gives_instructions(plane: SimpleNamespace) -> None:
     ledger = Ledger()
-    made = ledger.order(job(provider="azure", stage="succeeded", tuned="t", id="j"), "", "")
+    made = ledger.add(job(provider="azure", stage="succeeded", tuned="t", id="j"), "", "")
     with pytest.raises(ModelError, match=r"AZURE_MANAGEMENT_TOKEN.*jobs deployed"):
         managed.serve(made, ledger)
     assert plane.deployed == {}
@@ -502,6 +502,6 @@ def test_the_strategy_draws_balanced_examples_and_gives_them_all_to_the_leakage_
 
 
 @pytest.mark.parametrize("spec", ["managed:epochs=0", "managed:max_usd=-1", "managed:max_usd=nan"])
-def test_arguments_that_cannot_be_are_refused(spec: str) -> None:
+def test_invalid_arguments_are_refused(spec: str) -> None:
     with pytest.raises(StrategyError, match="is not allowed"):
         specs.parse(spec)

@@ -1,4 +1,4 @@
-"""How a tuned model is asked, and what is kept of its answers."""
+"""Requests to a tuned model, and what is recorded of its answers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import make_suite
+from helpers.job import job
 from helpers.tuning_killed import BASE, KEY
 from helpers.tuning_service import serving
-from test_ledger import job
 
 from thirdlever import Deployment, ask
 from thirdlever.evaluation.inspect_eval import Pass, evaluate
 from thirdlever.finetune import managed
 from thirdlever.finetune.endpoint.server import Endpoint
 from thirdlever.finetune.jobs import Ledger
-from thirdlever.finetune.providers import local
+from thirdlever.finetune.providers import local_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,20 +40,20 @@ COMPLETION: dict[str, Any] = {
 @pytest.fixture
 def service(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:  # noqa: ARG001 - an empty folder
     with serving() as running:
-        monkeypatch.setattr(local, "_endpoint", lambda *_: Endpoint(running.url, KEY, 0))
+        monkeypatch.setattr(local_endpoint, "_endpoint", lambda *_: Endpoint(running.url, KEY, 0))
         for name, value in (("BASE_URL", running.url), ("API_KEY", KEY)):
             monkeypatch.setenv(f"CRUSOE_{name}", value)
         yield running
 
 
 def answers(provider: str) -> list[Reply]:
-    made = Ledger().order(job(provider=provider, stage="succeeded", tuned="ft:m", served="ft:m", id="j"), "", "")
+    made = Ledger().add(job(provider=provider, stage="succeeded", tuned="ft:m", served="ft:m", id="j"), "", "")
     suite = make_suite(test=2)
     replies: list[Reply] = []
     work = Pass(
         name="managed", phase="accuracy", suite=suite, items=suite.test, epochs=1, seed=0, constrain=False, about={}
     )
-    deployment = Deployment(ask(suite, brief=True), model=managed.of(made, BASE))
+    deployment = Deployment(ask(suite, brief=True), model=managed.tuned_model(made, BASE))
 
     def keep(reply: Reply) -> bool:
         replies.append(reply)
@@ -74,6 +74,6 @@ def test_the_local_endpoints_device_time_is_kept(service: Service, provider: str
     assert not any(KEY.encode() in path.read_bytes() for path in Path().rglob("*") if path.is_file())
 
 
-def test_an_endpoint_that_tells_no_time_leaves_it_unknown(service: Service) -> None:
+def test_device_time_that_an_endpoint_does_not_report_is_unknown(service: Service) -> None:
     service.answer = lambda _, path: (200, COMPLETION) if path == "/chat/completions" else None
     assert {reply.device_s for reply in answers("local")} == {None}

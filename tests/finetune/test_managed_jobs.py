@@ -1,4 +1,4 @@
-"""`thirdlever jobs`, against a provider that is told how to answer."""
+"""`thirdlever jobs`, with a provider whose responses the test sets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer.testing
+from helpers.job import job
 from helpers.tuning_killed import BASE, EXAMPLES, KEY
 from helpers.tuning_service import serving
-from test_ledger import job
 
 from thirdlever.cli.finetune import jobs_app
 from thirdlever.core.errors import ModelError, StrategyError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def service(project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:  # noqa: ANN401, ARG001 - an empty folder
-    monkeypatch.setattr(jobs, "SETTLE", 0.0)
-    monkeypatch.setattr(jobs, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(jobs, "SETTLE_S", 0.0)
+    monkeypatch.setattr(jobs, "FIRST_POLL_S", 0.01)
     with serving() as running:
         monkeypatch.setenv("CRUSOE_BASE_URL", running.url)
         monkeypatch.setenv("CRUSOE_API_KEY", KEY)
@@ -50,54 +50,54 @@ def failed(service: Service) -> str:
 
 
 @pytest.mark.usefixtures("service")
-def test_no_jobs_say_how_to_come_by_one() -> None:
+def test_an_empty_list_says_how_to_create_a_job() -> None:
     assert "--strategy managed" in call()
 
 
-def test_jobs_are_listed_with_what_became_of_them(service: Service, failed: str) -> None:
+def test_jobs_are_listed_with_their_outcomes(service: Service, failed: str) -> None:
     service.statuses = ["succeeded"]
     tune(BASE, EXAMPLES, max_usd=1.0, epochs=1, label="payments")
     head, first, second = call().splitlines()
-    assert head.split()[:4] == ["ID", "ORDERED", "PROVIDER", "BASE"]
+    assert head.split()[:4] == ["ID", "CREATED", "PROVIDER", "BASE"]
     assert first.split()[0] == failed
     assert "Line 3 is no JSON. (invalid_training_file)" in first
     assert "succeeded" in second
     assert " 1000000 " in second  # the provider's count in place of the estimate
 
 
-def test_what_a_provider_wrote_does_no_harm_to_the_terminal(service: Service, failed: str) -> None:  # noqa: ARG001
+def test_a_providers_text_is_escaped_for_the_terminal(service: Service, failed: str) -> None:  # noqa: ARG001
     Ledger().update(Ledger().find(failed).identity, error="\x1b[31mred")
     assert "\x1b" not in call()
 
 
-def test_a_deployment_that_costs_is_told_loudly(service: Service) -> None:  # noqa: ARG001
-    Ledger().order(
+def test_a_deployment_that_costs_money_causes_a_warning(service: Service) -> None:  # noqa: ARG001
+    Ledger().add(
         job(provider="azure", stage="succeeded", served="d", ours=True, idle_usd_per_hour=1.7, ordered=time.time()),
         "",
         "",
     )
-    assert "WARNING: Azure deployment d stands and costs $1.70 an hour" in call()
+    assert "WARNING: Azure deployment d is running and costs $1.70 an hour" in call()
 
 
 def test_a_job_is_followed_to_its_end(service: Service) -> None:
-    known = Ledger().order(job(), "", "")
+    known = Ledger().add(job(), "", "")
     assert f"{known.short} succeeded: ft:ftjob-0" in call("follow", known.short)
     assert len(service.created) == 1
 
 
 def test_a_job_is_cancelled(service: Service) -> None:
-    known = Ledger().order(job(), "", "")
+    known = Ledger().add(job(), "", "")
     assert "struck off" in call("cancel", known.short)
     service.statuses = ["running"]
-    known = Ledger().order(job(id="ftjob-0", stage="running"), "", "")
+    known = Ledger().add(job(id="ftjob-0", stage="running"), "", "")
     service.jobs.append({"id": "ftjob-0", "object": "fine_tuning.job", "created_at": 1, "status": "running"})
     assert "cancelled" in call("cancel", "ftjob-0")
     assert Ledger().find(known.short).stage == "cancelled"
 
 
-def test_a_failed_job_is_resumed_as_a_new_one_and_paid_for_with_leave(service: Service, failed: str) -> None:
+def test_resuming_a_failed_job_needs_permission_to_pay_again(service: Service, failed: str) -> None:
     service.statuses = ["succeeded"]
-    with pytest.raises(StrategyError, match="nobody is there to say yes"):
+    with pytest.raises(StrategyError, match="needs confirmation at a terminal"):
         call("resume", failed)
     assert len(service.created) == 1
     assert "succeeded: ft:ftjob-1" in call("resume", failed, "--max-usd", "1")
@@ -105,10 +105,10 @@ def test_a_failed_job_is_resumed_as_a_new_one_and_paid_for_with_leave(service: S
     assert len(service.created) == 2
 
 
-def test_a_users_deployment_is_noted_and_left_alone(service: Service) -> None:  # noqa: ARG001
-    known = Ledger().order(job(stage="succeeded", tuned="t"), "", "")
+def test_a_users_deployment_is_recorded_and_never_removed(service: Service) -> None:  # noqa: ARG001
+    known = Ledger().add(job(stage="succeeded", tuned="t"), "", "")
     assert "answers as mine" in call("deployed", known.short, "mine")
     assert Ledger().find(known.short).served == "mine"
-    with pytest.raises(ModelError, match="yours to remove"):
+    with pytest.raises(ModelError, match="remove your own deployments yourself"):
         call("teardown", known.short)
     assert Ledger().find(known.short).served == "mine"

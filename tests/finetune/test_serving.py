@@ -1,6 +1,6 @@
-"""The endpoint without its engine: files, jobs up to their training, errors, pages, who may ask.
+"""The endpoint without its engine: files, jobs before training, errors, pages and access.
 
-Every answer is held against OpenAI's own description, see endpoints.py.
+Every response is checked against OpenAI's own description, see endpoints.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from helpers.endpoints import KEY, connected, jsonl, serving, upload, wait_for
+from helpers.training_file import FAULTS, file
 from openai import DefaultHttpxClient, OpenAI
-from test_chat_format import FAULTS, file
 
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.finetune.endpoint import app
@@ -51,7 +51,7 @@ def validated(client: OpenAI, job: str) -> Any:  # noqa: ANN401 - openai's job
 # Files
 
 
-def test_a_file_goes_in_and_comes_out(client: OpenAI) -> None:
+def test_a_file_is_uploaded_read_and_deleted(client: OpenAI) -> None:
     content = jsonl()
     made = client.files.create(file=('tr"ain\n.jsonl', content), purpose="fine-tune")
     assert (made.bytes, made.purpose, made.status) == (len(content), "fine-tune", "processed")
@@ -65,7 +65,7 @@ def test_a_file_goes_in_and_comes_out(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("name", ["file-1", "..%2f..%2fkey", "file-" + "0" * 24])
-def test_a_file_that_is_not_there(client: OpenAI, name: str) -> None:
+def test_a_missing_file_is_not_found(client: OpenAI, name: str) -> None:
     for ask in (client.files.retrieve, client.files.content, client.files.delete):
         with pytest.raises(openai.NotFoundError):
             ask(name)
@@ -78,7 +78,7 @@ def test_files_are_listed_by_purpose_and_in_order(client: OpenAI) -> None:
     assert client.files.list(purpose="fine-tune-results").data == []
 
 
-def test_only_files_for_tuning_are_taken(client: OpenAI) -> None:
+def test_only_files_for_tuning_are_accepted(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.files.create(file=b"{}", purpose="batch")
     assert caught.value.param == "purpose"
@@ -112,7 +112,7 @@ def test_a_job_is_validated_and_queued(client: OpenAI) -> None:
     ],
     ids=["older form", "newer form"],
 )
-def test_hyperparameters_are_shown_where_either_client_looks(client: OpenAI, given: dict[str, Any]) -> None:
+def test_hyperparameters_are_shown_where_older_and_newer_clients_look(client: OpenAI, given: dict[str, Any]) -> None:
     job = create(client, upload(client), **given)
     for shown in (job.hyperparameters, job.method.supervised.hyperparameters):
         assert (shown.n_epochs, shown.batch_size, shown.learning_rate_multiplier) == (2, 4, "auto")
@@ -154,11 +154,11 @@ def test_a_job_keeps_its_own_copy_of_a_file(client: OpenAI) -> None:
     assert validated(client, job.id).status == "queued"
 
 
-def test_pause_resume_cancel(client: OpenAI) -> None:
+def test_a_queued_job_can_be_paused_resumed_and_cancelled(client: OpenAI) -> None:
     jobs = client.fine_tuning.jobs
     job = create(client, upload(client)).id
     validated(client, job)
-    with pytest.raises(openai.BadRequestError, match="only one that is paused can become queued"):
+    with pytest.raises(openai.BadRequestError, match="only a job that is paused can become queued"):
         jobs.resume(job)
     assert jobs.pause(job).status == "paused"  # type: ignore[comparison-overlap] # as its documentation shows
     assert jobs.resume(job).status == "queued"
@@ -187,7 +187,7 @@ def test_pause_resume_cancel(client: OpenAI) -> None:
         ({"extra_body": {"quantisation": 4}}, "quantisation", "unsupported_parameter"),
     ],
 )
-def test_a_job_that_cannot_be_is_refused_at_once(client: OpenAI, given: dict[str, Any], param: str, code: str) -> None:
+def test_an_invalid_job_is_refused_at_once(client: OpenAI, given: dict[str, Any], param: str, code: str) -> None:
     wanted = {"model": MODEL, "training_file": upload(client)} | given
     with pytest.raises(openai.BadRequestError) as caught:
         client.fine_tuning.jobs.create(**wanted)
@@ -196,7 +196,7 @@ def test_a_job_that_cannot_be_is_refused_at_once(client: OpenAI, given: dict[str
 
 
 @pytest.mark.parametrize("name", ["ftjob-1", "ftjob-" + "0" * 24])
-def test_a_job_that_is_not_there(client: OpenAI, name: str) -> None:
+def test_a_missing_job_is_not_found(client: OpenAI, name: str) -> None:
     jobs = client.fine_tuning.jobs
     for ask in (jobs.retrieve, jobs.cancel, jobs.pause, jobs.resume, jobs.list_events, jobs.checkpoints.list):
         with pytest.raises(openai.NotFoundError) as caught:
@@ -228,7 +228,7 @@ def test_events_come_in_pages(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"after": "ftjob-1"}])
-def test_a_page_that_cannot_be(client: OpenAI, query: dict[str, Any]) -> None:
+def test_an_invalid_page_is_refused(client: OpenAI, query: dict[str, Any]) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.fine_tuning.jobs.list(**query)
     assert caught.value.param in query
@@ -237,7 +237,7 @@ def test_a_page_that_cannot_be(client: OpenAI, query: dict[str, Any]) -> None:
 # Models, and what there is not
 
 
-def test_the_base_is_the_one_model_at_first(client: OpenAI) -> None:
+def test_the_base_is_the_only_model_at_first(client: OpenAI) -> None:
     assert [model.id for model in client.models.list()] == [MODEL]
     assert client.models.retrieve(MODEL).owned_by == "thirdlever"
     with pytest.raises(openai.PermissionDeniedError):
@@ -249,7 +249,7 @@ def test_the_base_is_the_one_model_at_first(client: OpenAI) -> None:
             assert caught.value.code == "model_not_found"
 
 
-def test_other_routes_are_told_apart(client: OpenAI) -> None:
+def test_unknown_routes_and_methods_are_distinguished(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match=r"Invalid URL \(POST /v1/embeddings\)") as caught:
         client.embeddings.create(model=MODEL, input="a")
     assert caught.value.code == "unknown_url"
@@ -261,7 +261,7 @@ def test_other_routes_are_told_apart(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("key", ["sk-wrong", KEY + "x", "ü"])
-def test_without_the_token_nothing_is_told(folder: Path, key: str) -> None:
+def test_requests_without_the_token_are_refused(folder: Path, key: str) -> None:
     with serving(folder) as url, DefaultHttpxClient(trust_env=False) as http:
         for path in ("/models", "/files", "/nothing"):
             response = http.get(url + path, headers={b"authorization": f"Bearer {key}".encode()})
@@ -288,12 +288,12 @@ def test_a_body_is_limited_whatever_length_it_states(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"a"', b"\xff", b"[" * 10_000])
-def test_a_body_that_is_no_object(client: OpenAI, body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_refused(client: OpenAI, body: bytes) -> None:
     with pytest.raises(openai.BadRequestError, match="could not parse the JSON body"):
         client.post("/fine_tuning/jobs", content=body, cast_to=object)
 
 
-def test_the_token_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
+def test_the_token_is_generated_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     made = app.key(tmp_path / "new")
     assert len(made) > 40
     assert app.key(tmp_path / "new") == made
@@ -301,7 +301,7 @@ def test_the_token_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["key"]
 
 
-def test_the_environments_token_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environments_token_takes_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(app.VARIABLE, "chosen")
     assert app.key(tmp_path) == "chosen"
     monkeypatch.setenv(app.VARIABLE, " ")
@@ -312,7 +312,7 @@ def test_the_environments_token_comes_first(tmp_path: Path, monkeypatch: pytest.
 # A restart
 
 
-def test_all_is_there_after_a_restart(folder: Path) -> None:
+def test_all_state_survives_a_restart(folder: Path) -> None:
     with serving(folder) as url, connected(url) as client:
         training = upload(client)
         job = create(client, training).id

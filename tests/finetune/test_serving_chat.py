@@ -1,4 +1,4 @@
-"""Chat completions of the endpoint: a tiny model's answers, whole and streamed, and what is refused."""
+"""The endpoint's chat completions with a tiny model: whole, streamed and refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def text(client: OpenAI, model: str, **options: Any) -> str:  # noqa: ANN401
     return str(ask(client, model, **options).choices[0].message.content)
 
 
-def test_an_answer_and_its_bill(client: OpenAI, model: str) -> None:
+def test_an_answer_has_its_usage(client: OpenAI, model: str) -> None:
     answer = ask(client, model)
     [choice] = answer.choices
     assert (answer.object, answer.model, choice.finish_reason) == ("chat.completion", model, "length")
@@ -51,7 +51,7 @@ def test_an_answer_and_its_bill(client: OpenAI, model: str) -> None:
     assert usage.prompt_tokens_details.cached_tokens == 0
 
 
-def test_what_was_computed_before_is_told(client: OpenAI, model: str) -> None:
+def test_cached_tokens_are_reported(client: OpenAI, model: str) -> None:
     long = [{"role": "user", "content": "w3 w4 " * 150}]
     ask(client, model, messages=long)
     assert ask(client, model, messages=long).usage.prompt_tokens_details.cached_tokens > 100
@@ -97,33 +97,33 @@ def test_an_answer_is_kept_to_the_choices(client: OpenAI, model: str) -> None:
     assert text(client, model, extra_body=body, temperature=0) in allowed
 
 
-def test_a_seed_repeats_what_was_drawn(client: OpenAI, model: str) -> None:
+def test_a_seed_repeats_a_sampled_answer(client: OpenAI, model: str) -> None:
     drawn = [text(client, model, temperature=2, seed=seed) for seed in (1, 1, 2, 3)]
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) > 1
     assert text(client, model, temperature=2, top_p=0, seed=1) == text(client, model)
 
 
-def test_temperature_is_one_unless_stated(client: OpenAI, model: str) -> None:
+def test_the_temperature_is_one_by_default(client: OpenAI, model: str) -> None:
     drawn = client.chat.completions.create(model=model, messages=ASK, max_tokens=8, seed=5)
     assert drawn.choices[0].message.content == text(client, model, temperature=1, seed=5)
 
 
-def test_both_names_of_the_longest_answer(client: OpenAI, model: str) -> None:
+def test_the_newer_name_of_max_tokens_is_accepted(client: OpenAI, model: str) -> None:
     short = client.chat.completions.create(model=model, messages=ASK, temperature=0, max_completion_tokens=3)
     assert short.usage is not None
     assert short.usage.completion_tokens == 3
     assert short.choices[0].message.content == " ".join(text(client, model).split()[:3])
 
 
-def test_an_answer_may_take_what_the_window_leaves_when_nothing_is_stated(client: OpenAI, model: str) -> None:
+def test_an_answer_without_a_limit_fits_the_window(client: OpenAI, model: str) -> None:
     messages: Any = [{"role": "user", "content": "w3 " * 508}]
     answer = client.chat.completions.create(model=model, messages=messages, temperature=0)
     assert answer.usage is not None
     assert answer.usage.completion_tokens <= 4
 
 
-def test_parts_and_roles_of_newer_clients(client: OpenAI, model: str) -> None:
+def test_parts_and_roles_of_newer_clients_are_accepted(client: OpenAI, model: str) -> None:
     old = [{"role": "system", "content": "w7 w8"}, *ASK]
     new = [
         {"role": "developer", "content": "w7 w8"},
@@ -132,7 +132,7 @@ def test_parts_and_roles_of_newer_clients(client: OpenAI, model: str) -> None:
     assert text(client, model, messages=old) == text(client, model, messages=new) != text(client, model)
 
 
-def test_many_at_once_get_their_own_answers(client: OpenAI, model: str) -> None:
+def test_concurrent_requests_get_their_own_answers(client: OpenAI, model: str) -> None:
     asked = [[{"role": "user", "content": f"w{i} w4 w5"}] for i in range(3, 15)]
     alone = [text(client, model, messages=messages) for messages in asked]
     with ThreadPoolExecutor(6) as pool:
@@ -151,7 +151,7 @@ def test_many_at_once_get_their_own_answers(client: OpenAI, model: str) -> None:
     ],
     ids=lambda given: next(iter(given)),
 )
-def test_what_changes_nothing_is_taken(client: OpenAI, model: str, harmless: dict[str, Any]) -> None:
+def test_parameters_without_effect_are_accepted(client: OpenAI, model: str, harmless: dict[str, Any]) -> None:
     assert text(client, model, **harmless) == text(client, model)
 
 
@@ -184,7 +184,7 @@ def test_what_changes_nothing_is_taken(client: OpenAI, model: str, harmless: dic
     ],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_what_would_be_ignored_or_cannot_be_is_refused(
+def test_unsupported_and_invalid_parameters_are_refused(
     client: OpenAI, model: str, given: dict[str, Any], param: str, code: str, *, stream: bool
 ) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
@@ -192,7 +192,7 @@ def test_what_would_be_ignored_or_cannot_be_is_refused(
     assert (caught.value.param, caught.value.code) == (param, code)
 
 
-def test_a_model_that_is_not_there(client: OpenAI) -> None:
+def test_a_missing_model_is_not_found(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         ask(client, "gpt-4o")
     assert (caught.value.param, caught.value.code) == ("model", "model_not_found")

@@ -1,4 +1,4 @@
-"""`lora`, `distilled` and strategies on top of them, as a run has them, on a tiny random model."""
+"""`lora`, `distilled` and strategies combined with them, in runs with a tiny random model."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.setattr(trainer, "train", lambda *_, **__: pytest.fail("trained again"))
 
 
-def test_a_tuned_row_says_what_it_took(suite: Suite, base: str) -> None:
+def test_a_tuned_row_reports_its_cost(suite: Suite, base: str) -> None:
     done = run(suite, base, "zero_shot", "lora:epochs=2,rank=4")
     zero, lora = done.info["candidates"]
     assert zero["tuning"] is None
@@ -81,22 +81,22 @@ def test_a_tuned_row_says_what_it_took(suite: Suite, base: str) -> None:
 
 
 @pytest.mark.usefixtures("suite")
-def test_the_same_again_trains_nothing(suite: Suite, base: str, no_training: Callable[[], None]) -> None:
+def test_an_equal_run_trains_nothing(suite: Suite, base: str, no_training: Callable[[], None]) -> None:
     first = run(suite, base, "lora:epochs=1")
     no_training()
     again = run(suite, base, "lora:epochs=1", out="again")
     assert again.summary["accuracy"].equals(first.summary["accuracy"])
 
 
-def test_another_argument_is_another_adapter(suite: Suite, base: str) -> None:
+def test_another_argument_trains_another_adapter(suite: Suite, base: str) -> None:
     done = run(suite, base, "lora:epochs=1", "lora:epochs=1,seed=1", "lora:epochs=1,examples=6")
     assert done.summary["model"].nunique() == 3
     assert [candidate["tuning"]["examples"] for candidate in done.info["candidates"]] == [12, 12, 6]
 
 
-def test_auto_rank_is_chosen_on_dev_and_all_tries_are_paid_for(suite: Suite, base: str) -> None:
+def test_auto_rank_is_chosen_on_dev_and_all_attempts_are_charged(suite: Suite, base: str) -> None:
     [tuned] = run(suite, base, "lora:epochs=4,rank=auto").info["candidates"]
-    cards = tune.every()
+    cards = tune.adapters()
     assert sorted(card.rank or 0 for card in cards) == [8, 16, 32]
     [chosen] = [card for card in cards if tuned["model"].endswith(card.key[:8])]
     assert chosen.dev_loss == min(card.dev_loss or 0.0 for card in cards)
@@ -104,7 +104,7 @@ def test_auto_rank_is_chosen_on_dev_and_all_tries_are_paid_for(suite: Suite, bas
     assert tuned["setup"]["device_seconds"] == pytest.approx(spent)
 
 
-def test_a_hosted_model_is_not_trained_here(suite: Suite, base: str) -> None:  # noqa: ARG001 - the current folder
+def test_a_hosted_model_cannot_be_trained_here(suite: Suite, base: str) -> None:  # noqa: ARG001 - the current folder
     with pytest.raises(StrategyError, match="cannot be trained here; use the strategy managed"):
         thirdlever.run(suite, ["lora"], models=[FakeModel()], out="out")
 
@@ -112,17 +112,17 @@ def test_a_hosted_model_is_not_trained_here(suite: Suite, base: str) -> None:  #
 # Distillation
 
 
-def test_a_student_learns_what_the_teacher_says(suite: Suite, base: str, add: Callable[[str, str], None]) -> None:
+def test_a_student_learns_the_teachers_answers(suite: Suite, base: str, add: Callable[[str, str], None]) -> None:
     add("oracle", ORACLE)
     [tuned] = run(suite, base, "distilled:teacher=oracle,labelled=4,rows=8,epochs=1").info["candidates"]
     assert tuned["tuning"]["survived"] == 1.0
     assert tuned["tuning"]["examples"] == 8
     assert tuned["setup"]["labels"] == 8  # the teacher's four and dev's
-    [card] = tune.every()
+    [card] = tune.adapters()
     assert card.facts["of"]["examples"] == 8
 
 
-def test_what_cannot_be_read_is_dropped_and_counted(
+def test_unparsed_answers_are_dropped_and_counted(
     suite: Suite, base: str, add: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     add("oracle", ORACLE)
@@ -133,13 +133,17 @@ def test_what_cannot_be_read_is_dropped_and_counted(
     assert f"{kept} of 8 rows survived (0 duplicates, {8 - kept} unparseable, 0 disagreed)" in capsys.readouterr().err
 
 
-def test_a_teacher_without_a_lesson(suite: Suite, base: str, add: Callable[[str, str], None]) -> None:
+def test_a_teacher_without_readable_answers_is_refused(
+    suite: Suite, base: str, add: Callable[[str, str], None]
+) -> None:
     add("oracle", ORACLE)
-    with pytest.raises(StrategyError, match="none of 8 rows that the teacher labelled survived"):
+    with pytest.raises(StrategyError, match="none of 8 rows labelled by the teacher survived"):
         run(suite, base, "distilled:teacher=oracle:mumbles=1,labelled=4,rows=8")
 
 
-def test_a_teacher_that_disagrees_with_itself(suite: Suite, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_teacher_that_disagrees_with_itself_loses_rows(
+    suite: Suite, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = iter(["food", "fuel", "food"] * 8)
     teacher = FakeModel(answer=lambda _: next(said))
     spec = "distilled:teacher=zero_shot,teacher_model=fake/model,labelled=4,rows=8,epochs=1,samples=3"
@@ -156,7 +160,7 @@ def test_a_teacher_that_disagrees_with_itself(suite: Suite, base: str, monkeypat
         run(suite, base, f"{spec},agreement=0.9", out="strict")
 
 
-def test_inputs_can_be_written_by_the_teachers_model(suite: Suite, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_teachers_model_can_write_inputs(suite: Suite, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(prompt: str) -> str:
         if "more of the same kind" in prompt:
             return "- POS new shop 1\n2. POS new shop 2\n\n* pos NEW shop 2!\n- " + suite.train.items[0].input
@@ -172,7 +176,7 @@ def test_inputs_can_be_written_by_the_teachers_model(suite: Suite, base: str, mo
 # One on another
 
 
-def test_strategies_combine(suite: Suite, base: str) -> None:
+def test_a_strategy_combines_with_a_tuned_model(suite: Suite, base: str) -> None:
     done = run(suite, base, "plain:k=1 on lora:epochs=1", "lora:epochs=1")
     over, under = done.info["candidates"]
     assert (over["name"], under["name"]) == ("plain(k=1) on lora(epochs=1)", "lora(epochs=1)")
@@ -181,7 +185,9 @@ def test_strategies_combine(suite: Suite, base: str) -> None:
     assert over["setup"]["device_seconds"] == under["setup"]["device_seconds"]
 
 
-def test_only_what_prepares_a_model_can_be_sat_on(suite: Suite, base: str, add: Callable[[str, str], None]) -> None:
+def test_a_strategy_needs_one_that_prepares_a_model_below_it(
+    suite: Suite, base: str, add: Callable[[str, str], None]
+) -> None:
     add("oracle", ORACLE)
     with pytest.raises(StrategyError, match="oracle prepares no model"):
         run(suite, base, "plain on oracle")
@@ -199,7 +205,7 @@ def invoke(*arguments: str) -> str:
 def test_adapters_are_listed_shown_exported_merged_and_removed(suite: Suite, base: str, project: Path) -> None:
     assert "none yet" in invoke()
     done = run(suite, base, "lora:epochs=1,rank=4")
-    [card] = tune.every()
+    [card] = tune.adapters()
     listed = invoke()
     assert card.key[:8] in listed
     assert "lora r=4" in listed
@@ -212,12 +218,12 @@ def test_adapters_are_listed_shown_exported_merged_and_removed(suite: Suite, bas
     assert invoke("merge", card.key[:6], "merged") == "merged into merged; run it with --model hf/merged\n"
     merged = run(suite, "hf/merged", "zero_shot", out="merged-run")
     assert len(merged.records) == len(done.records)
-    with pytest.raises(ModelError, match="is there already"):
+    with pytest.raises(ModelError, match="already exists"):
         invoke("merge", card.key[:6], "merged")
     invoke("remove", card.key[:6])
-    assert tune.every() == []
+    assert tune.adapters() == []
 
 
-def test_a_key_that_is_not_there(project: Path) -> None:  # noqa: ARG001 - the current folder
+def test_a_missing_key_is_not_found(project: Path) -> None:  # noqa: ARG001 - the current folder
     with pytest.raises(ModelError, match="adapter 'abc' not found"):
         invoke("show", "abc")

@@ -1,4 +1,4 @@
-"""Vertex against the shapes of its answers, sent by a server on this machine to google-genai's own client."""
+"""Vertex with responses of its documented shapes, sent by a local server to google-genai's own client."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers.job import job
 from helpers.tuning_service import serving
-from test_ledger import job
 
 from thirdlever.core.errors import ModelError
-from thirdlever.finetune.jobs import GoneError, Order, UnreachableError
+from thirdlever.finetune.jobs import GoneError, JobRequest, UnreachableError
 from thirdlever.finetune.providers.vertex import Vertex, row
 
 genai = pytest.importorskip("google.genai", reason="needs the vertex extra")
@@ -74,11 +74,11 @@ def told(state: str, **facts: Any) -> dict[str, Any]:  # noqa: ANN401 - of a Tun
     return given | facts
 
 
-def order(folder: Path) -> Order:
+def order(folder: Path) -> JobRequest:
     path = folder / "train.jsonl"
     turns = [{"role": "user", "content": "SHELL"}, {"role": "assistant", "content": "fuel"}]
     path.write_text(json.dumps({"messages": turns}) + "\n", "utf-8")
-    return Order(tag=TAG, base="gemini-2.0-flash", training=path, validation=path, epochs=2, seed=0)
+    return JobRequest(tag=TAG, base="gemini-2.0-flash", training=path, validation=path, epochs=2, seed=0)
 
 
 def test_a_job_is_submitted_with_its_label(tuner: Vertex, service: Service, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_job_is_submitted_with_its_label(tuner: Vertex, service: Service, tmp_
     ]
 
 
-def test_a_folder_that_may_not_be_written_says_so(tuner: Vertex, tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_reported(tuner: Vertex, tmp_path: Path) -> None:
     tuner.__dict__["storage"] = Storage(403)
     with pytest.raises(ModelError, match=r"gs://bucket/folder/.*HTTP 403"):
         tuner.submit(order(tmp_path))
@@ -135,7 +135,7 @@ def test_every_state_is_understood(tuner: Vertex, service: Service, state: Any) 
     assert tuner.poll(NAME).status == expected.get(said, "queued")
 
 
-def test_a_job_that_succeeded_tells_its_endpoint_and_tokens(tuner: Vertex, service: Service) -> None:
+def test_a_job_that_succeeded_reports_its_endpoint_and_tokens(tuner: Vertex, service: Service) -> None:
     facts = {
         "endTime": "2026-11-01T01:00:00Z",
         "tunedModel": {"model": "projects/p/locations/l/models/1@1", "endpoint": "projects/p/locations/l/endpoints/2"},
@@ -149,7 +149,7 @@ def test_a_job_that_succeeded_tells_its_endpoint_and_tokens(tuner: Vertex, servi
     assert tuner.access(served).inspect_name == "google/vertex/projects/p/locations/l/endpoints/2"
 
 
-def test_a_failed_job_says_why(tuner: Vertex, service: Service) -> None:
+def test_a_failed_job_gives_its_reason(tuner: Vertex, service: Service) -> None:
     service.answer = lambda *_: (200, told("JOB_STATE_FAILED", error={"code": 3, "message": "bad data"}))
     assert tuner.poll(NAME).error == "bad data"
 
@@ -161,19 +161,19 @@ def test_a_job_is_cancelled(tuner: Vertex, service: Service) -> None:
 
 
 @pytest.mark.parametrize(("status", "kind"), [(503, UnreachableError), (404, GoneError), (403, ModelError)])
-def test_errors_are_told_apart(tuner: Vertex, service: Service, status: int, kind: type[ModelError]) -> None:
+def test_errors_are_distinguished(tuner: Vertex, service: Service, status: int, kind: type[ModelError]) -> None:
     service.answer = lambda *_: (status, {"error": {"code": status, "message": "because", "status": "S"}})
     with pytest.raises(kind, match="because"):
         tuner.poll(NAME)
 
 
-def test_what_must_be_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
     with pytest.raises(ModelError, match="GOOGLE_CLOUD_PROJECT"):
         Vertex().find(TAG)
 
 
-def test_a_conversation_takes_geminis_form() -> None:
+def test_a_conversation_is_converted_to_geminis_format() -> None:
     chat = [
         {"role": "system", "content": "Sort."},
         {"role": "user", "content": "SHELL"},

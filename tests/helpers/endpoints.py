@@ -72,7 +72,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE_S) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.2)
+        time.sleep(0.1)
 
 
 def jsonl(n: int = 12) -> bytes:

@@ -1,4 +1,4 @@
-"""An order of a managed tune that kills itself at a moment that is given; in a module of its own for the processes."""
+"""A managed job whose process kills itself at a given moment; a separate module, for multiprocessing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def order(folder: Path, url: str, moment: str = "") -> None:
     """
     os.chdir(folder)
     os.environ |= {"CRUSOE_BASE_URL": url, "CRUSOE_API_KEY": KEY}
-    jobs.SETTLE, jobs.FIRST_WAIT = 0.5, 0.02
+    jobs.SETTLE_S, jobs.FIRST_POLL_S = 0.5, 0.02
     polls = 0
 
     def submit(tuner: OpenAIProtocol, wanted: Any) -> str:  # noqa: ANN401

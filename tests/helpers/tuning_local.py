@@ -1,4 +1,4 @@
-"""The managed strategy on a tiny model and the real local endpoint, in a process that can be killed."""
+"""The managed strategy with a tiny model and the real local endpoint, in a process that can be killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from thirdlever.models import registry
 from thirdlever.strategies import specs
 
 if TYPE_CHECKING:
-    from thirdlever.finetune.jobs import State
+    from thirdlever.finetune.jobs import JobState
 
 SPEC = "managed:epochs=2"
 OPTIONS: Any = {"constrain": True, "budget": 1.0, "device_usd_per_hour": 0.1}
@@ -43,7 +43,7 @@ def words() -> Suite:
 def measure(folder: Path, model: Path) -> None:
     """The same run every time."""
     os.chdir(folder)
-    jobs.FIRST_WAIT = 0.05
+    jobs.FIRST_POLL_S = 0.05
     run(words(), [SPEC], models=[f"hf/{model}"], out="out", probe=1, **OPTIONS)
 
 
@@ -56,10 +56,10 @@ def prepare(folder: Path, model: Path, dies: str = "") -> None:
         dies: who is killed when the job is said to be running: "harness" this process, "endpoint" that one, "" nobody.
     """
     os.chdir(folder)
-    jobs.FIRST_WAIT = 0.05
+    jobs.FIRST_POLL_S = 0.05
     poll = OpenAIProtocol.poll
 
-    def polled(tuner: OpenAIProtocol, job_id: str) -> State:
+    def polled(tuner: OpenAIProtocol, job_id: str) -> JobState:
         nonlocal dies
         state = poll(tuner, job_id)
         if state.status == "running" and dies:

@@ -1,6 +1,6 @@
-"""A provider of OpenAI's fine-tuning protocol that trains nothing and misbehaves on demand: for the shapes of errors.
+"""A provider with OpenAI's fine-tuning protocol that trains nothing and fails on demand.
 
-What works is tested against the local endpoint, which is real; a real provider cannot be told to fail.
+Success is tested with the real local endpoint, which cannot be made to fail in all these ways.
 """
 
 from __future__ import annotations

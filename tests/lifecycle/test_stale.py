@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 from helpers import model_lists
+from helpers.job import job
 from helpers.model_lists import TODAY
-from test_ledger import job
 
 from thirdlever.catalog import listings
 from thirdlever.catalog.listings import family
@@ -284,9 +284,9 @@ def test_runs_and_baselines_are_named_alike(named: str, by: str) -> None:
 
 def test_tunes_are_pinned_by_their_base() -> None:
     ledger = Ledger()
-    ledger.order(job(provider="openai", base="gpt-4o-mini-2024-07-18", model="openai/x", stage="succeeded"), "t", "")
-    ledger.order(job("b" * 64, provider="openai", base="gpt-4o", stage="failed"), "t", "")
-    ledger.order(job("c" * 64, provider="local", base="embedded", stage="succeeded"), "t", "")
+    ledger.add(job(provider="openai", base="gpt-4o-mini-2024-07-18", model="openai/x", stage="succeeded"), "t", "")
+    ledger.add(job("b" * 64, provider="openai", base="gpt-4o", stage="failed"), "t", "")
+    ledger.add(job("c" * 64, provider="local", base="embedded", stage="succeeded"), "t", "")
     tune = candidate("OpenAI: ft:gpt-4o-mini-2024-07-18:aaaaaaaa", base="openai/gpt-4o-mini-2024-07-18")
     write("results/a/run.json", tune | {"tuning": {"where": "OpenAI"}})
     hosted, local = pins.pinned()

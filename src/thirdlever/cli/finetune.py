@@ -24,7 +24,7 @@ def list_adapters(context: typer.Context) -> None:
         return
     from thirdlever.finetune import tune
 
-    found = tune.every()
+    found = tune.adapters()
     if not found:
         typer.echo("none yet; thirdlever run SUITE --strategy lora makes one")
         return
@@ -84,12 +84,12 @@ def list_jobs(context: typer.Context) -> None:
     """List the fine-tuning jobs ordered from this project, or see to one."""
     if context.invoked_subcommand is not None:
         return
-    from thirdlever.finetune.jobs import Ledger, costs, lines
+    from thirdlever.finetune.jobs import Ledger, idle_cost_warnings, table
 
     jobs = Ledger().jobs()
-    for line in lines(jobs) or ["no fine-tuning jobs yet; thirdlever run SUITE --strategy managed orders one"]:
+    for line in table(jobs) or ["no fine-tuning jobs yet; thirdlever run SUITE --strategy managed orders one"]:
         typer.echo(printable(line))
-    for line in costs(jobs):
+    for line in idle_cost_warnings(jobs):
         typer.echo(printable(line), err=True)
 
 
@@ -109,11 +109,11 @@ def cancel(name: Name) -> None:
     """Stop a job at its provider."""
     from thirdlever.finetune import jobs
     from thirdlever.finetune.jobs import Ledger
-    from thirdlever.finetune.providers.registry import tuner
+    from thirdlever.finetune.providers import open_provider
 
     ledger = Ledger()
     job = ledger.find(name)
-    with tuner(job.provider, job.model) as provider:
+    with open_provider(job.provider, job.model) as provider:
         job = jobs.cancel(job, provider, ledger)
     typer.echo(printable(f"{job.short} {job.said or 'had not been submitted, and is struck off'}"))
 
@@ -126,22 +126,22 @@ def resume(
     ] = None,
 ) -> None:
     """Go on with a job; one that failed, was cancelled or is gone is submitted anew."""
-    from thirdlever.catalog.tuning import profile
+    from thirdlever.catalog.tuning import estimate, profile
     from thirdlever.finetune import jobs, managed
     from thirdlever.finetune.jobs import Ledger
-    from thirdlever.finetune.providers.registry import tuner
+    from thirdlever.finetune.providers import open_provider
 
     ledger = Ledger()
     job = ledger.find(name)
     terms = profile(job.provider)
-    with tuner(job.provider, job.model) as provider:
+    with open_provider(job.provider, job.model) as provider:
 
         def confirm() -> None:
             managed.check_dates(terms, job.base, horizon_days=0)
-            estimate = provider.estimate(job.base, job.estimated_tokens)
-            managed.check_cost(terms, job.base, estimate, max_usd)
+            expected = estimate(job.provider, job.base, job.estimated_tokens)
+            managed.check_cost(terms, job.base, expected, max_usd)
 
-        done = jobs.succeeded(jobs.resume(job, provider, ledger, confirm), terms.title)
+        done = jobs.check_succeeded(jobs.resume(job, provider, ledger, confirm))
     typer.echo(printable(f"{done.short} {done.stage}: {done.tuned}"))
 
 

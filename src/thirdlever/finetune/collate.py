@@ -1,9 +1,9 @@
-"""Training conversations as tensors, laid out so that nothing is computed twice or in vain.
+"""Training conversations as tensors, laid out to avoid redundant computation.
 
-Only the last turn, the answer, is learnt, and logits are computed for it alone. Rows are padded on the left: all
-answers then end in the last column, and `logits_to_keep`, which every causal model of transformers takes, covers them.
-What all prompts of a batch begin with, the instruction above all, goes through the model once: its keys and values are
-repeated for the rows, and their gradients added up, which is the same as computing them for each.
+Only the last turn, the answer, is learned, and logits are computed for it alone. Rows are padded on the left, so that
+all answers end in the last column and `logits_to_keep`, which all causal models in transformers accept, covers them.
+The prefix that all prompts of a batch share, mainly the instruction, passes through the model once: its keys and values
+are repeated for the rows and their gradients added up, which gives the same result as computing them for each row.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 IGNORED = -100  # transformers' and torch's label for "no loss here"
-_WORTHWHILE = 8  # tokens; a shorter prefix is not worth a pass of its own
+_SHORTEST_PREFIX = 8  # tokens; a shorter prefix is not worth a separate pass
 
 
 class Encoded(TypedDict):
-    """One example: its tokens, of which the last `answer` are learnt."""
+    """An example's tokens, of which the last `answer` are learned."""
 
     input_ids: list[int]
     answer: int
@@ -38,15 +38,10 @@ class Encoded(TypedDict):
 def encode(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Conversation], window: int | None = None
 ) -> list[Encoded]:
-    """Tokens of prompt and answer, the answer closed by the end-of-sequence token.
-
-    Args:
-        tokenizer: the model's.
-        examples: conversations whose last turn is the assistant's.
-        window: tokens that the model can take; None for any number.
+    """Tokens of prompt and answer; the answer ends with the end-of-sequence token.
 
     Raises:
-        StrategyError: an example does not fit.
+        StrategyError: an example has more tokens than the model's `window`.
     """
     encoded: list[Encoded] = []
     end: Any = tokenizer.eos_token_id
@@ -55,22 +50,20 @@ def encode(
         text = chat.lead(tokenizer) + turns[-1]["content"]
         answer = [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
         if window is not None and len(prompt) + len(answer) > window:
-            message = (
-                f"training example {number} has {len(prompt) + len(answer)} tokens, and the model takes {window}; "
-                "shorten it or leave it out"
-            )
+            size = len(prompt) + len(answer)
+            message = f"training example {number} has {size} tokens, the model accepts {window}; shorten it or omit it"
             raise StrategyError(message)
         encoded.append({"input_ids": [*prompt, *answer], "answer": len(answer)})
     return encoded
 
 
 def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
-    """A batch of B examples: P tokens that all prompts begin with, then L more of the longest, whose answer has A.
+    """A batch of B examples: P tokens of shared prefix, at most L further tokens, at most A tokens of answer.
 
     Returns:
         `prefix` [1, P]; `input_ids` and `position_ids` [B, L]; `attention_mask` [B, P + L]; `logits_to_keep` [A + 2],
-        the positions that matter, and `labels` [B, A + 2], the token that each of these must predict. The labels' first
-        column never has a loss, so that they count the same whether or not the trainer takes them for shifted.
+        the positions with a loss, and `labels` [B, A + 2], the token that each of these must predict. The labels' first
+        column never has a loss, so that their number is the same whether or not the trainer shifts them.
     """
     shared = _shared(batch)
     longest = max(len(row["input_ids"]) for row in batch) - shared
@@ -88,24 +81,24 @@ def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
         "input_ids": ids,
         "attention_mask": torch.cat([torch.ones(len(batch), shared, dtype=torch.long), mask], 1),
         "position_ids": shared + (mask.cumsum(1) - 1).clamp(min=0),
-        # A number would give a slice, and torch multiplies a slice by first copying the vocabulary for every row.
+        # Not a number, which would give a slice: to multiply it, torch first copies the vocabulary for every row.
         "logits_to_keep": torch.arange(longest - keep, longest),
         "labels": labels,
     }
 
 
 def _shared(batch: Sequence[Encoded]) -> int:
-    """Length of the common prefix; two tokens of the shortest prompt are left out, for the labels' first columns."""
+    """Length of the shared prefix, at least two tokens shorter than any prompt, for the labels' first columns."""
     first, *rest = (row["input_ids"] for row in batch)
     least = min(len(row["input_ids"]) - row["answer"] for row in batch) - 2
     longest_answer = max(row["answer"] for row in batch)
-    room = min(len(row["input_ids"]) for row in batch) - longest_answer - 2  # every row reaches back to the first label
+    room = min(len(row["input_ids"]) for row in batch) - longest_answer - 2  # every row includes the first label
     shared = min([max(0, min(least, room)), *(common(first, ids) for ids in rest)])
-    return shared if shared >= _WORTHWHILE else 0
+    return shared if shared >= _SHORTEST_PREFIX else 0
 
 
 def kept_logits(model: Any, batch: dict[str, Any]) -> Any:  # noqa: ANN401 - a causal model and its output
-    """The model's output for a batch of `collate`'s, whose `logits` are [B, A + 2, vocabulary]."""
+    """The model's output for a batch from `collate`; its `logits` are [B, A + 2, vocabulary]."""
     rest = {name: value for name, value in batch.items() if name not in {"prefix", "labels"}}
     prefix = batch["prefix"]
     if not prefix.shape[1]:

@@ -1,9 +1,12 @@
-"""Labelled items as training conversations, in the chat format that every fine-tuning API takes."""
+"""Training conversations: built from labelled items, and read and written as the JSONL of fine-tuning APIs."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeAlias
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.prompting.frame import messages
@@ -11,14 +14,19 @@ from thirdlever.prompting.frame import messages
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from pydantic_core import ErrorDetails
+
     from thirdlever.suites.suite import Item, Suite
 
-
-Conversation: TypeAlias = "Sequence[Mapping[str, str]]"  # turns of role and content; the last is the assistant's
+Conversation: TypeAlias = "Sequence[Mapping[str, str]]"  # turns with role and content; the last is the assistant's
+Role: TypeAlias = Literal["system", "user", "assistant"]
+MINIMUM = 10  # examples in a training file, as OpenAI requires
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SHOWN_CHARS = 40  # of a malformed line, in an error message
 
 
 def conversations(suite: Suite, items: Iterable[Item]) -> list[Conversation]:
-    """What a model is tuned on: the very prompt that `ask(suite, brief=True)` will put to it, and the right answer."""
+    """For each item the prompt that `ask(suite, brief=True)` will send, and the correct answer."""
     return [
         [
             *({"role": turn.role, "content": turn.text} for turn in messages(suite, item.input, brief=True)),
@@ -29,27 +37,22 @@ def conversations(suite: Suite, items: Iterable[Item]) -> list[Conversation]:
 
 
 def to_jsonl(examples: Iterable[Conversation]) -> str:
-    """One `{"messages": […]}` a line."""
+    """One `{"messages": […]}` per line."""
     return "".join(json.dumps({"messages": list(turns)}, ensure_ascii=False) + "\n" for turns in examples)
 
 
-MINIMUM = 10  # examples in a training file, as OpenAI has it
-ROLES = ("system", "user", "assistant")
-_SHOWN = 40  # characters of a broken line in a message
-
-
 class FormatError(ThirdleverError):
-    """A fine-tuning file that cannot be trained on, told as OpenAI's asynchronous validation tells it.
+    """A fine-tuning file cannot be used for training; reported as OpenAI's asynchronous validation does.
 
     Attributes:
         code: "invalid_n_examples" for too few, else "invalid_<param>".
-        message: the sentence.
+        message: the cause and what to do.
         param: "training_file" or "validation_file".
-        line: of the file, from 1; None when the file as a whole is at fault.
+        line: in the file, from 1; None if the file as a whole is at fault.
     """
 
     def __init__(self, message: str, *, param: str, line: int | None = None, code: str | None = None) -> None:
-        """One sentence that names the cause and the remedy."""
+        """Take the attributes."""
         super().__init__(message)
         self.message = message
         self.param = param
@@ -57,22 +60,36 @@ class FormatError(ThirdleverError):
         self.code = code or f"invalid_{param}"
 
 
-def parse(text: str | bytes, *, param: str = "training_file", minimum: int = MINIMUM) -> list[Conversation]:
-    """The conversations of a file; empty lines are passed over.
+class _Turn(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    Args:
-        text: the file's content.
-        param: what the file is to the job; errors carry it.
-        minimum: examples that there must be at least.
+    role: Role
+    content: str
+
+
+class _Example(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    messages: Annotated[list[_Turn], Field(min_length=1)]
+
+
+def parse(text: str | bytes, *, param: str = "training_file", minimum: int = MINIMUM) -> list[Conversation]:
+    """The conversations in a file; empty lines are skipped.
 
     Raises:
-        FormatError: at the first line that does not fit, or for too few lines.
+        FormatError: at the first malformed line, or if there are fewer than `minimum` examples.
     """
     if isinstance(text, bytes):
         text = _decode(text, param)
-    # Not splitlines(): JSON strings may hold U+2028 and the like, which it would split at.
+    # Not splitlines(), which would also split at U+2028 and others that JSON strings may contain.
     lines = ((number, line) for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1) if line.strip())
-    found = [_example(line, number, param) for number, line in lines]
+    found = []
+    for number, line in lines:
+        try:
+            found.append(_conversation(line))
+        except ValueError as error:
+            message = f"line {number}: {error}"
+            raise FormatError(message, param=param, line=number) from error
     if len(found) < minimum:
         message = f"the file has {len(found)} examples, but must have at least {minimum}; add {minimum - len(found)}"
         raise FormatError(message, param=param, code="invalid_n_examples")
@@ -88,71 +105,51 @@ def _decode(data: bytes, param: str) -> str:
         raise FormatError(message, param=param, line=line) from error
 
 
-def _example(line: str, number: int, param: str) -> Conversation:
+def _conversation(line: str) -> Conversation:
+    """The conversation in a line; raises `ValueError` with what is wrong."""
     try:
-        return _conversation(_object(line))
-    except _FaultError as fault:
-        message = f"line {number}: {fault}"
-        raise FormatError(message, param=param, line=number) from fault
-
-
-class _FaultError(Exception):
-    """What is wrong with one line."""
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
+        example = json.loads(line)
     except (ValueError, RecursionError) as error:  # the latter for thousands of nested brackets
-        message = f"not JSON (it starts with {line[:_SHOWN]!r}); write one JSON object a line"
-        raise _FaultError(message) from error
-    if not isinstance(found, dict):
-        message = f"a JSON {type(found).__name__}, not an object; write {{'messages': […]}}"
-        raise _FaultError(message)
-    return found
-
-
-def _conversation(example: dict[str, Any]) -> Conversation:
-    if "prompt" in example and "completion" in example:
-        message = "in the prompt-completion format; chat models take {'messages': […]}"
-        raise _FaultError(message)
-    if "messages" not in example:
-        message = "the key 'messages' is missing; write {'messages': […]}"
-        raise _FaultError(message)
-    _only(example, ("messages",), "an example")
-    turns = example["messages"]
-    if not isinstance(turns, list) or not turns:
-        message = "'messages' must be a list of at least one turn"
-        raise _FaultError(message)
-    found = [_turn(turn, place) for place, turn in enumerate(turns, 1)]
-    if found[-1]["role"] != "assistant":
-        message = f"the last message is the {found[-1]['role']}'s; it must be the assistant's, the answer to learn"
-        raise _FaultError(message)
-    if not found[-1]["content"].strip():
+        message = f"not JSON (it starts with {line[:_SHOWN_CHARS]!r}); write one JSON object per line"
+        raise ValueError(message) from error
+    try:
+        turns = _Example.model_validate(example).messages
+    except ValidationError as error:
+        raise ValueError(_explain(error.errors(include_url=False)[0], example)) from error
+    for place, turn in enumerate(turns, 1):
+        if _SURROGATE.search(turn.content):
+            message = f"message {place} has half a surrogate pair (\\ud800 to \\udfff); write the whole character"
+            raise ValueError(message)
+    if turns[-1].role != "assistant":
+        message = f"the last message has the role {turns[-1].role!r}; it must be the assistant's, the answer to learn"
+        raise ValueError(message)
+    if not turns[-1].content.strip():
         message = "the last message is empty; it must be the answer to learn"
-        raise _FaultError(message)
-    return found
+        raise ValueError(message)
+    return [turn.model_dump() for turn in turns]
 
 
-def _turn(turn: object, place: int) -> dict[str, str]:
-    if not isinstance(turn, dict):
-        message = f"message {place} is no object; write {{'role': …, 'content': …}}"
-        raise _FaultError(message)
-    role, content = turn.get("role"), turn.get("content")
-    if role not in ROLES:
-        message = f"message {place} has the role {role!r}; use {', '.join(ROLES)}"
-        raise _FaultError(message)
-    if not isinstance(content, str):
-        message = f"the content of message {place} must be a text"
-        raise _FaultError(message)
-    if any("\ud800" <= character <= "\udfff" for character in content):
-        message = f"message {place} holds half a surrogate pair (\\ud800 to \\udfff); write the whole character"
-        raise _FaultError(message)
-    _only(turn, ("role", "content"), f"message {place}")
-    return {"role": role, "content": content}
+def _explain(error: ErrorDetails, example: Any) -> str:  # noqa: ANN401 - any JSON
+    """One sentence for an error of pydantic's."""
+    match error["loc"]:
+        case ():
+            return f"a JSON {type(example).__name__}, not an object; write {{'messages': […]}}"
+        case ("messages", int(place), *rest):
+            return _explain_turn(place + 1, str(*rest[:1]), example["messages"][place])
+        case ("messages",) if error["type"] != "missing":
+            return "'messages' must be a list of at least one turn"
+        case ("messages",) if {"prompt", "completion"} <= set(example):
+            return "in the prompt-completion format; chat models use {'messages': […]}"
+        case ("messages",):
+            return "the key 'messages' is missing; write {'messages': […]}"
+    return f"an example has {error['loc'][0]!r}, which training would ignore; keep messages only"
 
 
-def _only(found: dict[str, Any], known: tuple[str, ...], where: str) -> None:
-    if extra := sorted(set(found) - set(known)):
-        message = f"{where} has {extra[0]!r}, which training would not see; keep {' and '.join(known)} only"
-        raise _FaultError(message)
+def _explain_turn(place: int, key: str, turn: Any) -> str:  # noqa: ANN401 - any JSON
+    if not key:
+        return f"message {place} is not an object; write {{'role': …, 'content': …}}"
+    if key == "role":
+        return f"message {place} has the role {turn.get('role')!r}; use {', '.join(get_args(Role))}"
+    if key == "content":
+        return f"the content of message {place} must be a string"
+    return f"message {place} has {key!r}, which training would ignore; keep role and content only"

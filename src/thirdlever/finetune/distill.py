@@ -1,4 +1,4 @@
-"""A teacher's lesson: its answers to inputs without labels, and what of these is good enough to be learnt."""
+"""Distillation: a teacher labels inputs, the reliable labels are kept, and a model can write further inputs."""
 
 from __future__ import annotations
 
@@ -30,19 +30,23 @@ if TYPE_CHECKING:
     from thirdlever.suites.suite import Suite
 
 
-_SAMPLING = (
-    0.7  # temperature at which a teacher is asked more than once: hot enough to disagree with itself when unsure
-)
+_SAMPLING = 0.7  # temperature for several samples: high enough for an unsure teacher to disagree with itself
+_SHOWN = 8  # train inputs in one request for new inputs
+_WANTED = 10  # new inputs per request
+_USABLE = 0.5  # expected share of these that are new
+_MAX_TOKENS = 600  # of one answer with new inputs
+_TEMPERATURE = 0.9
+_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.):])\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a teacher has to teach.
+    """Training data labelled by a teacher.
 
     Attributes:
         items: inputs with the teacher's labels.
-        survived: share of what the teacher was asked that passed the filters.
-        setup: what asking took, at the teacher's own token counts.
+        survived: share of the inputs that passed the filters.
+        setup: what labelling cost, in the teacher's own tokens.
     """
 
     items: tuple[Item, ...]
@@ -60,22 +64,22 @@ def teach(
     samples: int = 1,
     agreement: float = 1.0,
 ) -> Lesson:
-    """Have a teacher label inputs, once, and keep the rows that can be trusted.
+    """Have a teacher label inputs, once, and keep the reliable rows.
 
-    A row is dropped when its input was there before (case, spaces and punctuation aside), when no answer can be read
-    out of the teacher's completion, or when the teacher, asked several times, does not agree with itself often enough.
+    A row is dropped if its input repeats an earlier one (ignoring case, spaces and punctuation), if the teacher's
+    completion cannot be parsed, or if the teacher's samples disagree too often.
 
     Args:
-        suite: what an answer looks like.
+        suite: defines the form of an answer.
         teacher: any strategy's deployment.
         inputs: without labels.
-        store: where the lesson is kept.
+        store: keeps the lesson.
         of: what the teacher depends on, JSON-able.
-        samples: how often each input is asked.
-        agreement: the share of these answers that must be the same.
+        samples: completions per input.
+        agreement: share of the samples that must agree.
 
     Raises:
-        StrategyError: nothing survives.
+        StrategyError: no row is left.
     """
     distinct = list({normalise(text): text for text in reversed(inputs)}.values())[::-1]
 
@@ -113,27 +117,19 @@ def teach(
     if not understudy():
         note(f"teacher: {facts['kept']} of {facts['asked']} rows survived ({dropped})")
     if not facts["kept"]:
-        message = f"none of {facts['asked']} rows that the teacher labelled survived ({dropped}); use a better teacher"
+        message = f"none of {facts['asked']} rows labelled by the teacher survived ({dropped}); use a better teacher"
         raise StrategyError(message)
     rows = json.loads((artefact.folder / "rows.json").read_text("utf-8"))
     return Lesson(tuple(Item(*row) for row in rows), facts["kept"] / facts["asked"], setup(facts, labels=0))
 
 
-_SHOWN = 8  # inputs of train in one request
-_WANTED = 10  # new ones asked for in one request
-_USABLE = 0.5  # of these, expected: the rest repeats what is there
-_TOKENS = 600  # of one answer at most
-_TEMPERATURE = 0.9
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.):])\s*")
-
-
 def invent(
     suite: Suite, model: BaseModel, store: Store, seeds: Sequence[Item], n: int, *, seed: int
 ) -> tuple[list[str], SetupCost]:
-    """Have a model write up to `n` new inputs, each request after a few seeds drawn at random.
+    """Have a model write up to `n` new inputs; each request shows a few randomly chosen seeds.
 
     Returns:
-        Inputs that are neither seeds nor each other's repetitions, and what writing them took.
+        Inputs that repeat neither a seed nor each other, and what writing them cost.
     """
     draw = random.Random(seed)  # noqa: S311 - not a secret
     texts = [item.input for item in seeds]
@@ -160,19 +156,18 @@ def invent(
 
 
 def _writing(suite: Suite) -> Solver:
-    """Asks for more of the kind that it is shown."""
     from inspect_ai.model import ChatMessageUser
     from inspect_ai.solver import Generate, TaskState, solver
 
     @solver
     def writing() -> Solver:
         async def solve(state: TaskState, generate: Generate) -> TaskState:
-            wish = (
+            request = (
                 f"Here are inputs of one kind ({suite.input_name}):\n\n{state.input_text}\n\n"
                 f"Write {_WANTED} more of the same kind, as different from each other as real ones are. One a line."
             )
-            state.messages = [ChatMessageUser(content=wish)]
-            return await generate(state, max_tokens=_TOKENS)
+            state.messages = [ChatMessageUser(content=request)]
+            return await generate(state, max_tokens=_MAX_TOKENS)
 
         return solve
 

@@ -1,4 +1,8 @@
-"""Jobs as lines for a terminal."""
+"""Managed fine-tuning jobs: the provider interface, the ledger of jobs on disk, and following a job to its end.
+
+A job is written to the ledger before anything is sent, and again with the provider's id before the first poll, so that
+no crash submits or pays for it twice.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import dataclasses
 import datetime as dt
 import json
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from filelock import FileLock
 
@@ -17,88 +22,49 @@ from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError, u
 from thirdlever.core.progress import note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from thirdlever.catalog.tuning import Estimate
-
-
-_HEAD = (
-    "ID",
-    "ORDERED",
-    "PROVIDER",
-    "BASE",
-    "DATA",
-    "ROWS",
-    "STATE",
-    "TOKENS",
-    "EST. USD",
-    "JOB, TUNED MODEL OR ERROR",
-)
-
-
-def lines(jobs: Iterable[Job]) -> list[str]:
-    """A table with a head; nothing when there are no jobs."""
-    rows = [_row(job) for job in jobs]
-    if not rows:
-        return []
-    widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (_HEAD, *rows)]
-
-
-def costs(jobs: Iterable[Job]) -> list[str]:
-    """What costs while nobody asks it."""
-    return [
-        f"WARNING: {profile(job.provider).title} deployment {job.served} stands and costs "
-        f"${job.idle_usd_per_hour:.2f} an hour; remove it: thirdlever jobs teardown {job.short}"
-        for job in jobs
-        if job.served and job.idle_usd_per_hour
-    ]
-
-
-def _row(job: Job) -> tuple[str, ...]:
-    tokens = job.estimated_tokens if job.trained_tokens is None else job.trained_tokens
-    return (
-        job.short,
-        f"{dt.datetime.fromtimestamp(job.ordered).astimezone():%Y-%m-%d %H:%M}",
-        job.provider,
-        job.base,
-        job.label,
-        str(job.examples),
-        job.said or job.stage,
-        f"{'~' if job.trained_tokens is None else ''}{tokens}",
-        "unknown" if job.estimated_usd is None else f"{job.estimated_usd:.2f}",
-        job.error or job.tuned or job.id or "",
-    )
+    from thirdlever.catalog.tuning import Profile
 
 
 Status: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Stage: TypeAlias = Literal["ordered"] | Status  # "ordered": perhaps submitted, but its id is not known yet
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
+
+JOBS = project.STORE.with_name("jobs")
+SETTLE_S = 10.0  # after which a provider lists any job whose submission was interrupted
+MAX_SUBMISSIONS = 3  # unanswered submissions before giving up
+MAX_MISSED_POLLS = 20  # unanswered polls in a row before giving up: about ten minutes at the longest interval
+FIRST_POLL_S = 0.5  # before the second poll; each interval is half as long again as the one before
+REPEAT_NOTE_S = 15.0  # between two identical progress lines
+_TAG_CHARS = 24  # of the identity, as sent to a provider
+_SHORT_CHARS = 8  # of the identity, as shown to a person
 
 
 class UnreachableError(ModelError):
-    """A provider that did not answer, or not in a way that can be understood: asking again may help."""
+    """A provider did not answer, or not in its protocol; retrying may help."""
 
 
 class GoneError(ModelError):
-    """A job, a file or a model that the provider does not have (any more)."""
+    """A provider has no such job, file or model, or no longer has it."""
 
 
 class UndeployedError(ModelError):
-    """A tuned model that does not answer yet, and that nothing was begun for: its user has to do something."""
+    """A tuned model is not deployed, and the user has to act first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a provider is asked to tune.
+class JobRequest:
+    """What a provider is asked to train.
 
     Attributes:
-        tag: names the order at the provider: lower-case letters, digits and hyphens, at most 40.
+        tag: identifies the request at the provider: lower-case letters, digits and hyphens, at most 40.
         base: the base model as the provider names it.
         training: a file of `{"messages": […]}` lines.
-        validation: another; None for none.
-        epochs: passes over the examples; None leaves it to the provider.
-        seed: of the training, where the provider takes one.
+        validation: another such file, optional.
+        epochs: passes over the examples; None leaves the number to the provider.
+        seed: for training, where the provider accepts one.
     """
 
     tag: str
@@ -110,17 +76,17 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What a provider says of a job.
+class JobState:
+    """A job as its provider reports it; None is not reported or not yet known.
 
     Attributes:
-        status: in our words.
-        said: in the provider's.
-        message: the latest event; "" for none.
-        tuned: the provider's name of the tuned model; None until it succeeded.
-        trained_tokens: all epochs together; None where the provider does not say.
-        epochs: passes made; None where the provider does not say.
-        seconds: from creation to end; None until it ended.
+        status: in our terms.
+        said: in the provider's terms.
+        message: the latest event, or "".
+        tuned: the provider's name of the tuned model.
+        trained_tokens: over all epochs.
+        epochs: passes completed.
+        seconds: from creation to end.
         error: why it failed, in the provider's words.
     """
 
@@ -136,12 +102,12 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How requests reach a tuned model.
+    """How to reach a tuned model.
 
     Attributes:
         inspect_name: for inspect's `get_model`.
-        url: for it; None for the provider's own.
-        key: for it; None where the provider finds one by itself. It is passed on and kept nowhere.
+        url: for it; None for the provider's default.
+        key: for it; None if inspect's provider finds one itself. It is never stored.
     """
 
     inspect_name: str
@@ -149,85 +115,62 @@ class Access:
     key: str | None = field(default=None, repr=False)
 
 
-class Tuner(Protocol):
-    """One provider. Every method raises `UnreachableError`, `GoneError` or `ModelError`."""
+class Provider(ABC):
+    """A fine-tuning service. Every method raises `UnreachableError`, `GoneError` or `ModelError`."""
 
-    @property
-    def title(self) -> str:
-        """What messages and tables call it."""
+    def __init__(self, terms: Profile) -> None:
+        """Take the provider's row of `profiles.toml`; connects to nothing."""
+        self.terms = terms
 
-    @property
-    def patience(self) -> float:
-        """Longest wait between two polls, in seconds."""
+    @abstractmethod
+    def submit(self, request: JobRequest) -> str:
+        """Upload the files and create the job; its id. Called at most once for a tag that `find` does not know."""
 
-    @property
-    def idle_usd_per_hour(self) -> float | None:
-        """What a deployed model costs while nobody asks it; None when unknown."""
-
-    def estimate(self, base: str, tokens: int) -> Estimate:
-        """What training on so many tokens (all epochs) costs, from dated data: nothing is asked."""
-
-    def submit(self, order: Order) -> str:
-        """Upload and create the job; its id. Called at most once for a tag that `find` does not know."""
-
+    @abstractmethod
     def find(self, tag: str) -> str | None:
-        """The id of the job with this tag, whatever became of it; None when there is none."""
+        """The id of the job with this tag, in any status; None if there is none."""
 
-    def poll(self, job_id: str) -> State:
-        """How it stands."""
+    @abstractmethod
+    def poll(self, job_id: str) -> JobState:
+        """The job's current state."""
 
-    def cancel(self, job_id: str) -> State:
-        """Stop it."""
+    @abstractmethod
+    def cancel(self, job_id: str) -> JobState:
+        """Stop a job."""
 
+    @abstractmethod
     def deploy(self, job: Job) -> str:
-        """Have a tuned model answer; the name that requests give it. Asked again, it finds what it made before."""
+        """Make a tuned model answer; the name that requests use. Idempotent."""
 
+    @abstractmethod
     def access(self, served: str) -> Access:
-        """How requests reach it."""
+        """How to reach a deployed model."""
 
-    def tear_down(self, job: Job) -> None:
-        """Remove what `deploy` made, if it costs while it is idle; the tuned model itself stays."""
+    def tear_down(self, job: Job) -> None:  # noqa: B027 - optional: most deployments cost nothing while idle
+        """Remove what `deploy` created if it costs money while idle; the tuned model stays."""
 
+    @abstractmethod
     def close(self) -> None:
-        """End its connections."""
-
-
-Stage: TypeAlias = Literal["ordered"] | Status  # "ordered": perhaps submitted, its id is not known yet
-JOBS = project.STORE.with_name("jobs")
-_TAG = 24  # characters of the identity that a provider is told
-_SHORT = 8  # characters that a person is shown
+        """Close connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One job, as its file holds it.
+    """A job as its file in the ledger holds it.
 
     Attributes:
-        identity: sha256 over provider, base model, data and settings: what makes two jobs the same.
-        provider: a name of `profiles.toml`.
-        base: the base model as the provider names it.
-        model: the base model as the user names it.
-        label: whose data it is, the suite's name.
-        examples: rows to train on.
-        validation: rows to validate on.
-        epochs: passes ordered; None leaves it to the provider.
-        seed: of the training.
-        estimated_tokens: what it was thought to train on.
-        estimated_usd: what it was thought to cost; None when unknown.
-        ordered: when it was written down, seconds since 1970.
-        tried: when its submission was last begun; 0 when never.
-        attempt: from 1; a job that failed or was cancelled can be ordered anew.
-        stage: how it stands, as far as is known here.
-        id: the provider's.
-        said: the provider's word for the stage.
-        tuned: the provider's name of the tuned model.
-        trained_tokens: all epochs together, as the provider counts.
-        epochs_made: as the provider says.
-        seconds: from creation to end, as the provider says.
-        error: why it failed.
-        served: the name under which a deployment of the tuned model answers; None when there is none.
-        ours: whether thirdlever made that deployment, and removes it.
-        idle_usd_per_hour: what it costs while it stands; None when unknown.
+        identity: sha256 of provider, base model, data and settings: equal for equal jobs.
+        base: the base model as the provider names it; `model` is the user's name for it.
+        label: the suite's name.
+        examples: rows in the training file; `validation` counts those in the validation file.
+        epochs: passes requested; None leaves the number to the provider.
+        estimated_tokens: before submission, over all epochs; `estimated_usd` is None if unknown.
+        ordered: time of creation, in seconds since 1970; `tried` is that of the latest submission, 0 if never.
+        attempt: from 1; a job that failed or was cancelled can be submitted again.
+        stage: the latest known status; the fields up to `error` are those of `JobState`.
+        served: the name of the tuned model's deployment; None if not deployed.
+        ours: whether thirdlever created that deployment and removes it.
+        idle_usd_per_hour: what the deployment costs while idle; None if unknown.
     """
 
     identity: str
@@ -258,53 +201,49 @@ class Job:
 
     @property
     def short(self) -> str:
-        """What a person calls it by."""
-        return self.identity[:_SHORT]
+        """The identity's first characters, for people."""
+        return self.identity[:_SHORT_CHARS]
 
     @property
     def tag(self) -> str:
-        """What the provider is told, so that this attempt of this job is found there again."""
-        return f"thirdlever-{self.identity[:_TAG]}-{self.attempt}"
+        """Identifies this attempt of this job at the provider."""
+        return f"thirdlever-{self.identity[:_TAG_CHARS]}-{self.attempt}"
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A folder of jobs, safe against a kill in the middle and a second process beside."""
+    """A folder of jobs, safe against kills and concurrent processes."""
 
     root: Path = JOBS
 
     def jobs(self) -> list[Job]:
-        """Every job, the oldest first."""
+        """All jobs, oldest first."""
         found = [self._read(path) for path in self.root.glob("[!.]*.json")]
         return sorted(found, key=lambda job: (job.ordered, job.identity))
 
     def get(self, identity: str) -> Job | None:
-        """The job of an identity; None when none was ordered."""
+        """The job with this identity, or None."""
         path = self._file(identity)
         return self._read(path) if path.exists() else None
 
     def find(self, name: str) -> Job:
-        """The job that a person names by the beginning of its identity or by the provider's id.
-
-        Raises:
-            ThirdleverError: none, or more than one.
-        """
+        """The only job whose identity starts with `name`, or whose id at the provider it is."""
         jobs = self.jobs()
         found = [job for job in jobs if name and (job.id == name or job.identity.startswith(name))]
         if len(found) == 1:
             return found[0]
         if found:
-            message = f"{name!r} names {len(found)} jobs; give more of it: thirdlever jobs lists them"
+            message = f"{name!r} matches {len(found)} jobs; give more characters (thirdlever jobs lists them)"
             raise ThirdleverError(message)
         raise ThirdleverError(unknown("job", name, [job.short for job in jobs]))
 
     def lock(self, identity: str) -> FileLock:
-        """Held by whoever submits, serves or changes a job; the same process may take it twice."""
+        """Hold this to submit, deploy or change a job; reentrant within a process."""
         self.root.mkdir(parents=True, exist_ok=True)
         return FileLock(self._file(identity).with_suffix(".lock"), is_singleton=True)
 
-    def order(self, job: Job, training: str, validation: str) -> Job:
-        """Write down a new job, its data first: a job that is written down can be submitted."""
+    def add(self, job: Job, training: str, validation: str) -> Job:
+        """Write a new job, its data first, so that every job on disk can be submitted."""
         self.root.mkdir(parents=True, exist_ok=True)
         files.write(self._data(job.identity, "train"), training.encode())
         if validation:
@@ -312,30 +251,24 @@ class Ledger:
         return self._write(job)
 
     def update(self, identity: str, **changes: Any) -> Job:  # noqa: ANN401 - fields of `Job`
-        """Change some fields of a job and leave the others as another process may have set them."""
+        """Change some fields of a job and keep the others as other processes may have set them."""
         with self.lock(identity):
             return self._write(dataclasses.replace(self._read(self._file(identity)), **changes))
 
-    def forget(self, job: Job) -> None:
-        """Strike off a job that never came to anything at its provider."""
+    def remove(self, job: Job) -> None:
+        """Delete a job that its provider never had."""
         self._file(job.identity).unlink(missing_ok=True)
         for split in ("train", "dev"):
             self._data(job.identity, split).unlink(missing_ok=True)
 
-    def order_of(self, job: Job) -> Order:
-        """What the provider is asked for.
-
-        Raises:
-            ThirdleverError: the data is gone.
-        """
+    def request(self, job: Job) -> JobRequest:
+        """What to submit for a job."""
         training, validation = self._data(job.identity, "train"), self._data(job.identity, "dev")
         for path in (training, *([validation] if job.validation else [])):
             if not path.exists():
-                message = (
-                    f"{path}: the data of job {job.short} is gone; remove {self._file(job.identity)} and run again"
-                )
+                message = f"{path}: the data of job {job.short} is gone; delete {self._file(job.identity)} and re-run"
                 raise ThirdleverError(message)
-        return Order(
+        return JobRequest(
             tag=job.tag,
             base=job.base,
             training=training,
@@ -360,182 +293,188 @@ class Ledger:
             return Job(**json.loads(path.read_text("utf-8")))
         except (ValueError, TypeError) as error:
             message = (
-                f"{path}: no job of this version of thirdlever ({error}); look it up at the provider, then remove it"
+                f"{path}: not a job of this version of thirdlever ({error}); look it up at the provider, then delete it"
             )
             raise ThirdleverError(message) from error
 
 
-SETTLE = 10.0  # seconds after which a provider surely lists a job whose submission was cut off
-TRIES = 3  # submissions that went unanswered
-MISSES = 20  # polls in a row that did: at a provider's patience some ten minutes
-FIRST_WAIT = 0.5  # seconds before the second poll; each wait is half as long again as the one before
-TOLD_EVERY = 15.0  # seconds between two lines of progress that say the same
+def submit(job: Job, provider: Provider, ledger: Ledger) -> Job:
+    """Submit a job exactly once and write its id to the ledger.
 
-
-def submit(job: Job, tuner: Tuner, ledger: Ledger) -> Job:
-    """Have an ordered job at the provider, exactly once, and its id in the ledger.
-
-    The job may be there already: a process died between the request and writing the id, or the answer never came. So
-    the provider is asked for its tag before anything is sent, and long enough after an earlier try.
+    The provider may already have the job: a process died before writing the id, or the response was lost. So the job is
+    looked up by its tag before anything is sent, and long enough after an earlier attempt.
 
     Raises:
-        ModelError: the provider refuses; the order is forgotten, for nothing came of it.
-        UnreachableError: it does not answer; the order stands.
+        ModelError: the provider refuses; the job is removed from the ledger.
+        UnreachableError: the provider does not answer; the job stays in the ledger.
     """
-    failures = 0
+    failures, title = 0, provider.terms.title
     with ledger.lock(job.identity):
         job = ledger.get(job.identity) or job
         while job.id is None:
-            found = _look_up(job, tuner)
+            found = _look_up(job, provider)
             if found is not None:
                 job = ledger.update(job.identity, id=found, stage="queued")
                 continue
             job = ledger.update(job.identity, tried=time.time())
             try:
-                job = ledger.update(job.identity, id=tuner.submit(ledger.order_of(job)), stage="queued")
-                note(f"{tuner.title}: job {job.id} submitted")
+                job = ledger.update(job.identity, id=provider.submit(ledger.request(job)), stage="queued")
+                note(f"{title}: job {job.id} submitted")
             except UnreachableError as error:
                 failures += 1
-                if failures == TRIES:
+                if failures == MAX_SUBMISSIONS:
                     raise
-                note(f"{error}; looking whether the job arrived")
+                note(f"{error}; checking whether the job arrived")
             except ModelError:
-                ledger.forget(job)
+                ledger.remove(job)
                 raise
     return job
 
 
-def _look_up(job: Job, tuner: Tuner) -> str | None:
-    """The provider's id of a job that may have arrived; None when it surely did not."""
+def _look_up(job: Job, provider: Provider) -> str | None:
+    """The provider's id of a job that may have arrived; None once it is certain that it did not."""
     while True:
-        found = tuner.find(job.tag)
+        found = provider.find(job.tag)
         if found is not None:
-            note(f"{tuner.title}: job {found} was submitted before; going on with it")
-        if found is not None or time.time() - job.tried >= SETTLE:
+            note(f"{provider.terms.title}: job {found} was already submitted; following it")
+        left = job.tried + SETTLE_S - time.time()
+        if found is not None or left <= 0:
             return found
-        time.sleep(1.0)
+        time.sleep(min(1.0, left))
 
 
-def follow(job: Job, tuner: Tuner, ledger: Ledger) -> Job:
-    """Wait until a submitted job has ended, telling how it stands.
+def follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
+    """Wait until a submitted job has ended, reporting its progress.
 
     Raises:
-        ModelError: the provider has no such job, or has not answered for long.
-        KeyboardInterrupt: the job goes on all the same.
+        ModelError: the provider has no such job, or has stopped answering.
+        KeyboardInterrupt: the job continues at the provider.
     """
     try:
-        return _follow(job, tuner, ledger)
+        return _follow(job, provider, ledger)
     except KeyboardInterrupt:
-        note(f"{tuner.title}: job {job.id} goes on; to stop it: thirdlever jobs cancel {job.short}")
+        note(f"{provider.terms.title}: job {job.id} continues; to stop it: thirdlever jobs cancel {job.short}")
         raise
 
 
-def _follow(job: Job, tuner: Tuner, ledger: Ledger) -> Job:
-    wait, misses, told, last = FIRST_WAIT, 0, 0.0, ""
+def _follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
+    interval, misses, noted, last = FIRST_POLL_S, 0, 0.0, ""
     while job.stage not in ENDED:
         try:
-            state = poll(job, tuner)
+            state = poll(job, provider)
         except UnreachableError as error:
             misses += 1
-            if misses == MISSES:
-                message = f"{error}; job {job.id} goes on there, and the same command waits for it again"
+            if misses == MAX_MISSED_POLLS:
+                message = f"{error}; job {job.id} continues there, and the same command resumes waiting for it"
                 raise ModelError(message) from error
         else:
             misses = 0
             job = record(job, state, ledger)
-            line = f"{tuner.title}: job {job.id} {state.said}{f': {state.message}' if state.message else ''}"
-            if state.said != last or time.monotonic() - told >= TOLD_EVERY:
-                note(line)
-                last, told = state.said, time.monotonic()
+            if state.said != last or time.monotonic() - noted >= REPEAT_NOTE_S:
+                event = f": {state.message}" if state.message else ""
+                note(f"{provider.terms.title}: job {job.id} {state.said}{event}")
+                last, noted = state.said, time.monotonic()
         if job.stage not in ENDED:
-            time.sleep(wait)
-            wait = min(wait * 1.5, tuner.patience)
+            time.sleep(interval)
+            interval = min(interval * 1.5, provider.terms.patience_s)
     return job
 
 
-def poll(job: Job, tuner: Tuner) -> State:
-    """How a submitted job stands at the provider.
-
-    Raises:
-        GoneError: it is not there any more.
-    """
+def poll(job: Job, provider: Provider) -> JobState:
+    """The current state of a submitted job; raises `GoneError` if the provider no longer has it."""
     if job.id is None:
-        message = f"job {job.short} was not submitted yet; run: thirdlever jobs resume {job.short}"
+        message = f"job {job.short} has not been submitted yet; run: thirdlever jobs resume {job.short}"
         raise ModelError(message)
     try:
-        return tuner.poll(job.id)
+        return provider.poll(job.id)
     except GoneError as error:
-        message = f"{tuner.title} has no job {job.id} any more; thirdlever jobs resume {job.short} submits it anew"
+        message = (
+            f"{provider.terms.title} no longer has job {job.id}; thirdlever jobs resume {job.short} submits it again"
+        )
         raise GoneError(message) from error
 
 
-def record(job: Job, state: State, ledger: Ledger) -> Job:
-    """Write down what the provider said."""
-    return ledger.update(
-        job.identity,
-        stage=state.status,
-        said=state.said,
-        tuned=state.tuned,
-        trained_tokens=state.trained_tokens,
-        epochs_made=state.epochs,
-        seconds=state.seconds,
-        error=state.error,
-    )
+def record(job: Job, state: JobState, ledger: Ledger) -> Job:
+    """Write a reported state to the ledger."""
+    same = {name: getattr(state, name) for name in ("said", "tuned", "trained_tokens", "seconds", "error")}
+    return ledger.update(job.identity, stage=state.status, epochs_made=state.epochs, **same)
 
 
-def succeeded(job: Job, title: str) -> Job:
-    """The job, if it came to a tuned model.
-
-    Raises:
-        StrategyError: it failed or was cancelled.
-    """
+def check_succeeded(job: Job) -> Job:
+    """The job; raises `StrategyError` if it failed or was cancelled."""
     if job.stage == "succeeded" and job.tuned:
         return job
     why = f": {job.error.rstrip('.')}" if job.error else ""
-    message = f"{title}: job {job.id} {job.said or job.stage}{why}; thirdlever jobs resume {job.short} submits it anew"
+    outcome = f"{profile(job.provider).title}: job {job.id} {job.said or job.stage}{why}"
+    message = f"{outcome}; thirdlever jobs resume {job.short} submits it again"
     raise StrategyError(message)
 
 
-def cancel(job: Job, tuner: Tuner, ledger: Ledger) -> Job:
-    """Stop a job; one that never arrived at the provider is struck off the ledger.
-
-    Raises:
-        ModelError: it has ended, or the provider refuses.
-    """
+def cancel(job: Job, provider: Provider, ledger: Ledger) -> Job:
+    """Stop a job; one that never reached the provider is removed from the ledger."""
     if job.stage in ENDED:
-        message = f"job {job.short} has ended ({job.stage}); there is nothing to cancel"
+        message = f"job {job.short} has already ended ({job.stage}); there is nothing to cancel"
         raise ModelError(message)
     with ledger.lock(job.identity):
         if job.id is None:
-            found = _look_up(job, tuner)
+            found = _look_up(job, provider)
             if found is None:
-                ledger.forget(job)
+                ledger.remove(job)
                 return job
             job = ledger.update(job.identity, id=found, stage="queued")
-        return record(job, tuner.cancel(job.id or ""), ledger)
+        return record(job, provider.cancel(job.id or ""), ledger)
 
 
-def resume(job: Job, tuner: Tuner, ledger: Ledger, confirm: Callable[[], None]) -> Job:
-    """Go on with a job until it ends; one that failed, was cancelled or is gone is ordered anew.
+def resume(job: Job, provider: Provider, ledger: Ledger, confirm: Callable[[], None]) -> Job:
+    """Follow a job to its end; one that failed, was cancelled or is gone is submitted again.
 
-    Args:
-        job: any.
-        tuner: its provider.
-        ledger: where it is written.
-        confirm: raises unless a new submission, which may cost money, is wanted.
+    Before a new submission, which may cost money, `confirm` is called; it raises to prevent it.
     """
     with ledger.lock(job.identity):
-        if job.id is not None and (job.stage in {"failed", "cancelled"} or _gone(job, tuner)):
+        if job.id is not None and (job.stage in {"failed", "cancelled"} or _is_gone(job, provider)):
             confirm()
-            anew = {"attempt": job.attempt + 1, "stage": "ordered", "id": None, "said": "", "tried": 0.0}
-            job = ledger.update(job.identity, **anew, tuned=None, error=None, served=None)
-        job = submit(job, tuner, ledger)
-    return follow(job, tuner, ledger)
+            restart = {"attempt": job.attempt + 1, "stage": "ordered", "id": None, "said": "", "tried": 0.0}
+            job = ledger.update(job.identity, **restart, tuned=None, error=None, served=None)
+        job = submit(job, provider, ledger)
+    return follow(job, provider, ledger)
 
 
-def _gone(job: Job, tuner: Tuner) -> bool:
+def _is_gone(job: Job, provider: Provider) -> bool:
     try:
-        poll(job, tuner)
+        poll(job, provider)
     except GoneError:
         return True
     return False
+
+
+def table(jobs: Sequence[Job]) -> list[str]:
+    """Jobs as the lines of a table; empty if there are none."""
+    head = ("ID", "CREATED", "PROVIDER", "BASE", "DATA", "ROWS", "STATUS", "TOKENS", "EST. USD")
+    rows = [(*head, "JOB, TUNED MODEL OR ERROR"), *map(_row, jobs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows] if jobs else []
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    return (
+        job.short,
+        f"{dt.datetime.fromtimestamp(job.ordered).astimezone():%Y-%m-%d %H:%M}",
+        job.provider,
+        job.base,
+        job.label,
+        str(job.examples),
+        job.said or job.stage,
+        f"~{job.estimated_tokens}" if job.trained_tokens is None else str(job.trained_tokens),
+        "unknown" if job.estimated_usd is None else f"{job.estimated_usd:.2f}",
+        job.error or job.tuned or job.id or "",
+    )
+
+
+def idle_cost_warnings(jobs: Sequence[Job]) -> list[str]:
+    """A warning for each deployment that costs money while idle."""
+    return [
+        f"WARNING: {profile(job.provider).title} deployment {job.served} is running and costs "
+        f"${job.idle_usd_per_hour:.2f} an hour; remove it: thirdlever jobs teardown {job.short}"
+        for job in jobs
+        if job.served and job.idle_usd_per_hour
+    ]

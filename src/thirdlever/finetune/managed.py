@@ -1,4 +1,4 @@
-"""What is checked before anything is uploaded or paid for."""
+"""Managed tuning: checks before anything is uploaded, one job per request, and the tuned model with its deployment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from thirdlever.evaluation.ask import understudy
 from thirdlever.finetune import jobs
 from thirdlever.finetune.conversations import FormatError, parse, to_jsonl
 from thirdlever.finetune.jobs import ENDED, Job, Ledger, UndeployedError
-from thirdlever.finetune.providers.registry import tuner
+from thirdlever.finetune.providers import open_provider
+from thirdlever.finetune.tune import Tuned as Tuned  # noqa: PLC0414 - also exported from here
 from thirdlever.models.base import BaseModel
 from thirdlever.strategies.contract import SetupCost, Tuning
 
@@ -32,21 +33,19 @@ if TYPE_CHECKING:
     from thirdlever.finetune.jobs import Access
     from thirdlever.models.base import Tokens
 
-
-AUTO_EPOCHS = 10  # what an estimate assumes when the provider chooses: it is an upper bound for all but tiny files
-_TURN = 4  # tokens that a chat template puts around a turn
+AUTO_EPOCHS = 10  # estimates assume this if the provider chooses: an upper bound except for tiny files
+_TURN = 4  # tokens that a chat template adds to a turn
+_NOT_DEPLOYED: dict[str, Any] = {"served": None, "ours": False, "idle_usd_per_hour": 0.0}
+_torn_down_at_exit: set[str] = set()
 
 
 def check_format(provider: Profile, training: str, validation: str) -> None:
-    """Refuse what the provider would refuse hours later.
-
-    Raises:
-        StrategyError: fewer than ten examples, a last turn that is not the assistant's, no such format at all, or a
-            file that is too large.
-    """
+    """Refuse files that the provider would refuse hours later; raises `StrategyError`."""
     size = len(training.encode()) / 1e6
     if provider.max_file_mb is not None and size > provider.max_file_mb:
-        message = f"managed: {provider.title} takes {provider.max_file_mb} MB, not {size:.0f}; give fewer examples"
+        message = (
+            f"managed: {provider.title} accepts at most {provider.max_file_mb} MB, not {size:.0f}; give fewer examples"
+        )
         raise StrategyError(message)
     try:
         parse(training, param="training_file")
@@ -58,47 +57,47 @@ def check_format(provider: Profile, training: str, validation: str) -> None:
 
 
 def count(examples: Iterable[Conversation], tokens: Tokens, epochs: int | None) -> int:
-    """Tokens that are trained on, all epochs together, by the base model's counter."""
+    """Tokens trained on over all epochs, by the base model's counter."""
     once = sum(tokens(turn["content"]) + _TURN for example in examples for turn in example)
     return once * (AUTO_EPOCHS if epochs is None else epochs)
 
 
 def check_dates(provider: Profile, base: str, *, horizon_days: int, today: dt.date | None = None) -> None:
-    """Refuse a provider that takes no more jobs, and a base that will not answer for as long as is planned.
+    """Refuse a provider that no longer accepts jobs, and a base model that retires too soon.
 
     Args:
-        provider: who would tune.
-        base: what, as the provider names it.
-        horizon_days: how long the tuned model has to answer; 0 for no matter how long.
+        provider: the fine-tuning provider.
+        base: as the provider names it.
+        horizon_days: how long the tuned model must remain available; 0 for any time.
         today: the date, for tests.
 
     Raises:
-        StrategyError: with what to use instead.
+        StrategyError: with an alternative.
     """
     today = today or dt.datetime.now(dt.UTC).date()
     if provider.last_jobs and today > provider.last_jobs:
-        message = f"{provider.title} takes no fine-tuning job since {provider.last_jobs}; {provider.instead}"
+        message = f"{provider.title} has accepted no fine-tuning jobs since {provider.last_jobs}; {provider.instead}"
         raise StrategyError(message)
     known = retirement(provider.name, base)
     if known is None:
         return
     if today >= known.retires:
-        message = f"{provider.title}: {base!r} and its tunes stopped answering on {known.retires}; choose another base"
+        message = f"{provider.title}: {base!r} and its tuned models were retired on {known.retires}; choose another"
         raise StrategyError(message)
     left = (known.retires - today).days
     if left < horizon_days:
         message = (
-            f"{provider.title}: {base!r} and its tunes stop answering on {known.retires}, in {left} days; "
-            f"choose a base that stays, or say with horizon_days={left} that so long is enough"
+            f"{provider.title}: {base!r} and its tuned models retire on {known.retires}, in {left} days; "
+            f"choose a base model that remains available, or accept the date with horizon_days={left}"
         )
         raise StrategyError(message)
 
 
 def check_cost(provider: Profile, base: str, estimate: Estimate, max_usd: float | None) -> None:
-    """Hold the estimate against what may be spent, or ask who sits at the terminal.
+    """Compare the estimate with the limit, or ask for confirmation at the terminal.
 
     Raises:
-        StrategyError: it is too much, not known, or nobody said yes.
+        StrategyError: the cost is too high or unknown, or was not confirmed.
     """
     if provider.free:
         return
@@ -107,9 +106,7 @@ def check_cost(provider: Profile, base: str, estimate: Estimate, max_usd: float 
         note(f"note: {provider.notice}")
     if max_usd is not None:
         if estimate.usd is None:
-            message = (
-                f"{what} costs nobody knows how much; state the rate in tuning.toml, or leave max_usd out and say yes"
-            )
+            message = f"{what} has no known price; give the rate in tuning.toml, or omit max_usd and confirm"
             raise StrategyError(message)
         if estimate.usd > max_usd:
             message = (
@@ -120,23 +117,19 @@ def check_cost(provider: Profile, base: str, estimate: Estimate, max_usd: float 
         return
     cost = "an unknown amount" if estimate.usd is None else f"about ${estimate.usd:.2f} ({estimate.source})"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        message = f"{what} costs {cost}, and nobody is there to say yes; allow it with managed:max_usd=USD"
+        message = f"{what} costs {cost} and needs confirmation at a terminal; allow it with managed:max_usd=USD"
         raise StrategyError(message)
     if question(f"{what} costs {cost}. Submit it? Type yes:") not in {"y", "yes"}:
-        message = f"{what} was not agreed to; nothing was submitted"
+        message = f"{what} was not confirmed; nothing was submitted"
         raise StrategyError(message)
-
-
-_NOTHING: dict[str, Any] = {"served": None, "ours": False, "idle_usd_per_hour": 0.0}
-_torn_down_at_exit: set[str] = set()
 
 
 @dataclass(frozen=True)
 class TunedModel(BaseModel):
-    """A tuned model. Nothing is connected, started or deployed before `connect`, and no secret is among its fields.
+    """A tuned model; nothing is connected or deployed before `connect`, and no field contains a secret.
 
     Attributes:
-        job: identity of the job that made it.
+        job: identity of the job that produced it.
     """
 
     job: str = ""
@@ -147,24 +140,20 @@ class TunedModel(BaseModel):
         return profile(self.inspect_name.partition("/")[0]).free
 
     def connect(self) -> Model:
-        """Deploy it if need be; the inspect model.
-
-        Raises:
-            ModelError: it cannot be reached.
-        """
+        """Deploy it if necessary; the inspect model."""
         from inspect_ai.model import get_model
 
         ledger = Ledger()
         found = ledger.get(self.job)
         if found is None:
-            message = f"job {self.job[:8]} is in the ledger no more; run the same command again"
+            message = f"job {self.job[:8]} is no longer in the ledger; run the same command again"
             raise ModelError(message)
         access = serve(found, ledger)
         return get_model(access.inspect_name, base_url=access.url, api_key=access.key)
 
 
-def of(job: Job, base: BaseModel) -> TunedModel:
-    """The model that a job has made of a base."""
+def tuned_model(job: Job, base: BaseModel) -> TunedModel:
+    """The model that a job has tuned from a base model."""
     shown = job.base.rpartition("/")[2] if job.base.startswith("hf/") else job.base
     return TunedModel(
         name=f"{profile(job.provider).title}: ft:{shown}:{job.short}",
@@ -177,33 +166,30 @@ def of(job: Job, base: BaseModel) -> TunedModel:
 
 
 def serve(job: Job, ledger: Ledger) -> Access:
-    """Have a tuned model answer; a deployment that costs while it is idle is removed when this process ends."""
-    with ledger.lock(job.identity), tuner(job.provider, job.model) as provider:
-        if job.served is None and provider.idle_usd_per_hour:
-            # Written before it is made: whatever happens next, `thirdlever jobs` tells of it.
-            job = ledger.update(job.identity, served=job.tag, ours=True, idle_usd_per_hour=provider.idle_usd_per_hour)
+    """Make a tuned model answer; a deployment that costs money while idle is removed when this process ends."""
+    with ledger.lock(job.identity), open_provider(job.provider, job.model) as provider:
+        hourly = provider.terms.idle_usd_per_hour
+        if job.served is None and hourly:
+            # Recorded before it is created, so that `thirdlever jobs` shows it whatever happens next.
+            job = ledger.update(job.identity, served=job.tag, ours=True, idle_usd_per_hour=hourly)
         if job.ours and job.identity not in _torn_down_at_exit:
             _torn_down_at_exit.add(job.identity)
             atexit.register(_at_exit, job.identity, ledger)
         try:
             return provider.access(provider.deploy(job))
         except UndeployedError:
-            ledger.update(job.identity, **_NOTHING)
+            ledger.update(job.identity, **_NOT_DEPLOYED)
             raise
 
 
 def tear_down(job: Job, ledger: Ledger) -> Job:
-    """Remove what costs while it is idle.
-
-    Raises:
-        ModelError: there is nothing of thirdlever's making, or it cannot be removed.
-    """
+    """Remove a deployment that thirdlever created and that costs money while idle."""
     if not job.ours:
-        message = f"job {job.short} has no deployment that thirdlever made; what you deployed is yours to remove"
+        message = f"job {job.short} has no deployment created by thirdlever; remove your own deployments yourself"
         raise ModelError(message)
-    with ledger.lock(job.identity), tuner(job.provider, job.model) as provider:
+    with ledger.lock(job.identity), open_provider(job.provider, job.model) as provider:
         provider.tear_down(job)
-        return ledger.update(job.identity, **_NOTHING)
+        return ledger.update(job.identity, **_NOT_DEPLOYED)
 
 
 def _at_exit(identity: str, ledger: Ledger) -> None:
@@ -216,35 +202,19 @@ def _at_exit(identity: str, ledger: Ledger) -> None:
         tear_down(job, ledger)
     except ModelError as error:
         note(
-            f"WARNING: {title} deployment {job.served} still stands and costs ${job.idle_usd_per_hour:.2f} an hour "
+            f"WARNING: {title} deployment {job.served} is still running and costs ${job.idle_usd_per_hour:.2f} an hour "
             f"({error}); remove it: thirdlever jobs teardown {job.short}"
         )
     else:
-        note(f"{title} deployment {job.served} removed: it costs nothing any more; the tuned model stays")
+        note(f"{title} deployment {job.served} removed; the tuned model stays and costs nothing")
 
 
 def finished(job: Job, ledger: Ledger) -> Job:
-    """Wait for a job and make sure that it came to something."""
-    title = profile(job.provider).title
+    """Submit a job if necessary and wait for it; raises `StrategyError` unless it succeeds."""
     if job.stage not in ENDED:
-        with tuner(job.provider, job.model) as provider:
+        with open_provider(job.provider, job.model) as provider:
             job = jobs.follow(jobs.submit(job, provider, ledger), provider, ledger)
-    return jobs.succeeded(job, title)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
-    """What came of it.
-
-    Attributes:
-        model: answers with the tuned weights, reached when it is first asked.
-        setup: what the tuning took and cost; the labels are the caller's to state.
-        tuning: what it came to.
-    """
-
-    model: BaseModel
-    setup: SetupCost
-    tuning: Tuning
+    return jobs.check_succeeded(job)
 
 
 def tune(
@@ -260,22 +230,22 @@ def tune(
     label: str = "",
     ledger: Ledger | None = None,
 ) -> Tuned:
-    """Have a model tuned once: the same order again, whatever became of the process, finds the same job.
+    """Have a provider tune a model once: an equal call finds the same job, even after a kill.
 
     Args:
-        model: the base.
-        examples: conversations; the last turn is what is learned.
-        dev: others, that the provider validates on.
-        provider: a name of `profiles.toml`; "auto" goes by the model's name.
-        epochs: passes; None leaves it to the provider.
+        model: the base model.
+        examples: conversations; the last turn of each is learned.
+        dev: conversations for the provider to validate on.
+        provider: a name in `profiles.toml`; "auto" selects it by the model's name.
+        epochs: passes; None leaves the number to the provider.
         seed: of the training.
-        max_usd: submit without asking when the estimate is no higher.
-        horizon_days: how long the tuned model has to answer.
-        label: whose data it is, for `thirdlever jobs`.
-        ledger: where jobs are written; the current project's by default.
+        max_usd: submit without confirmation if the estimate is no higher.
+        horizon_days: how long the tuned model must remain available.
+        label: the suite's name, for `thirdlever jobs`.
+        ledger: where jobs are recorded; by default the current project's.
 
     Raises:
-        StrategyError: preflight found something, or the job failed.
+        StrategyError: a check failed, or the job did.
         ModelError: the provider refuses, or does not answer.
         MissingExtraError: the provider's client is not installed.
     """
@@ -309,15 +279,15 @@ def tune(
                 estimated_usd=expected.usd,
                 ordered=time.time(),
             )
-            job = ledger.order(new, training, validation)
-    return _told(finished(job, ledger), model)
+            job = ledger.add(new, training, validation)
+    return _tuned(finished(job, ledger), model)
 
 
-def _told(job: Job, base: BaseModel) -> Tuned:
+def _tuned(job: Job, base: BaseModel) -> Tuned:
     terms = profile(job.provider)
     seconds = job.seconds or 0.0
     return Tuned(
-        model=of(job, base),
+        model=tuned_model(job, base),
         setup=SetupCost(seconds=seconds, device_seconds=seconds if terms.free else 0.0, usd=_charged(job)),
         tuning=Tuning(
             method="supervised",
@@ -331,7 +301,7 @@ def _told(job: Job, base: BaseModel) -> Tuned:
 
 
 def _charged(job: Job) -> float | None:
-    """What the provider charges for the tokens that it says it trained on; None when either is unknown."""
+    """What the provider charges for the tokens that it reports; None if either is unknown."""
     if profile(job.provider).free:
         return 0.0
     if job.trained_tokens is None:

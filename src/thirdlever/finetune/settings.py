@@ -1,4 +1,4 @@
-"""What a training run is told, what it tells while it runs, and what it leaves."""
+"""A training run's settings, its progress and its result; this module imports no torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-
 Method: TypeAlias = Literal["lora", "qlora", "full"]
-
-MOST_EPOCHS = 10  # of epochs="auto", which stops when dev's loss no longer falls
+MOST_EPOCHS = 10  # for epochs="auto", which stops once the loss on dev no longer falls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +20,13 @@ class Settings:
     """How to train.
 
     Attributes:
-        method: "lora" trains low-rank adapters beside frozen weights (Hu et al., 2021), "qlora" the same over weights
-            in 4 bits (Dettmers et al., 2023), "full" every weight.
+        method: "lora" trains low-rank adapters beside frozen weights (Hu et al., 2021), "qlora" the same with the
+            weights in 4 bits (Dettmers et al., 2023), "full" all weights.
         rank: of the adapters' matrices.
-        epochs: passes over the examples; "auto" goes on, 10 at most, until dev's loss no longer falls.
-        batch_size: examples in one step of the optimiser.
-        learning_rate: at its highest; None for what suits the method.
-        seed: of initial weights and order.
+        epochs: passes over the examples; "auto" trains until the loss on dev no longer falls, at most 10.
+        batch_size: examples per optimiser step.
+        learning_rate: the highest; None for one that suits the method and the model's width.
+        seed: for initial weights and the order of examples.
     """
 
     method: Method = "lora"
@@ -39,7 +37,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained with.
+        """Check the values.
 
         Raises:
             StrategyError: naming the setting.
@@ -54,37 +52,34 @@ class Settings:
             raise StrategyError(message)
 
     def peak_learning_rate(self, hidden_size: int) -> float:
-        """The learning rate at its highest; when none was given, what suits method and width.
+        """The highest learning rate; if not given, one that suits the method and the model's width.
 
-        Ten times higher for adapters than for all weights (Schulman et al., "LoRA Without Regret", 2025), and the wider
-        a model the lower: 5e-5 x 10 x (2000 / width) ^ 0.781, a rule of thumb that gives 1.3e-3 at a width of 576 and
-        2.9e-4 at 4096.
-
-        Args:
-            hidden_size: the model's width.
+        Ten times higher for adapters than for all weights (Schulman et al., "LoRA Without Regret", 2025), and lower for
+        wider models: 5e-5 x 10 x (2000 / width) ^ 0.781, a rule of thumb that gives 1.3e-3 at a width of 576 and 2.9e-4
+        at 4096.
         """
         suited = 5e-5 * (1 if self.method == "full" else 10) * (2000 / hidden_size) ** 0.781
         return self.learning_rate or suited
 
     @property
     def most_epochs(self) -> int:
-        """Passes over the examples at most."""
+        """The largest number of passes over the examples."""
         return MOST_EPOCHS if self.epochs == "auto" else self.epochs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """How far a training run has come.
+    """Progress of a training run; each of the figures from `loss` on is None unless this report is about it.
 
     Attributes:
         step: of the optimiser, from 1.
-        total: steps at most.
-        epoch: passes over the examples, in fractions.
-        loss: mean cross-entropy of this step's answer tokens, in nats; None where the run reports on dev.
-        accuracy: share of them that the model would have chosen.
-        dev_loss: the same over dev, at the end of an epoch.
-        dev_accuracy: the same over dev.
-        checkpoint: what was just written; None otherwise.
+        total: the largest number of steps.
+        epoch: passes over the examples, as a fraction.
+        loss: mean cross-entropy of the step's answer tokens, in nats.
+        accuracy: share of these tokens that the model ranks first.
+        dev_loss: the same on dev, at the end of an epoch.
+        dev_accuracy: the same on dev.
+        checkpoint: one that was just written.
     """
 
     step: int
@@ -99,17 +94,16 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a training run left.
+    """The result of a training run.
 
     Attributes:
-        folder: a peft adapter, or a whole model for "full"; that of the epoch with the lowest loss on dev, when there
-            was a dev.
-        tokens: trained on, prompts and answers, all epochs together.
+        folder: a peft adapter, or a whole model for "full"; with dev, from the epoch with the lowest loss on it.
+        tokens: trained on, prompts and answers, over all epochs.
         steps: of the optimiser.
         epochs: passes over the examples.
-        curve: a mapping a step: `step, epoch, loss, accuracy` or `step, epoch, dev_loss, dev_accuracy`.
-        seconds: wall time, all attempts together.
-        device_seconds: the same times the number of devices.
+        curve: a mapping per report: `step, epoch, loss, accuracy` or `step, epoch, dev_loss, dev_accuracy`.
+        seconds: wall time of all attempts.
+        device_seconds: `seconds` times the number of devices.
     """
 
     folder: Path
@@ -121,5 +115,5 @@ class Trained:
     device_seconds: float
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: whoever watches asked for it
-    """Training was told to stop; a checkpoint is on disk, and the same call goes on from there."""
+class Stopped(Exception):  # noqa: N818 - not an error: `on_step` asked for it
+    """Training stopped as requested; the same call resumes from the checkpoint on disk."""

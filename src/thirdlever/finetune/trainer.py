@@ -1,4 +1,4 @@
-"""A model made ready for training: adapters beside frozen weights, or every weight."""
+"""The local trainer: transformers' `Trainer` with peft's adapters, a loss on the answers alone, and resumption."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from thirdlever.core.errors import MissingExtraError, ModelError, StrategyError,
 from thirdlever.core.files import write
 from thirdlever.finetune.collate import IGNORED, collate, encode, kept_logits
 from thirdlever.finetune.settings import Settings, Step, Stopped, Trained
+from thirdlever.finetune.tune import set_base_name
 from thirdlever.models.engine import local
 from thirdlever.models.engine.weights import best_dtype, device, quiet
 
@@ -39,17 +40,13 @@ if TYPE_CHECKING:
     from thirdlever.finetune.conversations import Conversation
 
 
-_SHORT = 512  # tokens; up to here plain matrix products train faster on a CPU than its fused attention
+_BEST, _PROGRESS, _DONE, _CHECKPOINTS = "best", "progress.json", "trained.json", "checkpoints"
+_PER_EPOCH = 4  # checkpoints: a kill loses at most a quarter of an epoch
+_SHORT = 512  # tokens; up to this length matrix products train faster on a CPU than its fused attention
 
 
-def devices() -> int:
-    """How many processes train together, one a device: as many as the launcher has started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def context_window(model: str) -> int | None:
-    """Tokens that a local model can take; None when its configuration does not say."""
-    return getattr(_config(model), "max_position_embeddings", None)
+def _config(model: str) -> Any:  # noqa: ANN401 - each architecture has its own
+    return AutoConfig.from_pretrained(local.folder(model)).get_text_config()
 
 
 def width(model: str) -> int:
@@ -57,27 +54,12 @@ def width(model: str) -> int:
     return int(_config(model).hidden_size)
 
 
-def _config(model: str) -> Any:  # noqa: ANN401 - each architecture has its own
-    return AutoConfig.from_pretrained(local.folder(model)).get_text_config()
-
-
-def load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN401 - a peft or a plain model
-    """Load a local model for training.
-
-    Args:
-        model: its name.
-        settings: how it is to be trained.
-        longest: tokens of the longest example.
-
-    Raises:
-        StrategyError: the method cannot run on this machine.
-        MissingExtraError: a library that the method needs is not installed.
-        ModelError: the weights cannot be loaded.
-    """
+def _load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN401 - a peft or a plain model
+    """Load a local model for training; `longest` is the number of tokens of the longest example."""
     on = device()
     full = settings.method == "full"
     options: dict[str, Any] = {
-        "dtype": torch.float32 if full else best_dtype(on),  # bfloat16 cannot hold an optimiser's small changes
+        "dtype": torch.float32 if full else best_dtype(on),  # bfloat16 is too coarse for an optimiser's small changes
         "attn_implementation": "eager" if on.type == "cpu" and longest <= _SHORT else "sdpa",
         "use_safetensors": True,
     }
@@ -105,8 +87,8 @@ def load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN40
     with quiet():
         tuned = peft.get_peft_model(base, config)
     for layer in tuned.modules():
-        # Adapters are float32. peft would turn all that comes in into float32 too; autocast turns the adapter, a
-        # hundredth as large, into the weights' dtype, and a step takes two thirds of the time.
+        # Adapters are float32. peft would convert their inputs to float32 too; autocast instead converts the adapter, a
+        # hundredth of the size, to the weights' dtype, which makes a step a third faster.
         if hasattr(layer, "cast_input_dtype_enabled"):
             layer.cast_input_dtype_enabled = False
     return tuned
@@ -133,18 +115,14 @@ def _four_bits(on: torch.device) -> Any:  # noqa: ANN401 - a quantisation config
     )
 
 
-BEST = "best"
-MEMORY = "progress.json"
-
-
 @dataclass
-class Watch(TrainerCallback):
-    """Hangs in a trainer; transformers calls the `on_…` methods.
+class _Callback(TrainerCallback):
+    """Reports progress, keeps the best epoch and stops training.
 
     Attributes:
         into: the training run's folder.
-        patience: epochs without a lower loss on dev before training ends; None for never.
-        on_step: told of each step; False stops the run, as soon as a checkpoint is written.
+        patience: epochs without a lower loss on dev after which training ends; None for no limit.
+        on_step: called with each step; False stops the run once a checkpoint is written.
     """
 
     into: Path
@@ -157,86 +135,60 @@ class Watch(TrainerCallback):
     _start: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        """Remember what an earlier attempt wrote down."""
-        path = self.into / MEMORY
-        if path.is_file():
-            memory = json.loads(path.read_text("utf-8"))
-            self._best_loss = memory["best_loss"]
-            self._epochs_since = memory["epochs_since"]
-            self._seconds_before = memory["seconds"]
+        """Continue from an earlier attempt's state."""
+        if progress := _progress(self.into):
+            self._best_loss = progress["best_loss"]
+            self._epochs_since = progress["epochs_since"]
+            self._seconds_before = progress["seconds"]
 
     @property
     def seconds(self) -> float:
-        """Wall time spent on training, earlier attempts up to their last checkpoint included."""
+        """Wall time of training, including earlier attempts up to their last checkpoint."""
         return self._seconds_before + time.perf_counter() - self._start
 
-    def on_log(
-        self,
-        args: TrainingArguments,  # noqa: ARG002 - transformers' signature, here and below
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **_: object,
-    ) -> None:
-        """Pass on the figures of a step."""
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:  # noqa: ANN401, ARG002 - transformers' signature
+        """Report a step's figures."""
+        logs = given.get("logs")
         if logs and "loss" in logs:
-            self._tell(state, control, loss=logs["loss"], accuracy=logs["accuracy"])
+            self._report(state, control, loss=logs["loss"], accuracy=logs["accuracy"])
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,  # noqa: ARG002
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float] | None = None,
-        model: Any = None,  # noqa: ANN401 - a peft or a plain model
-        **_: object,
-    ) -> None:
-        """Keep the weights when no epoch before had a lower loss on dev."""
-        if metrics is None:
-            return
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:  # noqa: ANN401, ARG002 - likewise
+        """Save the weights if the loss on dev is the lowest so far."""
+        metrics = given["metrics"]
         loss = metrics["eval_loss"]
         self._epochs_since += 1
         if self._best_loss is None or loss < self._best_loss:
             self._best_loss, self._epochs_since = loss, 0
             if state.is_world_process_zero:
-                model.save_pretrained(self.into / BEST)
+                given["model"].save_pretrained(self.into / _BEST)
         if self.patience is not None and self._epochs_since >= self.patience:
             control.should_training_stop = True
-        self._tell(state, control, dev_loss=loss, dev_accuracy=metrics["eval_accuracy"])
+        self._report(state, control, dev_loss=loss, dev_accuracy=metrics["eval_accuracy"])
 
-    def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_: object,
-    ) -> None:
-        """Write down what the checkpoint does not hold.
-
-        Raises:
-            Stopped: when the run was told to stop.
-        """
-        memory = {
-            "step": state.global_step,  # whose checkpoint is whole
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Save what the checkpoint does not contain, and stop if `on_step` returned False before."""
+        progress = {
+            "step": state.global_step,  # whose checkpoint is complete
             "best_loss": self._best_loss,
             "epochs_since": self._epochs_since,
             "seconds": self.seconds,
         }
         if state.is_world_process_zero:
-            write(self.into / MEMORY, json.dumps(memory).encode())
-        self._tell(state, control, checkpoint=Path(str(args.output_dir), f"checkpoint-{state.global_step}"))
+            write(self.into / _PROGRESS, json.dumps(progress).encode())
+        self._report(state, control, checkpoint=Path(str(args.output_dir), f"checkpoint-{state.global_step}"))
         if self._stopping:
             raise Stopped
 
-    def _tell(self, state: TrainerState, control: TrainerControl, **figures: Any) -> None:  # noqa: ANN401
+    def _report(self, state: TrainerState, control: TrainerControl, **figures: Any) -> None:  # noqa: ANN401
         step = Step(step=state.global_step, total=state.max_steps, epoch=state.epoch or 0.0, **figures)
         if not self.on_step(step):
             self._stopping = control.should_save = True
 
 
-_DONE = "trained.json"
-_CHECKPOINTS = "checkpoints"
-_PER_EPOCH = 4  # checkpoints: what a kill can cost at most is a quarter of an epoch
+def _progress(into: Path) -> dict[str, Any] | None:
+    path = into / _PROGRESS
+    progress: dict[str, Any] | None = json.loads(path.read_text("utf-8")) if path.is_file() else None
+    return progress
 
 
 def train(
@@ -248,19 +200,20 @@ def train(
     dev: Sequence[Conversation] = (),
     on_step: Callable[[Step], bool] | None = None,
 ) -> Trained:
-    """Tune a local model; the same call goes on where an earlier one was cut off, and does nothing once it is done.
+    """Tune a local model; the same call resumes an interrupted run, and returns the result of a completed one.
 
     Args:
         model: "embedded" or "hf/<folder or hub id>".
-        examples: what to learn: of each conversation the last turn.
-        into: a folder of its own; `checkpoints/checkpoint-<step>` come there, and `adapter` or `model`.
+        examples: conversations; the last turn of each is learned.
+        into: the run's own folder, for `checkpoints/checkpoint-<step>` and `adapter` or `model`.
         settings: how to train.
-        dev: examples to choose the best epoch by; none keeps the last one.
-        on_step: told of each step; False stops after a checkpoint.
+        dev: examples by which the best epoch is chosen; without any, the last epoch is kept.
+        on_step: called with each step; False stops the run after a checkpoint.
 
     Raises:
-        Stopped: `on_step` said so.
+        Stopped: `on_step` returned False.
         StrategyError: an example is too long, or the method cannot run on this machine.
+        MissingExtraError: a library that the method needs is not installed.
         ModelError: the weights cannot be loaded.
     """
     result = into / ("model" if settings.method == "full" else "adapter")
@@ -268,24 +221,24 @@ def train(
         return Trained(folder=result, **json.loads((into / _DONE).read_text("utf-8")))
     into.mkdir(parents=True, exist_ok=True)
     tokenizer = local.tokenizer(model)
-    window = context_window(model)
+    window = getattr(_config(model), "max_position_embeddings", None)
     encoded = encode(tokenizer, examples, window)
-    encoded_dev = sorted(encode(tokenizer, dev, window), key=lambda row: len(row["input_ids"]))  # little to pad
+    encoded_dev = sorted(encode(tokenizer, dev, window), key=lambda row: len(row["input_ids"]))  # for little padding
     set_seed(settings.seed)
-    weights = load(model, settings, longest=max(len(row["input_ids"]) for row in encoded))
-    watch = Watch(into, 1 if settings.epochs == "auto" and dev else None, on_step or (lambda _: True))
-    with quiet(errors_only=True):  # `on_step` is told
+    weights = _load(model, settings, longest=max(len(row["input_ids"]) for row in encoded))
+    callback = _Callback(into, 1 if settings.epochs == "auto" and dev else None, on_step or (lambda _: True))
+    with quiet(errors_only=True):  # `on_step` reports progress
         trainer = _Trainer(
             model=weights,
             args=_arguments(into, settings, len(encoded), width=width(model), evaluate=bool(dev)),
             train_dataset=encoded,
             eval_dataset=encoded_dev or None,
             data_collator=collate,
-            callbacks=[watch],
+            callbacks=[callback],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=_last_checkpoint(into))
-    seconds = watch.seconds
+    seconds = callback.seconds
     if trainer.is_world_process_zero():
         _finish(into, result, weights, tokenizer, base=model)
     epochs = float(trainer.state.epoch or 0.0)
@@ -303,7 +256,7 @@ def train(
 
 
 class _Trainer(Trainer):
-    """transformers' trainer with a loss, and the share of right tokens, over the logits that were kept."""
+    """transformers' trainer with our loss and accuracy, over the logits that `collate` keeps."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - transformers' own
         super().__init__(
@@ -321,13 +274,13 @@ class _Trainer(Trainer):
         return_outputs: bool = False,  # noqa: FBT001, FBT002 - transformers' signature
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:  # noqa: ANN401 - likewise
-        """Ask the model with the prefix apart."""
+        """Run the model, with the shared prefix separate."""
         outputs = kept_logits(model, inputs)
         loss = self._loss(outputs, inputs["labels"], num_items_in_batch) * self.args.world_size
         return (loss, {"logits": outputs.logits}) if return_outputs else loss
 
     def _loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:  # noqa: ANN401
-        """Cross-entropy, summed and divided by the answer tokens of the whole step on all devices."""
+        """Cross-entropy, summed and divided by the number of answer tokens in the step on all devices."""
         learnt = labels != IGNORED
         logits, wanted = outputs.logits[learnt].float(), labels[learnt]
         if torch.is_grad_enabled():
@@ -336,7 +289,7 @@ class _Trainer(Trainer):
         return total / (len(wanted) if num_items_in_batch is None else num_items_in_batch)
 
     def log(self, logs: dict[str, float], *rest: Any) -> None:  # noqa: ANN401 - passed on
-        """Add the accuracy of the steps since the last time."""
+        """Add the accuracy since the last call."""
         if self._right and "loss" in logs:
             logs["accuracy"] = torch.stack(self._right).mean().item()
             self._right.clear()
@@ -350,7 +303,7 @@ def _accuracy(prediction: EvalPrediction) -> dict[str, float]:
 
 
 def _arguments(into: Path, settings: Settings, examples: int, *, width: int, evaluate: bool) -> TrainingArguments:
-    per_device = max(1, settings.batch_size // devices())
+    per_device = max(1, settings.batch_size // int(os.environ.get("WORLD_SIZE", "1")))  # processes, one per device
     steps = math.ceil(examples / settings.batch_size)
     on = device()
     return TrainingArguments(
@@ -359,12 +312,12 @@ def _arguments(into: Path, settings: Settings, examples: int, *, width: int, eva
         per_device_train_batch_size=per_device,
         per_device_eval_batch_size=4 * per_device,
         learning_rate=settings.peak_learning_rate(width),
-        # "auto" does not know its end: a rate that falls towards it would be too high at every earlier one.
+        # "auto" may end at any epoch: with a schedule that falls over all of them, the rate would still be too high.
         lr_scheduler_type="constant_with_warmup" if settings.epochs == "auto" else "cosine",
         warmup_steps=0.03,
         train_sampling_strategy="group_by_length",
         use_cpu=on.type == "cpu",
-        # What is trained is float32, for bfloat16 cannot hold an optimiser's small changes; this is what multiplies it.
+        # The trained weights are float32, as bfloat16 is too coarse for small changes; this is the dtype of products.
         bf16=best_dtype(on) == torch.bfloat16,
         fp16=best_dtype(on) == torch.float16,
         seed=settings.seed,
@@ -382,32 +335,27 @@ def _arguments(into: Path, settings: Settings, examples: int, *, width: int, eva
 
 
 def _last_checkpoint(into: Path) -> str | None:
-    """The last one that is whole: a kill may have left half of one that is newer."""
-    if not (into / MEMORY).is_file():
-        return None
-    step = json.loads((into / MEMORY).read_text("utf-8"))["step"]
-    return str(into / _CHECKPOINTS / f"checkpoint-{step}")
+    """The last complete checkpoint; a kill may have left a newer, incomplete one."""
+    progress = _progress(into)
+    return str(into / _CHECKPOINTS / f"checkpoint-{progress['step']}") if progress else None
 
 
 def _finish(into: Path, result: Path, weights: Any, tokenizer: Any, *, base: str) -> None:  # noqa: ANN401 - transformers'
-    """Put what was trained, and the tokenizer that it was trained with, into one folder."""
+    """Save the trained weights and the tokenizer to one folder."""
     partial = result.with_name(f".{result.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    if (into / BEST).is_dir():
-        shutil.copytree(into / BEST, partial)
+    if (into / _BEST).is_dir():
+        shutil.copytree(into / _BEST, partial)
     else:
         weights.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    described = partial / "adapter_config.json"
-    if described.is_file():  # the base goes by its name there, not by the path of somebody's cache
-        about = json.loads(described.read_text("utf-8")) | {"base_model_name_or_path": base}
-        described.write_text(json.dumps(about, indent=2), "utf-8")
+    set_base_name(partial, base)  # which is the path of a cache otherwise
     shutil.rmtree(result, ignore_errors=True)
     partial.rename(result)
 
 
 def _curve(history: Sequence[dict[str, float]]) -> list[dict[str, float]]:
-    """The figures of each step, under the names of `Step`."""
+    """The figures of each step, named as in `Step`."""
     names = {"step": "step", "epoch": "epoch", "loss": "loss", "accuracy": "accuracy"}
     names |= {"eval_loss": "dev_loss", "eval_accuracy": "dev_accuracy"}
     kept = ({new: row[old] for old, new in names.items() if old in row} for row in history)

@@ -1,4 +1,4 @@
-"""Who may ask, and how much: a bearer token and a limit on bodies, before anything is read."""
+"""The endpoint as a Starlette application, guarded by a bearer token and a limit on the size of requests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
 
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.finetune.endpoint import routes
 from thirdlever.finetune.endpoint.protocol import HANDLERS, ApiError
-from thirdlever.finetune.endpoint.storage import Files, Jobs, Models
+from thirdlever.finetune.endpoint.storage import FileStore, JobStore, ModelStore
 from thirdlever.finetune.endpoint.training import Scheduler
 
 if TYPE_CHECKING:
@@ -28,33 +28,32 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-
 VARIABLE = "THIRDLEVER_ENDPOINT_KEY"
 MAX_BODY = 512 * 2**20  # bytes, OpenAI's limit for a file
 
 
 def key_file(folder: Path) -> Path:
-    """Where an endpoint's generated token is."""
+    """Where an endpoint's generated token is stored."""
     return folder / "key"
 
 
 def key(folder: Path) -> str:
-    """The token in the environment, or the endpoint's own, generated once into a file that only its owner reads.
+    """The token in the environment; by default one generated once into a file that only its owner can read.
 
     Raises:
-        ThirdleverError: the environment's is empty.
+        ThirdleverError: the environment variable is empty.
     """
     given = os.environ.get(VARIABLE)
     if given is not None:
         if not given.strip():
-            message = f"{VARIABLE} is empty; set it to a long random token, or unset it to have one generated"
+            message = f"{VARIABLE} is empty; set it to a long random token, or unset it to generate one"
             raise ThirdleverError(message)
         return given.strip()
     path = key_file(folder)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.touch(mode=0o600, exist_ok=False)  # private before it holds anything
+        partial.touch(mode=0o600, exist_ok=False)  # private before it contains anything
         partial.write_text(f"sk-local-{secrets.token_urlsafe(32)}\n", "utf-8")
         partial.replace(path)
     return path.read_text("utf-8").strip()
@@ -62,17 +61,11 @@ def key(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Guard:
-    """Middleware: refuses requests without the token, and bodies beyond the limit however they are sent.
-
-    Attributes:
-        app: what it guards.
-        key: the token.
-        max_body: bytes.
-    """
+    """Middleware that refuses requests without the token, and bodies over the limit with or without a stated length."""
 
     app: ASGIApp
     key: str
-    max_body: int = MAX_BODY
+    max_body: int = MAX_BODY  # bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -80,32 +73,30 @@ class Guard:
             await self.app(scope, receive, send)
             return
         try:
-            headers = Headers(scope=scope)
-            self._authenticate(headers.get("authorization", ""))
-            self._measure(int(length) if (length := headers.get("content-length", "")).isdecimal() else 0)
+            self._check(Headers(scope=scope))
         except ApiError as error:
             await error.response()(scope, receive, send)
         else:
-            await self.app(scope, self._counting(receive), send)
+            await self.app(scope, self._limited(receive), send)
 
-    def _authenticate(self, header: str) -> None:
-        scheme, _, token = header.partition(" ")
+    def _check(self, headers: Headers) -> None:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             message = "You didn't provide an API key. Send it as `Authorization: Bearer YOUR_KEY`."
             raise ApiError(message, status=HTTPStatus.UNAUTHORIZED)
         if not hmac.compare_digest(token.strip().encode(), self.key.encode()):
             message = f"Incorrect API key provided. It is in {VARIABLE}, or in the file `key` in the endpoint's folder."
             raise ApiError(message, status=HTTPStatus.UNAUTHORIZED, code="invalid_api_key")
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self.max_body:
+            raise ApiError(self._too_large, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
-    def _measure(self, length: int) -> None:
-        if length > self.max_body:
-            raise ApiError(self._too_large(), status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-
+    @property
     def _too_large(self) -> str:
         return f"The request's body exceeds {self.max_body} bytes; send less."
 
-    def _counting(self, receive: Receive) -> Receive:
-        """A body without a stated length is counted as it comes."""
+    def _limited(self, receive: Receive) -> Receive:
+        """Count a body as it arrives, for requests that do not state its length."""
         received = 0
 
         async def count() -> Message:
@@ -113,43 +104,22 @@ class Guard:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.max_body:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large())
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large)
             return message
 
         return count
-
-
-ROUTES = [
-    Route("/files", routes.post_file, methods=["POST"]),
-    Route("/files", routes.list_files),
-    Route("/files/{id}", routes.get_file),
-    Route("/files/{id}", routes.delete_file, methods=["DELETE"]),
-    Route("/files/{id}/content", routes.get_file_content),
-    Route("/fine_tuning/jobs", routes.post_job, methods=["POST"]),
-    Route("/fine_tuning/jobs", routes.list_jobs),
-    Route("/fine_tuning/jobs/{id}", routes.get_job),
-    Route("/fine_tuning/jobs/{id}/cancel", routes.cancel_job, methods=["POST"]),
-    Route("/fine_tuning/jobs/{id}/pause", routes.pause, methods=["POST"]),
-    Route("/fine_tuning/jobs/{id}/resume", routes.resume, methods=["POST"]),
-    Route("/fine_tuning/jobs/{id}/events", routes.events),
-    Route("/fine_tuning/jobs/{id}/checkpoints", routes.checkpoints),
-    Route("/models", routes.list_models),
-    Route("/models/{model:path}", routes.get_model),
-    Route("/models/{model:path}", routes.delete_model, methods=["DELETE"]),
-    Route("/chat/completions", routes.post_chat, methods=["POST"]),
-]
 
 
 def application(folder: Path, *, base: str, key: str, max_body: int = MAX_BODY) -> Starlette:
     """An endpoint.
 
     Args:
-        folder: where its state is; one application at a time.
-        base: the local model that is served and tuned.
+        folder: holds its state; one application at a time.
+        base: the local model to serve and tune.
         key: the bearer token.
-        max_body: bytes that a request may have.
+        max_body: largest request body in bytes.
     """
-    jobs = Jobs(folder / "jobs")
+    jobs = JobStore(folder / "jobs")
     scheduler = Scheduler(folder, jobs)
 
     @asynccontextmanager
@@ -159,13 +129,10 @@ def application(folder: Path, *, base: str, key: str, max_body: int = MAX_BODY) 
         scheduler.stop()
 
     app = Starlette(
-        routes=[Mount("/v1", routes=ROUTES)],
+        routes=[Mount("/v1", routes=routes.ROUTES)],
         middleware=[Middleware(Guard, key=key, max_body=max_body)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
-    app.state.files = Files(folder / "files")
-    app.state.jobs = jobs
-    app.state.models = Models(base, jobs)
-    app.state.scheduler = scheduler
+    app.state.shared = routes.State(FileStore(folder / "files"), jobs, ModelStore(base, jobs), scheduler)
     return app

@@ -1,4 +1,4 @@
-"""The files' routes."""
+"""The endpoint's request handlers: files, fine-tuning jobs, models and chat completions."""
 
 from __future__ import annotations
 
@@ -14,38 +14,50 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.finetune.endpoint import protocol
 from thirdlever.finetune.endpoint.protocol import ApiError
-from thirdlever.finetune.endpoint.protocol import body as error_body
-from thirdlever.finetune.endpoint.storage import create as create_job
-from thirdlever.finetune.endpoint.storage import ended, validate
+from thirdlever.finetune.endpoint.storage import end_fields
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from starlette.requests import Request
-    from starlette.requests import Request as HttpRequest
 
     from thirdlever.finetune.endpoint.protocol import CreateChat
-    from thirdlever.finetune.endpoint.storage import Files, Job, Jobs, Models, Status, Tune
+    from thirdlever.finetune.endpoint.storage import FileStore, JobFolder, JobStore, ModelStore, Status
     from thirdlever.finetune.endpoint.training import Scheduler
     from thirdlever.models.engine.engine import Completion, Engine
     from thirdlever.models.engine.generate import Request as EngineRequest
     from thirdlever.models.engine.generate import Tokens
 
-
-_LIST = 10_000  # OpenAI's default and largest page
-
-
-def _files(request: Request) -> Files:
-    files: Files = request.app.state.files
-    return files
+_FILES_PER_PAGE = 10_000  # OpenAI's default and maximum
+_DEFAULT_MAX_TOKENS = 512  # the engine reserves memory for the longest possible answer
+_SMALLEST_TOP_P = 1e-6  # keeps only the likeliest token; 0 would keep none
+_FINISH_REASONS = {"stop": "stop", "max_tokens": "length"}
 
 
-async def post_file(request: Request) -> JSONResponse:
-    """POST /files."""
+@dataclass(frozen=True)
+class State:
+    """What an application's handlers share."""
+
+    files: FileStore
+    jobs: JobStore
+    models: ModelStore
+    scheduler: Scheduler
+
+
+def _state(request: Request) -> State:
+    state: State = request.app.state.shared
+    return state
+
+
+# Files
+
+
+async def _create_file(request: Request) -> JSONResponse:
     async with request.form() as form:
         file, purpose = form.get("file"), form.get("purpose")
         for name in set(form) - {"file", "purpose"}:
@@ -55,178 +67,160 @@ async def post_file(request: Request) -> JSONResponse:
             message = "Missing required parameter: 'file'; send it as multipart/form-data."
             raise ApiError(message, param="file", code="missing_required_parameter")
         if purpose != "fine-tune":
-            message = f"Invalid value for 'purpose': {purpose!r}; this endpoint takes 'fine-tune'."
+            message = f"Invalid value for 'purpose': {purpose!r}; this endpoint accepts 'fine-tune'."
             raise ApiError(message, param="purpose", code="invalid_value")
-        kept = await run_in_threadpool(
-            _files(request).add, file.file, filename=file.filename or "file", purpose="fine-tune"
-        )
-    return JSONResponse(kept.to_dict())
+        add = _state(request).files.add
+        stored = await run_in_threadpool(add, file.file, filename=file.filename or "file", purpose="fine-tune")
+    return JSONResponse(stored.to_dict())
 
 
-def list_files(request: Request) -> JSONResponse:
-    """GET /files."""
+def _list_files(request: Request) -> JSONResponse:
     query = request.query_params
     order = query.get("order", "desc")
     if order not in {"asc", "desc"}:
         message = f"Invalid 'order': {order!r} is neither 'asc' nor 'desc'."
         raise ApiError(message, param="order", code="invalid_value")
-    found = [file for file in _files(request).all() if query.get("purpose", file.purpose) == file.purpose]
+    found = [file for file in _state(request).files.all() if query.get("purpose", file.purpose) == file.purpose]
     ordered = found if order == "asc" else found[::-1]
-    return JSONResponse(protocol.page(ordered, query, limit=_LIST, most=_LIST))
+    return JSONResponse(protocol.page(ordered, query, limit=_FILES_PER_PAGE, largest=_FILES_PER_PAGE))
 
 
-def get_file(request: Request) -> JSONResponse:
-    """GET /files/{id}."""
-    return JSONResponse(_files(request).get(request.path_params["id"]).to_dict())
+def _get_file(request: Request) -> JSONResponse:
+    return JSONResponse(_state(request).files.get(request.path_params["id"]).to_dict())
 
 
-def get_file_content(request: Request) -> FileResponse:
-    """GET /files/{id}/content."""
-    files, name = _files(request), request.path_params["id"]
+def _get_file_content(request: Request) -> FileResponse:
+    files, name = _state(request).files, request.path_params["id"]
     return FileResponse(files.path(name), filename=files.get(name).filename, media_type="application/octet-stream")
 
 
-def delete_file(request: Request) -> JSONResponse:
-    """DELETE /files/{id}."""
+def _delete_file(request: Request) -> JSONResponse:
     name = request.path_params["id"]
-    _files(request).delete(name)
+    _state(request).files.delete(name)
     return JSONResponse(FileDeleted(id=name, object="file", deleted=True).to_dict())
 
 
-def _jobs(request: Request) -> Jobs:
-    jobs: Jobs = request.app.state.jobs
-    return jobs
+# Fine-tuning jobs
 
 
-def _job(request: Request) -> Job:
-    return _jobs(request).get(request.path_params["id"])
-
-
-def _scheduler(request: Request) -> Scheduler:
-    scheduler: Scheduler = request.app.state.scheduler
-    return scheduler
-
-
-async def post_job(request: Request) -> JSONResponse:
-    """POST /fine_tuning/jobs: the files are read after the answer."""
-    state = request.app.state
+async def _create_job(request: Request) -> JSONResponse:
+    """Files are validated after the response, as OpenAI does."""
+    state = _state(request)
     wanted = await protocol.read(request, protocol.CreateJob)
-    job = await run_in_threadpool(create_job, wanted, base=state.models.base, files=state.files, jobs=state.jobs)
-    scheduler = _scheduler(request)
+    job = await run_in_threadpool(state.jobs.create, wanted, base=state.models.base, uploads=state.files)
 
     def follow_up() -> None:
-        validate(job)
-        scheduler.wake()
+        job.validate()
+        state.scheduler.wake()
 
     return JSONResponse(job.read().to_dict(), background=BackgroundTask(follow_up))
 
 
-def list_jobs(request: Request) -> JSONResponse:
-    """GET /fine_tuning/jobs, newest first."""
+def _list_jobs(request: Request) -> JSONResponse:
+    """Newest first."""
     query = request.query_params
     wanted = {match[1]: value for name, value in query.items() if (match := re.fullmatch(r"metadata\[(.*)]", name))}
-    tunes = [job.read() for job in reversed(_jobs(request).all())]
-    found = [tune for tune in tunes if wanted.items() <= (tune.metadata or {}).items()]
+    records = [job.read() for job in reversed(_state(request).jobs.all())]
+    found = [record for record in records if wanted.items() <= (record.metadata or {}).items()]
     if query.get("metadata") == "null":
-        found = [tune for tune in found if not tune.metadata]
+        found = [record for record in found if not record.metadata]
     return JSONResponse(protocol.page(found, query, limit=20))
 
 
-def get_job(request: Request) -> JSONResponse:
-    """GET /fine_tuning/jobs/{id}."""
-    return _shown(_job(request).read())
+def _cancel_job(job: JobFolder, _: Request) -> dict[str, Any]:
+    """The worker notices at its next step."""
+    return _move(job, "cancelled", ("validating_files", "queued", "running", "paused"), **end_fields())
 
 
-def events(request: Request) -> JSONResponse:
-    """GET /fine_tuning/jobs/{id}/events, newest first."""
-    return JSONResponse(protocol.page(_job(request).events(), request.query_params, limit=20))
+def _pause_job(job: JobFolder, _: Request) -> dict[str, Any]:
+    """The worker writes a checkpoint and stops."""
+    return _move(job, "paused", ("queued", "running"), estimated_finish=None)
 
 
-def checkpoints(request: Request) -> JSONResponse:
-    """GET /fine_tuning/jobs/{id}/checkpoints, newest first."""
-    return JSONResponse(protocol.page(_job(request).checkpoints(), request.query_params, limit=10))
+def _resume_job(job: JobFolder, request: Request) -> dict[str, Any]:
+    moved = _move(job, "queued", ("paused",))
+    _state(request).scheduler.wake()
+    return moved
 
 
-def cancel_job(request: Request) -> JSONResponse:
-    """POST /fine_tuning/jobs/{id}/cancel: the worker sees it at its next step."""
-    return _step(_job(request), "cancelled", ("validating_files", "queued", "running", "paused"), **ended())
-
-
-def pause(request: Request) -> JSONResponse:
-    """POST /fine_tuning/jobs/{id}/pause: the worker leaves a checkpoint."""
-    return _step(_job(request), "paused", ("queued", "running"), estimated_finish=None)
-
-
-def resume(request: Request) -> JSONResponse:
-    """POST /fine_tuning/jobs/{id}/resume: its turn comes again."""
-    response = _step(_job(request), "queued", ("paused",))
-    _scheduler(request).wake()
-    return response
-
-
-def _step(job: Job, to: Status, when: tuple[Status, ...], **changes: object) -> JSONResponse:
+def _move(job: JobFolder, to: Status, when: tuple[Status, ...], **changes: object) -> dict[str, Any]:
     if not job.move(to, when=when, **changes):
-        message = f"Job {job.id} is {job.read().status}; only one that is {' or '.join(when)} can become {to}."
+        message = f"Job {job.id} is {job.read().status}; only a job that is {' or '.join(when)} can become {to}."
         raise ApiError(message, param="fine_tuning_job_id", code="invalid_job_status")
     job.log(f"Job moved to {to} state")
-    return _shown(job.read())
+    return job.read().to_dict()
 
 
-def _shown(tune: Tune) -> JSONResponse:
-    return JSONResponse(tune.to_dict())
+def _for_job(answer: Callable[[JobFolder, Request], dict[str, Any]]) -> Callable[[Request], JSONResponse]:
+    """A handler for a path with a job's id."""
+
+    def handle(request: Request) -> JSONResponse:
+        return JSONResponse(answer(_state(request).jobs.get(request.path_params["id"]), request))
+
+    return handle
 
 
-def _models(request: Request) -> Models:
-    models: Models = request.app.state.models
-    return models
+def _list_events(job: JobFolder, request: Request) -> dict[str, Any]:
+    return protocol.page(job.events(), request.query_params, limit=20)
 
 
-def list_models(request: Request) -> JSONResponse:
-    """GET /models."""
-    return JSONResponse({"object": "list", "data": [model.to_dict() for model in _models(request).all()]})
+def _list_checkpoints(job: JobFolder, request: Request) -> dict[str, Any]:
+    return protocol.page(job.checkpoints(), request.query_params, limit=10)
 
 
-def get_model(request: Request) -> JSONResponse:
-    """GET /models/{model}."""
-    return JSONResponse(_models(request).get(request.path_params["model"]).to_dict())
+# Models
 
 
-def delete_model(request: Request) -> JSONResponse:
-    """DELETE /models/{model}."""
+def _list_models(request: Request) -> JSONResponse:
+    return JSONResponse({"object": "list", "data": [model.to_dict() for model in _state(request).models.all()]})
+
+
+def _get_model(request: Request) -> JSONResponse:
+    return JSONResponse(_state(request).models.get(request.path_params["model"]).to_dict())
+
+
+def _delete_model(request: Request) -> JSONResponse:
     name = request.path_params["model"]
-    _models(request).delete(name)
+    _state(request).models.delete(name)
     return JSONResponse(ModelDeleted(id=name, object="model", deleted=True).to_dict())
 
 
-_MAX_TOKENS = 512  # when the caller states none: the engine sets memory aside for all that it may have to write
-_LEAST_TOP_P = 1e-6  # the likeliest token alone; 0 would leave none
+# Chat completions
 
 
-def prepare(wanted: CreateChat, models: Models) -> tuple[Engine, EngineRequest]:
-    """What to ask, and whom.
+async def _create_chat(request: Request) -> Response:
+    wanted = await protocol.read(request, protocol.CreateChat)
+    # The first request reads the tokenizer and the chat template, which takes seconds.
+    engine, prompt = await run_in_threadpool(_engine_request, wanted, _state(request).models)
+    if not wanted.stream:
+        done = await asyncio.wrap_future(engine.submit(prompt))
+        return JSONResponse(_completion(wanted.model, done))
+    answer = _StreamedAnswer(engine, prompt)
+    await answer.started()  # an error before the first piece still gets an HTTP status
+    chunks = _Chunks(wanted.model, usage=bool(wanted.stream_options and wanted.stream_options.include_usage))
+    headers = {"Cache-Control": "no-cache"}
+    return StreamingResponse(chunks.stream(answer), media_type="text/event-stream", headers=headers)
 
-    Raises:
-        ApiError: no such model, a conversation that its template does not take, or a prompt that does not fit.
-    """
+
+def _engine_request(wanted: CreateChat, models: ModelStore) -> tuple[Engine, EngineRequest]:
     adapter = models.adapter(wanted.model)
 
     from thirdlever.models import registry
     from thirdlever.models.engine import chat, local
     from thirdlever.models.engine.generate import Request as EngineRequest
 
-    tokens = _encode(models.base, [message.turn() for message in wanted.messages])
-    window = registry.resolve(models.base).context_window
-    request = EngineRequest(
+    tokens = _encode(models.base, [message.as_turn() for message in wanted.messages])
+    choices = wanted.structured_outputs.choice if wanted.structured_outputs else None
+    return local.engine(models.base), EngineRequest(
         tokens=tokens,
-        max_tokens=_room(wanted, len(tokens), window),
+        max_tokens=_max_tokens(wanted, len(tokens), registry.resolve(models.base).context_window),
         stop=(wanted.stop,) if isinstance(wanted.stop, str) else tuple(wanted.stop),
         temperature=wanted.temperature,
-        top_p=max(wanted.top_p, _LEAST_TOP_P),
+        top_p=max(wanted.top_p, _SMALLEST_TOP_P),
         seed=wanted.seed,
         adapter=adapter,
-        choices=chat.choices(models.base, wanted.allowed) if wanted.allowed else None,
+        choices=chat.choices(models.base, tuple(choices)) if choices else None,
     )
-    return local.engine(models.base), request
 
 
 def _encode(base: str, turns: Sequence[dict[str, str]]) -> Tokens:
@@ -237,60 +231,36 @@ def _encode(base: str, turns: Sequence[dict[str, str]]) -> Tokens:
     try:
         return chat.encode(base, turns)
     except TemplateError as error:
-        message = f"The model's chat template does not take this conversation: {error}."
+        message = f"The model's chat template does not accept this conversation: {error}."
         raise ApiError(message, param="messages", code="invalid_value") from error
 
 
-def _room(wanted: CreateChat, prompt: int, window: int | None) -> int:
-    """Tokens that the answer may have."""
+def _max_tokens(wanted: CreateChat, prompt: int, window: int | None) -> int:
     stated = wanted.max_completion_tokens or wanted.max_tokens
     if window is None:
-        return stated or _MAX_TOKENS
-    room = stated or min(_MAX_TOKENS, window - prompt)
-    if room < 1 or prompt + room > window:
+        return stated or _DEFAULT_MAX_TOKENS
+    tokens = stated or min(_DEFAULT_MAX_TOKENS, window - prompt)
+    if tokens < 1 or prompt + tokens > window:
+        tokens = max(tokens, 1)
         message = (
-            f"This model's maximum context length is {window} tokens. However, you requested {prompt + max(room, 1)} "
-            f"tokens ({prompt} in the messages, {max(room, 1)} in the completion). Reduce the length of either."
+            f"This model's maximum context length is {window} tokens. However, you requested {prompt + tokens} "
+            f"tokens ({prompt} in the messages, {tokens} in the completion). Reduce the length of either."
         )
         raise ApiError(message, param="messages", code="context_length_exceeded")
-    return room
-
-
-_REASON = {"stop": "stop", "max_tokens": "length"}
-
-
-async def post_chat(http: HttpRequest) -> Response:
-    """Answer one conversation."""
-    wanted = await protocol.read(http, protocol.CreateChat)
-    # Reading the tokenizer and the template takes seconds, the first time.
-    engine, request = await run_in_threadpool(prepare, wanted, http.app.state.models)
-    if not wanted.stream:
-        done = await asyncio.wrap_future(engine.submit(request))
-        return JSONResponse(_completion(wanted.model, done))
-    answer = _Answer.of(engine, request)
-    await answer.begun()  # what cannot be answered at all is told by its status, not within a stream
-    chunks = _Chunks(wanted.model, usage=bool(wanted.stream_options and wanted.stream_options.include_usage))
-    return StreamingResponse(
-        chunks.stream(answer), media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
-    )
+    return tokens
 
 
 def _completion(model: str, done: Completion) -> dict[str, Any]:
+    message = {"role": "assistant", "content": done.text, "refusal": None}
+    finish_reason = _FINISH_REASONS[done.stop_reason]
     return {
-        "id": protocol.new("chatcmpl"),
+        "id": protocol.new_id("chatcmpl"),
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": done.text, "refusal": None},
-                "logprobs": None,
-                "finish_reason": _REASON[done.stop_reason],
-            }
-        ],
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
         "usage": _usage(done),
-        "timings": {"device_s": done.device_s, "ttft_s": done.ttft_s},  # beyond the protocol: what it costs here
+        "timings": {"device_s": done.device_s, "ttft_s": done.ttft_s},  # our extension: what the answer costs here
     }
 
 
@@ -303,94 +273,97 @@ def _usage(done: Completion) -> dict[str, Any]:
     }
 
 
-class _Answer:
-    """An answer as it comes: the engine's thread puts in pieces of text, the event loop takes them out."""
+class _StreamedAnswer:
+    """An answer in pieces: the engine's thread puts them into a queue, the event loop takes them out."""
 
-    def __init__(self) -> None:
-        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()  # None: it has ended
-        self._begun = asyncio.Event()
-        self._sent = ""
-        self.done: asyncio.Future[Completion]
-
-    @classmethod
-    def of(cls, engine: Engine, request: EngineRequest) -> _Answer:
-        """Ask."""
-        answer = cls()
+    def __init__(self, engine: Engine, request: EngineRequest) -> None:
+        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()  # None marks the end
+        self._started = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def heard(piece: str) -> None:
-            loop.call_soon_threadsafe(answer._put, piece)
+        def listen(piece: str) -> None:
+            loop.call_soon_threadsafe(self._put, piece)
 
-        future = engine.submit(request, heard)
-        answer.done = asyncio.wrap_future(future)
-        answer.done.add_done_callback(lambda _: answer._put(None))
-        return answer
+        future = engine.submit(request, listen)
+        self.done: asyncio.Future[Completion] = asyncio.wrap_future(future)
+        self.done.add_done_callback(lambda _: self._put(None))
 
     def _put(self, piece: str | None) -> None:
-        self._begun.set()
+        self._started.set()
         self._pieces.put_nowait(piece)
 
-    async def begun(self) -> None:
-        """Wait for the first piece.
-
-        Raises:
-            ThirdleverError: there will be none.
-        """
-        await self._begun.wait()
+    async def started(self) -> None:
+        """Wait for the first piece; raises the engine's `ThirdleverError` if the request failed."""
+        await self._started.wait()
         if self.done.done():
             self.done.result()
 
     async def pieces(self) -> AsyncIterator[str]:
-        """Pieces that make up the completion's text."""
+        """Pieces that together are the completion's text."""
+        sent = ""
         while (piece := await self._pieces.get()) is not None:
-            self._sent += piece
+            sent += piece
             yield piece
-        text = self.done.result().text
-        if rest := text.removeprefix(self._sent):
+        if rest := self.done.result().text.removeprefix(sent):
             yield rest
 
 
 @dataclass(frozen=True)
 class _Chunks:
-    """The frames of a streamed answer.
+    """The events of a streamed answer.
 
     Attributes:
-        model: as the request names it.
-        usage: whether the last chunk holds it.
+        model: the requested model's name.
+        usage: whether the last chunk reports usage.
     """
 
     model: str
     usage: bool
-    id: str = field(default_factory=lambda: protocol.new("chatcmpl"))
+    id: str = field(default_factory=lambda: protocol.new_id("chatcmpl"))
     created: int = field(default_factory=lambda: int(time.time()))
 
-    async def stream(self, answer: _Answer) -> AsyncIterator[str]:
-        """Server-sent events, the last of which says [DONE]."""
+    async def stream(self, answer: _StreamedAnswer) -> AsyncIterator[str]:
+        """Server-sent events, ending with [DONE]."""
         try:
             yield self._delta({"role": "assistant", "content": "", "refusal": None})
             async for piece in answer.pieces():
                 yield self._delta({"content": piece})
             done = answer.done.result()
-            yield self._delta({}, _REASON[done.stop_reason])
+            yield self._delta({}, _FINISH_REASONS[done.stop_reason])
             if self.usage:
                 yield self._chunk([], _usage(done))
-        except ThirdleverError as error:  # too late for a status
-            yield _event(error_body(str(error), kind="server_error"))
+        except ThirdleverError as error:  # too late for an HTTP status
+            yield _event(protocol.error_body(str(error), kind="server_error"))
         yield "data: [DONE]\n\n"
 
     def _delta(self, delta: Mapping[str, Any], reason: str | None = None) -> str:
         return self._chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}], None)
 
     def _chunk(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None) -> str:
-        chunk = {
-            "id": self.id,
-            "object": "chat.completion.chunk",
-            "created": self.created,
-            "model": self.model,
-            "choices": choices,
-        }
-        return _event(chunk | ({"usage": usage} if self.usage else {}))
+        head = {"id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model}
+        return _event(head | {"choices": choices} | ({"usage": usage} if self.usage else {}))
 
 
 def _event(data: Mapping[str, Any]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+ROUTES = [
+    Route("/files", _create_file, methods=["POST"]),
+    Route("/files", _list_files),
+    Route("/files/{id}", _get_file),
+    Route("/files/{id}", _delete_file, methods=["DELETE"]),
+    Route("/files/{id}/content", _get_file_content),
+    Route("/fine_tuning/jobs", _create_job, methods=["POST"]),
+    Route("/fine_tuning/jobs", _list_jobs),
+    Route("/fine_tuning/jobs/{id}", _for_job(lambda job, _: job.read().to_dict())),
+    Route("/fine_tuning/jobs/{id}/cancel", _for_job(_cancel_job), methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/pause", _for_job(_pause_job), methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/resume", _for_job(_resume_job), methods=["POST"]),
+    Route("/fine_tuning/jobs/{id}/events", _for_job(_list_events)),
+    Route("/fine_tuning/jobs/{id}/checkpoints", _for_job(_list_checkpoints)),
+    Route("/models", _list_models),
+    Route("/models/{model:path}", _get_model),
+    Route("/models/{model:path}", _delete_model, methods=["DELETE"]),
+    Route("/chat/completions", _create_chat, methods=["POST"]),
+]

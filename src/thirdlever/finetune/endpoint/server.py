@@ -1,4 +1,4 @@
-"""`thirdlever serve`: one process for a folder, which says where it listens as long as it does."""
+"""Run the endpoint (`thirdlever serve`), and find or start the endpoint of a folder from another process."""
 
 from __future__ import annotations
 
@@ -19,35 +19,30 @@ from filelock import FileLock, Timeout
 
 from thirdlever.core import files
 from thirdlever.core.errors import ModelError, ThirdleverError
-from thirdlever.finetune.endpoint.app import VARIABLE, key, key_file
+from thirdlever.finetune.endpoint.app import VARIABLE, application, key, key_file
 from thirdlever.finetune.endpoint.storage import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from starlette.applications import Starlette
     from uvicorn import Server
 
-
-FOUND = "endpoint.json"  # {"url": …, "pid": …}, there while the endpoint listens
-_HANDOVER_S = 60.0
-_GRACE_S = 5  # for answers that are being written when the server is told to stop
+ADDRESS_FILE = "endpoint.json"  # {"url": …, "pid": …}, present while the endpoint listens
+_HANDOVER_S = 60.0  # for the previous server's worker to write a checkpoint
+_GRACE_S = 5  # for answers in progress when the server is stopped
+_START_S = 120.0  # allows for a slow disk and a first download of the embedded model
+_POLL_S = 0.1
+_END_S = 60.0
+_LOG_CHARS = 500  # from the end of the log of a server that did not start
 
 
 @dataclass(frozen=True)
 class Listening:
-    """An endpoint that is about to answer.
+    """An endpoint that is about to accept requests; `key_file` is None if the token comes from the environment."""
 
-    Attributes:
-        url: the base URL of the protocol, e.g. "http://127.0.0.1:8089/v1".
-        folder: where its state is.
-        key: the token.
-        key_file: where the token is; None when it is the environment's.
-    """
-
-    url: str
-    folder: Path
-    key: str
+    url: str  # the protocol's base URL, such as "http://127.0.0.1:8089/v1"
     key_file: Path | None
 
 
@@ -59,29 +54,34 @@ def serve(
     Args:
         model: a local model, as `thirdlever models` names it.
         host: the address to listen on.
-        port: 0 for any that is free.
-        folder: where the state is kept; one server at a time.
-        announce: told once where it listens.
-        leashed: also end when standard input does, which is when whoever started this has ended.
+        port: 0 for any free port.
+        folder: holds the state; one server at a time.
+        announce: called once before requests are accepted.
+        leashed: also stop when standard input closes, that is, when the process that started this one ends.
 
     Raises:
-        ThirdleverError: the model is not local, the folder is being served, the port is taken, or other machines
-            could come in with a token that nobody chose.
+        ThirdleverError: the model is not local, the folder is already served, the port is taken, or other machines
+            could connect with a token that the user did not choose.
     """
     folder = folder.resolve()
     _check_host(host)
     _check_model(model)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        # Whoever is started again after a kill waits for the one before it to have its worker leave a checkpoint.
-        patience = _HANDOVER_S if leashed else 0
-        with FileLock(folder / "endpoint.lock").acquire(timeout=patience), _bind(host, port) as bound:
+        # A harness that is restarted after a kill waits until the previous server's worker has written a checkpoint.
+        timeout = _HANDOVER_S if leashed else 0
+        with FileLock(folder / "endpoint.lock").acquire(timeout=timeout), _bind(host, port) as bound:
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{bound.getsockname()[1]}/v1"
-            listening = Listening(url, folder, key(folder), None if VARIABLE in os.environ else key_file(folder))
-            _run(model, bound, listening, announce, leashed=leashed)
+            app = application(folder, base=model, key=key(folder))
+            files.write(folder / ADDRESS_FILE, json.dumps({"url": url, "pid": os.getpid()}).encode())
+            try:
+                announce(Listening(url, None if VARIABLE in os.environ else key_file(folder)))
+                _run(app, bound, leashed=leashed)
+            finally:
+                (folder / ADDRESS_FILE).unlink(missing_ok=True)
     except Timeout as error:
-        message = f"{str(folder)!r} is being served already; stop that server, or pass another --folder"
+        message = f"{str(folder)!r} is already being served; stop that server, or pass another --folder"
         raise ThirdleverError(message) from error
 
 
@@ -92,8 +92,8 @@ def _check_host(host: str) -> None:
         loopback = False
     if not loopback and VARIABLE not in os.environ:
         message = (
-            f"{host!r} lets other machines in; set {VARIABLE} to a long random token that they are to send, "
-            "or leave --host at 127.0.0.1"
+            f"{host!r} accepts connections from other machines; set {VARIABLE} to a long random token for them to "
+            "send, or leave --host at 127.0.0.1"
         )
         raise ThirdleverError(message)
 
@@ -102,7 +102,7 @@ def _check_model(model: str) -> None:
     from thirdlever.models import registry
 
     if not registry.resolve(model).local:
-        message = f"{model!r} is not on this machine and cannot be tuned here; pass --model embedded or hf/<folder>"
+        message = f"{model!r} is not a local model and cannot be tuned here; pass --model embedded or hf/<folder>"
         raise ModelError(message)
 
 
@@ -112,36 +112,25 @@ def _bind(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        message = f"cannot listen on {host}, port {port}: {reason}; pass another --port (0 takes any that is free)"
+        message = f"cannot listen on {host}, port {port}: {reason}; pass another --port (0 for any free port)"
         raise ThirdleverError(message) from error
 
 
-def _run(
-    model: str, bound: socket.socket, listening: Listening, announce: Callable[[Listening], None], *, leashed: bool
-) -> None:
+def _run(app: Starlette, bound: socket.socket, *, leashed: bool) -> None:
     import uvicorn
 
-    from thirdlever.finetune.endpoint.app import application
-
-    app = application(listening.folder, base=model, key=listening.key)
-    # No access log: it would be one line for each of a run's thousands of requests.
+    # No access log: it would have a line for each of a run's thousands of requests.
     config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=_GRACE_S)
     server = uvicorn.Server(config)
-    found = listening.folder / FOUND
-    files.write(found, json.dumps({"url": listening.url, "pid": os.getpid()}).encode())
-    announce(listening)
-    try:
-        if leashed:
-            threading.Thread(target=_leash, args=(server,), daemon=True).start()
-        with _quiet_end():
-            server.run(sockets=[bound])
-    finally:
-        found.unlink(missing_ok=True)
+    if leashed:
+        threading.Thread(target=_stop_with_stdin, args=(server,), daemon=True).start()
+    with _signals_ignored_after():
+        server.run(sockets=[bound])
 
 
 @contextmanager
-def _quiet_end() -> Iterator[None]:
-    """On these signals uvicorn ends in good order, and then raises them again; being told once is enough."""
+def _signals_ignored_after() -> Iterator[None]:
+    """Ignore the signals that uvicorn raises a second time after it has shut down."""
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -150,25 +139,19 @@ def _quiet_end() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _leash(server: Server) -> None:
+def _stop_with_stdin(server: Server) -> None:
     sys.stdin.buffer.read()
     server.should_exit = True
 
 
-_START_S = 120.0  # for a cold disk, and a first fetch of the embedded model
-_POLL_S = 0.1
-_END_S = 60.0
-_TOLD = 500  # characters of the server's last words
-
-
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint that answers.
+    """A running endpoint, as a context manager that closes it.
 
     Attributes:
-        url: the base URL, e.g. "http://127.0.0.1:8089/v1".
+        url: the base URL, such as "http://127.0.0.1:8089/v1".
         key: the bearer token.
-        pid: of the server.
+        pid: the server's process id.
     """
 
     url: str
@@ -177,7 +160,7 @@ class Endpoint:
     _process: subprocess.Popen[bytes] | None = None
 
     def close(self) -> None:
-        """End it when it was started for this; a job in training goes on with the next one."""
+        """Stop it if it was started here; a job in training continues with the next server."""
         if self._process is not None:
             if self._process.stdin:
                 self._process.stdin.close()
@@ -188,7 +171,7 @@ class Endpoint:
                 self._process.wait()
 
     def __enter__(self) -> Self:
-        """Use it as a context."""
+        """The endpoint itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -197,9 +180,7 @@ class Endpoint:
 
 
 def endpoint(model: str, folder: Path) -> Endpoint:
-    """The endpoint of a folder.
-
-    One that is started here ends with this process, however that ends: its standard input is a pipe from here.
+    """Find the running endpoint of a folder, or start one that ends with this process, even if it is killed.
 
     Raises:
         ThirdleverError: it serves another model, or does not start.
@@ -208,15 +189,15 @@ def endpoint(model: str, folder: Path) -> Endpoint:
     folder.mkdir(parents=True, exist_ok=True)
     if found := _running(model, folder):
         return found
-    # -P: nothing in the current folder is to be taken for a package of its name.
+    # -P: nothing in the current folder may shadow a package.
     command = [sys.executable, "-P", "-m", "thirdlever", "serve", "--model", model, "--port", "0"]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - ourselves
+        process = subprocess.Popen(  # noqa: S603 - our own command
             [*command, "--folder", str(folder), "--leashed"],
-            stdin=subprocess.PIPE,
+            stdin=subprocess.PIPE,  # closes when this process ends, which stops the server
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is for whoever started this, who then closes it
+            start_new_session=True,  # Ctrl-C reaches this process only, which then closes the server
         )
     end = time.monotonic() + _START_S
     while time.monotonic() < end:
@@ -224,7 +205,7 @@ def endpoint(model: str, folder: Path) -> Endpoint:
         if found := _running(model, folder):
             if found.pid == process.pid:
                 return replace(found, _process=process)
-            break  # someone else was quicker
+            break  # another process was faster
         if ended:
             break
         time.sleep(_POLL_S)
@@ -232,13 +213,13 @@ def endpoint(model: str, folder: Path) -> Endpoint:
     process.communicate()
     if found:
         return found
-    said = (folder / "server.log").read_text("utf-8", "replace").strip().removeprefix("error: ")[-_TOLD:]
-    message = f"the local endpoint did not start: {said or 'it said nothing'}; try: {' '.join(command[3:])}"
+    said = (folder / "server.log").read_text("utf-8", "replace").strip().removeprefix("error: ")[-_LOG_CHARS:]
+    message = f"the local endpoint did not start: {said or 'its log is empty'}; try: {' '.join(command[3:])}"
     raise ThirdleverError(message)
 
 
 def _running(model: str, folder: Path) -> Endpoint | None:
-    """The endpoint that says it listens, if it does.
+    """The folder's endpoint if it answers.
 
     Raises:
         ThirdleverError: it serves another model.
@@ -246,16 +227,16 @@ def _running(model: str, folder: Path) -> Endpoint | None:
     from openai import APIConnectionError, APIStatusError, OpenAI
 
     try:
-        said = json.loads((folder / FOUND).read_bytes())
+        address = json.loads((folder / ADDRESS_FILE).read_bytes())
     except FileNotFoundError:
         return None
-    url, token = said["url"], key(folder)
+    url, token = address["url"], key(folder)
     try:
         with OpenAI(base_url=url, api_key=token, max_retries=0, timeout=10) as client:
             served = [entry.id for entry in client.models.list() if entry.owned_by == OWNER]
-    except (APIConnectionError, APIStatusError):  # its process was killed; someone else may have the port by now
+    except (APIConnectionError, APIStatusError):  # its process was killed, and another may have taken the port
         return None
     if model not in served:
         message = f"the endpoint of {str(folder)!r} at {url} serves {served[0]}, not {model}; stop it, or use its model"
         raise ThirdleverError(message)
-    return Endpoint(url, token, said["pid"])
+    return Endpoint(url, token, address["pid"])

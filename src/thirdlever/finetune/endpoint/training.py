@@ -1,7 +1,7 @@
-"""Has jobs trained, one at a time, each in a process of its own that may outlive this one.
+"""Train the endpoint's jobs one at a time, each in a worker process that may outlive the server.
 
-A worker holds the endpoint's `worker.lock` for as long as it lives, however it ends. So a server that was killed leaves
-one that goes on by itself, and the next server waits for that before it starts another.
+A worker holds the endpoint's `worker.lock` until it ends, however it ends. So a killed server leaves a worker that
+continues, and the next server waits for it before it starts another.
 """
 
 from __future__ import annotations
@@ -23,63 +23,61 @@ from filelock import FileLock, Timeout
 
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.finetune.endpoint.protocol import Hyperparameters
-from thirdlever.finetune.endpoint.storage import (
-    Files,
-    Job,
-    ended,
-    fail,
-    model_name,
-    training_examples,
-    tuned_with,
-    validate,
-    validation_examples,
-)
+from thirdlever.finetune.endpoint.storage import FileStore, JobFolder, end_fields, hyperparameter_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from thirdlever.finetune.endpoint.storage import Jobs, Tune
+    from thirdlever.finetune.endpoint.storage import JobRecord, JobStore
     from thirdlever.finetune.settings import Settings, Step, Trained
 
-
 WORKER_LOCK = "worker.lock"
-BUSY = 75  # a worker's exit status when another one holds the lock (sysexits' EX_TEMPFAIL)
-_ATTEMPTS = 3  # of a worker that dies without a word
+BUSY = 75  # a worker's exit status if another one holds the lock (sysexits' EX_TEMPFAIL)
+_MAX_CRASHES = 3  # of a job's workers
 _POLL_S = 0.5
-_STOP_WAIT_S = 30.0  # for a worker that was told to stop: a step, and its checkpoint
-_TOLD = 500  # characters of the worker's last words
+_STOP_WAIT_S = 30.0  # for a worker to finish its step and write a checkpoint
+_LOG_CHARS = 500  # from the end of a crashed worker's log
+_LOCK_WAIT_S = 5.0  # for a worker of an earlier server that is just ending
+_ESTIMATE_S = 2.0  # between two estimates of the time of completion
+_METRICS = {  # OpenAI's names for a step's figures
+    "loss": "train_loss",
+    "accuracy": "train_mean_token_accuracy",
+    "dev_loss": "valid_loss",
+    "dev_accuracy": "valid_mean_token_accuracy",
+}
+_RESULT_COLUMNS = _METRICS | {"accuracy": "train_accuracy"}  # as in OpenAI's result files
 
 
 def lock(folder: Path) -> FileLock:
-    """What the one worker of an endpoint's folder holds."""
+    """The lock that the only worker of an endpoint's folder holds."""
     return FileLock(folder / WORKER_LOCK, thread_local=False)
 
 
 class Scheduler:
-    """A thread that goes from job to job."""
+    """A thread that trains one job after another."""
 
-    def __init__(self, folder: Path, jobs: Jobs) -> None:
+    def __init__(self, folder: Path, jobs: JobStore) -> None:
         """Take an endpoint's folder and its jobs."""
         self._jobs = jobs
         self._lock = lock(folder)
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._deaths: Counter[str] = Counter()
+        self._crashes: Counter[str] = Counter()
         self._worker: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="thirdlever-scheduler", daemon=True)
 
     def start(self) -> None:
-        """Go on where the last server was."""
+        """Continue where the previous server stopped."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that a job may have been queued."""
+        """Look for a queued job."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Have the worker leave a checkpoint and end; its job goes on with the next server."""
+        """Have the worker write a checkpoint and end; its job continues with the next server."""
         with self._starting:
             self._stopping.set()
             worker = self._worker
@@ -93,12 +91,12 @@ class Scheduler:
         self._thread.join()
 
     def _run(self) -> None:
-        for partial in self._jobs.root.glob(".ftjob-*"):  # a kill came while it was created
+        for partial in self._jobs.root.glob(".ftjob-*"):  # left by a kill during creation
             shutil.rmtree(partial)
         for job in self._jobs.all():
             if job.read().status == "validating_files":
-                validate(job)
-        self._outlast()
+                job.validate()
+        self._wait_for_worker()
         while not self._stopping.is_set():
             self._wake.clear()
             if following := self._next():
@@ -106,8 +104,8 @@ class Scheduler:
             else:
                 self._wake.wait()
 
-    def _outlast(self) -> None:
-        """Wait for a worker that another server has left."""
+    def _wait_for_worker(self) -> None:
+        """Wait for a worker that another server left running."""
         while not self._stopping.is_set():
             try:
                 with self._lock.acquire(timeout=0):
@@ -115,194 +113,165 @@ class Scheduler:
             except Timeout:
                 self._stopping.wait(_POLL_S)
 
-    def _next(self) -> Job | None:
-        """What was being trained, else what was queued first."""
+    def _next(self) -> JobFolder | None:
+        """The interrupted job, or else the one queued first."""
         jobs = [(job, job.read().status) for job in self._jobs.all()]
-        for wanted in ("running", "queued"):
-            for job, status in jobs:
-                if status == wanted:
-                    return job
-        return None
+        return next((job for wanted in ("running", "queued") for job, status in jobs if status == wanted), None)
 
-    def _train(self, job: Job) -> None:
-        code = self._work(job)
+    def _train(self, job: JobFolder) -> None:
+        code = self._run_worker(job)
         if code == BUSY:
-            self._outlast()
+            self._wait_for_worker()
         elif code and not self._stopping.is_set():
-            self._deaths[job.id] += 1
-            if self._deaths[job.id] < _ATTEMPTS:
-                job.log(f"Training broke off (exit status {code}); going on from the last checkpoint", level="warn")
+            self._crashes[job.id] += 1
+            if self._crashes[job.id] < _MAX_CRASHES:
+                job.log(f"Training crashed (exit status {code}); resuming from the last checkpoint", level="warn")
             else:
-                said = (job.folder / "worker.log").read_text("utf-8", "replace").strip()[-_TOLD:]
-                fail(job, f"training broke off {_ATTEMPTS} times; its last words: {said}", code="server_error")
+                said = (job.folder / "worker.log").read_text("utf-8", "replace").strip()[-_LOG_CHARS:]
+                job.fail(f"training crashed {_MAX_CRASHES} times; its log ends with: {said}", code="server_error")
 
-    def _work(self, job: Job) -> int:
-        """One worker, from its start to its end; its exit status."""
-        # -P: a project's folder `datasets` is not to be taken for the package of that name.
+    def _run_worker(self, job: JobFolder) -> int:
+        """Run a worker to its end; its exit status."""
+        # -P: a project's folder named `datasets` must not shadow the package of that name.
         command = [sys.executable, "-P", "-m", "thirdlever.finetune.endpoint.training", str(job.folder)]
         with (job.folder / "worker.log").open("ab") as log:
             with self._starting:
                 if self._stopping.is_set():
                     return 0
-                # A session of its own: Ctrl-C in the server's terminal is not for the worker.
+                # In its own session, so that Ctrl-C in the server's terminal does not reach the worker.
                 self._worker = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
             code = self._worker.wait()
         self._worker = None
         return code
 
 
-_COLUMNS = ("step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy")
-_PATIENCE_S = 5.0  # for a worker that another server has left, and that ends just now
-_ESTIMATE_S = 2.0  # between two estimates of when the job will be done
-
-
 def main(folder: Path) -> int:
-    """Train the job in a folder, or leave it to whoever is at it."""
+    """Be the worker of the job in a folder, unless another worker is running."""
     endpoint = folder.parents[1]
     try:
-        with lock(endpoint).acquire(timeout=_PATIENCE_S):
-            work(Job(folder), Files(endpoint / "files"))
+        with lock(endpoint).acquire(timeout=_LOCK_WAIT_S):
+            work(JobFolder(folder), FileStore(endpoint / "files"))
     except Timeout:
         return BUSY
     return 0
 
 
-def work(job: Job, files: Files) -> None:
-    """Train, and write down how it went."""
+def work(job: JobFolder, files: FileStore) -> None:
+    """Train a job and record its outcome."""
     if not job.move("running", when={"queued", "running"}):
-        return  # cancelled or paused before it came to it
+        return  # cancelled or paused in the meantime
     job.log("Fine-tuning job started")
     from thirdlever.finetune.settings import Stopped
     from thirdlever.finetune.trainer import train
 
-    tune = job.read()
-    settings = settings_of(tune)
+    record = job.read()
+    settings = _settings(record)
     try:
         trained = train(
-            tune.model,
-            training_examples(job),
+            record.model,
+            job.training_examples(),
             into=job.training,
             settings=settings,
-            dev=validation_examples(job),
+            dev=job.validation_examples(),
             on_step=_Watch(job),
         )
     except Stopped:
         return
     except ThirdleverError as error:
-        fail(job, str(error), code="training_failed")
+        job.fail(str(error), code="training_failed")
         return
-    _succeed(job, trained, files)
+    _succeed(job, trained, settings, files)
 
 
-def settings_of(tune: Tune) -> Settings:
-    """The trainer's words for a job's hyperparameters; "auto" is the trainer's own choice."""
+def _settings(record: JobRecord) -> Settings:
+    """A job's hyperparameters as the trainer's settings, which also provide the values for "auto"."""
     from thirdlever.finetune import trainer
     from thirdlever.finetune.settings import Settings
 
-    given, ours = tune.hyperparameters, Settings()
+    given, default = record.hyperparameters, Settings()
     return Settings(
-        epochs=given.n_epochs if isinstance(given.n_epochs, int) else ours.epochs,
-        batch_size=given.batch_size if isinstance(given.batch_size, int) else ours.batch_size,
-        learning_rate=ours.peak_learning_rate(trainer.width(tune.model)) * _multiplier(tune),
-        seed=tune.seed,
+        epochs=given.n_epochs if isinstance(given.n_epochs, int) else default.epochs,
+        batch_size=given.batch_size if isinstance(given.batch_size, int) else default.batch_size,
+        learning_rate=default.peak_learning_rate(trainer.width(record.model)) * _multiplier(record),
+        seed=record.seed,
     )
 
 
-def _multiplier(tune: Tune) -> float:
-    given = tune.hyperparameters.learning_rate_multiplier
+def _multiplier(record: JobRecord) -> float:
+    given = record.hyperparameters.learning_rate_multiplier
     return given if isinstance(given, float) else 1.0
 
 
 class _Watch:
-    """Tells the job how far its training is, and the training whether to go on."""
+    """Reports training progress to the job, and tells the training whether to continue."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: JobFolder) -> None:
         self._job = job
-        self._figures: dict[str, float] = {}  # of the last step, for its checkpoint
-        self._told_to_end = threading.Event()
-        self._begun: tuple[float, int] | None = None  # clock time and number of this attempt's first step
+        self._metrics: dict[str, float] = {}  # of the last step, for its checkpoint
+        self._terminated = threading.Event()
+        self._first: tuple[float, int] | None = None  # time and number of this attempt's first step
         self._estimated = 0.0
-        signal.signal(signal.SIGTERM, lambda *_: self._told_to_end.set())
+        signal.signal(signal.SIGTERM, lambda *_: self._terminated.set())
 
     def __call__(self, step: Step) -> bool:
-        """Note a step's figures, or its checkpoint; the trainer tells of each by itself."""
-        figures = _figures(step)
-        if figures:
-            same = self._figures.get("step") == step.step  # training's come first, then those of validation
-            self._figures = (self._figures if same else {"step": step.step}) | figures
-            shown = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
-            data = {"step": step.step, "total_steps": step.total} | figures
+        """Record a step's metrics or its checkpoint, which the trainer reports separately."""
+        found = {name: getattr(step, key) for key, name in _METRICS.items() if getattr(step, key) is not None}
+        if found:
+            same = self._metrics.get("step") == step.step  # training metrics come before those of validation
+            self._metrics = (self._metrics if same else {"step": step.step}) | found
+            shown = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in found.items())
+            data = {"step": step.step, "total_steps": step.total} | found
             self._job.log(f"Step {step.step}/{step.total}: {shown}", data=data)
         if step.checkpoint is not None:
-            self._job.log_checkpoint(step.step, self._figures)
+            self._job.log_checkpoint(step.step, self._metrics)
             self._job.log(f"Checkpoint created at step {step.step}")
         self._estimate(step)
-        return self._job.read().status == "running" and not self._told_to_end.is_set()
+        return self._job.read().status == "running" and not self._terminated.is_set()
 
     def _estimate(self, step: Step) -> None:
         now = time.time()
-        start, first = self._begun = self._begun or (now, step.step)
+        start, first = self._first = self._first or (now, step.step)
         if step.step > first and now - self._estimated >= _ESTIMATE_S:
             self._estimated = now
             left = (now - start) / (step.step - first) * (step.total - step.step)
             self._job.move(None, when={"running"}, estimated_finish=int(now + left))
 
 
-def _figures(step: Step) -> dict[str, float]:
-    """Under the names of OpenAI's metrics."""
-    found = {
-        "train_loss": step.loss,
-        "train_mean_token_accuracy": step.accuracy,
-        "valid_loss": step.dev_loss,
-        "valid_mean_token_accuracy": step.dev_accuracy,
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _succeed(job: Job, trained: Trained, files: Files) -> None:
-    tune = job.read()
-    table = base64.b64encode(results(trained.curve).encode())
-    # The same name however often a kill has this done again.
+def _succeed(job: JobFolder, trained: Trained, settings: Settings, files: FileStore) -> None:
+    record = job.read()
     result = files.add(
-        io.BytesIO(table),
+        io.BytesIO(base64.b64encode(results(trained.curve).encode())),
         filename="step_metrics.csv",
         purpose="fine-tune-results",
-        name=f"file-{job.id.removeprefix('ftjob-')}",
+        name=f"file-{job.id.removeprefix('ftjob-')}",  # the same id if a kill causes a second attempt
     )
-    name = model_name(tune)
+    chosen = Hyperparameters(
+        n_epochs=settings.most_epochs, batch_size=settings.batch_size, learning_rate_multiplier=_multiplier(record)
+    )
     done = job.move(
         "succeeded",
         when={"running"},
-        fine_tuned_model=name,
+        fine_tuned_model=record.tuned_name,
         trained_tokens=trained.tokens,
         result_files=[result.id],
-        **ended(),
-        **tuned_with(_chosen(tune)),
+        **end_fields(),
+        **hyperparameter_fields(chosen),
     )
     if done:
-        job.log(f"New fine-tuned model created: {name}")
+        job.log(f"New fine-tuned model created: {record.tuned_name}")
         job.log("The job has successfully completed")
     else:
         files.delete(result.id)
 
 
-def _chosen(tune: Tune) -> Hyperparameters:
-    """What "auto" came to."""
-    settings = settings_of(tune)
-    return Hyperparameters(
-        n_epochs=settings.epochs, batch_size=settings.batch_size, learning_rate_multiplier=_multiplier(tune)
-    )
-
-
 def results(curve: Sequence[Mapping[str, Any]]) -> str:
-    """The result file's table: a line a step, validation beside training where both were measured."""
-    ours = dict(zip(_COLUMNS[1:], ("loss", "accuracy", "dev_loss", "dev_accuracy"), strict=True))
+    """The result file: CSV with a row per step, and validation metrics where they were computed."""
     rows: dict[int, dict[str, Any]] = {}
     for point in curve:
         row = rows.setdefault(point["step"], {"step": point["step"]})
-        row |= {name: point[key] for name, key in ours.items() if point.get(key) is not None}
+        row |= {column: point[key] for key, column in _RESULT_COLUMNS.items() if point.get(key) is not None}
     out = io.StringIO()
-    writer = csv.DictWriter(out, _COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(out, ("step", *_RESULT_COLUMNS.values()), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows[step] for step in sorted(rows))
     return out.getvalue()

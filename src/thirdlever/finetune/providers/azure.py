@@ -1,7 +1,7 @@
-"""Azure: the protocol for tuning, and Azure's management plane for the deployment that a tuned model needs to answer.
+"""Azure: OpenAI's protocol for tuning, and Azure's management plane for the deployment that a tuned model needs.
 
-Not exercised against the live service. A deployment costs by the hour whether it is asked or not, so that it is made
-when the first request comes and removed when the process ends; the tuned model stays and costs nothing.
+Not tested against the live service. A deployment costs money by the hour, even while idle, so it is created before the
+first request and removed when the process ends; the tuned model stays and costs nothing.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
     from thirdlever.finetune.jobs import Job
 
-
 ADDRESS = "https://management.azure.com"
 VERSION = "2024-10-21"
-SKU = {"name": "GlobalStandard", "capacity": 50}  # thousands of tokens a minute
-PATIENCE = 3600.0  # seconds that a deployment may take
-WAIT = 10.0
+SKU = {"name": "GlobalStandard", "capacity": 50}  # thousands of tokens per minute
+DEPLOY_TIMEOUT_S = 3600.0
+POLL_S = 10.0
 _TOKEN = "AZURE_MANAGEMENT_TOKEN"  # noqa: S105 - the variable's name
 _WHERE = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZURE_OPENAI_RESOURCE")
 
@@ -34,16 +33,11 @@ class Azure(OpenAIProtocol):
     """Azure OpenAI, or Foundry."""
 
     def __init__(self) -> None:
-        """See `thirdlever.finetune.jobs.Tuner`."""
+        """Connects to nothing."""
         super().__init__(profile("azure"))
 
     def deploy(self, job: Job) -> str:
-        """The deployment of the job's model: the one that its user named, or ours, made unless it stands already.
-
-        Raises:
-            UndeployedError: what the management plane needs is not set.
-            ModelError: Azure refuses.
-        """
+        """The user's deployment of the job's model, or ours, created unless it exists."""
         if job.served and not job.ours:
             return job.served
         name = job.served or job.tag
@@ -59,22 +53,23 @@ class Azure(OpenAIProtocol):
             self._deployment(job, "DELETE", job.served)
 
     def _wait(self, job: Job, name: str) -> None:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + DEPLOY_TIMEOUT_S
         while (state := self._deployment(job, "GET", name).get("state")) != "Succeeded":
             if state in {"Failed", "Canceled", None} or time.monotonic() > until:
-                message = f"Azure: deployment {name} is {state or 'not there'}; see it in the portal, then run again"
+                message = f"Azure: deployment {name} is {state or 'missing'}; check it in the portal, then run again"
                 raise ModelError(message)
-            time.sleep(WAIT)
+            time.sleep(POLL_S)
 
     def _deployment(self, job: Job, method: str, name: str, body: dict[str, object] | None = None) -> dict[str, str]:
-        """One request to the management plane; the deployment's state, nothing when there is none."""
+        """Send one request to the management plane; the deployment's state, empty if it does not exist."""
         import httpx2
 
         missing = [variable for variable in (_TOKEN, *_WHERE) if not os.environ.get(variable)]
         if missing:
             message = (
-                f"Azure answers for {job.tuned} once it is deployed: set {', '.join(missing)} to have it done, or "
-                f"deploy it yourself, say thirdlever jobs deployed {job.short} NAME, and run the same command again"
+                f"Azure answers for {job.tuned} only once it is deployed: set {', '.join(missing)} to have it "
+                f"deployed, or deploy it yourself, run thirdlever jobs deployed {job.short} NAME, and the same command "
+                "again"
             )
             raise UndeployedError(message)
         subscription, group, resource = (os.environ[variable] for variable in _WHERE)
@@ -84,24 +79,24 @@ class Azure(OpenAIProtocol):
         )
         headers = {"Authorization": f"Bearer {os.environ[_TOKEN]}"}
         try:
-            answer = httpx2.request(
+            response = httpx2.request(
                 method, url, params={"api-version": VERSION}, headers=headers, json=body, timeout=60.0
             )
         except httpx2.TransportError as error:
             message = f"Azure's management plane cannot be reached ({type(error).__name__}); run the same command again"
             raise UnreachableError(message) from error
-        return _told(answer)
+        return _read(response)
 
 
-def _told(answer: httpx2.Response) -> dict[str, str]:
-    if answer.status_code == 404:  # noqa: PLR2004 - HTTP's
+def _read(response: httpx2.Response) -> dict[str, str]:
+    if response.status_code == 404:  # noqa: PLR2004 - HTTP's
         return {}
     try:
-        body = answer.json() if answer.content else {}
+        body = response.json() if response.content else {}
     except ValueError:
         body = {}
-    if answer.is_success:
+    if response.is_success:
         return {"state": str(body.get("properties", {}).get("provisioningState"))}
     code = body.get("error", {}).get("code") or "no reason given"
-    message = f"Azure's management plane refused (HTTP {answer.status_code}: {code}); is {_TOKEN} still valid?"
+    message = f"Azure's management plane refused (HTTP {response.status_code}: {code}); is {_TOKEN} still valid?"
     raise ModelError(message)

@@ -1,6 +1,6 @@
-"""The local endpoint as an inspect provider: OpenAI's protocol, and the device's time, which the endpoint tells beside.
+"""The local endpoint as an inspect provider: OpenAI's protocol, plus the device time that the endpoint reports.
 
-Import this module at the point of use: inspect comes with it.
+Import this module at the point of use: it imports inspect.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage, GenerateConfig, ModelCall
     from inspect_ai.tool import ToolChoice, ToolInfo
 
-
-TIMINGS = "timings"  # of a chat completion, as other local servers name it; {"device_s": …, "ttft_s": …}
+TIMINGS = "timings"  # in a chat completion, as other local servers name it; {"device_s": …, "ttft_s": …}
 
 
 @modelapi(name="local-endpoint")
 class LocalEndpointAPI(OpenAICompatibleAPI):
-    """Asks a model of the local endpoint."""
+    """A model of the local endpoint."""
 
     def __init__(self, model_name: str, **options: Any) -> None:  # noqa: ANN401 - inspect's
-        """As inspect makes it."""
+        """As inspect calls it."""
         super().__init__(model_name, service="local-endpoint", **options)
 
     async def generate(
@@ -37,7 +36,7 @@ class LocalEndpointAPI(OpenAICompatibleAPI):
         answered = await super().generate(input, tools, tool_choice, config)
         if isinstance(answered, tuple):
             output, call = answered
-            told = (call.response or {}).get(TIMINGS)
-            if isinstance(output, ModelOutput) and isinstance(told, dict):
-                output.metadata = {key: told.get(key) for key in ("device_s", "ttft_s")}
+            timings = (call.response or {}).get(TIMINGS)
+            if isinstance(output, ModelOutput) and isinstance(timings, dict):
+                output.metadata = {key: timings.get(key) for key in ("device_s", "ttft_s")}
         return answered

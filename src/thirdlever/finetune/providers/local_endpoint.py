@@ -1,4 +1,4 @@
-"""The endpoint on this machine as a provider like any other: found or started when it is asked, and no sooner."""
+"""The endpoint on this machine as a provider, found or started at the first request."""
 
 from __future__ import annotations
 
@@ -13,45 +13,37 @@ from thirdlever.finetune.providers.openai import OpenAIProtocol
 from thirdlever.models.engine.local import EMBEDDED
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thirdlever.finetune.endpoint.server import Endpoint
     from thirdlever.finetune.jobs import Access
 
-
-ENDPOINT = project.STORE.with_name("endpoint")
+ENDPOINT = project.STORE.with_name("endpoint")  # also the default folder of `thirdlever serve`
 
 
 class LocalEndpoint(OpenAIProtocol):
-    """Tunes one local model."""
+    """Tunes one local model, named as users name it: "embedded" or "hf/…"."""
 
     def __init__(self, model: str) -> None:
-        """For a model by the name that users give: "embedded" or "hf/…"."""
+        """Connects to nothing and starts nothing."""
         super().__init__(profile("local"))
         self._model = model
 
     def address(self) -> tuple[str, str]:
-        """Of the running endpoint, which may have come back at another one."""
-        running = _endpoint(self._model, _folder(self._model))
+        """URL and key of the running endpoint, which may have restarted at another address."""
+        running = _endpoint(self._model)
         return running.url, running.key
 
     def access(self, served: str) -> Access:
-        """Through a provider of ours, which notes the device's time."""
+        """Through our own inspect provider, which records device time."""
         from thirdlever.finetune.providers import local_inspect  # noqa: F401 - registers it
 
         return super().access(served)
 
 
-def _folder(model: str) -> Path:
-    """An endpoint tunes one base; the embedded model's is where `thirdlever serve` has its own, and the two are one."""
-    if model == EMBEDDED:
-        return ENDPOINT
-    return ENDPOINT.with_name(f"{ENDPOINT.name}-{content_hash(model)[:12]}")
-
-
-def _endpoint(model: str, folder: Path) -> Endpoint:
+def _endpoint(model: str) -> Endpoint:
     from thirdlever.finetune.endpoint.server import endpoint
 
+    # An endpoint tunes one base model, so each has a folder of its own.
+    folder = ENDPOINT if model == EMBEDDED else ENDPOINT.with_name(f"{ENDPOINT.name}-{content_hash(model)[:12]}")
     running = endpoint(model, folder)
     _close_at_exit(running)
     return running
@@ -59,5 +51,4 @@ def _endpoint(model: str, folder: Path) -> Endpoint:
 
 @cache
 def _close_at_exit(running: Endpoint) -> None:
-    """What this process started ends with it."""
     atexit.register(running.close)
