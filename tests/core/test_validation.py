@@ -84,10 +84,10 @@ def test_a_misspelt_key_is_reported_before_the_missing_one() -> None:
     [
         ({"row": [{"usd": 1}]}, "prices.toml, row 1: 'model' is missing; add it"),
         ({"row": GOOD}, "prices.toml: row is one table; expected a list: begin each table with a line [[row]]"),
-        ({"row": [1]}, "prices.toml: invalid row 1 1; expected a table"),
+        ({"row": [1]}, "prices.toml: invalid row 1 1; expected a table of keys and values"),
         ({"row": 1}, "prices.toml: invalid row 1; expected a list"),
         ({"rwo": 1}, "prices.toml: key 'rwo' not found; did you mean 'row'? Available: one, row"),
-        ([1], "prices.toml: invalid content [1]; expected a table"),
+        ([1], "prices.toml: invalid content [1]; expected a table of keys and values"),
         ({"row": [GOOD, GOOD]}, "prices.toml: a model is priced twice; keep one row"),
     ],
 )

@@ -35,10 +35,14 @@ _EXPECTED = {
     "bool_type": "true or false",
     "string_type": "text in quotes",
     "date_type": "a date without quotes, such as 2026-11-01",
+    "string_too_short": "text in quotes, not empty",
+    "datetime_type": "a date or time",
+    "datetime_from_date_parsing": "a date or time, such as 2026-11-01T12:00:00Z",
+    "datetime_parsing": "a date or time, such as 2026-11-01T12:00:00Z",
     "list_type": "a list",
-    "dict_type": "a table",
-    "dataclass_type": "a table",
-    "model_type": "a table",
+    "dict_type": "a table of keys and values",
+    "dataclass_type": "a table of keys and values",
+    "model_type": "a table of keys and values",
 }
 
 
