@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from thirdlever.decision.gates import Gate
     from thirdlever.decision.payback import Payback
     from thirdlever.decision.questions import Question
-    from thirdlever.decision.sensitivity import Flip
+    from thirdlever.decision.sensitivity import VerdictChange
 
     Costs: TypeAlias = Callable[[Assumptions], Mapping[str, Cost]]
     Judged: TypeAlias = tuple[Standing | None, tuple[Gate, ...], tuple[Question, ...]]
@@ -124,7 +124,7 @@ class Decision:
     paybacks: Mapping[str, Payback]
     assumptions: Assumptions
     evidence: Evidence = field(repr=False)
-    flips: Sequence[Flip] = ()
+    flips: Sequence[VerdictChange] = ()
 
     @property
     def given(self) -> bool:
