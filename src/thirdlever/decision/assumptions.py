@@ -1,7 +1,7 @@
 """Assumptions of a decision, each with its unit and its source.
 
-A value comes from `--assume name=value`, else from the suite's card.yaml, else from the run, else from the dated defaults
-in assumptions.toml. A value that none of them states is unknown: None.
+A value comes from `--assume name=value`, else the suite's card.yaml, else the run, else the dated defaults in
+assumptions.toml. A value that none of them states is unknown: None.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Costs of a candidate: per request, once for its set-up, and per month.
 
-Each figure has a basis: "measured" in the run or "assumed", with the source. A sum with an unknown part (None) is unknown.
+Each figure has a basis: "measured" in the run, or "assumed" with the source. A sum with an unknown part is unknown.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ _DAYS_PER_MONTH = 365 / 12
 class Payback:
     """A candidate's costs compared with a reference's. USD; None is unknown, inf is never.
 
-    The gain of a request is its saving plus, where an error has a price, the value of fewer errors. Paid back means that
-    the gains have covered the extra set-up and the extra monthly costs so far.
+    The gain of a request is its saving plus, where an error has a price, the value of fewer errors. It is paid
+    back once the gains have covered the extra set-up and the extra monthly costs so far.
 
     Attributes:
         candidate: usually a tuned candidate.

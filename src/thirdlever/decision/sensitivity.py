@@ -78,7 +78,7 @@ def sensitivity(verdict_of: Verdict, a: Assumptions) -> list[VerdictChange]:
                 if answer is not one.value and (verdict := verdict_at(answer)) != now
             ]
         elif span:
-            changes = list(_numeric(one.name, one.value, verdict_at, now, _points(*span)))
+            changes = list(_numeric(one.name, getattr(a, one.name), verdict_at, now, _points(*span)))
         else:
             continue
         found += changes or [VerdictChange(name=one.name, value=one.value)]
@@ -97,7 +97,7 @@ def _points(low: float, high: float) -> list[float]:
 
 def _numeric(
     name: str,
-    value: Any,
+    value: float | None,
     verdict_at: Callable[[Any], str],
     now: str,
     points: Sequence[float],
