@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thirdlever.decision.assumptions import Assumptions, assume
-from thirdlever.decision.sensitivity import Verdict, VerdictChange, sensitivity
+from thirdlever.decision.sensitivity import VerdictChange, VerdictOf, sensitivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def flips(verdict: Verdict, **given: str) -> dict[str, list[VerdictChange]]:
+def flips(verdict: VerdictOf, **given: str) -> dict[str, list[VerdictChange]]:
     """By name, those that change the verdict."""
     found: dict[str, list[VerdictChange]] = {}
     for flip in sensitivity(verdict, assume({}, given)):
@@ -20,7 +20,7 @@ def flips(verdict: Verdict, **given: str) -> dict[str, list[VerdictChange]]:
     return found
 
 
-def when(condition: Callable[[Assumptions], bool]) -> Verdict:
+def when(condition: Callable[[Assumptions], bool]) -> VerdictOf:
     return lambda a: "GO" if condition(a) else "NO-GO"
 
 

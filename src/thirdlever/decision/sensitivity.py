@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from thirdlever.decision.assumptions import Assumptions, Value
 
-Verdict: TypeAlias = Callable[["Assumptions"], str]
+VerdictOf: TypeAlias = Callable[["Assumptions"], str]
 
 _POINTS = 13  # tried over a span before a change is bisected
 _TOLERANCE = 1e-3  # of the value
@@ -56,7 +56,7 @@ class VerdictChange:
         return f"under {shown(self.flips_at)}" if under else f"{shown(self.flips_at)} or more"
 
 
-def sensitivity(verdict_of: Verdict, a: Assumptions) -> list[VerdictChange]:
+def sensitivity(verdict_of: VerdictOf, a: Assumptions) -> list[VerdictChange]:
     """Vary each numeric or yes-or-no assumption; those that change the verdict come first.
 
     From a known value, the nearest change in each direction is found. For an unknown value, every part of the span with
@@ -85,7 +85,7 @@ def sensitivity(verdict_of: Verdict, a: Assumptions) -> list[VerdictChange]:
     return sorted(found, key=lambda change: not change.becomes)
 
 
-def _varying(verdict_of: Verdict, a: Assumptions, name: str) -> Callable[[Any], str]:
+def _varying(verdict_of: VerdictOf, a: Assumptions, name: str) -> Callable[[Any], str]:
     return lambda value: verdict_of(replace(a, **{name: value}))
 
 
