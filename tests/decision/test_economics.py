@@ -12,7 +12,7 @@ from thirdlever.catalog.prices import Price, Tier
 from thirdlever.catalog.tuning import rate
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost, costs
-from thirdlever.decision.payback import break_even_requests, payback, payback_months, required_fall, required_saving
+from thirdlever.decision.payback import break_even_requests, payback, payback_months, required_saving
 from thirdlever.models.base import BaseModel
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def test_6000_dollars_pay_back_in_two_months_only_if_the_cost_per_request_falls_
         )
 
     assert now.monthly_usd(3_000_000) == pytest.approx(4_200)
-    assert required_fall(6_000, 3_000_000, 2, now.per_request_usd) == pytest.approx(5 / 7)
+    assert required_saving(6_000, 3_000_000, 2) == pytest.approx(5 / 7 * 0.0014)
     back = payback(tuned(0.0004), now, assumed)
     assert back.condition == (
         "pays back within 2 months only if the cost per request falls by at least 71 % "
@@ -157,8 +157,7 @@ def test_no_saving_is_enough_without_requests_or_time() -> None:
     assert required_saving(100, 0, 5) == math.inf
     assert required_saving(100, 1000, 0) == math.inf
     assert required_saving(0, 0, 5) == 0
-    assert required_fall(100, 1000, 5, 0) == math.inf
-    assert required_fall(None, 1000, 5, 0.1) is None
+    assert required_saving(None, 1000, 5) is None
 
 
 # From measured tokens

@@ -53,7 +53,6 @@ class ListedModel:
 
     Attributes:
         id: the provider's name for it.
-        created: its release date.
         shutdown: the first day on which it no longer answers.
         state: a "deprecated" model still answers and will be retired.
         line: the product line, such as "opus", where the provider states one.
@@ -74,7 +73,6 @@ class Listing:
         provider: the first part of its models' names.
         source: the address or file the list was read from.
         fetched_at: ISO 8601; None when unknown.
-        models: by id.
     """
 
     provider: str

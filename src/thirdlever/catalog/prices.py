@@ -47,7 +47,6 @@ class Price:
         input_per_m: prompt tokens.
         cached_input_per_m: prompt tokens found in the provider's cache; `input_per_m` where no discount is stated.
         output_per_m: completion tokens, reasoning included.
-        source: where the rates come from, with its version.
         as_of: date of the rates (ISO 8601); None where the source gives none.
         confidence: "list", "mirror" or "contract"; "" when not stated.
         tiers: higher rates for long prompts, shortest first.

@@ -17,11 +17,7 @@ class Retirement(FileModel):
     """When a model stops answering.
 
     Attributes:
-        provider: the provider's name.
-        model: the model's id there.
         retires: the first day on which it no longer answers.
-        source: where the date was read.
-        as_of: when it was read.
         instead: the replacement that the provider recommends; "" if none.
         confidence: "list", "mirror" or "contract".
     """

@@ -41,14 +41,9 @@ class Rate(FileModel):
     """Prices of training a base model and of using the tuned model, in USD per 1M tokens; None is unknown.
 
     Attributes:
-        provider: the provider's name.
-        model: the base model.
         train: trained tokens, counted once per epoch.
         input: prompt tokens of the tuned model.
         cached_input: prompt tokens read from the provider's cache.
-        output: completion tokens of the tuned model.
-        source: where the rates were read.
-        as_of: the day they were read.
         confidence: "list", "mirror" or "contract".
     """
 
@@ -93,20 +88,14 @@ class Profile(FileModel):
         url_variable: environment variable that overrides `url`.
         key_variable: environment variable that holds the key.
         inspect: inspect's provider name for its models.
-        free: whether training costs no money.
         metadata: whether a job takes metadata; if not, a job is recognised by the name of its file.
-        suffix: whether a tuned model's name takes a suffix.
         max_file_mb: the largest training file; None when unknown.
         job: further fields of a job's request body.
         serves: how a tuned model is deployed: by the provider, through Azure's management API, or by the user.
-        deploying: how the user deploys it.
         idle_usd_per_hour: price of a deployed model, used or not; None when unknown.
         patience_s: longest wait between two polls.
         last_jobs: the last day on which the provider accepts jobs.
-        notice: a warning for its customers.
         instead: alternatives once it accepts no jobs.
-        source: source of these terms.
-        as_of: the day it was read.
     """
 
     name: str = ""

@@ -134,6 +134,8 @@ def _explain(problem: ErrorDetails, data: object, where: str, adapter: TypeAdapt
         said = unknown(key, value, _QUOTED.findall(context["expected"]))
     elif kind == "list_type" and isinstance(value, dict) and ".toml" in where:
         said = f"{key} is one table; expected a list: begin each table with a line [[{key}]]"
+    elif kind == "dataclass_type" and ".toml" in where and len(path) == 1:
+        said += f" under a line [{key}]"
     elif context.get("le") == 1:
         said += " (0.92 for 92 %)"
     return f"{_place(where, outer)}: {said}"

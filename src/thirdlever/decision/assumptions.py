@@ -36,11 +36,8 @@ class Definition(FileModel):
     Attributes:
         unit: "" for text and for yes or no.
         meaning: one phrase.
-        default: None if unknown by default.
-        source: source of the default.
         least: smallest accepted value.
         above: accepted values are larger than this.
-        most: largest accepted value.
         span: lowest and highest value that the sensitivity analysis tries; empty if it skips the assumption.
     """
 
@@ -69,11 +66,9 @@ class Assumption:
     """One assumption, for display.
 
     Attributes:
-        name: its name in `--assume` and card.yaml.
         value: None when unknown.
         unit: "" for text and for yes or no.
         source: "given", "card", "run", or "default: " and the source of the default; "" when unknown.
-        meaning: one phrase.
     """
 
     name: str

@@ -32,14 +32,9 @@ class Cost:
     """Costs of a candidate, in USD; None is unknown.
 
     Attributes:
-        candidate: its name in the run.
-        strategy: its strategy.
         model: its model; None if it uses none.
-        tuned: whether the model was tuned for it.
-        accuracy: 0 to 1.
         per_request_usd: mean of the answered requests.
-        low: lower end of the 95 % bootstrap interval of `per_request_usd`, resampled by source of the items.
-        high: upper end.
+        low, high: ends of the 95 % bootstrap interval of `per_request_usd`, resampled by source of the items.
         setup: once, by part: labels, training, indexing, evaluation, engineering.
         standing: per month, by part: hosting, index, upkeep, re-tuning.
         basis: "measured …" or "assumed …" for each part and for "per request".

@@ -42,8 +42,6 @@ class Gate:
     """One gate and its outcome, in sentences for a product manager.
 
     Attributes:
-        name: a few words.
-        question: what the gate asks.
         verdict: GO passes the gate.
         reason: a clause that follows "because".
         evidence: what is known.

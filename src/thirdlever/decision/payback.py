@@ -29,19 +29,14 @@ class Payback:
     back once the gains have covered the extra set-up and the extra monthly costs so far.
 
     Attributes:
-        candidate: usually a tuned candidate.
         reference: what would be used instead.
         saving_per_request_usd: the reference's cost per request minus the candidate's.
-        saving_low: lower end of its 95 % interval.
-        saving_high: upper end.
+        saving_low, saving_high: ends of its 95 % interval.
         avoided_errors_usd_per_request: value of fewer errors; None if an error has no stated price.
-        extra_setup_usd: the candidate's set-up minus the reference's.
-        extra_standing_usd_per_month: the candidate's standing costs minus the reference's.
         break_even_requests: N*, over the horizon.
         volume_needed: requests a month that pay back within `wanted_months`.
         months: payback at the stated volume.
-        months_low: lower end of its 95 % interval, from the measured tokens and, where errors have a price, answers.
-        months_high: upper end.
+        months_low, months_high: ends of its 95 % interval, from the tokens and, where errors have a price, answers.
         horizon_months: expected lifetime of the candidate: until the base's next release or its retirement.
         wanted_months: the latest acceptable payback: the assumption `payback_months`, at most the horizon.
         within: whether it pays back in that time.
@@ -179,30 +174,6 @@ def required_saving(
     if not volume:
         return math.inf if monthly > 0 else 0.0
     return monthly / volume
-
-
-def required_fall(
-    extra_setup: float | None,
-    volume: float | None,
-    months: float,
-    before: float | None,
-    *,
-    extra_standing: float | None = 0.0,
-) -> float | None:
-    """`required_saving` as a share of the cost per request before.
-
-    >>> round(required_fall(6_000, 3_000_000, 2, 0.0014), 3)  # $6,000 back in two months at $0.0014 a request
-    0.714
-
-    Returns:
-        More than 1 if no cost is low enough; 0 or less if the cost may rise.
-    """
-    saving = required_saving(extra_setup, volume, months, extra_standing=extra_standing)
-    if saving is None or before is None:
-        return None
-    if not before:
-        return math.inf if saving > 0 else 0.0
-    return saving / before
 
 
 class Terms(NamedTuple):

@@ -51,17 +51,11 @@ class Decision:
         best_prompt: the most accurate untuned candidate that uses a model.
         stay: the candidate to use without tuning, the reference of the paybacks.
         tuned: the tuned candidate that was judged; None if none answered.
-        gates: the three gates.
-        matrix: the six questions.
         stopped_at: the first question that does not lead to the next; None if all six do.
         comparisons: each tuned candidate compared with the most accurate untuned one.
-        standings: results by candidate.
         slices: where retrieval and tuning help.
-        costs: by candidate.
         paybacks: by candidate, compared with `stay`.
         flips: which assumptions would change the verdict, and at which value.
-        assumptions: the assumed values.
-        evidence: the measured or given figures.
     """
 
     verdict: Verdict
