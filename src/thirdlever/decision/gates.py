@@ -58,23 +58,6 @@ class Gate:
     change: str
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
-    """The labelled examples that tuning needs.
-
-    Attributes:
-        least: fewer do not pass the gate.
-        recommended: enough by any rule of thumb.
-        quality: what matters more than their number.
-        sentence: all of it as a sentence.
-    """
-
-    least: int
-    recommended: int
-    quality: str
-    sentence: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleRule(FileModel):
     """Rule of thumb for labelled examples: two ranges, for bases above so many billions of parameters."""
@@ -132,8 +115,10 @@ def prompt_and_retrieval(e: Evidence, a: Assumptions) -> Gate:
 def stable_and_labelled(e: Evidence, a: Assumptions, tuned: Standing | None) -> Gate:
     """Gate 2: the task is narrow and stable, and there are enough labelled examples."""
     base = next((one for one in (tuned, *e.of("tuned", "retrieval", "prompt")) if one and one.base), None)
-    need = examples_for(base.base if base else None, hosted=base.hosted if base else False)
-    verdict, reason, change = _examples(e.labelled, need)
+    found = examples_for(base.base if base else None, hosted=base.hosted if base else False)
+    least, most = rules().labelled_examples
+    size = " (the base's size is unknown)" if len(found) > 1 else ""
+    verdict, reason, change = _examples(e.labelled, least, found[0])
     if a.stable is False:
         verdict, reason = "NO-GO", "the task is not stable and narrow, so a tuned model would soon be out of date"
         change = "A narrower task whose answers stay correct for months."
@@ -156,7 +141,7 @@ def stable_and_labelled(e: Evidence, a: Assumptions, tuned: Standing | None) -> 
         verdict=verdict,
         reason=reason,
         evidence=" ".join(filter(None, parts)),
-        threshold=need.sentence,
+        threshold=f"{least:,} to {most:,} labelled examples. By size of the base{size}: {'; '.join(map(str, found))}.",
         change=change,
     )
 
@@ -182,20 +167,15 @@ def pays_back(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payb
     )
 
 
-def examples_for(base: str | None, *, hosted: bool) -> Need:
-    """The gate's requirement, with the rule for the size of the base or for a managed service."""
-    least, most = rules().labelled_examples
+def examples_for(base: str | None, *, hosted: bool) -> list[ExampleRule]:
+    """The rule for a managed service or for the size of the base; the rules for all sizes if it is unknown."""
+    if hosted:
+        return [rules().managed]
     size = parameters(base)
-    found = [rules().managed] if hosted else rules().size
-    if not hosted and size is not None:
-        found = [max((row for row in found if size > row.above), key=lambda row: row.above)]
-    known = "" if hosted or size is not None else " (the base's size is unknown)"
-    found_rules = "; ".join(map(str, found))
-    return Need(
-        least=max(least, found[0].minimum[0]),
-        recommended=max(least, found[0].recommended[0]),
-        quality=found[0].quality,
-        sentence=f"{least:,} to {most:,} labelled examples. By size of the base{known}: {found_rules}.",
+    return (
+        rules().size
+        if size is None
+        else [max((row for row in rules().size if size > row.above), key=lambda row: row.above)]
     )
 
 
@@ -274,15 +254,16 @@ def _target(e: Evidence, a: Assumptions) -> str:
     return f"{target}: met if the whole 95 % interval is above it, missed if it is below."
 
 
-def _examples(labelled: int | None, need: Need) -> Outcome:
+def _examples(labelled: int | None, least: int, rule: ExampleRule) -> Outcome:
     if labelled is None:
         return Outcome("NEED-MORE-DATA", "the number of labelled examples is unknown", "Count the labelled examples.")
-    if labelled < need.least:
-        change = f"{counted(need.least - labelled, 'more labelled example')}: {need.quality}."
+    least = max(least, rule.minimum[0])
+    if labelled < least:
+        change = f"{counted(least - labelled, 'more labelled example')}: {rule.quality}."
         return Outcome("NEED-MORE-DATA", f"{counted(labelled, 'labelled example')} are too few", change)
-    few = labelled < need.recommended
+    few = labelled < max(least, rule.recommended[0])
     reason = "there are enough labelled examples" + (", though fewer than recommended" if few else "")
-    return Outcome("GO", reason, f"Fewer than {need.least:,} good examples, or a task that changes.")
+    return Outcome("GO", reason, f"Fewer than {least:,} good examples, or a task that changes.")
 
 
 def _no_tune(e: Evidence) -> Outcome:
