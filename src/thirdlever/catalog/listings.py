@@ -332,7 +332,7 @@ def _hosted(model: BaseModel, lookup: Callable[[str], Listing | None]) -> dict[s
     listing = lookup(provider)
     if model.args.get("base_url"):  # another server answers there
         return _snapshot(model, provider, name)
-    found = (listing and listing.find(name)) or ListedModel(id=name)
+    found = (listing.find(name) if listing else None) or ListedModel(id=name)
     created, shutdown = found.created, found.shutdown
     sources = [listing.source] if listing and found.id in listing.models else []
     try:
@@ -350,8 +350,8 @@ def _hosted(model: BaseModel, lookup: Callable[[str], Listing | None]) -> dict[s
         model,
         provider,
         found.id,
-        created=created and created.isoformat(),
-        shutdown=shutdown and shutdown.isoformat(),
+        created=created.isoformat() if created else None,
+        shutdown=shutdown.isoformat() if shutdown else None,
         state=found.state,
         source="; ".join(sources) or None,
     )

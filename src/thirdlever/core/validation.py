@@ -99,16 +99,17 @@ def validated(model: type[T], data: object, where: str, *, error: type[Thirdleve
 
     adapter = _adapter(model)
     try:
-        return adapter.validate_python(data)
+        found: T = adapter.validate_python(data)
     except ValidationError as failed:
         # A misspelt key explains a missing one, so it is reported first.
         problems = sorted(failed.errors(include_url=False), key=lambda one: one["type"] not in _UNKNOWN_KEY)
         problem = next((one for one in problems if one["type"] in {*_UNKNOWN_KEY, "missing"}), problems[0])
         raise error(_explain(problem, data, where, adapter)) from None
+    return found
 
 
 @cache
-def _adapter(model: type[T]) -> TypeAdapter[T]:
+def _adapter(model: type[Any]) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(model)

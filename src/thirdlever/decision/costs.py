@@ -225,7 +225,7 @@ def _retirement(candidate: Mapping[str, Any]) -> dt.date | None:
     where, base = (candidate.get("tuning") or {}).get("where"), candidate.get("base")
     terms = next((one for one in profiles().values() if one.title == where), None)
     known = retirement(terms.name, terms.base(base)) if terms and base else None
-    return known and known.retires
+    return known.retires if known else None
 
 
 def _product(amount: float | None, each: float | None) -> float | None:

@@ -172,11 +172,9 @@ def examples_for(base: str | None, *, hosted: bool) -> list[ExampleRule]:
     if hosted:
         return [rules().managed]
     size = parameters(base)
-    return (
-        rules().size
-        if size is None
-        else [max((row for row in rules().size if size > row.above), key=lambda row: row.above)]
-    )
+    if size is None:
+        return rules().size
+    return [max((row for row in rules().size if size > row.above), key=lambda row: row.above)]
 
 
 def parameters(base: str | None) -> float | None:

@@ -86,7 +86,7 @@ def _knowledge(e: Evidence, a: Assumptions) -> Question:
     """Yes passes only if a retrieval candidate was measured: then gate 1 has already judged it."""
     retrieval = e.of("retrieval")
     answer, basis = _facts_needed(e, a)
-    stated = {
+    stated: Mapping[bool | None, str] = {
         True: "Stated: answers need changing or proprietary facts.",
         False: "Stated: answers need no changing facts.",
         None: "It is not stated whether answers need changing facts.",

@@ -138,7 +138,7 @@ def decide_on(e: Evidence, costs: Costs, a: Assumptions) -> Decision:
 def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
     """The decision under one set of assumptions, without the sensitivity, which calls this many times."""
     stay = stay_with(e, costs, a)
-    paybacks = {}
+    paybacks: dict[str, Payback] = {}
     if stay and stay.name in costs:
         paybacks = {name: payback(cost, costs[stay.name], a) for name, cost in costs.items() if name != stay.name}
     first = gates.prompt_and_retrieval(e, a)
