@@ -97,7 +97,7 @@ def validated(model: type[T], data: object, where: str, *, error: type[Thirdleve
     """
     from pydantic import ValidationError
 
-    adapter = _adapter(model)
+    adapter = _adapter(model)  # type: ignore[arg-type]  # mypy: a type[T] is not hashable
     try:
         found: T = adapter.validate_python(data)
     except ValidationError as failed:

@@ -143,7 +143,8 @@ def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
         paybacks = {name: payback(cost, costs[stay.name], a) for name, cost in costs.items() if name != stay.name}
     first = gates.prompt_and_retrieval(e, a)
     judged: list[Judged] = []
-    for tuned in e.of("tuned") or [None]:
+    candidates: list[Standing | None] = [*e.of("tuned")]
+    for tuned in candidates or [None]:
         back = paybacks.get(tuned.name) if tuned else None
         three = (first, gates.stable_and_labelled(e, a, tuned), gates.pays_back(e, a, tuned, back))
         judged.append((tuned, three, questions.six_questions(e, a, three, tuned, back)))
