@@ -8,16 +8,14 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
-
-from annotated_types import MinLen
 
 from thirdlever.catalog.names import LOCAL, dated, located, undated
 from thirdlever.catalog.retirements import retirement
 from thirdlever.core.errors import MissingExtraError, ThirdleverError, need
 from thirdlever.core.progress import note
-from thirdlever.core.validation import validated
+from thirdlever.core.validation import Name, validated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from thirdlever.models.base import BaseModel
 
 State: TypeAlias = Literal["active", "deprecated", "retired"]
-Name: TypeAlias = Annotated[str, MinLen(1)]
 
 TITLES = {"openai": "OpenAI", "anthropic": "Anthropic", "bedrock": "Bedrock"}
 _EPOCH = dt.date(1970, 1, 1)  # providers' placeholder for an unknown date

@@ -7,8 +7,6 @@ import tomllib
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
-from annotated_types import Ge, Gt, Le
-
 from thirdlever.core.errors import ThirdleverError, unknown
 
 if TYPE_CHECKING:
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
-Amount: TypeAlias = Annotated[float, Ge(0)]
-Share: TypeAlias = Annotated[float, Ge(0), Le(1)]
-PositiveShare: TypeAlias = Annotated[float, Gt(0), Le(1)]
 
 _UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
 _QUOTED = re.compile(r"'([^']*)'")
@@ -44,6 +39,23 @@ _EXPECTED = {
     "dataclass_type": "a table of keys and values",
     "model_type": "a table of keys and values",
 }
+
+
+class Bounded:
+    """Bounds of an `Annotated` type, by pydantic's names: `Annotated[float, Bounded(ge=0)]`; imports nothing."""
+
+    def __init__(self, **bounds: float) -> None:
+        self.bounds = bounds
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401 - pydantic's types
+        """The type's schema with the bounds."""
+        return handler(source) | self.bounds
+
+
+Amount: TypeAlias = Annotated[float, Bounded(ge=0)]
+Share: TypeAlias = Annotated[float, Bounded(ge=0, le=1)]
+PositiveShare: TypeAlias = Annotated[float, Bounded(gt=0, le=1)]
+Name: TypeAlias = Annotated[str, Bounded(min_length=1)]
 
 
 class FileModel:
@@ -146,7 +158,8 @@ def _path(problem: ErrorDetails, data: Any) -> list[str | int]:  # noqa: ANN401 
     """The steps to the value; pydantic appends the members of a union, which are not in the data."""
     path: list[str | int] = []
     for step in problem["loc"]:
-        if (isinstance(data, dict) and step in data) or (isinstance(data, list) and isinstance(step, int)):
+        inside = step in data if isinstance(data, dict) else isinstance(data, list) and isinstance(step, int)
+        if inside:
             data = data[step]
         elif problem["type"] != "missing":
             break

@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
-
-from annotated_types import MinLen
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from thirdlever.analysis.run import load
 from thirdlever.core.errors import RunError, ThirdleverError
-from thirdlever.core.validation import Amount, FileModel, Share, read_toml
+from thirdlever.core.validation import Amount, FileModel, Name, Share, read_toml
 from thirdlever.decision import gates, questions
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost
@@ -223,7 +221,7 @@ def _pair(text: str) -> tuple[str, str]:
 class GivenCandidate(FileModel):
     """A [[candidate]] of a file of given figures; docs/decision.md explains the keys. None is unknown."""
 
-    name: Annotated[str, MinLen(1)]
+    name: Name
     kind: Kind
     base: str | None = None
     accuracy: Share | None = None
