@@ -45,6 +45,7 @@ class Bounded:
     """Bounds of an `Annotated` type, by pydantic's names: `Annotated[float, Bounded(ge=0)]`; imports nothing."""
 
     def __init__(self, **bounds: float) -> None:
+        """Take the bounds: ge, gt, le, lt, min_length or max_length."""
         self.bounds = bounds
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401 - pydantic's types
