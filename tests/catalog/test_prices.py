@@ -47,7 +47,7 @@ def rates(name: str, **args: str) -> tuple[float, float, float] | None:
     return (price.input_per_m, price.cached_input_per_m, price.output_per_m) if price else None
 
 
-# The listed prices, under inspect's names
+# Prices in genai-prices, by inspect's names
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def rates(name: str, **args: str) -> tuple[float, float, float] | None:
         ("openrouter/openai/gpt-4o-mini", (0.15, 0.075, 0.6)),
     ],
 )
-def test_listed(name: str, expected: tuple[float, float, float] | None) -> None:
+def test_a_hosted_model_has_the_price_in_genai_prices(name: str, expected: tuple[float, float, float] | None) -> None:
     assert rates(name) == expected
 
 
-def test_a_listed_price_says_where_it_is_from() -> None:
+def test_a_price_from_genai_prices_states_its_source() -> None:
     price = price_of(hosted("openai/gpt-4o-mini"))
     assert price is not None
     assert price.model == "openai/gpt-4o-mini"
@@ -79,7 +79,7 @@ def test_a_listed_price_says_where_it_is_from() -> None:
     assert price.as_of is None  # the list does not date its prices
 
 
-# Never a guess
+# Never guessed
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_listed_price_says_where_it_is_from() -> None:
         "none",
     ],
 )
-def test_unknown(name: str) -> None:
+def test_a_model_without_a_stated_price_is_unknown(name: str) -> None:
     assert price_of(hosted(name)) is None
 
 
@@ -102,7 +102,7 @@ def test_a_local_model_is_not_priced_by_its_name() -> None:
     assert price_of(BaseModel("hf/gpt-4o-mini", "openai/gpt-4o-mini", local=True)) is None
 
 
-def test_who_answers_is_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_price_is_that_of_the_server_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rates("openai/gpt-4o-mini", base_url="http://127.0.0.1:8000/v1") is None
     assert rates("openai-api/mine/llama-3.1-8b-instant", base_url="https://api.groq.com/openai/v1") == (
         0.05,
@@ -115,10 +115,10 @@ def test_who_answers_is_paid(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rates("openai/gpt-4o-mini") is None
 
 
-# The user's own rates
+# The user's own prices
 
 
-def test_the_users_rates_come_first(tmp_path: Path) -> None:
+def test_the_users_prices_come_first(tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text(ROW.format(model="openai/gpt-4o-mini"), "utf-8")
     price = price_of(hosted("openai/gpt-4o-mini"))
     assert price == Price("openai/gpt-4o-mini", 1.5, 1.5, 6.0, "our contract", "2026-11-01")
@@ -137,27 +137,27 @@ def test_a_local_model_can_be_given_a_rate(tmp_path: Path) -> None:
         ("[[price]]\nmodel = ", "prices.toml: "),
         (ROW.format(model="a").replace("source", "sauce"), "did you mean 'source'"),
         (ROW.format(model="a").replace("output = 6\n", ""), "'output' is missing"),
-        (ROW.format(model="a").replace("1.5", "-1.5"), "no amount of USD"),
-        (ROW.format(model="a").replace("1.5", "true"), "no amount of USD"),
-        (ROW.format(model="a").replace("1.5", "inf"), "no amount of USD"),
+        (ROW.format(model="a").replace("1.5", "-1.5"), "expected a number of at least 0"),
+        (ROW.format(model="a").replace("1.5", "true"), "invalid input True; expected a number"),
+        (ROW.format(model="a").replace("1.5", "inf"), "expected a finite number"),
         (ROW.format(model="a") * 2, "priced twice"),
-        ("[price]\nmodel = 'a'", r"begin each row with a line \[\[price\]\]"),
-        ("price = [1]", r"begin each row with a line \[\[price\]\]"),
+        ("[price]\nmodel = 'a'", r"begin each table with a line \[\[price\]\]"),
+        ("price = [1]", "invalid price 1 1; expected a table"),
     ],
 )
-def test_a_malformed_file_says_what_to_mend(tmp_path: Path, text: str, problem: str) -> None:
+def test_a_malformed_file_is_refused_with_the_remedy(tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / "prices.toml").write_text(text, "utf-8")
     with pytest.raises(ThirdleverError, match=problem):
         price_of(hosted("a"))
 
 
-def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_bytes(b"# \xff")
     with pytest.raises(ThirdleverError, match=r"prices\.toml"):
         price_of(hosted("a"))
 
 
-# What a request costs
+# The cost of a request
 
 
 def test_cached_tokens_are_part_of_the_input() -> None:
@@ -166,7 +166,7 @@ def test_cached_tokens_are_part_of_the_input() -> None:
     assert price.cost(0, 0, 0) == 0.0
 
 
-def test_a_long_prompt_is_dearer_as_a_whole() -> None:
+def test_a_long_prompt_costs_the_higher_rate_for_all_its_tokens() -> None:
     price = price_of(hosted("google/gemini-2.5-pro"))
     assert price is not None
     assert price.tiers == (Tier(200_000, 2.5, 0.25, 15.0),)
@@ -180,7 +180,7 @@ def test_a_price_survives_run_json() -> None:
     assert Price.from_dict(price.to_dict()) == price
 
 
-def test_device_time() -> None:
+def test_device_time_is_divided_by_the_utilisation() -> None:
     assert device_cost(36.0, 2.0, 0.5) == pytest.approx(0.04)
     assert device_cost(36.0, None, 0.5) is None
     assert device_cost(36.0, 0.0, 1.0) == 0.0

@@ -1,4 +1,4 @@
-"""What is read of providers' lists, live and saved, and what a run stores of its models."""
+"""Providers' lists of models, live and saved, and the snapshots that a run stores."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOSTED = BaseModel(name="openai/gpt-4o-mini", inspect_name="openai/gpt-4o-mini")
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No tables of the user's, no credentials of AWS."""
+    """An empty folder, without AWS credentials."""
     monkeypatch.chdir(tmp_path)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
@@ -37,7 +37,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """A server on this machine, which the clients of OpenAI and Anthropic take for theirs."""
+    """A local server that stands in for OpenAI and Anthropic."""
     with tuning_service.serving() as running:
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setenv("OPENAI_BASE_URL", running.url)
@@ -49,7 +49,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 # Saved lists
 
 
-def test_openais_list_is_the_described_one_and_is_read(tmp_path: Path) -> None:
+def test_openais_list_is_read_and_fits_its_specification(tmp_path: Path) -> None:
     body = model_lists.openai(**{"gpt-4o-mini": "2027-01-14"})
     url = "https://api.openai.com/v1/models"
     described.check("GET", url, 200, "application/json", json.dumps(body).encode())
@@ -75,7 +75,7 @@ def test_bedrocks_list_is_read(tmp_path: Path) -> None:
     assert (old.created, old.shutdown, old.state) == (dt.date(2024, 3, 13), dt.date(2027, 1, 31), "deprecated")
 
 
-def test_an_alias_is_the_newest_of_its_snapshots_and_a_snapshot_is_itself() -> None:
+def test_an_alias_stands_for_its_newest_snapshot() -> None:
     listing = listings.listing(model_lists.anthropic(), source="")
     for name in ("claude-b-2", "claude-b-2-latest"):
         found = listing.find(name)
@@ -88,23 +88,23 @@ def test_an_alias_is_the_newest_of_its_snapshots_and_a_snapshot_is_itself() -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "save the answer"),
-        ("[]", "an answer is"),
-        ("null", "an answer is"),
+        ("{", "save OpenAI's"),
+        ("[]", "invalid content []"),
+        ("null", "invalid content None"),
         ('{"data": []}', "lists no models"),
         ('{"data": "x"}', "lists no models"),
-        ('{"data": [1]}', "lists no models"),
-        ('{"data": [{"id": "x", "created": "yesterday"}]}', "'created' is 'yesterday'"),
-        ('{"data": [{"id": "x", "created": 1e400}]}', "'created' is inf"),
-        ('{"data": [{"id": "x", "created": 99999999999999999}]}', "'created' is 9999"),
-        ('{"data": [{"id": "x", "shutdown_date": "soon"}]}', "'shutdown_date' is 'soon'"),
-        ('{"data": [{"id": "x", "shutdown_date": [1]}]}', "'shutdown_date'"),
-        ('{"data": [{"created": 1}]}', "'id' is None"),
-        ('{"modelSummaries": [{"modelId": "x", "modelLifecycle": 1}]}', "'modelLifecycle' is 1"),
+        ('{"data": [1]}', "model 1: invalid content 1"),
+        ('{"data": [{"id": "x", "created": "yesterday"}]}', "model 1: invalid created 'yesterday'"),
+        ('{"data": [{"id": "x", "created": 1e400}]}', "invalid created inf"),
+        ('{"data": [{"id": "x", "created": 99999999999999999}]}', "invalid created 9999"),
+        ('{"data": [{"id": "x", "shutdown_date": "soon"}]}', "invalid shutdown_date 'soon'"),
+        ('{"data": [{"id": "x", "shutdown_date": [1]}]}', "invalid shutdown_date [1]"),
+        ('{"data": [{"created": 1}]}', "'id' is missing"),
+        ('{"modelSummaries": [{"modelId": "x", "modelLifecycle": 1}]}', "invalid modelLifecycle 1"),
         ('{"data": [{"type": "model", "id": "x"}], "has_more": true}', "limit=1000"),
     ],
 )
-def test_what_is_no_list_says_so(tmp_path: Path, text: str, said: str) -> None:
+def test_a_malformed_list_is_refused_with_the_reason(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text, "utf-8")
     with pytest.raises(ThirdleverError, match=r"x\.json") as caught:
@@ -112,18 +112,18 @@ def test_what_is_no_list_says_so(tmp_path: Path, text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-def test_a_file_that_is_missing_or_binary_says_so(tmp_path: Path) -> None:
+def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ThirdleverError, match="no such file"):
         listings.read(tmp_path / "none.json")
     (tmp_path / "b.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ThirdleverError, match="save the answer"):
+    with pytest.raises(ThirdleverError, match="save OpenAI's"):
         listings.read(tmp_path / "b.json")
 
 
 # Live lists
 
 
-def test_openai_is_asked_by_its_client(service: Service) -> None:
+def test_openais_list_is_fetched_with_its_client(service: Service) -> None:
     service.answer = lambda _method, _path: (200, model_lists.openai())
     listing = listings.fetch("openai")
     assert (service.asked, service.authorisations) == (["GET /models"], {f"Bearer {KEY}"})
@@ -133,7 +133,7 @@ def test_openai_is_asked_by_its_client(service: Service) -> None:
     assert KEY not in str(listing)
 
 
-def test_anthropic_is_asked_for_retired_models_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anthropics_list_includes_retired_models(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     anthropic = pytest.importorskip("anthropic", reason="needs the anthropic extra")
     asked = []
 
@@ -161,13 +161,11 @@ def test_anthropic_is_asked_for_retired_models_too(service: Service, monkeypatch
     [
         ((401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}), r"refused \(HTTP 401\)"),
         ((200, b"<html>"), "not JSON"),
-        ((200, {"data": []}), "not understood: it lists no models"),
+        ((200, {"data": []}), "not understood: .*it lists no models"),
         ((200, []), "not understood"),
     ],
 )
-def test_an_answer_that_is_no_list_is_told_without_the_key(
-    service: Service, provider: str, answer: tuple[int, Any], said: str
-) -> None:
+def test_a_refusal_never_contains_the_key(service: Service, provider: str, answer: tuple[int, Any], said: str) -> None:
     pytest.importorskip(provider, reason="needs its extra")
     service.answer = lambda _method, _path: answer
     with pytest.raises(listings.UnlistedError, match=said) as caught:
@@ -175,7 +173,7 @@ def test_an_answer_that_is_no_list_is_told_without_the_key(
     assert KEY not in str(caught.value)
 
 
-def test_a_server_that_is_not_there_is_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_reported(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setattr(listings, "_RETRIES", 0)
     with pytest.raises(listings.UnlistedError, match="cannot be reached"):
@@ -192,7 +190,7 @@ def test_a_server_that_is_not_there_is_told(service: Service, monkeypatch: pytes
         ("google", "retirements.toml"),
     ],
 )
-def test_without_a_key_nobody_is_asked(provider: str, said: str) -> None:
+def test_without_a_key_no_request_is_sent(provider: str, said: str) -> None:
     if provider == "bedrock":
         pytest.importorskip("boto3", reason="needs the bedrock extra")
     with pytest.raises(listings.UnlistedError, match=said):
@@ -207,14 +205,14 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_bedrock_without_a_region_is_told() -> None:
+def test_bedrock_needs_a_region() -> None:
     with pytest.raises(listings.UnlistedError, match="AWS_DEFAULT_REGION"):
         listings.fetch("bedrock")
 
 
 @pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize("error", ["", "AccessDeniedException"])
-def test_bedrock_is_asked_by_boto3(monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+def test_bedrocks_list_is_fetched_with_boto3(monkeypatch: pytest.MonkeyPatch, error: str) -> None:
     from botocore.stub import Stubber
 
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -239,7 +237,7 @@ def test_bedrock_is_asked_by_boto3(monkeypatch: pytest.MonkeyPatch, error: str) 
 # What a run stores
 
 
-def test_a_hosted_models_snapshot_is_its_providers_word(service: Service) -> None:
+def test_a_hosted_models_snapshot_comes_from_its_providers_list(service: Service) -> None:
     service.answer = lambda _method, _path: (200, model_lists.openai(**{"gpt-4o-mini": "2027-01-14"}))
     [one, other] = snapshots([HOSTED, BaseModel(name="openai/gpt-6-mini", inspect_name="openai/gpt-6-mini")])
     assert service.asked == ["GET /models"]  # once for both
@@ -258,34 +256,34 @@ def test_a_hosted_models_snapshot_is_its_providers_word(service: Service) -> Non
     assert json.loads(json.dumps(one)) == one
 
 
-def test_without_a_key_the_dated_table_and_inspects_data_are_what_is_known() -> None:
+def test_without_a_key_a_snapshot_comes_from_the_dated_table_and_inspect() -> None:
     [one] = snapshots([HOSTED])
     assert (one["created"], one["shutdown"], one["state"]) == ("2024-07-18", "2027-01-14", None)
     assert "deprecations page, 2026-11-01" in one["source"]
     assert "inspect-ai" in one["source"]
 
 
-def test_a_provider_that_fails_fails_no_run(service: Service) -> None:
+def test_a_failing_provider_does_not_fail_the_run(service: Service) -> None:
     service.answer = lambda _method, _path: (500, b"oops")
     unheard = BaseModel(name="openai/gpt-99", inspect_name="openai/gpt-99")
     [one] = snapshots([unheard])
     assert {one[key] for key in ("created", "shutdown", "state", "source", "revision")} == {None}
 
 
-def test_a_malformed_table_fails_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_malformed_table_does_not_fail_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "retirements.toml").write_text("[[retirement]]\nmodle = 1\n", "utf-8")
     [one] = snapshots([HOSTED])
     assert one["shutdown"] is None
     assert "did you mean 'model'" in capsys.readouterr().err
 
 
-def test_a_model_at_another_address_is_not_its_makers(service: Service) -> None:
+def test_a_model_at_another_address_has_no_dates(service: Service) -> None:
     service.answer = lambda _method, _path: (200, model_lists.openai())
     [one] = snapshots([BaseModel(name="x", inspect_name="openai/gpt-4o-mini", args={"base_url": "http://127.0.0.1:9"})])
     assert (one["created"], one["source"]) == (None, None)
 
 
-def test_local_models_have_their_weights_hash_and_origin() -> None:
+def test_a_local_models_snapshot_has_the_hash_and_origin_of_its_weights() -> None:
     embedded = BaseModel(name="embedded", inspect_name="thirdlever/embedded", local=True, revision="abc")
     folder = BaseModel(name="hf/some/model", inspect_name="thirdlever/hf/some/model", local=True, revision="def")
     one, other = snapshots([embedded, folder])

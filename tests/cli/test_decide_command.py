@@ -94,5 +94,5 @@ def test_a_wrong_assumption_is_said_in_one_sentence(assumed: str, message: str) 
 def test_a_run_that_is_not_there() -> None:
     with pytest.raises(RunError, match="run 'nowhere' not found"):
         deciding.decide_from("nowhere", [])
-    with pytest.raises(RunError, match=r"'nowhere\.toml' is not there"):
+    with pytest.raises(RunError, match=r"'nowhere\.toml' does not exist"):
         deciding.decide_from("nowhere.toml", [])

@@ -68,26 +68,26 @@ def test_an_unknown_cost_is_never_the_lowest() -> None:
     assert any("unknown for few_shot" in note for note in notes(d))
 
 
-def test_few_items_cannot_show_that_a_cheaper_one_is_as_good() -> None:
+def test_few_items_cannot_show_that_a_cheaper_candidate_is_as_good() -> None:
     assert decided(evidence({"few_shot": 0.90, "rag": 0.92}, n=50)).chosen == "rag"
 
 
-def test_a_cheaper_one_that_meets_the_target_but_is_worse_is_mentioned() -> None:
+def test_a_cheaper_candidate_that_meets_the_target_but_is_worse_is_mentioned() -> None:
     d = decided(evidence({"few_shot": 0.94, "rag": 0.98, "lora": 0.95}, n=5000))
     assert d.chosen == "rag"
     assert any(note.startswith("few_shot meets the target too and costs less") for note in notes(d))
 
 
-# The verdict.
+# The verdict
 
 
-def test_a_no_go_weighs_more_than_what_is_open() -> None:
+def test_a_no_go_outweighs_missing_data() -> None:
     d = decided(evidence({**MISS, "lora": 0.60}), stable="unknown", maintainer="unknown")
     assert d.verdict == "NO-GO"
-    assert any(line.startswith("Also open: Say so: --assume stable=yes") for line in what_would_change(d))
+    assert any(line.startswith("Also open: State it: --assume stable=yes") for line in what_would_change(d))
 
 
-def test_what_holds_the_verdict_together_has_to_change_together() -> None:
+def test_every_reason_for_the_verdict_has_to_change() -> None:
     d = decided(evidence({**MISS, "lora": 0.60}), monthly_volume="1000")
     blocking = [one.change for one in (*d.gates, *d.matrix) if one.verdict == "NO-GO"]
     assert len(blocking) == len(set(blocking)) > 1
@@ -96,7 +96,7 @@ def test_what_holds_the_verdict_together_has_to_change_together() -> None:
 
 
 @pytest.mark.parametrize("missing", ["stable", "behaviour", "maintainer", "monthly_volume"])
-def test_nothing_is_go_while_an_answer_is_missing(missing: str) -> None:
+def test_no_run_is_go_while_an_answer_is_missing(missing: str) -> None:
     e = evidence({**MISS, "lora": 0.95, "managed": 0.95})
     changes: dict[str, str] = {missing: "unknown"}
     d = decided(e, None, **changes)
@@ -104,7 +104,7 @@ def test_nothing_is_go_while_an_answer_is_missing(missing: str) -> None:
     assert d.verdict == expected
 
 
-def test_the_flips_say_which_assumption_would_change_it() -> None:
+def test_the_decision_lists_the_assumptions_that_would_change_it() -> None:
     d = decided(evidence(MEETS))
     volume = next(flip for flip in d.flips if flip.name == "monthly_volume" and flip.becomes)
     # 5,050 / (5 months · $0.01): below that many requests the money is back too late
@@ -113,13 +113,13 @@ def test_the_flips_say_which_assumption_would_change_it() -> None:
     assert any("monthly_volume of under 101,000" in line for line in what_would_change(d))
 
 
-def test_money_alone_is_told_but_does_not_open_the_first_gate() -> None:
+def test_lower_cost_alone_is_noted_and_does_not_pass_the_first_gate() -> None:
     d = decided(evidence({"few_shot": 0.95, "rag": 0.96, "lora": 0.96}, n=5000))
     assert d.verdict == "NO-GO"
     assert any(note.startswith("Money alone could speak for lora") for note in notes(d))
 
 
-def test_slices_tell_knowledge_from_behaviour() -> None:
+def test_slices_distinguish_knowledge_from_behaviour() -> None:
     n = 400
     facts, form = np.arange(n) % 2 == 0, np.arange(n) % 2 == 1
     half = (np.arange(n) // 2) % 2 == 0
@@ -131,11 +131,11 @@ def test_slices_tell_knowledge_from_behaviour() -> None:
         ("facts", True, False),
         ("form", False, True),
     ]
-    assert "Where retrieval helps and tuning does not, beyond chance: facts (200 items)" in d.matrix[1].evidence
-    assert "Where tuning helps and retrieval does not, beyond chance: form (200 items)" in d.matrix[1].evidence
+    assert "Where retrieval helps significantly and tuning does not: facts (200 items)" in d.matrix[1].evidence
+    assert "Where tuning helps significantly and retrieval does not: form (200 items)" in d.matrix[1].evidence
 
 
-def test_equal_candidates_hardly_ever_go() -> None:
+def test_equal_candidates_are_rarely_go() -> None:
     """A few draws of what benchmarks/verdicts.py measures; the same draws every time."""
     rng = np.random.default_rng(0)
     names = ["few_shot", "rag", "lora", "managed"]
@@ -149,18 +149,18 @@ def test_equal_candidates_hardly_ever_go() -> None:
     assert verdicts.count("GO") <= 1
 
 
-# Odd runs: sensible words, and nothing that is taken for free.
+# Unusual runs
 
 
 @pytest.mark.parametrize("name", list(KINDS))
-def test_one_candidate_alone(name: str) -> None:
+def test_a_single_candidate_is_never_go(name: str) -> None:
     d = decided(evidence({name: 0.95}))
     assert d.verdict in {"NO-GO", "NEED-MORE-DATA"}
     assert "There is one candidate only: nothing to compare it with." in notes(d)
     assert render(d)
 
 
-def test_a_candidate_with_only_errors() -> None:
+def test_a_tuned_candidate_with_only_errors_counts_as_unmeasured() -> None:
     d = decided(evidence({**MISS, "lora": 0.0}, failed=["lora"]))
     assert (d.verdict, d.tuned) == ("NEED-MORE-DATA", None)
     assert "every request to lora failed" in d.gates[2].reason
@@ -168,31 +168,31 @@ def test_a_candidate_with_only_errors() -> None:
     assert re.search(r"^lora +unknown", render(d), re.MULTILINE)
 
 
-def test_nothing_but_errors() -> None:
+def test_a_run_with_only_errors_chooses_no_candidate() -> None:
     d = decided(evidence({"few_shot": 0.0, "lora": 0.0}, failed=["few_shot", "lora"]))
     assert (d.verdict, d.chosen) == ("NEED-MORE-DATA", None)
     assert "there is no measured candidate to stay with" in one_sentence(d)
 
 
-def test_no_candidate_without_a_model_is_mentioned() -> None:
+def test_a_missing_candidate_without_a_model_is_noted() -> None:
     assert any("--strategy null" in note for note in notes(decided(evidence({"few_shot": 0.85, "rag": 0.87}))))
 
 
-def test_unknown_prices_everywhere() -> None:
+def test_unknown_prices_are_never_treated_as_zero() -> None:
     d = decided(evidence(MEETS), dict.fromkeys(KINDS))
     assert d.verdict == "NEED-MORE-DATA"
-    assert d.chosen == "rag"  # the most accurate, for nobody knows which is the cheapest
+    assert d.chosen == "rag"  # the most accurate, since no cost is known
     assert "$0" not in render(d).split("The three gates")[0]
 
 
-def test_zero_cost_is_shown_and_questioned() -> None:
+def test_a_cost_of_zero_is_shown_and_questioned() -> None:
     d = decided(evidence(MEETS), {"rag": 0.0})
     assert d.verdict == "NO-GO"
     assert "never pays back" in d.gates[2].reason
     assert any(note.startswith("A request costs nothing by the prices used for rag") for note in notes(d))
 
 
-# From a run's own files.
+# A run's files
 
 
 def test_a_run_is_decided_from_its_files(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_run_is_decided_from_its_files(tmp_path: Path) -> None:
         "broken": "tuned",
     }
     assert (d.verdict, d.tuned, d.chosen) == ("NO-GO", "lora", "rag")
-    assert d.gates[1].evidence.startswith("700 labelled examples at hand. Answers come from 3 labels.")
+    assert d.gates[1].evidence.startswith("700 labelled examples available. Answers come from 3 labels.")
     assert any(note.startswith("Every request to broken failed (40 of 40)") for note in notes(d))
 
 

@@ -12,7 +12,7 @@ from thirdlever.catalog.prices import Price, Tier
 from thirdlever.catalog.tuning import rate
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost, costs
-from thirdlever.decision.payback import break_even_requests, payback, payback_months, required_fall, required_saving
+from thirdlever.decision.payback import break_even_requests, payback, payback_months, required_saving
 from thirdlever.models.base import BaseModel
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def test_training_on_100k_tokens_three_times_costs_7_50() -> None:
     assert charged.estimate(100_000 * 3).usd == pytest.approx(7.50)
 
 
-def test_a_prompt_of_400_tokens_less_pays_a_training_run_of_90_cents_back_in_three_quarters_of_a_day() -> None:
+def test_400_fewer_prompt_tokens_pay_back_90_cents_of_training_in_under_a_day() -> None:
     charged = rate("openai", "gpt-4o-mini")
     assert charged is not None
     price = charged.price()
@@ -56,7 +56,7 @@ def test_a_prompt_of_400_tokens_less_pays_a_training_run_of_90_cents_back_in_thr
     assert back.break_even_requests == pytest.approx(7_500)
 
 
-def test_the_premium_of_a_tuned_gpt_4o_is_paid_on_every_call() -> None:
+def test_the_premium_of_a_tuned_gpt_4o_is_paid_on_every_request() -> None:
     base, charged = price_of(BaseModel("openai/gpt-4o", "openai/gpt-4o")), rate("openai", "gpt-4o")
     assert base is not None
     assert charged is not None
@@ -73,7 +73,7 @@ def test_the_premium_of_a_tuned_gpt_4o_is_paid_on_every_call() -> None:
         assert back.within is False
 
 
-def test_6000_dollars_are_back_in_two_months_only_if_the_cost_per_request_falls_by_71_per_cent() -> None:
+def test_6000_dollars_pay_back_in_two_months_only_if_the_cost_per_request_falls_by_71_percent() -> None:
     now = Cost(candidate="few_shot", strategy="few_shot", accuracy=0.82, per_request_usd=4_200 / 3_000_000)
     assumed = assume({}, {"monthly_volume": "3,000,000", "payback_months": "2"})
 
@@ -87,7 +87,7 @@ def test_6000_dollars_are_back_in_two_months_only_if_the_cost_per_request_falls_
         )
 
     assert now.monthly_usd(3_000_000) == pytest.approx(4_200)
-    assert required_fall(6_000, 3_000_000, 2, now.per_request_usd) == pytest.approx(5 / 7)
+    assert required_saving(6_000, 3_000_000, 2) == pytest.approx(5 / 7 * 0.0014)
     back = payback(tuned(0.0004), now, assumed)
     assert back.condition == (
         "pays back within 2 months only if the cost per request falls by at least 71 % "
@@ -109,7 +109,9 @@ def test_6000_dollars_are_back_in_two_months_only_if_the_cost_per_request_falls_
         (None, 0.0, 0.002, 0.001, None),
     ],
 )
-def test_n_star(training: float | None, hosting: float, before: float, after: float, expected: float | None) -> None:
+def test_break_even_is_set_up_divided_by_saving(
+    training: float | None, hosting: float, before: float, after: float, expected: float | None
+) -> None:
     found = break_even_requests(training, before - after, extra_standing=hosting, months=5)
     assert found == (expected if expected is None else pytest.approx(expected))
     reference = Cost(candidate="a", strategy="a", per_request_usd=before)
@@ -124,7 +126,7 @@ def test_n_star(training: float | None, hosting: float, before: float, after: fl
     assert whole == (expected if expected is None else pytest.approx(expected))
 
 
-# What comes back, and what never does
+# Payback, and never
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_n_star(training: float | None, hosting: float, before: float, after: fl
         (100.0, 0.01, 1_000.0, None, None),
     ],
 )
-def test_months(
+def test_payback_is_set_up_divided_by_monthly_gain(
     setup: float, saving: float | None, volume: float | None, standing: float | None, expected: float | None
 ) -> None:
     found = payback_months(setup, saving, volume, extra_standing=standing)
@@ -155,8 +157,7 @@ def test_no_saving_is_enough_without_requests_or_time() -> None:
     assert required_saving(100, 0, 5) == math.inf
     assert required_saving(100, 1000, 0) == math.inf
     assert required_saving(0, 0, 5) == 0
-    assert required_fall(100, 1000, 5, 0) == math.inf
-    assert required_fall(None, 1000, 5, 0.1) is None
+    assert required_saving(None, 1000, 5) is None
 
 
 # From measured tokens
@@ -173,7 +174,7 @@ def test_a_request_costs_the_mean_of_its_tokens() -> None:
     assert "a list, 2026-11-01" in found.basis["per request"]
 
 
-def test_the_interval_is_that_of_the_mean() -> None:
+def test_the_interval_of_the_cost_is_that_of_the_mean() -> None:
     records = costed.requests("few_shot", 400)
     found = costs(costed.run([costed.candidate("few_shot")], [records]), assume({}, {}))["few_shot"]
     se = records["input_tokens"].astype(float).std() / math.sqrt(400) * 0.15 / 1e6
@@ -210,7 +211,7 @@ def test_many_sources_are_drawn_in_bundles_of_the_same_width() -> None:
     assert found.high - found.low == pytest.approx(2 * 1.96 * se, rel=0.08)
 
 
-def test_the_order_of_records_changes_nothing() -> None:
+def test_the_order_of_records_does_not_matter() -> None:
     both = [costed.requests("a", seed=1), costed.requests("b", seed=2)]
     about = [costed.candidate("a"), costed.candidate("b")]
     run = costed.run(about, both)
@@ -221,7 +222,7 @@ def test_the_order_of_records_changes_nothing() -> None:
         assert one.per_correct_interval == pytest.approx(other.per_correct_interval)
 
 
-def test_what_both_candidates_find_long_cancels_out() -> None:
+def test_effects_common_to_both_candidates_cancel_out() -> None:
     tokens = costed.requests("a")["input_tokens"].to_numpy()
     run = costed.run(
         [costed.candidate("a"), costed.candidate("b")],
@@ -235,7 +236,7 @@ def test_what_both_candidates_find_long_cancels_out() -> None:
     assert known["a"].high - known["a"].low > 5e-6
 
 
-def test_failed_requests_are_wrong_and_say_nothing_of_the_cost() -> None:
+def test_failed_requests_count_as_wrong_and_not_towards_the_cost() -> None:
     records = costed.requests("a", 4, input_tokens=[1000, 1000, None, None], score=[1.0, 1.0, None, None])
     records["error"] = [None, None, "TimeoutError", "TimeoutError"]
     found = costs(costed.run([costed.candidate("a")], [records]), assume({}, {}))["a"]
@@ -252,7 +253,7 @@ def test_epochs_are_repeats_of_an_item() -> None:
     assert (one.per_request_usd, one.low, one.high) == pytest.approx((two.per_request_usd, two.low, two.high))
 
 
-def test_cache_writes_have_a_rate_of_their_own() -> None:
+def test_cache_writes_have_their_own_rate() -> None:
     claude = Price("claude", 1.0, 0.1, 5.0, source="a list", as_of=None, cache_write_per_m=1.25)
     records = costed.requests("a", 3, input_tokens=1000, cached_tokens=200, cache_write_tokens=300)
     run = costed.run([costed.candidate("a", "claude")], [records], prices={"claude": claude})
@@ -269,7 +270,7 @@ def test_a_run_of_an_earlier_release_has_no_cache_writes() -> None:
     assert run.summary["cost_per_1k_usd"].notna().all()
 
 
-def test_many_requests_at_once_cost_what_each_costs() -> None:
+def test_vectorised_costs_equal_single_costs() -> None:
     tiers = (Tier(1_000, 2.0, 0.2, 8.0, 2.5), Tier(5_000, 3.0, 0.3, 9.0))
     price = Price("m", 1.0, 0.1, 5.0, source="a list", as_of=None, tiers=tiers, cache_write_per_m=1.25)
     sent = np.array([10.0, 1_000, 1_001, 5_000, 5_001, 90_000, np.nan])
@@ -278,10 +279,10 @@ def test_many_requests_at_once_cost_what_each_costs() -> None:
     assert price.costs(sent, cached, came, written) == pytest.approx(singly, nan_ok=True)
 
 
-# Unknown stays unknown, and nothing is free by accident
+# Unknown stays unknown
 
 
-def test_an_unknown_price_makes_unknown_whatever_it_is_part_of() -> None:
+def test_an_unknown_price_makes_every_sum_unknown() -> None:
     run = costed.run([costed.candidate("a")], [costed.requests("a")], prices={"openai/gpt-4o-mini": None})
     found = costs(run, assume({}, {}))["a"]
     assert found.per_request_usd is None
@@ -292,7 +293,7 @@ def test_an_unknown_price_makes_unknown_whatever_it_is_part_of() -> None:
     assert (found.low, found.high, found.per_correct_interval) == (None, None, None)
 
 
-def test_a_candidate_with_only_errors_has_no_cost_per_right_answer() -> None:
+def test_a_candidate_with_only_errors_has_no_cost_per_correct_answer() -> None:
     records = costed.requests("a", 5, input_tokens=None, output_tokens=None, score=0.0, error="TimeoutError")
     found = costs(costed.run([costed.candidate("a")], [records]), assume({}, {}))["a"]
     assert found.per_request_usd is None
@@ -300,14 +301,14 @@ def test_a_candidate_with_only_errors_has_no_cost_per_right_answer() -> None:
     assert found.accuracy == 0
 
 
-def test_what_is_never_right_has_no_price_for_a_right_answer() -> None:
+def test_a_candidate_that_is_never_correct_has_no_finite_cost_per_correct_answer() -> None:
     run = costed.run([costed.candidate("a")], [costed.requests("a", score=0.0)])
     found = costs(run, assume({}, {}))["a"]
     assert found.per_correct_usd == math.inf
     assert found.per_correct_interval == (math.inf, math.inf)
 
 
-def test_what_asks_no_model_is_not_free_before_its_machine_has_a_price() -> None:
+def test_a_candidate_without_a_model_is_not_free_until_its_machine_has_a_price() -> None:
     records = costed.requests("null", input_tokens=0, output_tokens=0, device_s=0.36)
     about = costed.candidate("null", None, setup={"device_seconds": 3600.0})
     run = costed.run([about], [records], prices={})
@@ -335,7 +336,7 @@ def test_a_local_model_costs_its_share_of_the_machine() -> None:
     )
 
 
-def test_a_tuned_model_is_trained_and_measured_again_at_each_release() -> None:
+def test_re_tuning_is_training_and_evaluation_at_each_release() -> None:
     about = costed.candidate("managed", "ft", setup={"usd": 9.0}, base="openai/gpt-4o-mini")
     about["tuning"] = costed.tuning(hosting_usd_per_hour=1.70)
     run = costed.run([about], [costed.requests("managed")], prices={"ft": costed.TUNED})
@@ -349,7 +350,7 @@ def test_a_tuned_model_is_trained_and_measured_again_at_each_release() -> None:
     assert str(found.retires) == "2027-01-14"
 
 
-def test_one_item_alone_has_no_interval() -> None:
+def test_a_single_item_has_no_interval() -> None:
     found = costs(costed.run([costed.candidate("a")], [costed.requests("a", 1)]), assume({}, {}))["a"]
     assert found.per_request_usd is not None
     assert (found.low, found.high) == (None, None)
@@ -361,7 +362,7 @@ def test_a_candidate_without_records_is_unknown() -> None:
     assert (found.accuracy, found.per_request_usd) == (None, None)
 
 
-def test_a_provider_that_trains_saves_people_work() -> None:
+def test_managed_training_needs_less_engineering() -> None:
     made = [costed.candidate(name) for name in ("prompt", "lora", "managed")]
     made[1]["tuning"], made[2]["tuning"] = costed.tuning(where="local"), costed.tuning(where="OpenAI")
     run = costed.run(made, [costed.requests(about["name"]) for about in made])

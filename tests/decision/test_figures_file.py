@@ -29,7 +29,7 @@ def written(folder: Path, text: str) -> Path:
 # The scenario: 82 to 92 %, $4,200 a month for 3,000,000 requests, a tune at $6,000.
 
 
-def test_the_scenario_says_prompts_first_then_the_tune_and_on_what_condition() -> None:
+def test_the_scenario_recommends_prompts_first_then_a_tune_on_a_condition() -> None:
     d = figures_file.read(SCENARIO).decide({})
     assert one_sentence(d) == (
         "On given figures: better prompts first (87.0 %, 1 week), then tuned gpt-4o-mini (92.0 %, 3 weeks, $6,000), "
@@ -40,7 +40,7 @@ def test_the_scenario_says_prompts_first_then_the_tune_and_on_what_condition() -
     assert (d.verdict, d.chosen, d.tuned) == ("NEED-MORE-DATA", "better prompts", "tuned gpt-4o-mini")
 
 
-def test_the_scenario_says_what_is_missing() -> None:
+def test_the_scenario_lists_what_is_missing() -> None:
     d = figures_file.read(SCENARIO).decide({})
     assert d.given
     assert [gate.verdict for gate in d.gates] == ["NEED-MORE-DATA", "GO", "NEED-MORE-DATA"]
@@ -64,7 +64,7 @@ def test_a_month_of_the_larger_model_is_six_dollars_per_thousand() -> None:
         (0.0014, "NO-GO", "never pays back"),
     ],
 )
-def test_the_condition_is_where_the_verdict_turns(tmp_path: Path, usd: float, verdict: str, reason: str) -> None:
+def test_the_verdict_changes_at_the_stated_condition(tmp_path: Path, usd: float, verdict: str, reason: str) -> None:
     retrieval = (
         '[[candidate]]\nname = "nearest examples"\nkind = "retrieval"\naccuracy = 0.86\nusd_per_request = 0.002\n'
     )
@@ -74,22 +74,22 @@ def test_the_condition_is_where_the_verdict_turns(tmp_path: Path, usd: float, ve
     assert reason in d.gates[2].reason
 
 
-def test_flags_come_before_the_file() -> None:
+def test_flags_override_the_file() -> None:
     d = figures_file.read(SCENARIO).decide({"payback_months": "5"})
     assert "within 5 months only if the cost per request falls by at least 29 %" in one_sentence(d)
     assert figures_file.read(SCENARIO).decide({"target_accuracy": "0.85"}).verdict == "NO-GO"
 
 
-def test_the_least_that_can_be_given(tmp_path: Path) -> None:
+def test_one_candidate_is_enough_for_a_verdict(tmp_path: Path) -> None:
     d = figures_file.read(written(tmp_path, SMALL)).decide({})
     assert one_sentence(d).removeprefix("On given figures: ") == (
         "do not fine-tune: stay with a (80.0 % right), "
-        "because fewer than 50,000 requests a month seldom pay a tune back."
+        "because fewer than 50,000 requests a month rarely pay a tune back."
     )
     assert render(d)
 
 
-def test_an_accuracy_that_nobody_states_is_unknown(tmp_path: Path) -> None:
+def test_an_accuracy_that_is_not_stated_is_unknown(tmp_path: Path) -> None:
     text = SMALL + '[[candidate]]\nname = "b"\nkind = "tuned"\n'
     d = figures_file.read(written(tmp_path, text)).decide({})
     assert "b          unknown" in render(d)
@@ -97,7 +97,7 @@ def test_an_accuracy_that_nobody_states_is_unknown(tmp_path: Path) -> None:
     assert any("accuracy of b" in note for note in notes(d))
 
 
-# What cannot be is said in one sentence, with the remedy.
+# Invalid files
 
 
 @pytest.mark.parametrize(
@@ -105,20 +105,20 @@ def test_an_accuracy_that_nobody_states_is_unknown(tmp_path: Path) -> None:
     [
         ('"prompt"', '"promt"', "did you mean 'prompt'"),
         ("accuracy = 0.8", "acuracy = 0.8", "did you mean 'accuracy'"),
-        ("accuracy = 0.8", "accuracy = 80", "give 0.92 for 92 %"),
-        ("accuracy = 0.8", 'accuracy = "0.8"', "is no amount"),
-        ("accuracy = 0.8", "accuracy = nan", "is no amount"),
-        ("accuracy = 0.8", "accuracy = -0.1", "is no amount"),
+        ("accuracy = 0.8", "accuracy = 80", "expected a number of at most 1 (0.92 for 92 %)"),
+        ("accuracy = 0.8", 'accuracy = "0.8"', "expected a number"),
+        ("accuracy = 0.8", "accuracy = nan", "expected a finite number"),
+        ("accuracy = 0.8", "accuracy = -0.1", "expected a number of at least 0"),
         ('name = "a"', "", "'name' is missing"),
-        ('name = "a"', "name = 3", "'name' is missing or no text"),
+        ('name = "a"', "name = 3", "invalid name 3; expected text in quotes"),
         ("monthly_volume = 1000", "monthly_volum = 1000", "did you mean 'monthly_volume'"),
         ("monthly_volume = 1000", "monthly_volume = -1", "monthly_volume"),
-        ("[assumptions]\nmonthly_volume = 1000", "assumptions = 3", "assumptions is no table"),
+        ("[assumptions]\nmonthly_volume = 1000", "assumptions = 3", "invalid assumptions 3; expected a table"),
         ("monthly_volume = 1000", "[", "correct the file"),
-        ("accuracy = 0.8", 'today = "yes"', "today is true or false"),
+        ("accuracy = 0.8", 'today = "yes"', "expected true or false"),
     ],
 )
-def test_what_cannot_be(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_an_invalid_file_is_refused_with_the_remedy(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in SMALL
     with pytest.raises(ThirdleverError, match=r"figures\.toml") as caught:
         figures_file.read(written(tmp_path, SMALL.replace(old, new)))
@@ -128,17 +128,20 @@ def test_what_cannot_be(tmp_path: Path, old: str, new: str, message: str) -> Non
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ('[[candidate]]\nname = "a"\nkind = "tuned"\n', "'a' stands there twice"),
-        ('[[candidate]]\nname = "b"\nkind = "tuned"\nusd_per_month = 1\nusd_per_request = 1\n', "usd_per_month takes"),
+        ('[[candidate]]\nname = "a"\nkind = "tuned"\n', "two candidates are named 'a'"),
+        (
+            '[[candidate]]\nname = "b"\nkind = "tuned"\nusd_per_month = 1\nusd_per_request = 1\n',
+            "usd_per_month needs",
+        ),
     ],
 )
-def test_what_cannot_be_together(tmp_path: Path, more: str, message: str) -> None:
+def test_contradicting_candidates_are_refused(tmp_path: Path, more: str, message: str) -> None:
     with pytest.raises(RunError, match=message):
         figures_file.read(written(tmp_path, SMALL + more))
 
 
-def test_no_candidate_and_no_file(tmp_path: Path) -> None:
+def test_a_file_without_candidates_or_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no candidate"):
         figures_file.read(written(tmp_path, ""))
-    with pytest.raises(RunError, match="is not there"):
+    with pytest.raises(RunError, match="does not exist"):
         figures_file.read(tmp_path / "none.toml")

@@ -7,7 +7,6 @@ import pytest
 from helpers.deciding_on import assumptions, costs, evidence
 
 from thirdlever.decision import gates
-from thirdlever.decision import gates as rules
 from thirdlever.decision.payback import payback
 from thirdlever.decision.questions import six_questions, stopped_at
 
@@ -15,10 +14,10 @@ PROMPTS_MISS = {"null": 0.80, "few_shot": 0.85, "rag": 0.87}
 TUNED_MEETS = {**PROMPTS_MISS, "lora": 0.95}
 
 
-# The first gate: prompting and retrieval were tried, and miss.
+# Gate 1: prompting and retrieval were tried, and miss
 
 
-def test_gate_1_opens_when_the_whole_interval_of_each_is_below_the_target() -> None:
+def test_gate_1_passes_when_every_interval_is_below_the_target() -> None:
     gate = gates.prompt_and_retrieval(evidence(PROMPTS_MISS), assumptions())
     assert gate.verdict == "GO"
     assert "rag at 87.0 % (85.5 to 88.4 % on 2,000 items)" in gate.evidence
@@ -26,12 +25,12 @@ def test_gate_1_opens_when_the_whole_interval_of_each_is_below_the_target() -> N
 
 
 @pytest.mark.parametrize("name", ["null", "few_shot", "rag"])
-def test_gate_1_stays_shut_when_anything_without_tuning_meets_the_target(name: str) -> None:
+def test_gate_1_fails_when_a_candidate_without_tuning_meets_the_target(name: str) -> None:
     gate = gates.prompt_and_retrieval(evidence({**PROMPTS_MISS, name: 0.95}), assumptions())
     assert (gate.verdict, gate.reason) == ("NO-GO", f"{name} meets the target of 92.0 % without tuning")
 
 
-def test_gate_1_says_how_many_items_would_settle_a_target_inside_the_interval() -> None:
+def test_gate_1_states_how_many_items_would_settle_a_target_inside_the_interval() -> None:
     gate = gates.prompt_and_retrieval(evidence({"few_shot": 0.80, "rag": 0.90}, n=200), assumptions())
     assert gate.verdict == "NEED-MORE-DATA"
     # (1.96 + 0.84)² · 0.9 · 0.1 / 0.02²: the gap seen is as large as the margin
@@ -48,7 +47,7 @@ def test_gate_1_asks_for_the_lever_that_was_not_tried(there: str, missing: str) 
 def test_a_candidate_with_only_errors_counts_as_not_tried() -> None:
     gate = gates.prompt_and_retrieval(evidence({"few_shot": 0.8, "rag": 0.0}, failed=["rag"]), assumptions())
     assert gate.reason == "retrieval was not tried"
-    assert "No request was answered by rag" in gate.evidence
+    assert "Every request to rag failed" in gate.evidence
 
 
 def test_without_a_target_the_best_untuned_candidate_is_the_target() -> None:
@@ -61,7 +60,7 @@ def test_without_a_target_the_best_untuned_candidate_is_the_target() -> None:
     assert gates.prompt_and_retrieval(evidence(PROMPTS_MISS), a).verdict == "NEED-MORE-DATA"
 
 
-# The second: narrow, stable, enough examples.
+# Gate 2: a narrow and stable task with enough examples
 
 
 @pytest.mark.parametrize(
@@ -80,12 +79,12 @@ def test_gate_2_counts_labelled_examples(labelled: int | None, verdict: str, cha
 
 
 @pytest.mark.parametrize(("stable", "verdict"), [("yes", "GO"), ("no", "NO-GO"), ("unknown", "NEED-MORE-DATA")])
-def test_gate_2_takes_stability_from_who_knows_the_task(stable: str, verdict: str) -> None:
+def test_gate_2_takes_stability_from_the_assumption(stable: str, verdict: str) -> None:
     e = evidence(TUNED_MEETS)
     assert gates.stable_and_labelled(e, assumptions(stable=stable), e.standings["lora"]).verdict == verdict
 
 
-def test_gate_2_shows_the_row_for_the_size_of_the_base() -> None:
+def test_gate_2_shows_the_rule_for_the_size_of_the_base() -> None:
     def threshold(base: str | None) -> str:
         return gates.stable_and_labelled(evidence(TUNED_MEETS, base=base), assumptions(), None).threshold
 
@@ -101,11 +100,11 @@ def test_gate_2_shows_the_row_for_the_size_of_the_base() -> None:
     ("name", "billions"),
     [("embedded", 0.135), ("hf/SmolLM2-360M-Instruct", 0.36), ("hf/Qwen2.5-0.5B", 0.5), ("hf/x", None), (None, None)],
 )
-def test_a_name_says_the_size(name: str | None, billions: float | None) -> None:
-    assert rules.parameters(name) == billions
+def test_a_models_name_states_its_size(name: str | None, billions: float | None) -> None:
+    assert gates.parameters(name) == billions
 
 
-# The third: better for certain, on target, and back in time.
+# Gate 3: significantly better, on target, and paid back in time
 
 
 def third(accuracies: dict[str, float], n: int = 2000, usd: float | None = 0.002, **changes: str) -> gates.Gate:
@@ -114,24 +113,27 @@ def third(accuracies: dict[str, float], n: int = 2000, usd: float | None = 0.002
     return gates.pays_back(e, a, tuned, payback(known["lora"], known["rag"], a) if tuned else None)
 
 
-def test_gate_3_opens_for_a_gain_beyond_chance_that_is_back_in_time() -> None:
+def test_gate_3_passes_for_a_significant_gain_that_pays_back_in_time() -> None:
     gate = third(TUNED_MEETS)
     assert gate.verdict == "GO"
     assert "8.0 points better than rag" in gate.evidence
-    assert "four times in five" in gate.evidence  # the smallest difference that could have been seen
+    assert "with 80 % power" in gate.evidence  # the smallest detectable difference
     assert "within 5 months at 1,000,000 requests a month" in gate.threshold
 
 
-def test_gate_3_asks_for_items_while_chance_could_explain_the_gain() -> None:
+def test_gate_3_asks_for_items_while_the_gain_is_not_significant() -> None:
     gate = third({**PROMPTS_MISS, "lora": 0.89}, n=200)
     assert gate.verdict == "NEED-MORE-DATA"
-    assert gate.reason == "chance alone could explain how lora differs from rag"
+    assert gate.reason == "the difference between lora and rag is not significant"
     assert "test items instead of 200" in gate.change
 
 
-def test_gate_3_asks_for_items_while_the_tuned_one_may_miss_the_target() -> None:
+def test_gate_3_asks_for_items_while_the_target_is_inside_the_interval() -> None:
     gate = third({"few_shot": 0.6, "rag": 0.7, "lora": 0.93}, n=200)
-    assert (gate.verdict, gate.reason) == ("NEED-MORE-DATA", "lora may or may not reach 92.0 %")
+    assert (gate.verdict, gate.reason) == (
+        "NEED-MORE-DATA",
+        "200 items are too few to tell whether lora reaches 92.0 %",
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,18 +144,18 @@ def test_gate_3_asks_for_items_while_the_tuned_one_may_miss_the_target() -> None
         (0.90, "lora misses the target of 92.0 % as well"),
     ],
 )
-def test_gate_3_stays_shut_for_a_tune_that_does_not_deliver(lora: float, reason: str) -> None:
+def test_gate_3_fails_for_a_tune_that_is_not_better(lora: float, reason: str) -> None:
     gate = third({**PROMPTS_MISS, "lora": lora}, n=20_000)
     assert (gate.verdict, gate.reason) == ("NO-GO", reason)
 
 
-def test_gate_3_stays_shut_for_ever_when_a_request_saves_nothing() -> None:
+def test_gate_3_fails_when_a_request_saves_nothing() -> None:
     gate = third(TUNED_MEETS, usd=0.02)
     assert gate.verdict == "NO-GO"
     assert "never pays back" in gate.reason
 
 
-def test_gate_3_stays_shut_when_the_money_is_back_too_late() -> None:
+def test_gate_3_fails_when_the_payback_is_too_late() -> None:
     gate = third(TUNED_MEETS, monthly_volume="60000")  # 5,050 / (60,000 · 0.01) = 8.4 months
     assert (gate.verdict, gate.reason) == ("NO-GO", "it takes 8.4 months to pay back, and 5 months is the limit")
 
@@ -174,11 +176,11 @@ def test_gate_3_asks_for_a_tuned_candidate() -> None:
     assert "--strategy lora" in gate.change
 
 
-def test_gate_3_asks_for_something_to_beat() -> None:
-    assert third({"lora": 0.95}).reason == "there is nothing untuned to hold it against"
+def test_gate_3_asks_for_a_candidate_without_tuning() -> None:
+    assert third({"lora": 0.95}).reason == "there is no candidate without tuning to compare with"
 
 
-def test_gate_3_is_open_while_the_interval_of_the_payback_holds_the_limit() -> None:
+def test_gate_3_is_undecided_while_the_payback_interval_contains_the_limit() -> None:
     e, a, known = evidence(TUNED_MEETS), assumptions(), costs()
     back = payback(known["lora"], known["rag"], a)
     wide = replace(back, months=4.0, months_low=3.0, months_high=6.0, within=True)
@@ -186,10 +188,10 @@ def test_gate_3_is_open_while_the_interval_of_the_payback_holds_the_limit() -> N
     sure = replace(back, months=4.0, months_low=3.0, months_high=4.9, within=True)
     assert gates.pays_back(e, a, e.standings["lora"], sure).verdict == "GO"
     never = replace(back, months=4.0, months_low=3.0, months_high=math.inf, within=True)
-    assert "may just as well never come" in gates.pays_back(e, a, e.standings["lora"], never).reason
+    assert "may also never come" in gates.pays_back(e, a, e.standings["lora"], never).reason
 
 
-# The six questions.
+# The six questions
 
 
 def questions(accuracies: dict[str, float], **changes: str) -> tuple[list[str], str | None]:
@@ -206,7 +208,7 @@ def questions(accuracies: dict[str, float], **changes: str) -> tuple[list[str], 
     return [one.answer for one in six], stopped.name if stopped else None
 
 
-def test_all_six_lead_on() -> None:
+def test_all_six_questions_can_pass() -> None:
     assert questions(TUNED_MEETS) == (["no", "no", "yes", "yes", "yes", "yes"], None)
 
 
@@ -223,17 +225,17 @@ def test_all_six_lead_on() -> None:
         (TUNED_MEETS, {"maintainer": "nobody"}, "Maintenance"),
     ],
 )
-def test_the_first_question_that_does_not_lead_on_is_named(
+def test_the_first_question_that_does_not_pass_is_named(
     accuracies: dict[str, float], changes: dict[str, str], stops: str
 ) -> None:
     assert questions(accuracies, **changes)[1] == stops
 
 
-def test_behaviour_and_knowledge_are_read_off_the_measurement_when_nobody_says() -> None:
+def test_behaviour_and_knowledge_are_measured_when_not_stated() -> None:
     answers, _ = questions({**TUNED_MEETS, "few_shot": 0.70}, behaviour="unknown", changing_knowledge="unknown")
     assert answers[1:3] == ["yes", "yes"]
 
 
-def test_a_payback_in_time_comes_before_the_rule_of_thumb_on_volume() -> None:
+def test_a_payback_in_time_overrides_the_rule_of_thumb_on_volume() -> None:
     answers, stopped = questions({**TUNED_MEETS, "lora": 0.95}, monthly_volume="49999", horizon_months="12")
     assert (answers[4], stopped) == ("no", None)

@@ -24,12 +24,12 @@ def assumed(**more: str) -> Any:  # noqa: ANN401 - Assumptions
     return assume({}, {"monthly_volume": "1000000", "horizon_months": "5"} | more)
 
 
-# The months are where the lines of the cumulative cost cross
+# Cumulative costs cross at the payback
 
 
 @pytest.mark.parametrize("setup", [0.0, 10.0, 2_500.0])
 @pytest.mark.parametrize("standing", [0.0, 70.0])
-def test_at_the_payback_both_have_cost_the_same(setup: float, standing: float) -> None:
+def test_cumulative_costs_are_equal_at_the_payback(setup: float, standing: float) -> None:
     tuned = cost(setup={"training": 3_000.0}, standing={"hosting": 200.0})
     prompted = cost("rag", per_request_usd=0.002, setup={"indexing": setup}, standing={"index": standing})
     back = payback(tuned, prompted, assumed())
@@ -37,7 +37,7 @@ def test_at_the_payback_both_have_cost_the_same(setup: float, standing: float) -
     assert tuned.cumulative_usd(back.months, 1e6) == pytest.approx(prompted.cumulative_usd(back.months, 1e6))
 
 
-def test_the_volume_needed_pays_back_just_in_time() -> None:
+def test_the_needed_volume_pays_back_exactly_in_time() -> None:
     tuned, prompted = cost(setup={"training": 3_000.0}), cost("rag", per_request_usd=0.002)
     needed = payback(tuned, prompted, assumed()).volume_needed
     assert needed == pytest.approx(600_000)
@@ -49,7 +49,7 @@ def test_the_volume_needed_pays_back_just_in_time() -> None:
 # Errors that have a price
 
 
-def test_fewer_errors_can_pay_for_dearer_requests() -> None:
+def test_fewer_errors_can_pay_for_more_expensive_requests() -> None:
     tuned = cost(accuracy=0.92, per_request_usd=0.002, setup={"training": 1_000.0})
     prompted = cost("few_shot", accuracy=0.82)
     assert payback(tuned, prompted, assumed()).months == math.inf
@@ -69,10 +69,10 @@ def test_an_unknown_accuracy_leaves_the_value_of_errors_unknown() -> None:
     assert back.within is None
 
 
-# Life
+# The horizon
 
 
-def test_a_retirement_comes_before_the_next_release() -> None:
+def test_a_retirement_shortens_the_horizon() -> None:
     tuned = cost(setup={"training": 3_000.0}, retires=dt.date(2027, 1, 14))
     back = payback(tuned, cost("rag", per_request_usd=0.002), assumed(), today=TODAY)
     assert back.months == pytest.approx(3)
@@ -80,7 +80,7 @@ def test_a_retirement_comes_before_the_next_release() -> None:
     assert back.within is False
 
 
-def test_a_model_that_is_retired_pays_nothing_back() -> None:
+def test_a_retired_model_never_pays_back() -> None:
     tuned = cost(setup={"training": 3_000.0}, retires=dt.date(2026, 10, 23))
     back = payback(tuned, cost("rag", per_request_usd=0.002), assumed(), today=TODAY)
     assert (back.horizon_months, back.within, back.volume_needed) == (0, False, math.inf)
@@ -88,7 +88,7 @@ def test_a_model_that_is_retired_pays_nothing_back() -> None:
     assert "no time is left" in back.condition
 
 
-def test_the_wanted_time_is_never_beyond_the_life() -> None:
+def test_the_limit_is_never_beyond_the_horizon() -> None:
     back = payback(cost(), cost("rag"), assumed(payback_months="12"))
     assert back.wanted_months == 5
 
@@ -100,7 +100,7 @@ def draws(mean: float, spread: float) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.random.default_rng(0).normal(mean, spread, 2_000)
 
 
-def test_the_interval_of_the_months_is_that_of_the_gain_turned_round() -> None:
+def test_the_interval_of_the_payback_follows_from_that_of_the_gain() -> None:
     tuned = cost(setup={"training": 1_000.0}, draws=np.full(2_000, 0.001))
     prompted = cost("rag", per_request_usd=0.002, draws=draws(0.002, 0.0001))
     back = payback(tuned, prompted, assumed())
@@ -112,7 +112,7 @@ def test_the_interval_of_the_months_is_that_of_the_gain_turned_round() -> None:
     )
 
 
-def test_an_interval_may_reach_never() -> None:
+def test_an_interval_may_extend_to_never() -> None:
     tuned = cost(setup={"training": 1_000.0}, draws=np.full(2_000, 0.001))
     back = payback(tuned, cost("rag", per_request_usd=0.002, draws=draws(0.002, 0.001)), assumed())
     assert back.months_high == math.inf
@@ -121,12 +121,12 @@ def test_an_interval_may_reach_never() -> None:
     assert "to never" in payback_sentence(back)
 
 
-def test_what_is_given_without_an_interval_has_none() -> None:
+def test_given_costs_have_no_interval() -> None:
     back = payback(cost(setup={"training": 1.0}), cost("rag", per_request_usd=0.002), assumed())
     assert (back.saving_low, back.months_low, back.months_high) == (None, None, None)
 
 
-# In words
+# Sentences
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_is_given_without_an_interval_has_none() -> None:
         (Terms(5, None, 0.001, 0.0006, None, None), "unknown"),
     ],
 )
-def test_the_condition_says_what_it_takes(terms: Terms, said: str) -> None:
+def test_the_condition_states_what_a_payback_requires(terms: Terms, said: str) -> None:
     assert said in condition(terms)
 
 
@@ -173,9 +173,9 @@ def test_a_payback_is_a_sentence(tuned: dict[str, Any], said: str) -> None:
         (None, "unknown"),
     ],
 )
-def test_a_return_is_told_by_the_dollar(value: float | None, said: str) -> None:
+def test_a_return_is_stated_per_dollar(value: float | None, said: str) -> None:
     assert roi(value) == said
 
 
-def test_hostile_names_are_shown_and_not_obeyed() -> None:
+def test_control_characters_in_names_are_escaped() -> None:
     assert "\x1b" not in payback_sentence(payback(cost("a\x1b[2J"), cost("rag"), assumed()))

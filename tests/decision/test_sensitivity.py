@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thirdlever.decision.assumptions import Assumptions, assume
-from thirdlever.decision.sensitivity import Flip, Verdict, sensitivity
+from thirdlever.decision.sensitivity import VerdictChange, VerdictOf, sensitivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def flips(verdict: Verdict, **given: str) -> dict[str, list[Flip]]:
+def flips(verdict: VerdictOf, **given: str) -> dict[str, list[VerdictChange]]:
     """By name, those that change the verdict."""
-    found: dict[str, list[Flip]] = {}
+    found: dict[str, list[VerdictChange]] = {}
     for flip in sensitivity(verdict, assume({}, given)):
         if flip.becomes:
             found.setdefault(flip.name, []).append(flip)
     return found
 
 
-def when(condition: Callable[[Assumptions], bool]) -> Verdict:
+def when(condition: Callable[[Assumptions], bool]) -> VerdictOf:
     return lambda a: "GO" if condition(a) else "NO-GO"
 
 
@@ -33,26 +33,26 @@ def test_the_value_at_which_the_verdict_changes_is_found(volume: str) -> None:
     assert flip.becomes == ("GO" if float(volume) < 70_000 else "NO-GO")
 
 
-def test_at_the_value_told_the_verdict_is_the_one_told() -> None:
+def test_the_reported_value_has_the_reported_verdict() -> None:
     verdict = when(lambda a: a.margin >= 0.0731)
     [flip] = flips(verdict)["margin"]
     assert flip.flips_at is not None
     assert verdict(Assumptions(margin=flip.flips_at)) == flip.becomes == "GO"
 
 
-def test_what_lies_between_two_changes_has_both() -> None:
+def test_a_value_between_two_changes_has_both() -> None:
     found = flips(when(lambda a: 3 < a.horizon_months < 8), horizon_months="5")["horizon_months"]
     assert [flip.flips_at for flip in found] == pytest.approx([3, 8], rel=2e-3)
     assert {flip.becomes for flip in found} == {"NO-GO"}
 
 
-def test_from_nought_as_well() -> None:
+def test_a_change_is_found_from_zero() -> None:
     [flip] = flips(when(lambda a: a.usd_per_label is not None and a.usd_per_label < 0.005))["usd_per_label"]
     assert (flip.value, flip.becomes) == (0, "NO-GO")
     assert flip.flips_at == pytest.approx(0.005, rel=2e-3)
 
 
-def test_of_an_unknown_value_every_change_is_told() -> None:
+def test_every_part_of_an_unknown_values_span_is_listed() -> None:
     def verdict(a: Assumptions) -> str:
         if a.monthly_volume is None:
             return "NEED-MORE-DATA"
@@ -64,20 +64,20 @@ def test_of_an_unknown_value_every_change_is_told() -> None:
     assert (below.at("{:,.0f}".format), above.at("{:,.0f}".format)[-7:]) == ("under 70,012", "or more")
 
 
-def test_no_part_of_an_unknown_values_span_is_told_to_have_todays_verdict() -> None:
+def test_parts_with_the_current_verdict_are_left_out() -> None:
     found = flips(when(lambda a: a.monthly_volume is None or 5_000 < a.monthly_volume < 70_000))["monthly_volume"]
     assert [flip.becomes for flip in found] == ["NO-GO", "NO-GO"]
     assert [flip.at(lambda value: f"{value:.1e}") for flip in found] == ["under 5.0e+03", "7.0e+04 or more"]
 
 
-def test_a_yes_or_no_is_answered_the_other_way() -> None:
+def test_a_yes_or_no_is_tried_with_the_other_answer() -> None:
     [flip] = flips(when(lambda a: a.stable is True), stable="yes")["stable"]
     assert (flip.answer, flip.becomes) == (False, "NO-GO")
     [flip] = flips(when(lambda a: a.stable is True))["stable"]
     assert (flip.answer, flip.becomes) == (True, "GO")
 
 
-def test_what_changes_nothing_is_told_last() -> None:
+def test_assumptions_that_change_nothing_come_last() -> None:
     found = sensitivity(when(lambda a: a.margin < 0.1), Assumptions())
     assert found[0].name == "margin"
     assert all(not flip.becomes for flip in found[1:])
@@ -85,7 +85,7 @@ def test_what_changes_nothing_is_told_last() -> None:
     assert "maintainer" not in {flip.name for flip in found}
 
 
-def test_the_verdict_is_asked_a_bearable_number_of_times() -> None:
+def test_the_verdict_is_computed_fewer_than_300_times() -> None:
     asked = 0
 
     def verdict(a: Assumptions) -> str:

@@ -364,11 +364,11 @@ RETIREMENT = '[[retirement]]\nprovider="p"\nsource="s"\nas_of=2026-11-01\n'
     ("row", "said"),
     [
         ("[[retirment]]\n", "did you mean 'retirement'"),
-        ("retirement = 1\n", "is no list of tables"),
+        ("retirement = 1\n", "invalid retirement 1; expected a list"),
         ('[[retirement]]\nmodle="x"\n', "did you mean 'model'"),
         ('[[retirement]]\nprovider="x"\n', "'model' is missing"),
-        (RETIREMENT + 'retires="2027-01-01"\nmodel="m"\n', "is no date"),
-        (RETIREMENT + "retires=2027-01-01\nmodel=1\n", "is no text"),
+        (RETIREMENT + 'retires="2027-01-01"\nmodel="m"\n', "expected a date without quotes"),
+        (RETIREMENT + "retires=2027-01-01\nmodel=1\n", "expected text in quotes"),
         ("[[", "correct the file"),
     ],
 )

@@ -191,7 +191,7 @@ def test_every_assumption_is_listed_with_who_says_so(good: tuple[Path, str, str]
     run = memos.made(good[0].parent / "run")
     for one in memos.decided(run).assumptions.listed():
         assert one.name in good[1]
-    assert "| how often the task is done<br>**monthly_volume** | 1,000,000 | requests a month | given |" in good[2]
+    assert "| requests in production<br>**monthly_volume** | 1,000,000 | requests a month | given |" in good[2]
 
 
 def test_candidates_share_a_row_of_what_their_costs_rest_on(good: tuple[Path, str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Prices of hosted models from genai-prices' bundled list; nothing is fetched."""
+"""Prices of hosted models from the list bundled with genai-prices; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from thirdlever.models.base import BaseModel
 
 
-# inspect's names of providers where genai-prices has another.
+# inspect's provider names that differ in genai-prices
 _PROVIDERS = {
     "azureai": "azure",
     "bedrock": "aws",
     "grok": "x-ai",
     "moonshot": "moonshotai",
 }
-# inspect's `<maker>/<host>/<model>`: the host sends the bill.
+# inspect's `<maker>/<host>/<model>`: the host is paid
 _HOSTS = {"azure": "azure", "bedrock": "aws", "vertex": "google"}
 _MAKERS = {"anthropic", "google", "mistral", "openai"}
-# inspect's providers that speak OpenAI's protocol to a service the user names: `openai-api/<service>/<model>`.
+# inspect's providers for any OpenAI-style service: `openai-api/<service>/<model>`
 _ANY_SERVICE = {"openai-api", "openai-api-completions"}
 
 
 def listed(model: BaseModel) -> Price | None:
-    """The price now in the bundled list; None when the list has no such model or does not say who sends the bill."""
+    """A model's price in the bundled list; None if the model or its provider is not listed."""
     found = _look_up(model)
     if found is None:
         return None
@@ -61,7 +61,7 @@ def _look_up(model: BaseModel) -> PriceCalculation | None:
         service, _, name = name.partition("/")
     host, _, hosted = name.partition("/")
     by_host = service in _MAKERS and host in _HOSTS
-    # Whoever answers at the address is paid, whatever the model string says: a loopback server is not OpenAI.
+    # The server at the address is paid, whatever the model's name: a local server is not OpenAI.
     url = model.args.get("base_url") or (None if by_host else _environment_url(service))
     if by_host:
         service, name = _HOSTS[host], hosted
@@ -72,12 +72,12 @@ def _look_up(model: BaseModel) -> PriceCalculation | None:
         found = calc_price(Usage(), name, provider_id=provider)
     except LookupError:
         return None
-    # genai-prices also takes a provider whose name merely contains another's ("my-openai-proxy"); that is a guess.
+    # genai-prices also matches a name that merely contains a provider's ("my-openai-proxy"); that would be a guess.
     return found if found.provider.id == provider else None
 
 
 def _environment_url(service: str) -> str | None:
-    """Where inspect sends requests for a service, when the environment says so."""
+    """The address that the environment sets for a service."""
     names = [f"{service.upper().replace('-', '_')}_BASE_URL", "INSPECT_EVAL_MODEL_BASE_URL"]
     if service == "grok":
         names.insert(0, "XAI_BASE_URL")
@@ -85,7 +85,7 @@ def _environment_url(service: str) -> str | None:
 
 
 def _rates(rates: ModelPrice, above: int) -> Tier | None:
-    """What a prompt of more than so many tokens costs; None where the model is not priced by them."""
+    """Rates for prompts of more than `above` tokens; None if the model is not priced by tokens."""
 
     def at(value: Any) -> float:  # noqa: ANN401 - Decimal or TieredPrices
         steps = [tier.price for tier in getattr(value, "tiers", ()) if above >= tier.start]

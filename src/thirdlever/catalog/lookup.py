@@ -1,4 +1,4 @@
-"""TODO."""
+"""Look up the price of a model's tokens: price tables, then rates of tuned models, then genai-prices."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ if TYPE_CHECKING:
 
 
 def price_of(model: BaseModel) -> Price | None:
-    """The price of a model's tokens now; None when no source states it.
+    """The current price of a model's tokens; None if no source states it.
 
-    Rows of an overlay name a model as the user writes it or as inspect does; no part of a name is ever matched.
+    A row of `prices.toml` names a model in full, as the user or inspect writes it.
 
     Raises:
-        ThirdleverError: the user's overlay is malformed.
+        ThirdleverError: the user's prices.toml or tuning.toml is malformed.
     """
-    if stated := overlaid(model.name, model.inspect_name):
-        return stated
-    if model.local:
-        return None
+    if (price := overlaid(model.name, model.inspect_name)) or model.local:
+        return price
     from thirdlever.catalog.genai_prices import listed
     from thirdlever.catalog.tuning import tuned_price
 

@@ -1,22 +1,22 @@
-"""A model's name taken apart: who serves it, what it is called there, and which names are those of one model."""
+"""Parse model names: the provider, the id there, and which names mean the same model."""
 
 from __future__ import annotations
 
 import re
 
 LOCAL = "local"
-_LOCAL = ("embedded", "hf", "thirdlever", "vllm", "ollama")  # weights on machines of one's own
+_LOCAL = ("embedded", "hf", "thirdlever", "vllm", "ollama")  # weights on the user's machines
 _HOSTS = {"azure": "azure", "bedrock": "bedrock", "vertex": "vertex"}  # inspect's `<maker>/<host>/<model>`
-_SERVICES = {"azureai": "azure", "openai-api": "", "openai-api-completions": ""}  # the latter: `<service>/<model>`
+_SERVICES = {"azureai": "azure", "openai-api": "", "openai-api-completions": ""}  # "" means `<service>/<model>`
 _DATE = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{4})$")
 _LATEST = re.compile(r"-latest$")
-_REGION = re.compile(r"^(us|eu|apac|au|ca|jp|us-gov|global)\.(?=[a-z0-9-]+\.)")  # an inference profile of Bedrock's
+_REGION = re.compile(r"^(us|eu|apac|au|ca|jp|us-gov|global)\.(?=[a-z0-9-]+\.)")  # of a Bedrock inference profile
 _ARN = re.compile(r"^arn:[^/]*/(?P<id>[^/]+)")
 _BEDROCK_VERSION = re.compile(r"-v\d+(:\d+)?(:\w+)?$")
 
 
 def located(name: str) -> tuple[str, str]:
-    """Who serves a model, and its id there.
+    """A model's provider, and its id there.
 
     >>> located("openai/gpt-4o-mini"), located("anthropic/bedrock/us.anthropic.claude-x-v1:0")
     (('openai', 'gpt-4o-mini'), ('bedrock', 'anthropic.claude-x-v1:0'))
@@ -34,14 +34,14 @@ def located(name: str) -> tuple[str, str]:
 
 
 def bedrock_id(name: str) -> str:
-    """The foundation model behind an ARN, a cross-region profile or a variant of its context window."""
+    """The foundation model of an ARN, a cross-region profile or a context-window variant."""
     arn = _ARN.match(name)
     name = _REGION.sub("", arn["id"] if arn else name)
     return re.sub(r"(:\d+):\d+k$", r"\1", name)
 
 
 def undated(name: str) -> str:
-    """A model's name without the date of its snapshot.
+    """A model's name without its snapshot date.
 
     >>> undated("gpt-4o-mini-2024-07-18"), undated("claude-3-5-haiku-latest")
     ('gpt-4o-mini', 'claude-3-5-haiku')
@@ -50,5 +50,5 @@ def undated(name: str) -> str:
 
 
 def dated(name: str) -> bool:
-    """Whether a name stands for one snapshot and no other."""
+    """Whether a name means one particular snapshot."""
     return bool(_DATE.search(_BEDROCK_VERSION.sub("", name)))

@@ -1,19 +1,18 @@
-"""What a request costs. Money is never guessed: a price that no source states is unknown, and unknown is None.
+"""Prices of tokens and of device time. A price that no source states is unknown (None); it is never guessed.
 
-Sources, first match wins: `prices.toml` in the current folder (the user's own rates), the rows shipped beside this
-file, the genai-prices package's bundled data (never its network updates). A local model has no price per token;
-it costs device time, see `device_cost`.
+Rows come from `prices.toml` in the current folder (the user's own rates), then from the shipped file of that name;
+`catalog/lookup.py` adds further sources. A local model has no price per token: it costs device time (`device_cost`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
-from thirdlever.core.dated_tables import check_amounts, check_keys, read_overlay, read_rows
 from thirdlever.core.errors import ThirdleverError, unknown
+from thirdlever.core.validation import Amount, FileModel, PositiveShare, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,21 +20,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from thirdlever.core.dated_tables import Row
-
     Floats: TypeAlias = NDArray[np.float64]
 
 
 OVERLAY = "prices.toml"
-_REQUIRED = ("model", "input", "output", "source", "as_of")
-_AMOUNTS = ("input", "cached_input", "cache_write", "output")
-_OPTIONAL = {"cached_input", "cache_write", "batch", "confidence"}
 _RATES = ("input_per_m", "cached_input_per_m", "output_per_m", "cache_write_per_m")
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """Rates for the whole of a request whose prompt is longer than `above` tokens."""
+    """Rates of a request whose prompt is longer than `above` tokens; they apply to all its tokens."""
 
     above: int
     input_per_m: float
@@ -46,19 +40,18 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model's tokens cost, in USD per 1M tokens.
+    """The price of a model's tokens, in USD per 1M tokens.
 
     Attributes:
         model: the model as its source names it.
         input_per_m: prompt tokens.
         cached_input_per_m: prompt tokens found in the provider's cache; `input_per_m` where no discount is stated.
         output_per_m: completion tokens, reasoning included.
-        source: where the rates come from, with its version.
         as_of: date of the rates (ISO 8601); None where the source gives none.
-        confidence: how far to trust it, in the source's words; "" when unstated.
-        tiers: dearer rates for long prompts, shortest first.
-        cache_write_per_m: prompt tokens put into the provider's cache; None where they cost as much as others.
-        batch_share: what a request costs in the provider's batch API, as a share of the above; None when unstated.
+        confidence: "list", "mirror" or "contract"; "" when not stated.
+        tiers: higher rates for long prompts, shortest first.
+        cache_write_per_m: prompt tokens written to the provider's cache; None where they cost the same as others.
+        batch_share: price in the provider's batch API, as a share of the rates above; None when not stated.
     """
 
     model: str
@@ -74,19 +67,19 @@ class Price:
 
     @property
     def origin(self) -> str:
-        """Source and date, to be printed."""
+        """Source and date, for display."""
         return f"{self.source}, {self.as_of}" if self.as_of else self.source
 
     def cost(
         self, input_tokens: float, cached_tokens: float, output_tokens: float, cache_write_tokens: float = 0
     ) -> float:
-        """USD for one request.
+        """Cost of one request in USD.
 
         Args:
-            input_tokens: all prompt tokens, cached ones included.
-            cached_tokens: those of them that came from the provider's cache.
+            input_tokens: all prompt tokens, including cached and cache-written ones.
+            cached_tokens: prompt tokens read from the provider's cache.
             output_tokens: completion tokens.
-            cache_write_tokens: those of the prompt tokens that were put into the cache.
+            cache_write_tokens: prompt tokens written to the cache.
         """
         rate: Price | Tier = self
         for tier in self.tiers:
@@ -95,7 +88,7 @@ class Price:
         return _usd(rate, input_tokens, cached_tokens, output_tokens, cache_write_tokens)
 
     def costs(self, input_tokens: Floats, cached_tokens: Floats, output_tokens: Floats, written: Floats) -> Floats:
-        """`cost` of many requests at once [requests]; NaN where a count is."""
+        """`cost` of many requests [requests]; NaN where a count is NaN."""
         import numpy as np
 
         used = input_tokens, cached_tokens, output_tokens, written
@@ -114,129 +107,16 @@ class Price:
         return cls(**{**row, "tiers": tuple(Tier(**tier) for tier in row.get("tiers", ()))})
 
 
-def overlaid(*names: str) -> Price | None:
-    """The row that the user's overlay, or else the shipped one, has for the first of the names.
-
-    Raises:
-        ThirdleverError: the user's overlay is malformed.
-    """
-    for overlay in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)):
-        rows = _overlay(overlay)
-        for name in names:
-            if name in rows:
-                return rows[name]
-    return None
-
-
-def in_batch(price: Price) -> Price:
-    """The same in the provider's batch API; where the price's row does not say, at the share that is common.
-
-    Raises:
-        ThirdleverError: the user's overlay is malformed.
-    """
-    share, source = price.batch_share, f"{price.source}, its batch rate"
-    if share is None:
-        path = next(p for p in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)) if "batch" in read_overlay(p))
-        row = read_overlay(path)["batch"]
-        if not isinstance(row, dict):
-            message = f"{path}: batch = {row!r} is no table; write [batch] with its share and source"
-            raise ThirdleverError(message)
-        share, source = _share(row, f"{path}, batch", "share"), f"{price.source}; batch: {row.get('source', path)}"
-    tiers = tuple(replace(tier, **_scaled(tier, share)) for tier in price.tiers)
-    return replace(price, **_scaled(price, share), tiers=tiers, source=source, batch_share=None)
-
-
-def _scaled(rate: Price | Tier, share: float) -> dict[str, Any]:
-    rates = {name: getattr(rate, name) for name in _RATES}
-    return {name: None if usd is None else usd * share for name, usd in rates.items()}
-
-
-def device_cost(seconds: float, usd_per_hour: float | None, utilisation: float) -> float | None:
-    """USD for the time that a request keeps a device busy; None when no hourly rate is stated.
-
-    Args:
-        seconds: device time.
-        usd_per_hour: what the device costs for an hour, busy or idle.
-        utilisation: share of the paid hours that serve requests, 0 < u <= 1: idle time is paid for as well.
-
-    Raises:
-        ThirdleverError: a negative rate, or a utilisation outside (0, 1].
-    """
-    if not 0 < utilisation <= 1:
-        message = f"utilisation {utilisation!r} is not in (0, 1]; give the share of paid hours that serve requests"
-        raise ThirdleverError(message)
-    if usd_per_hour is None:
-        return None
-    if not 0 <= usd_per_hour < float("inf"):
-        message = f"device price {usd_per_hour!r} is no amount of USD per hour; give a number that is not negative"
-        raise ThirdleverError(message)
-    return seconds * usd_per_hour / 3600 / utilisation
-
-
-@overload
-def _usd(rate: Price | Tier, sent: float, cached: float, came: float, written: float) -> float: ...
-@overload
-def _usd(rate: Price | Tier, sent: Floats, cached: Floats, came: Floats, written: Floats) -> Floats: ...
-def _usd(rate: Price | Tier, sent: Any, cached: Any, came: Any, written: Any) -> Any:
-    """At one set of rates."""
-    dearer = rate.input_per_m if rate.cache_write_per_m is None else rate.cache_write_per_m
-    fresh = sent - cached - written
-    return (
-        fresh * rate.input_per_m + cached * rate.cached_input_per_m + written * dearer + came * rate.output_per_m
-    ) / 1e6
-
-
-def _overlay(path: Path) -> dict[str, Price]:
-    """Rows of an overlay by model; none when there is no such file."""
-    prices: dict[str, Price] = {}
-    for row, where in read_rows(path, "price", beside={"gpu", "batch"}):
-        price = _row(row, where)
-        if price.model in prices:
-            message = f"{path}: {price.model!r} is priced twice; keep one row"
-            raise ThirdleverError(message)
-        prices[price.model] = price
-    return prices
-
-
-def _row(row: Row, where: str) -> Price:
-    check_keys(row, {*_REQUIRED, *_OPTIONAL}, _REQUIRED, where)
-    check_amounts(row, _AMOUNTS, where)
-    as_of = row["as_of"]
-    return Price(
-        model=str(row["model"]),
-        input_per_m=float(row["input"]),
-        cached_input_per_m=float(row.get("cached_input", row["input"])),
-        output_per_m=float(row["output"]),
-        source=str(row["source"]),
-        as_of=as_of.isoformat() if isinstance(as_of, dt.date) else str(as_of),
-        confidence=str(row.get("confidence", "")),
-        cache_write_per_m=float(row["cache_write"]) if "cache_write" in row else None,
-        batch_share=_share(row, where) if "batch" in row else None,
-    )
-
-
-def _share(row: Row, where: str, key: str = "batch") -> float:
-    value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        message = f"{where}: {key} = {value!r} is no share of the price; give a number above 0 and at most 1"
-        raise ThirdleverError(message)
-    return float(value)
-
-
-_GPU_REQUIRED = ("name", "provider", "usd_per_hour", "source", "as_of")
-_GPU_OPTIONAL = ("least", "confidence")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hour:
-    """An hour of a device, USD.
+    """Price of a device for one hour, in USD.
 
     Attributes:
-        usd: the rate; where a provider has several, the highest.
-        source: who asks it; "given" when the user stated the amount.
-        as_of: the day it was read (ISO 8601); None for a stated amount.
-        least: the lowest, where a provider has several.
-        confidence: "list", "mirror" or "contract"; "" when unstated.
+        usd: the rate; the highest where a provider has several.
+        source: where the rate was read; "given" when the user stated the amount.
+        as_of: date of the rate (ISO 8601); None for a stated amount.
+        least: the lowest rate, where a provider has several.
+        confidence: "list", "mirror" or "contract"; "" when not stated.
     """
 
     usd: float
@@ -246,13 +126,121 @@ class Hour:
     confidence: str = ""
 
 
-def hour(text: str) -> Hour:
-    """An amount as it is, or a GPU's rate: `2.5`, `h200`, `h100@aws`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PriceRow(FileModel):
+    model: str
+    input: Amount
+    output: Amount
+    source: str
+    as_of: dt.date | str
+    cached_input: Amount | None = None
+    cache_write: Amount | None = None
+    batch: PositiveShare | None = None
+    confidence: str = ""
 
-    A name alone takes the first row of that GPU, the user's own first.
+    def price(self) -> Price:
+        return Price(
+            model=self.model,
+            input_per_m=self.input,
+            cached_input_per_m=self.input if self.cached_input is None else self.cached_input,
+            output_per_m=self.output,
+            source=self.source,
+            as_of=str(self.as_of),
+            confidence=self.confidence,
+            cache_write_per_m=self.cache_write,
+            batch_share=self.batch,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _GpuRow(FileModel):
+    name: str
+    provider: str
+    usd_per_hour: Amount
+    source: str
+    as_of: dt.date | str
+    least: Amount | None = None
+    confidence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch(FileModel):
+    share: PositiveShare
+    source: str = OVERLAY
+    as_of: dt.date | str = ""
+    confidence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prices(FileModel):
+    price: list[_PriceRow] = field(default_factory=list)
+    gpu: list[_GpuRow] = field(default_factory=list)
+    batch: _Batch | None = None
+
+    def __post_init__(self) -> None:
+        names = [row.model for row in self.price]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            message = f"{twice!r} is priced twice; keep one row"
+            raise ValueError(message)
+
+
+def overlaid(*names: str) -> Price | None:
+    """The price of the first of `names` that has a row, the user's rows first; None if there is none.
 
     Raises:
-        ThirdleverError: neither an amount nor a GPU that has a row; or the user's overlay is malformed.
+        ThirdleverError: the user's prices.toml is malformed.
+    """
+    for table in _tables():
+        prices = {row.model: row for row in table.price}
+        for name in names:
+            if name in prices:
+                return prices[name].price()
+    return None
+
+
+def in_batch(price: Price) -> Price:
+    """The price in the provider's batch API; the common share where the price states none.
+
+    Raises:
+        ThirdleverError: the user's prices.toml is malformed.
+    """
+    share, source = price.batch_share, f"{price.source}, its batch rate"
+    if share is None:
+        common = next(table.batch for table in _tables() if table.batch)
+        share, source = common.share, f"{price.source}; batch: {common.source}"
+    tiers = tuple(replace(tier, **_scaled(tier, share)) for tier in price.tiers)
+    return replace(price, **_scaled(price, share), tiers=tiers, source=source, batch_share=None)
+
+
+def device_cost(seconds: float, usd_per_hour: float | None, utilisation: float) -> float | None:
+    """Cost in USD of the time a request occupies a device; None if the hourly rate is unknown.
+
+    Args:
+        seconds: device time.
+        usd_per_hour: price of the device, busy or idle.
+        utilisation: share of the paid hours that serve requests, 0 < u <= 1; idle time is paid for as well.
+
+    Raises:
+        ThirdleverError: a negative rate, or a utilisation outside (0, 1].
+    """
+    if not 0 < utilisation <= 1:
+        message = f"invalid utilisation {utilisation!r}; expected a share of paid hours above 0 and at most 1"
+        raise ThirdleverError(message)
+    if usd_per_hour is None:
+        return None
+    if not 0 <= usd_per_hour < float("inf"):
+        message = f"invalid device price {usd_per_hour!r}; expected an amount of at least 0 USD per hour"
+        raise ThirdleverError(message)
+    return seconds * usd_per_hour / 3600 / utilisation
+
+
+def hour(text: str) -> Hour:
+    """An hourly rate from an amount or a GPU's name: `2.5`, `h200`, `h100@aws`.
+
+    A name without a provider takes the first row of that GPU; the user's rows come first.
+
+    Raises:
+        ThirdleverError: neither an amount nor a known GPU, or the user's prices.toml is malformed.
     """
     try:
         return Hour(usd=float(text.removeprefix("$")))
@@ -260,35 +248,51 @@ def hour(text: str) -> Hour:
         rows = gpus()
     found = rows.get(text.lower())
     if found is None:
-        message = f"{unknown('GPU', text, rows)}; or give an amount of USD an hour"
+        message = f"{unknown('GPU', text, rows)}; or give an amount in USD per hour"
         raise ThirdleverError(message)
     return found
 
 
 def gpus() -> dict[str, Hour]:
-    """By name, and by name@provider.
+    """Hourly rates by name and by name@provider.
 
     Raises:
-        ThirdleverError: the user's overlay is malformed.
+        ThirdleverError: the user's prices.toml is malformed.
     """
     found: dict[str, Hour] = {}
-    for path in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)):
-        for row, where in read_rows(path, "gpu", beside={"price", "batch"}):
-            one = _hour(row, where)
-            name = str(row["name"]).lower()
-            found.setdefault(name, one)
-            found.setdefault(f"{name}@{row['provider']}".lower(), one)
+    for row in (row for table in _tables() for row in table.gpu):
+        rate = Hour(
+            usd=row.usd_per_hour,
+            source=row.source,
+            as_of=str(row.as_of),
+            least=row.least,
+            confidence=row.confidence,
+        )
+        found.setdefault(row.name.lower(), rate)
+        found.setdefault(f"{row.name}@{row.provider}".lower(), rate)
     return found
 
 
-def _hour(row: Row, where: str) -> Hour:
-    check_keys(row, {*_GPU_REQUIRED, *_GPU_OPTIONAL}, _GPU_REQUIRED, where)
-    check_amounts(row, ("usd_per_hour", "least"), where, per="an hour")
-    as_of = row["as_of"]
-    return Hour(
-        usd=float(row["usd_per_hour"]),
-        source=str(row["source"]),
-        as_of=as_of.isoformat() if isinstance(as_of, dt.date) else str(as_of),
-        least=float(row["least"]) if "least" in row else None,
-        confidence=str(row.get("confidence", "")),
-    )
+def _tables() -> list[_Prices]:
+    """The user's prices.toml, then the shipped one."""
+    return [read_toml(path, _Prices) for path in (Path(OVERLAY), Path(__file__).with_name(OVERLAY))]
+
+
+def _scaled(rate: Price | Tier, share: float) -> dict[str, Any]:
+    rates = {name: getattr(rate, name) for name in _RATES}
+    return {name: None if usd is None else usd * share for name, usd in rates.items()}
+
+
+@overload
+def _usd(rate: Price | Tier, sent: float, cached: float, received: float, written: float) -> float: ...
+@overload
+def _usd(rate: Price | Tier, sent: Floats, cached: Floats, received: Floats, written: Floats) -> Floats: ...
+def _usd(rate: Price | Tier, sent: Any, cached: Any, received: Any, written: Any) -> Any:
+    write_per_m = rate.input_per_m if rate.cache_write_per_m is None else rate.cache_write_per_m
+    uncached = sent - cached - written
+    return (
+        uncached * rate.input_per_m
+        + cached * rate.cached_input_per_m
+        + written * write_per_m
+        + received * rate.output_per_m
+    ) / 1e6

@@ -1,39 +1,24 @@
-"""Announced retirements as dated rows, for when no list can be asked; the user's own rows come first."""
+"""Announced retirement dates, for when a provider's list cannot be asked; the user's retirements.toml comes first."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import datetime as dt
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from thirdlever.catalog.names import undated
-from thirdlever.core.dated_tables import check_dates, check_keys, read_rows
-from thirdlever.core.errors import ThirdleverError
-
-if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Mapping
-
-    from thirdlever.core.dated_tables import Row
-
+from thirdlever.core.validation import FileModel, read_toml
 
 OVERLAY = "retirements.toml"
-SHIPPED = Path(__file__).with_name(OVERLAY)
-_REQUIRED = ("provider", "model", "retires", "source", "as_of")
-_DATES = ("retires", "as_of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retirement:
-    """When a model stops answering, and who says so.
+class Retirement(FileModel):
+    """When a model stops answering.
 
     Attributes:
-        provider: whose.
-        model: its id there.
-        retires: the day from which it no longer answers.
-        source: where that was read.
-        as_of: when.
-        instead: what the provider recommends; "" when nothing.
+        retires: the first day on which it no longer answers.
+        instead: the replacement that the provider recommends; "" if none.
         confidence: "list", "mirror" or "contract".
     """
 
@@ -46,29 +31,20 @@ class Retirement:
     confidence: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Retirements(FileModel):
+    retirement: list[Retirement] = field(default_factory=list)
+
+
 def retirement(provider: str, model: str) -> Retirement | None:
-    """What is announced for a model, a dated snapshot of it included; None when no row states it.
+    """The announced retirement of a model or of the dated snapshot's model; None if no row states it.
 
     Raises:
-        ThirdleverError: the user's file is malformed.
+        ThirdleverError: the user's retirements.toml is malformed.
     """
-    for rows in (_rows(Path(OVERLAY)), _rows(SHIPPED)):
+    for path in (Path(OVERLAY), Path(__file__).with_name(OVERLAY)):
+        rows = {(row.provider, row.model): row for row in read_toml(path, _Retirements).retirement}
         for name in (model, undated(model)):
             if (provider, name) in rows:
                 return rows[provider, name]
     return None
-
-
-def _rows(path: Path) -> Mapping[tuple[str, str], Retirement]:
-    found = [_row(row, where) for row, where in read_rows(path, "retirement")]
-    return {(one.provider, one.model): one for one in found}
-
-
-def _row(row: Row, where: str) -> Retirement:
-    check_keys(row, {one.name for one in fields(Retirement)}, _REQUIRED, where)
-    check_dates(row, _DATES, where)
-    for key, value in row.items():
-        if key not in _DATES and not isinstance(value, str):
-            message = f"{where}: {key} = {value!r} is no text; put it in quotes"
-            raise ThirdleverError(message)
-    return Retirement(**row)

@@ -1,37 +1,34 @@
-"""What tuning costs: dated rows, each with its source; what no row states is unknown.
-
-Rows come from `tuning.toml` in the current folder (the user's own) before the ones shipped in `profiles.toml`.
-"""
+"""Providers of fine-tuning and their rates, from `profiles.toml` and the user's `tuning.toml`."""
 
 from __future__ import annotations
 
+import datetime as dt
 import os
-import tomllib
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from thirdlever.catalog.names import undated
 from thirdlever.catalog.prices import Price
-from thirdlever.core.dated_tables import check_amounts, check_dates, check_keys, read_rows
 from thirdlever.core.errors import ModelError, StrategyError, unknown
+from thirdlever.core.validation import Amount, FileModel, read_toml
 
-if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Mapping
+SHIPPED = Path(__file__).with_name("profiles.toml")
+OVERLAY = "tuning.toml"
 
-    from thirdlever.core.dated_tables import Row
+Serves: TypeAlias = Literal["itself", "azure", "by hand"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a tune would come to.
+    """Estimated cost of a training.
 
     Attributes:
-        tokens: trained on, all epochs together; from a cautious count where the tokenizer is not at hand.
+        tokens: trained tokens over all epochs; an upper estimate if the tokenizer is not available.
         usd: None when no source states the price.
-        source: where the price comes from, with its date; "" when there is none.
+        source: source and date of the price; "" when there is none.
     """
 
     tokens: int
@@ -39,42 +36,33 @@ class Estimate:
     source: str = ""
 
 
-SHIPPED = Path(__file__).with_name("profiles.toml")
-OVERLAY = "tuning.toml"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """What tuning a model costs, and what the tuned model does, in USD per 1M tokens; None is unknown.
+class Rate(FileModel):
+    """Prices of training a base model and of using the tuned model, in USD per 1M tokens; None is unknown.
 
     Attributes:
-        provider: whose.
-        model: the base.
-        train: trained tokens, all epochs together.
+        train: trained tokens, counted once per epoch.
         input: prompt tokens of the tuned model.
-        cached_input: of those the ones found in the provider's cache.
-        output: its completion tokens.
-        source: of the rates.
-        as_of: the day they were read.
+        cached_input: prompt tokens read from the provider's cache.
         confidence: "list", "mirror" or "contract".
     """
 
     provider: str
     model: str
-    train: float
+    train: Amount
     source: str
     as_of: dt.date
-    input: float | None = None
-    cached_input: float | None = None
-    output: float | None = None
+    input: Amount | None = None
+    cached_input: Amount | None = None
+    output: Amount | None = None
     confidence: str = ""
 
     def estimate(self, tokens: int) -> Estimate:
-        """Of a training on so many tokens."""
+        """Cost of training on `tokens` tokens."""
         return Estimate(tokens=tokens, usd=tokens * self.train / 1e6, source=f"{self.source}, {self.as_of}")
 
     def price(self) -> Price | None:
-        """Of the tuned model's answers; None when no source states it."""
+        """Price of the tuned model's answers; None when not stated."""
         if self.input is None or self.output is None:
             return None
         return Price(
@@ -88,75 +76,31 @@ class Rate:
         )
 
 
-def rate(provider: str, base: str) -> Rate | None:
-    """What a provider charges for a base model, a dated snapshot of it included; None when no source states it.
-
-    Raises:
-        ThirdleverError: the user's overlay is malformed.
-    """
-    for rows in (_rates(Path(OVERLAY)), _rates(SHIPPED)):
-        for name in (base, undated(base)):
-            if (provider, name) in rows:
-                return rows[provider, name]
-    return None
-
-
-def rates() -> list[Rate]:
-    """All of them, the user's own before the shipped ones of the same name.
-
-    Raises:
-        ThirdleverError: the user's overlay is malformed.
-    """
-    return list({**_rates(SHIPPED), **_rates(Path(OVERLAY))}.values())
-
-
-def _rates(path: Path) -> Mapping[tuple[str, str], Rate]:
-    found = [_rate(row, where) for row, where in read_rows(path, "rate", beside={"provider"})]
-    return {(one.provider, one.model): one for one in found}
-
-
-def _rate(row: Row, where: str) -> Rate:
-    check_keys(row, {one.name for one in fields(Rate)}, ("provider", "model", "train", "source", "as_of"), where)
-    check_amounts(row, ("train", "input", "cached_input", "output"), where)
-    check_dates(row, ("as_of",), where)
-    return Rate(**row)
-
-
-Serves: TypeAlias = Literal["itself", "azure", "by hand"]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """A provider.
+class Profile(FileModel):
+    """A provider of fine-tuning.
 
     Attributes:
-        name: as `provider=` takes it.
-        title: as messages and tables show it.
-        models: how names of its base models begin.
-        url: of its OpenAI protocol; "" where each customer has one.
-        url_variable: the environment variable that says otherwise.
-        key_variable: the environment variable that holds the key.
-        inspect: what inspect calls the provider of its models.
-        free: whether a tune costs no money there.
-        metadata: whether a job takes metadata; where it does not, its file's name alone tells whose it is.
-        suffix: whether the tuned model's name takes a suffix.
-        max_file_mb: the largest file that it takes; None when unknown.
-        job: what else the body of a job must hold.
-        serves: whether a tuned model answers by itself, once deployed through Azure's management plane, or once its
-            user has deployed it.
-        deploying: how its user does that.
-        idle_usd_per_hour: what a deployed model costs while nobody asks it; None when unknown.
+        name: the value of `provider=`.
+        title: the name in messages and tables.
+        models: prefixes (ending in "/") or full names of its base models.
+        url: address of its OpenAI-style API; "" where each customer has a different one.
+        url_variable: environment variable that overrides `url`.
+        key_variable: environment variable that holds the key.
+        inspect: inspect's provider name for its models.
+        metadata: whether a job takes metadata; if not, a job is recognised by the name of its file.
+        max_file_mb: the largest training file; None when unknown.
+        job: further fields of a job's request body.
+        serves: how a tuned model is deployed: by the provider, through Azure's management API, or by the user.
+        idle_usd_per_hour: price of a deployed model, used or not; None when unknown.
         patience_s: longest wait between two polls.
-        last_jobs: the last day on which it takes a job.
-        notice: what its customers should know.
-        instead: what to use when it takes no job.
-        source: of all this.
-        as_of: the day it was read.
+        last_jobs: the last day on which the provider accepts jobs.
+        instead: alternatives once it accepts no jobs.
     """
 
-    name: str
+    name: str = ""
     title: str
-    models: list[str]
+    models: list[str] = field(default_factory=list)
     url: str = ""
     url_variable: str = ""
     key_variable: str = ""
@@ -168,7 +112,7 @@ class Profile:
     job: Mapping[str, Any] = field(default_factory=dict)
     serves: Serves = "itself"
     deploying: str = ""
-    idle_usd_per_hour: float | None = None
+    idle_usd_per_hour: Amount | None = None
     patience_s: float = 30.0
     last_jobs: dt.date | None = None
     notice: str = ""
@@ -177,7 +121,7 @@ class Profile:
     as_of: dt.date | None = None
 
     def base(self, model: str) -> str:
-        """A base model as the provider names it, from the name that the user gave."""
+        """The provider's name of a base model, from the name that the user gave."""
         prefixes = sorted((prefix for prefix in self.models if prefix.endswith("/")), key=len, reverse=True)
         if self.free:
             return model
@@ -187,7 +131,7 @@ class Profile:
         """Address and key, from the environment.
 
         Raises:
-            ModelError: naming the variable to set.
+            ModelError: names the variable to set.
         """
         url = os.environ.get(self.url_variable) or self.url
         for variable, value in ((self.url_variable, url), (self.key_variable, os.environ.get(self.key_variable))):
@@ -197,18 +141,26 @@ class Profile:
         return url, os.environ[self.key_variable]
 
 
+@dataclass(frozen=True, slots=True)
+class _Tuning(FileModel):
+    rate: list[Rate] = field(default_factory=list)
+    provider: Mapping[str, Profile] = field(default_factory=dict)
+
+    def by_name(self) -> dict[tuple[str, str], Rate]:
+        return {(row.provider, row.model): row for row in self.rate}
+
+
 @cache
 def profiles() -> Mapping[str, Profile]:
     """Every provider by name."""
-    table = tomllib.loads(SHIPPED.read_text("utf-8"))["provider"]
-    return {name: Profile(name=name, **row) for name, row in table.items()}
+    return {name: replace(row, name=name) for name, row in read_toml(SHIPPED, _Tuning).provider.items()}
 
 
 def profile(name: str) -> Profile:
-    """The provider of a name.
+    """A provider by name.
 
     Raises:
-        StrategyError: there is none.
+        StrategyError: there is no such provider.
     """
     if name not in profiles():
         raise StrategyError(unknown("provider", name, profiles()))
@@ -216,32 +168,54 @@ def profile(name: str) -> Profile:
 
 
 def provider_of(model: str) -> str:
-    """Who tunes a base model, by the model's name; the longest beginning wins.
+    """The provider that tunes a base model, by the longest prefix of the model's name.
 
     Raises:
-        StrategyError: nobody that is known.
+        StrategyError: no known provider tunes it.
     """
-    known = {prefix: name for name, one in profiles().items() for prefix in one.models}
+    known = {prefix: name for name, terms in profiles().items() for prefix in terms.models}
     found = [p for p in known if (model.startswith(p) if p.endswith("/") else model == p)]
     if not found:
-        listed = ", ".join(sorted(known))
-        message = f"managed: who tunes {model!r} is not known (known: {listed}); say so with provider=NAME"
+        message = f"managed: no known provider tunes {model!r} (known: {', '.join(sorted(known))}); add provider=NAME"
         raise StrategyError(message)
     return known[max(found, key=len)]
 
 
+def rate(provider: str, base: str) -> Rate | None:
+    """A provider's rates for a base model or for the dated snapshot's model; None when no source states them.
+
+    Raises:
+        ThirdleverError: the user's tuning.toml is malformed.
+    """
+    for path in (Path(OVERLAY), SHIPPED):
+        rows = read_toml(path, _Tuning).by_name()
+        for name in (base, undated(base)):
+            if (provider, name) in rows:
+                return rows[provider, name]
+    return None
+
+
+def rates() -> list[Rate]:
+    """Every rate; a row of the user's replaces the shipped one of the same model.
+
+    Raises:
+        ThirdleverError: the user's tuning.toml is malformed.
+    """
+    return list({**read_toml(SHIPPED, _Tuning).by_name(), **read_toml(Path(OVERLAY), _Tuning).by_name()}.values())
+
+
 def estimate(provider: str, base: str, tokens: int) -> Estimate:
-    """What training on so many tokens, all epochs together, costs there; from dated data, nobody is asked."""
+    """Cost of training on `tokens` tokens (all epochs), from dated rates; sends no request."""
     if profile(provider).free:
         return Estimate(tokens=tokens, usd=0.0, source="this machine's time")
-    charged = rate(provider, base)
-    return charged.estimate(tokens) if charged else Estimate(tokens=tokens, usd=None)
+    found = rate(provider, base)
+    return found.estimate(tokens) if found else Estimate(tokens=tokens, usd=None)
 
 
 def tuned_price(name: str) -> Price | None:
-    """What a tuned model's answers cost, by the name in tables (`Azure: ft:gpt-4.1-mini:…`); None when unknown."""
+    """Price of a tuned model by its name in tables (`Azure: ft:gpt-4.1-mini:…`); None when unknown."""
     title, colon, rest = name.partition(": ft:")
-    found = next((one for one in profiles().values() if one.title == title), None)
+    found = next((terms for terms in profiles().values() if terms.title == title), None)
     if not colon or found is None:
         return None
     charged = rate(found.name, rest.rpartition(":")[0])

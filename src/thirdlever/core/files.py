@@ -1,4 +1,4 @@
-"""Files that are whole or not there: a kill in the middle leaves what was there before."""
+"""Atomic writes, and hashes of content."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write beside `path`, then rename."""
+    """Write a file beside `path`, then rename it: an interrupted write leaves the old content."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(data)

@@ -1,13 +1,12 @@
-"""What a decision takes for granted, each figure with its unit and with who says so.
+"""Assumptions of a decision, each with its unit and its source.
 
-A figure comes from `--assume name=value`, else from the suite's card.yaml, else from the run, else from the dated
-defaults in assumptions.toml. What none of them states is unknown: None.
+A value comes from `--assume name=value`, else the suite's card.yaml, else the run, else the dated defaults in
+assumptions.toml. A value that none of them states is unknown: None.
 """
 
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -15,32 +14,61 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from thirdlever.catalog.prices import hour
 from thirdlever.core.errors import ThirdleverError, unknown
+from thirdlever.core.validation import FileModel, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
 Value: TypeAlias = float | bool | str | None
 
-_SHIPPED = Path(__file__).with_name("assumptions.toml")
-_TEXT = {"maintainer"}
 YES_OR_NO = {"stable", "changing_knowledge", "behaviour"}
+_TEXT = {"maintainer"}
 _OF_THE_RUN = ("device_usd_per_hour", "utilisation")
 _REQUIRED = {"margin", "horizon_months"}
-_TRUTH = {"yes": True, "true": True, "no": False, "false": False}
-_NOTHING = {"unknown", "none", ""}
+_YES = {"yes": True, "true": True, "no": False, "false": False}
+_UNKNOWN = {"unknown", "none", ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition(FileModel):
+    """An assumption as assumptions.toml defines it.
+
+    Attributes:
+        unit: "" for text and for yes or no.
+        meaning: one phrase.
+        least: smallest accepted value.
+        above: accepted values are larger than this.
+        span: lowest and highest value that the sensitivity analysis tries; empty if it skips the assumption.
+    """
+
+    unit: str
+    meaning: str
+    default: float | None = None
+    source: str = ""
+    least: float = -math.inf
+    above: float = -math.inf
+    most: float = math.inf
+    span: list[float] = field(default_factory=list)
+
+    def accepts(self, number: float) -> bool:
+        """Whether the number is finite and within the bounds."""
+        return math.isfinite(number) and self.above < number <= self.most and self.least <= number
+
+    def expected(self) -> str:
+        """The accepted numbers, for an error message."""
+        least = f"above {self.above:g}" if self.least == -math.inf else f"of at least {self.least:g}"
+        most = f" and at most {self.most:g}" if self.most < math.inf else ""
+        return f"a number {least}{most}{', or a percentage' if self.unit == 'share' else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumption:
-    """One figure, as a memo lists it.
+    """One assumption, for display.
 
     Attributes:
-        name: as `--assume` and card.yaml take it.
-        value: None where it is unknown.
-        unit: what it counts; "" for a name or a yes or no.
-        source: "given", "card", "run", or "default: " and where that is from; "" where the value is unknown.
-        meaning: in plain words.
+        value: None when unknown.
+        unit: "" for text and for yes or no.
+        source: "given", "card", "run", or "default: " and the source of the default; "" when unknown.
     """
 
     name: str
@@ -50,139 +78,117 @@ class Assumption:
     meaning: str
 
 
-def _stated(name: str) -> Any:  # noqa: ANN401 - as dataclasses.field
-    return field(default_factory=lambda: about(name).get("default"))
+def _default(name: str) -> Any:  # noqa: ANN401 - as dataclasses.field
+    return field(default_factory=lambda: about(name).default)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assumptions:
-    """What money and verdicts rest on beside what was measured; assumptions.toml says what each field means.
-
-    Shares are 0 to 1; money is USD. None is unknown.
+    """Everything a decision assumes; assumptions.toml explains each field. Shares are 0 to 1, None is unknown.
 
     Attributes:
-        sources: by name, who says so where it is not a default.
+        sources: the source of each value that is not a default, by name.
     """
 
-    monthly_volume: float | None = _stated("monthly_volume")
-    target_accuracy: float | None = _stated("target_accuracy")
-    margin: float = _stated("margin")
-    error_cost_usd: float | None = _stated("error_cost_usd")
-    current_cost_per_request_usd: float | None = _stated("current_cost_per_request_usd")
-    current_accuracy: float | None = _stated("current_accuracy")
-    usd_per_label: float | None = _stated("usd_per_label")
-    engineering_usd: float | None = _stated("engineering_usd")
-    managed_engineering_usd: float | None = _stated("managed_engineering_usd")
-    prompt_usd: float | None = _stated("prompt_usd")
-    rag_usd_per_month: float | None = _stated("rag_usd_per_month")
-    upkeep_usd_per_month: float | None = _stated("upkeep_usd_per_month")
-    horizon_months: float = _stated("horizon_months")
-    payback_months: float | None = _stated("payback_months")
-    device_usd_per_hour: float | None = _stated("device_usd_per_hour")
-    utilisation: float | None = _stated("utilisation")
-    maintainer: str | None = _stated("maintainer")
-    stable: bool | None = _stated("stable")
-    changing_knowledge: bool | None = _stated("changing_knowledge")
-    behaviour: bool | None = _stated("behaviour")
+    monthly_volume: float | None = _default("monthly_volume")
+    target_accuracy: float | None = _default("target_accuracy")
+    margin: float = _default("margin")
+    error_cost_usd: float | None = _default("error_cost_usd")
+    current_cost_per_request_usd: float | None = _default("current_cost_per_request_usd")
+    current_accuracy: float | None = _default("current_accuracy")
+    usd_per_label: float | None = _default("usd_per_label")
+    engineering_usd: float | None = _default("engineering_usd")
+    managed_engineering_usd: float | None = _default("managed_engineering_usd")
+    prompt_usd: float | None = _default("prompt_usd")
+    rag_usd_per_month: float | None = _default("rag_usd_per_month")
+    upkeep_usd_per_month: float | None = _default("upkeep_usd_per_month")
+    horizon_months: float = _default("horizon_months")
+    payback_months: float | None = _default("payback_months")
+    device_usd_per_hour: float | None = _default("device_usd_per_hour")
+    utilisation: float | None = _default("utilisation")
+    maintainer: str | None = _default("maintainer")
+    stable: bool | None = _default("stable")
+    changing_knowledge: bool | None = _default("changing_knowledge")
+    behaviour: bool | None = _default("behaviour")
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def listed(self) -> list[Assumption]:
-        """All of them, in the order above, to be printed."""
+        """Every assumption, in the order of the fields."""
         return [
             Assumption(
                 name=name,
                 value=getattr(self, name),
-                unit=row["unit"],
-                source=_source(self, name),
-                meaning=row["meaning"],
+                unit=definition.unit,
+                source=self._source(name, definition),
+                meaning=definition.meaning,
             )
-            for name, row in _table().items()
+            for name, definition in _definitions().items()
         ]
+
+    def _source(self, name: str, definition: Definition) -> str:
+        known = definition.default is not None and getattr(self, name) is not None
+        return self.sources.get(name, f"default: {definition.source}" if known else "")
 
 
 def assume(card: Mapping[str, Any], given: Mapping[str, str], info: Mapping[str, Any] | None = None) -> Assumptions:
-    """Put a decision's assumptions together.
+    """Combine the sources of a decision's assumptions.
 
     Args:
-        card: the suite's card; keys that are no assumption are left alone.
-        given: `--assume`'s, as typed.
-        info: run.json, which says what the machine costs and how busy it is.
+        card: the suite's card; other keys are ignored.
+        given: the values of `--assume`, as typed.
+        info: run.json, for the device's price and utilisation.
 
     Raises:
-        ThirdleverError: a name that does not exist, or a value that it cannot take.
+        ThirdleverError: an unknown name or an invalid value.
     """
-    values: dict[str, Value] = {}
+    if misspelt := next((name for name in given if name not in _definitions()), None):
+        raise ThirdleverError(unknown("assumption", misspelt, _definitions()))
+    of_the_run = {name: info[name] for name in _OF_THE_RUN if info.get(name) is not None} if info else {}
+    values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for source, found in (("run", _of_the_run(info or {})), ("card", card), ("given", given)):
-        for name, value in found.items():
-            if name not in _table():
-                if source != "given":
-                    continue
-                raise ThirdleverError(unknown("assumption", name, _table()))
-            values[name] = _parsed(name, value, "--assume" if source == "given" else f"the suite's {source}")
+    for source, found in (("run", of_the_run), ("card", card), ("given", given)):
+        where = "--assume" if source == "given" else f"the suite's {source}"
+        for name in (name for name in found if name in _definitions()):
+            values[name] = _parsed(name, found[name], where)
             sources[name] = source
-    return Assumptions(**values, sources=sources)  # type: ignore[arg-type]
+    return Assumptions(**values, sources=sources)
 
 
-def about(name: str) -> Mapping[str, Any]:
-    """What assumptions.toml says of one: unit, meaning, default, source, bounds, span."""
-    return _table()[name]
+def about(name: str) -> Definition:
+    """The definition of an assumption."""
+    return _definitions()[name]
 
 
 @cache
-def _table() -> Mapping[str, Mapping[str, Any]]:
-    table = tomllib.loads(_SHIPPED.read_text("utf-8"))
+def _definitions() -> Mapping[str, Definition]:
+    table = read_toml(Path(__file__).with_name("assumptions.toml"), dict[str, Definition])
     return {one.name: table[one.name] for one in fields(Assumptions) if one.name != "sources"}
 
 
-def _source(assumptions: Assumptions, name: str) -> str:
-    if name in assumptions.sources:
-        return assumptions.sources[name]
-    row = about(name)
-    return f"default: {row['source']}" if "default" in row and getattr(assumptions, name) is not None else ""
-
-
-def _of_the_run(info: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: info[name] for name in _OF_THE_RUN if info.get(name) is not None}
-
-
 def _parsed(name: str, value: Any, where: str) -> Value:  # noqa: ANN401 - whatever YAML holds
-    """The value in its type; text is taken as a user types it.
-
-    Raises:
-        ThirdleverError: naming what the assumption takes.
-    """
-    if value is None:  # a key of the card left empty
-        return about(name).get("default")
+    """The value as its type; text is accepted as people type it: `3,000,000`, `$0.02`, `92%`, `yes`, `unknown`."""
+    definition = about(name)
+    if value is None:  # an empty key of the card
+        return definition.default
     text = str(value).strip()
-    if text.lower() in _NOTHING and name not in _REQUIRED:
+    if text.lower() in _UNKNOWN and name not in _REQUIRED:
         return None
     if name in _TEXT:
         return text
-    wanted = "yes or no" if name in YES_OR_NO else _bounds(name)
     if name == "device_usd_per_hour":
         text = str(hour(text).usd)
-    parsed = _TRUTH.get(text.lower()) if name in YES_OR_NO else _number(name, text)
+    parsed = _YES.get(text.lower()) if name in YES_OR_NO else _number(text, definition)
     if parsed is None:
-        message = f"{where}: {name} = {value!r} cannot be; give {wanted} ({about(name)['meaning']})"
+        expected = "yes or no" if name in YES_OR_NO else definition.expected()
+        message = f"{where}: invalid {name} {value!r}; expected {expected} ({definition.meaning})"
         raise ThirdleverError(message)
     return parsed
 
 
-def _number(name: str, text: str) -> float | None:
-    """In the assumption's bounds; None where it is not. Takes `3,000,000`, `$0.02` and `92%`."""
+def _number(text: str, definition: Definition) -> float | None:
     plain = text.replace(",", "").removeprefix("$")
     try:
         number = float(plain.removesuffix("%")) / (100 if plain.endswith("%") else 1)
     except ValueError:
         return None
-    row = about(name)
-    inside = row.get("least", -math.inf) <= number <= row.get("most", math.inf) and number > row.get("above", -math.inf)
-    return number if inside and math.isfinite(number) else None
-
-
-def _bounds(name: str) -> str:
-    row = about(name)
-    least = f"more than {row['above']}" if "above" in row else f"at least {row['least']}"
-    most = f" and at most {row['most']}" if "most" in row else ""
-    return f"a number, {least}{most}{', or a percentage' if row['unit'] == 'share' else ''}"
+    return number if definition.accepts(number) else None

@@ -1,4 +1,4 @@
-"""What the gates look at: how each candidate stands and what is known of the task. Nothing here judges or spends."""
+"""Evidence for a decision: each candidate's result and what is known of the task, without any judgement."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
 Kind = Literal["no model", "prompt", "retrieval", "tuned"]
 Against = Literal["meets", "open", "misses", "unknown"]
 
-POINT = 0.01  # looked for where neither a gap nor a margin says how much matters
+POINT = 0.01  # the difference to look for if there is neither a gap nor a margin
 _ROUNDING = 1e-9
 _ANY_MARGIN = 0.02  # the bound does not depend on it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How a candidate did.
+    """A candidate's result.
 
     Attributes:
-        name: the candidate.
-        kind: which lever it pulls.
-        base: the model under it; None when it asks none, or when that is not known.
+        name: the candidate's name.
+        kind: its lever.
+        base: its base model; None if it uses none or the model is unknown.
         hosted: whether a provider runs and tunes the base.
-        accuracy: mean score; None when no request was answered, or when nobody states it.
-        low: lower end of its 95 % interval; None for a figure that was given, not measured.
+        accuracy: mean score; None if no request was answered or no accuracy is stated.
+        low: lower end of its 95 % interval; None for a given figure.
         high: upper end.
-        n: items; 0 for a given figure.
-        spread: n times the variance of the mean, which is what more items divide.
-        requests: how many were made.
-        failed: how many of them brought no answer.
-        examples: labelled examples that it was tuned on; None when it was not tuned, or when that is not known.
-        weeks: the time until it is in use, where that is given.
-        today: whether it is what is in use now.
+        n: number of items; 0 for a given figure.
+        spread: n times the variance of the mean; dividing it by a number of items gives their variance.
+        requests: number of requests.
+        failed: requests without an answer.
+        examples: labelled examples it was tuned on; None if it was not tuned or the number is unknown.
+        weeks: time until it is in use, if stated.
+        today: whether it is in use now.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Standing:
     today: bool = False
 
     def against(self, target: float) -> Against:
-        """Whether it reaches a share of right answers; "open" while its interval holds the target."""
+        """Whether it reaches the target accuracy; "open" if the target lies inside its interval."""
         if self.accuracy is None:
             return "unknown"
         low = self.accuracy if self.low is None else self.low
@@ -77,13 +77,13 @@ class Standing:
         return "misses" if high < target else "open"
 
     def needed(self, target: float, margin: float) -> int:
-        """Items that would settle it with 80 % power: for the gap seen, or for the margin where the gap is smaller."""
+        """Items that would settle it with 80 % power, for the observed gap or, if that is smaller, the margin."""
         gap = max(abs((self.accuracy or 0.0) - target), margin) or POINT
         z = NormalDist().inv_cdf(1 - ALPHA / 2) + NormalDist().inv_cdf(POWER)
         return max(self.n + 1, math.ceil(z * z * (self.spread or target * (1 - target)) / gap**2))
 
     def __str__(self) -> str:
-        """Name, accuracy, and how sure that is."""
+        """Name, accuracy and interval."""
         if self.accuracy is None:
             return f"{self.name} (no answers)" if self.requests else f"{self.name} (accuracy unknown)"
         if self.low is None or self.high is None:
@@ -94,15 +94,15 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """A part of the test items, and whether retrieval or tuning helps there.
+    """A slice of the test items, and whether retrieval or tuning helps there.
 
     Attributes:
-        name: as the suite names it.
-        n: its items.
-        retrieval: best retrieval candidate less best prompt.
-        tuning: best tuned candidate less best prompt.
-        retrieval_helps: whether that difference is more than chance, after Holm over all slices and both levers.
-        tuning_helps: the same of tuning.
+        name: its name in the suite.
+        n: number of items.
+        retrieval: accuracy of the best retrieval candidate minus that of the best prompt.
+        tuning: accuracy of the best tuned candidate minus that of the best prompt.
+        retrieval_helps: whether that difference is significant, Holm-adjusted over all slices and both levers.
+        tuning_helps: the same for tuning.
     """
 
     name: str
@@ -115,17 +115,17 @@ class Slice:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that a decision rests on, but money and assumptions.
+    """Everything a decision is based on, except costs and assumptions.
 
     Attributes:
-        standings: by name, best first; those without an answer last.
-        comparisons: each tuned candidate against the most accurate one that is not tuned, by the tuned one's name;
+        standings: results by name, best first, without an answer last.
+        comparisons: each tuned candidate compared with the most accurate untuned one, by the tuned candidate's name;
             Holm-adjusted over all of them.
-        knowledge: the best retrieval candidate against the best prompt; None when either is missing.
+        knowledge: the best retrieval candidate compared with the best prompt; None if either is missing.
         slices: where retrieval and tuning help.
-        outcomes: the scores; None on given figures.
-        labelled: labelled examples at hand; None when not known.
-        answers: different right answers that the task has; 0 for free text.
+        outcomes: the scores; None for given figures.
+        labelled: number of labelled examples; None if unknown.
+        answers: number of distinct correct answers; 0 for free text.
     """
 
     standings: Mapping[str, Standing]
@@ -139,39 +139,39 @@ class Evidence:
 
     @property
     def given(self) -> bool:
-        """Whether the figures were given by somebody, with no item behind them."""
+        """Whether the figures were given, not measured on items."""
         return self.outcomes is None
 
     def of(self, *kinds: Kind) -> list[Standing]:
-        """Candidates of some kinds that answered, best first."""
+        """Candidates of these kinds that answered, best first."""
         return [one for one in self.standings.values() if one.kind in kinds and one.accuracy is not None]
 
     @property
     def untuned(self) -> list[Standing]:
-        """Candidates that are not tuned and answered, best first."""
+        """Untuned candidates that answered, best first."""
         return self.of("no model", "prompt", "retrieval")
 
     @property
     def best_untuned(self) -> Standing | None:
-        """The most accurate candidate that is not tuned: what a tuned one has to beat."""
+        """The most accurate untuned candidate, which a tuned one must beat."""
         return next(iter(self.untuned), None)
 
     @property
     def failures(self) -> list[Standing]:
-        """Candidates of which nothing is known because every request failed."""
+        """Candidates whose every request failed."""
         return [one for one in self.standings.values() if one.requests and one.failed == one.requests]
 
     def not_worse(self, candidate: str, reference: str, margin: float) -> bool:
-        """Whether a candidate is worse than a reference by less than the margin, if at all, and beyond chance.
+        """Whether a candidate is significantly not worse than a reference by the margin or more.
 
-        On given figures the figures themselves are held against the margin.
+        Given figures are compared with the margin directly.
         """
         if candidate == reference:
             return True
         if self.outcomes is None:
             ours, theirs = self.standings[candidate].accuracy, self.standings[reference].accuracy
             return (theirs or 0.0) - (ours or 0.0) <= margin + _ROUNDING
-        if (pair := (candidate, reference)) not in self._bounds:  # asked for many margins, by the sensitivity
+        if (pair := (candidate, reference)) not in self._bounds:  # the sensitivity asks for many margins
             from thirdlever.analysis.compare import non_inferior
 
             self._bounds[pair] = non_inferior(self.outcomes, candidate, reference, _ANY_MARGIN).low
@@ -183,7 +183,7 @@ _COLUMNS = ("candidate", "phase", "item_id", "epoch", "slice", "group", "score",
 
 
 def gather(run: Run) -> Evidence:
-    """Read a run's evidence, without its texts: a million records take seconds.
+    """Read a run's evidence; texts are skipped, so that a million records take seconds.
 
     Raises:
         RunError: the run is not finished, or its candidates cannot be paired.
@@ -200,7 +200,7 @@ def evidence(records: pd.DataFrame, info: Mapping[str, Any]) -> Evidence:
     """Evidence from records and run.json.
 
     Args:
-        records: one row a request; `_COLUMNS` are read.
+        records: one row per request; `_COLUMNS` are read.
         info: run.json: `candidates` with strategy, base, model and tuning; `suite` with counts and choices.
     """
     suite, candidates = info.get("suite") or {}, info.get("candidates") or ()
@@ -215,16 +215,15 @@ def evidence(records: pd.DataFrame, info: Mapping[str, Any]) -> Evidence:
 def assess(
     scores: Outcomes, described: Sequence[Standing], *, labelled: int | None = None, answers: int = 0
 ) -> Evidence:
-    """Measure candidates on their scores, and hold the tuned ones against the best of the others.
+    """Measure candidates on their scores and compare the tuned ones with the best untuned one.
 
-    The most accurate candidate is chosen by looking, which favours it: a tuned one that beats it is held to more than
-    5 %, never to less.
+    That one is selected on the same items, which favours it: the test of a tuned candidate errs on the strict side.
 
     Args:
-        scores: of every candidate that answered.
-        described: all candidates, without figures.
-        labelled: labelled examples at hand.
-        answers: different right answers that the task has.
+        scores: the scores of every candidate that answered.
+        described: every candidate, without figures.
+        labelled: number of labelled examples.
+        answers: number of distinct correct answers.
     """
     standings = [_measured(one, scores) for one in described]
     standings.sort(key=lambda one: (one.accuracy is None, -(one.accuracy or 0.0)))
@@ -244,7 +243,7 @@ def assess(
 
 
 def _described(records: pd.DataFrame, candidates: Sequence[Mapping[str, Any]]) -> list[Standing]:
-    """Every candidate of the run or the records: what it is, how much it was asked, how often that failed."""
+    """Every candidate of the run or the records, with its kind and its numbers of requests and failures."""
     asked = records[records["phase"] == "accuracy"]
     flags = asked.assign(failed=asked["error"].notna(), retrieved=asked["retrieval_s"].notna()).groupby("candidate")
     counts = flags.agg(requests=("failed", "size"), failed=("failed", "sum"), retrieved=("retrieved", "any"))
@@ -279,7 +278,7 @@ def _kind(about: Mapping[str, Any], *, retrieved: bool) -> Kind:
 
 
 def _measured(one: Standing, scores: Outcomes) -> Standing:
-    """With its figures; as it is when no request of it was answered."""
+    """The standing with its figures; unchanged if no request was answered."""
     if one.name not in scores.candidates or (one.requests and one.failed == one.requests):
         return one
     found = accuracy(scores, one.name)
@@ -288,7 +287,7 @@ def _measured(one: Standing, scores: Outcomes) -> Standing:
 
 
 def _labelled(suite: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> int | None:
-    """The train split; in a run that does not say its size, the most labels that a candidate took."""
+    """Size of the train split; if the run does not state it, the most labels that a candidate used."""
     counts = suite.get("counts")
     if counts:
         return int(counts["train"])
@@ -299,7 +298,7 @@ def _labelled(suite: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]])
 def _slices(
     scores: Outcomes, prompts: Sequence[Standing], retrievals: Sequence[Standing], tuned: Sequence[Standing]
 ) -> list[Slice]:
-    """Best retrieval and best tuned candidate, each against the best prompt, slice by slice."""
+    """Best retrieval and best tuned candidate, each compared with the best prompt, per slice."""
     names = sorted({name for name in scores.slices if name})
     if not (prompts and retrievals and tuned and names):
         return []

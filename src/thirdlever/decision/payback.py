@@ -1,7 +1,4 @@
-"""When money comes back: plain formulas over money, requests and months.
-
-Throughout, None is unknown and inf is never. Where a saving is nought or negative nothing ever comes back.
-"""
+"""Payback of a candidate's extra costs: formulas over money, requests and months. None is unknown, inf is never."""
 
 from __future__ import annotations
 
@@ -21,187 +18,30 @@ if TYPE_CHECKING:
     from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.costs import Cost
 
-
-def break_even_requests(
-    extra_setup: float | None, saving: float | None, *, extra_standing: float | None = 0.0, months: float = 0.0
-) -> float | None:
-    """N*: how many requests pay for a set-up and for what must be paid while they come.
-
-        N* = (set-up + fixed costs over the horizon) / (cost per request before - after)
-
-    Args:
-        extra_setup: USD once, beyond the reference's.
-        saving: USD a request, against the reference.
-        extra_standing: USD a month, beyond the reference's.
-        months: how long it is paid.
-
-    Returns:
-        Requests; 0 when there is nothing to pay back; inf when the saving never does.
-    """
-    if extra_setup is None or saving is None or extra_standing is None:
-        return None
-    outlay = extra_setup + extra_standing * months
-    if outlay <= 0:
-        return 0.0 if saving >= 0 else math.inf
-    return outlay / saving if saving > 0 else math.inf
-
-
-def payback_months(
-    extra_setup: float | None, saving: float | None, volume: float | None, *, extra_standing: float | None = 0.0
-) -> float | None:
-    """After how many months everything spent has come back, and stays so.
-
-    Args:
-        extra_setup: USD once, beyond the reference's.
-        saving: USD a request, against the reference.
-        volume: requests a month.
-        extra_standing: USD a month, beyond the reference's.
-
-    Returns:
-        Months; 0 when it is the cheaper one from the first day; inf when never.
-    """
-    if extra_setup is None or saving is None or volume is None or extra_standing is None:
-        return None
-    monthly = volume * saving - extra_standing
-    if extra_setup <= 0:
-        return 0.0 if monthly >= 0 else math.inf
-    return extra_setup / monthly if monthly > 0 else math.inf
-
-
-def required_saving(
-    extra_setup: float | None, volume: float | None, months: float, *, extra_standing: float | None = 0.0
-) -> float | None:
-    """What each request must save for everything to be back within so many months, USD.
-
-    Returns:
-        Nought or less when nothing must be saved; inf when no saving is enough: no volume, or no time.
-    """
-    if extra_setup is None or volume is None or extra_standing is None:
-        return None
-    if not months:
-        return math.inf
-    monthly = extra_setup / months + extra_standing
-    if not volume:
-        return math.inf if monthly > 0 else 0.0
-    return monthly / volume
-
-
-def required_fall(
-    extra_setup: float | None,
-    volume: float | None,
-    months: float,
-    before: float | None,
-    *,
-    extra_standing: float | None = 0.0,
-) -> float | None:
-    """That saving as a share of the cost of a request before.
-
-    >>> round(required_fall(6_000, 3_000_000, 2, 0.0014), 3)  # $6,000 back in two months at $0.0014 a request
-    0.714
-
-    Returns:
-        More than 1 when no cost is low enough; nought or less when it may even rise.
-    """
-    saving = required_saving(extra_setup, volume, months, extra_standing=extra_standing)
-    if saving is None or before is None:
-        return None
-    if not before:
-        return math.inf if saving > 0 else 0.0
-    return saving / before
-
-
-class Terms(NamedTuple):
-    """What a condition speaks of; None is unknown.
-
-    Attributes:
-        months: when everything should be back.
-        before: USD a request of the reference.
-        after: USD a request of the candidate.
-        needed: USD that each request must bring, by costing less or by fewer errors; inf when no amount is enough.
-        avoided: USD a request that fewer errors are worth; None when an error has no stated price.
-        volume_needed: requests a month that bring everything back in time at what a request brings; inf when none do.
-    """
-
-    months: float
-    before: float | None
-    after: float | None
-    needed: float | None
-    avoided: float | None
-    volume_needed: float | None
-
-
-def condition(terms: Terms) -> str:
-    """The sentence.
-
-    >>> condition(Terms(2, 0.0014, 0.0003, 0.001, None, 2.7e6))
-    'pays back within 2 months only if the cost per request falls by at least 71 % (from $0.0014 to at most $0.00040)'
-    """
-    when = f"within {_span(terms.months)}"
-    if terms.needed is None:
-        return _without_volume(terms, when)
-    if terms.before is None:
-        return f"whether it pays back {when} is {UNKNOWN}: the cost of a request of the reference is {UNKNOWN}"
-    if math.isinf(terms.needed):
-        return f"never pays back {when}: there are no requests, or no time is left, to bring the money back"
-    avoided = terms.avoided or 0.0
-    fall = terms.needed - avoided
-    besides = f", counting {usd(avoided)} a request for fewer errors" if avoided > 0 else ""
-    besides = f", counting {usd(-avoided)} a request for more errors" if avoided < 0 else besides
-    if fall <= 0:
-        most = terms.before - fall
-        return f"pays back {when} as long as the cost per request stays at or below {usd(most)}{besides}"
-    if fall > terms.before:
-        free = "nothing" if not terms.before else f"only {usd(terms.before)}"
-        return (
-            f"cannot pay back {when}: each request must save {usd(fall)}{besides}; one that costs nothing saves {free}"
-        )
-    return (
-        f"pays back {when} only if the cost per request falls by at least {100 * fall / terms.before:.0f} % "
-        f"(from {usd(terms.before)} to at most {usd(terms.before - fall)}){besides}"
-    )
-
-
-def _without_volume(terms: Terms, when: str) -> str:
-    if terms.volume_needed is None:
-        return f"whether it pays back {when} is {UNKNOWN}: state the figures that are {UNKNOWN}"
-    if math.isinf(terms.volume_needed):
-        return "never pays back, at any volume: a request brings nothing that the reference's does not"
-    return f"pays back {when} only with at least {math.ceil(terms.volume_needed):,} requests a month"
-
-
-def _span(months: float) -> str:
-    return "1 month" if months == 1 else f"{months:.2g} months"
-
-
 _DAYS_PER_MONTH = 365 / 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Payback:
-    """A candidate against a reference, in money. USD; None is unknown, inf is never.
+    """A candidate's costs compared with a reference's. USD; None is unknown, inf is never.
 
-    What a request gains is what it saves plus, where an error has a price, what its fewer errors are worth. Months and
-    requests say when all that the candidate costs more (set-up, and each month it stands) has come back.
+    The gain of a request is its saving plus, where an error has a price, the value of fewer errors. It is paid
+    back once the gains have covered the extra set-up and the extra monthly costs so far.
 
     Attributes:
-        candidate: whose set-up is to come back.
-        reference: what would be used without it.
-        saving_per_request_usd: cost of the reference's request less the candidate's; negative when it costs more.
-        saving_low: lower end of its 95 % interval.
-        saving_high: upper end.
-        avoided_errors_usd_per_request: what fewer errors are worth; None when an error has no stated price.
-        extra_setup_usd: set-up beyond the reference's.
-        extra_standing_usd_per_month: standing cost beyond the reference's.
+        reference: what would be used instead.
+        saving_per_request_usd: the reference's cost per request minus the candidate's.
+        saving_low, saving_high: ends of its 95 % interval.
+        avoided_errors_usd_per_request: value of fewer errors; None if an error has no stated price.
         break_even_requests: N*, over the horizon.
-        volume_needed: requests a month that bring everything back within `wanted_months`.
-        months: until everything is back at the stated volume.
-        months_low: lower end of its 95 % interval, from the measured tokens and, where errors have a price, answers.
-        months_high: upper end.
-        horizon_months: how long the candidate is expected to live: until the base's next release or its retirement.
-        wanted_months: when everything should be back: the assumption `payback_months`, within the horizon.
-        within: whether it is back in that time.
-        roi: gain over the horizon, set-up paid, for each dollar of extra set-up; inf where none is needed.
-        condition: one sentence: what payback in that time takes.
+        volume_needed: requests a month that pay back within `wanted_months`.
+        months: payback at the stated volume.
+        months_low, months_high: ends of its 95 % interval, from the tokens and, where errors have a price, answers.
+        horizon_months: expected lifetime of the candidate: until the base's next release or its retirement.
+        wanted_months: the latest acceptable payback: the assumption `payback_months`, at most the horizon.
+        within: whether it pays back in that time.
+        roi: net gain over the horizon per dollar of extra set-up; inf if there is no extra set-up.
+        condition: one sentence on what a payback in that time requires.
     """
 
     candidate: str
@@ -225,20 +65,20 @@ class Payback:
 
 
 def payback(candidate: Cost, reference: Cost, a: Assumptions, *, today: dt.date | None = None) -> Payback:
-    """Hold a candidate's costs against a reference's.
+    """Compare a candidate's costs with a reference's.
 
     Args:
         candidate: usually a tuned one.
-        reference: usually the best that is not tuned.
+        reference: usually the best candidate without tuning.
         a: volume, horizon, price of an error.
-        today: from when a retirement is counted; today by default.
+        today: the start of the horizon; today by default.
     """
-    saving = _less(reference.per_request_usd, candidate.per_request_usd)
-    fewer = _less(candidate.accuracy, reference.accuracy)
+    saving = _minus(reference.per_request_usd, candidate.per_request_usd)
+    fewer = _minus(candidate.accuracy, reference.accuracy)
     avoided = None if fewer is None or a.error_cost_usd is None else fewer * a.error_cost_usd
     gain = total([saving, 0.0 if a.error_cost_usd is None else avoided])
-    setup = _less(candidate.setup_usd, reference.setup_usd)
-    standing = _less(candidate.standing_usd_per_month, reference.standing_usd_per_month)
+    setup = _minus(candidate.setup_usd, reference.setup_usd)
+    standing = _minus(candidate.standing_usd_per_month, reference.standing_usd_per_month)
     horizon = _life(candidate, a, today or dt.datetime.now(dt.UTC).date())
     wanted = min(a.payback_months or horizon, horizon)
     needed = required_saving(setup, a.monthly_volume, wanted, extra_standing=standing)
@@ -246,6 +86,7 @@ def payback(candidate: Cost, reference: Cost, a: Assumptions, *, today: dt.date 
     months = payback_months(setup, gain, a.monthly_volume, extra_standing=standing)
     savings, gains = _draws(candidate, reference, a.error_cost_usd)
     low, high = _ends(savings)
+    gain_low, gain_high = _ends(gains)
     return Payback(
         candidate=candidate.candidate,
         reference=reference.candidate,
@@ -258,7 +99,9 @@ def payback(candidate: Cost, reference: Cost, a: Assumptions, *, today: dt.date 
         break_even_requests=break_even_requests(setup, gain, extra_standing=standing, months=horizon),
         volume_needed=enough,
         months=months,
-        **_months_ends(gains, setup, standing, a.monthly_volume),
+        # A larger gain pays back sooner, so the ends of the interval swap.
+        months_low=payback_months(setup, gain_high, a.monthly_volume, extra_standing=standing),
+        months_high=payback_months(setup, gain_low, a.monthly_volume, extra_standing=standing),
         horizon_months=horizon,
         wanted_months=wanted,
         within=None if months is None else months <= wanted,
@@ -269,15 +112,142 @@ def payback(candidate: Cost, reference: Cost, a: Assumptions, *, today: dt.date 
     )
 
 
+def break_even_requests(
+    extra_setup: float | None, saving: float | None, *, extra_standing: float | None = 0.0, months: float = 0.0
+) -> float | None:
+    """N*: requests that pay for the set-up and for the standing costs meanwhile.
+
+        N* = (set-up + fixed costs over the horizon) / (cost per request before - after)
+
+    Args:
+        extra_setup: USD once, beyond the reference's.
+        saving: USD per request, compared with the reference.
+        extra_standing: USD a month, beyond the reference's.
+        months: the horizon.
+
+    Returns:
+        Requests; 0 if there is nothing to pay back, inf if the saving never covers it.
+    """
+    if extra_setup is None or saving is None or extra_standing is None:
+        return None
+    outlay = extra_setup + extra_standing * months
+    if outlay <= 0:
+        return 0.0 if saving >= 0 else math.inf
+    return outlay / saving if saving > 0 else math.inf
+
+
+def payback_months(
+    extra_setup: float | None, saving: float | None, volume: float | None, *, extra_standing: float | None = 0.0
+) -> float | None:
+    """Months until the savings cover all extra costs for good.
+
+    Args:
+        extra_setup: USD once, beyond the reference's.
+        saving: USD per request, compared with the reference.
+        volume: requests a month.
+        extra_standing: USD a month, beyond the reference's.
+
+    Returns:
+        Months; 0 if the candidate is cheaper from the first day, inf if never.
+    """
+    if extra_setup is None or saving is None or volume is None or extra_standing is None:
+        return None
+    monthly = volume * saving - extra_standing
+    if extra_setup <= 0:
+        return 0.0 if monthly >= 0 else math.inf
+    return extra_setup / monthly if monthly > 0 else math.inf
+
+
+def required_saving(
+    extra_setup: float | None, volume: float | None, months: float, *, extra_standing: float | None = 0.0
+) -> float | None:
+    """Saving per request, in USD, that pays back within `months`.
+
+    Returns:
+        0 or less if no saving is required; inf if no saving is enough (no volume or no time).
+    """
+    if extra_setup is None or volume is None or extra_standing is None:
+        return None
+    if not months:
+        return math.inf
+    monthly = extra_setup / months + extra_standing
+    if not volume:
+        return math.inf if monthly > 0 else 0.0
+    return monthly / volume
+
+
+class Terms(NamedTuple):
+    """The figures in a condition; None is unknown.
+
+    Attributes:
+        months: the latest acceptable payback.
+        before: the reference's cost per request, USD.
+        after: the candidate's cost per request, USD.
+        needed: gain per request that is required, USD; inf if no gain is enough.
+        avoided: value of fewer errors per request, USD; None if an error has no stated price.
+        volume_needed: requests a month that pay back in time at the present gain; inf if none do.
+    """
+
+    months: float
+    before: float | None
+    after: float | None
+    needed: float | None
+    avoided: float | None
+    volume_needed: float | None
+
+
+def condition(terms: Terms) -> str:
+    """What a payback in time requires, as a sentence.
+
+    >>> condition(Terms(2, 0.0014, 0.0003, 0.001, None, 2.7e6))
+    'pays back within 2 months only if the cost per request falls by at least 71 % (from $0.0014 to at most $0.00040)'
+    """
+    when = f"within {_span(terms.months)}"
+    if terms.needed is None:
+        return _without_volume(terms, when)
+    if terms.before is None:
+        return f"whether it pays back {when} is {UNKNOWN}: the reference's cost per request is {UNKNOWN}"
+    if math.isinf(terms.needed):
+        return f"never pays back {when}: there are no requests, or no time is left"
+    avoided = terms.avoided or 0.0
+    fall = terms.needed - avoided
+    besides = f", counting {usd(avoided)} a request for fewer errors" if avoided > 0 else ""
+    besides = f", counting {usd(-avoided)} a request for more errors" if avoided < 0 else besides
+    if fall <= 0:
+        most = terms.before - fall
+        return f"pays back {when} as long as the cost per request stays at or below {usd(most)}{besides}"
+    if fall > terms.before:
+        free = "nothing" if not terms.before else f"only {usd(terms.before)}"
+        return (
+            f"cannot pay back {when}: each request must save {usd(fall)}{besides}; one that costs nothing saves {free}"
+        )
+    return (
+        f"pays back {when} only if the cost per request falls by at least {100 * fall / terms.before:.0f} % "
+        f"(from {usd(terms.before)} to at most {usd(terms.before - fall)}){besides}"
+    )
+
+
+def _without_volume(terms: Terms, when: str) -> str:
+    if terms.volume_needed is None:
+        return f"whether it pays back {when} is {UNKNOWN}: state the figures that are {UNKNOWN}"
+    if math.isinf(terms.volume_needed):
+        return "never pays back, at any volume: a request gains nothing over the reference's"
+    return f"pays back {when} only with at least {math.ceil(terms.volume_needed):,} requests a month"
+
+
+def _span(months: float) -> str:
+    return "1 month" if months == 1 else f"{months:.2g} months"
+
+
 def _life(candidate: Cost, a: Assumptions, today: dt.date) -> float:
-    """Months until the candidate is outdated, or retired before that; 0 when it is retired already."""
+    """Months until the base's next release or the candidate's retirement; 0 if it is already retired."""
     if candidate.retires is None:
         return a.horizon_months
     return min(a.horizon_months, max((candidate.retires - today).days / _DAYS_PER_MONTH, 0.0))
 
 
 def _volume_needed(setup: float | None, standing: float | None, gain: float | None, months: float) -> float | None:
-    """Requests a month that bring everything back in so many months; inf when none do."""
+    """Requests a month that pay back within `months`; inf if none do."""
     if not months:
         return None if gain is None else math.inf
     requests = break_even_requests(setup, gain, extra_standing=standing, months=months)
@@ -298,7 +268,7 @@ def _roi(
 def _draws(
     candidate: Cost, reference: Cost, error_usd: float | None
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Bootstrap means of what a request saves and of what it gains [draws]; both candidates' draws are paired."""
+    """Bootstrap means of the saving and the gain per request [draws]; both candidates' draws are paired."""
     if candidate.draws is None or reference.draws is None:
         return None, None
     savings = reference.draws - candidate.draws
@@ -313,16 +283,5 @@ def _ends(draws: NDArray[np.float64] | None) -> tuple[float | None, float | None
     return (draws is not None and interval(draws)) or (None, None)
 
 
-def _months_ends(
-    gains: NDArray[np.float64] | None, setup: float | None, standing: float | None, volume: float | None
-) -> dict[str, float | None]:
-    """The interval of the months; they fall as the gain rises, so its ends are those of the gain, turned round."""
-    low, high = _ends(gains)
-    return {
-        "months_low": payback_months(setup, high, volume, extra_standing=standing),
-        "months_high": payback_months(setup, low, volume, extra_standing=standing),
-    }
-
-
-def _less(first: float | None, second: float | None) -> float | None:
+def _minus(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first - second

@@ -1,4 +1,4 @@
-"""Which assumption would change the verdict, and at what value: one at a time, by bisection."""
+"""Which assumptions would change the verdict, and at which value: one at a time, by bisection."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ if TYPE_CHECKING:
 
     from thirdlever.decision.assumptions import Assumptions, Value
 
+VerdictOf: TypeAlias = Callable[["Assumptions"], str]
 
-Verdict: TypeAlias = Callable[["Assumptions"], str]
-
-_POINTS = 13  # looked at over a span before a change is narrowed down
-_CLOSE = 1e-3  # how near to the change is near enough, as a share of the value
+_POINTS = 13  # tried over a span before a change is bisected
+_TOLERANCE = 1e-3  # of the value
 _HALVINGS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flip:
-    """What one assumption does to the verdict, all others as they are.
+class VerdictChange:
+    """Effect of one assumption on the verdict, all others unchanged.
 
     Attributes:
-        name: of the assumption.
-        value: today's; None when unknown.
-        flips_at: where the other verdict begins, to a thousandth; None when there is none in the span, when it holds
-            from the span's beginning, or when the assumption is a yes or no.
-        becomes: the verdict there; "" when no value in the span has another.
-        answer: for a yes or no, the answer with that verdict.
-        until: where that verdict ends, for an assumption that is unknown today; None when it holds to the span's end.
+        name: the assumption.
+        value: its current value; None when unknown.
+        flips_at: where the other verdict begins, within a thousandth; None if there is none in the span, if it begins
+            with the span, or if the assumption is a yes or no.
+        becomes: the other verdict; "" if no value in the span changes it.
+        answer: for a yes or no, the answer that leads to the other verdict.
+        until: for an unknown assumption, where that verdict ends; None if it holds to the end of the span.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Flip:
     until: float | None = None
 
     def at(self, shown: Callable[[Any], str]) -> str:
-        """For which values, in words; `shown` writes one value."""
+        """The values with the other verdict; `shown` formats a value."""
         if self.answer is not None:
             return "yes" if self.answer else "no"
         if self.until is not None:
@@ -57,85 +56,83 @@ class Flip:
         return f"under {shown(self.flips_at)}" if under else f"{shown(self.flips_at)} or more"
 
 
-def sensitivity(verdict_of: Verdict, a: Assumptions) -> list[Flip]:
-    """Every assumption that is a number or a yes or no, one at a time; those that change the verdict come first.
+def sensitivity(verdict_of: VerdictOf, a: Assumptions) -> list[VerdictChange]:
+    """Vary each numeric or yes-or-no assumption; those that change the verdict come first.
 
-    From today's value the nearest change is sought upwards and downwards; of an unknown one every part of its span with
-    another verdict is told, so that a reader sees which value would settle it.
+    From a known value, the nearest change in each direction is found. For an unknown value, every part of the span with
+    another verdict is listed.
 
     Args:
-        verdict_of: the verdict under given assumptions; asked some 30 times for each assumption.
-        a: today's.
+        verdict_of: the verdict under given assumptions; called about 30 times per assumption.
+        a: the current assumptions.
     """
     now = verdict_of(a)
-    found: list[Flip] = []
+    found: list[VerdictChange] = []
     for one in a.listed():
-        ask = _one_at_a_time(verdict_of, a, one.name)
+        verdict_at = _varying(verdict_of, a, one.name)
+        span = about(one.name).span
         if one.name in YES_OR_NO:
-            flips = _answers(one.name, one.value, ask, now)
-        elif "span" in about(one.name):
-            flips = _numbers(one.name, one.value, ask, now)
+            changes = [
+                VerdictChange(name=one.name, value=one.value, becomes=verdict, answer=answer)
+                for answer in (True, False)
+                if answer is not one.value and (verdict := verdict_at(answer)) != now
+            ]
+        elif span:
+            changes = list(_numeric(one.name, getattr(a, one.name), verdict_at, now, _points(*span)))
         else:
             continue
-        found += flips or [Flip(name=one.name, value=one.value)]
-    return sorted(found, key=lambda flip: not flip.becomes)
+        found += changes or [VerdictChange(name=one.name, value=one.value)]
+    return sorted(found, key=lambda change: not change.becomes)
 
 
-def _one_at_a_time(verdict_of: Verdict, a: Assumptions, name: str) -> Callable[[Any], str]:
+def _varying(verdict_of: VerdictOf, a: Assumptions, name: str) -> Callable[[Any], str]:
     return lambda value: verdict_of(replace(a, **{name: value}))
 
 
-def _answers(name: str, value: Value, ask: Callable[[Any], str], now: str) -> list[Flip]:
-    others = [answer for answer in (True, False) if answer is not value]
-    told = ((answer, ask(answer)) for answer in others)
-    return [Flip(name=name, value=value, becomes=verdict, answer=answer) for answer, verdict in told if verdict != now]
+def _points(low: float, high: float) -> list[float]:
+    """Values to try: evenly spaced from 0, geometrically from any other start."""
+    shares = [index / (_POINTS - 1) for index in range(_POINTS)]
+    return [low * (high / low) ** share if low else high * share for share in shares]
 
 
-def _numbers(name: str, value: Any, ask: Callable[[Any], str], now: str) -> list[Flip]:  # noqa: ANN401 - a Value
-    points = _span(name)
+def _numeric(
+    name: str,
+    value: float | None,
+    verdict_at: Callable[[Any], str],
+    now: str,
+    points: Sequence[float],
+) -> Iterator[VerdictChange]:
     if value is None:
-        return list(_parts(name, points, ask, now))
+        yield from _parts(name, points, verdict_at, now)
+        return
     below, above = [point for point in reversed(points) if point < value], [point for point in points if point > value]
-    return [flip for way in (below, above) for flip in _nearest(name, value, now, way, ask)]
+    for direction in (below, above):
+        for before, point in pairwise([value, *direction]):
+            if (verdict := verdict_at(point)) != now:
+                flips_at = _bisect(verdict_at, before, point, verdict)
+                yield VerdictChange(name=name, value=value, flips_at=flips_at, becomes=verdict)
+                break
 
 
-def _nearest(name: str, value: float, now: str, way: Sequence[float], ask: Callable[[Any], str]) -> list[Flip]:
-    """Where the verdict first changes on the way from today's value."""
-    before = value
-    for point in way:
-        told = ask(point)
-        if told != now:
-            return [Flip(name=name, value=value, flips_at=_bisect(ask, before, point, told), becomes=told)]
-        before = point
-    return []
-
-
-def _parts(name: str, points: Sequence[float], ask: Callable[[Any], str], now: str) -> Iterator[Flip]:
-    """The parts of the span with another verdict than today's."""
-    told = [(point, ask(point)) for point in points]
-    parts = [[*part] for _, part in groupby(told, key=lambda one: one[1])]
-    starts = [_bisect(ask, before[-1][0], after[0][0], after[0][1]) for before, after in pairwise(parts)]
+def _parts(name: str, points: Sequence[float], verdict_at: Callable[[Any], str], now: str) -> Iterator[VerdictChange]:
+    """The parts of the span with another verdict than `now`."""
+    tried = [(point, verdict_at(point)) for point in points]
+    parts = [[*part] for _, part in groupby(tried, key=lambda pair: pair[1])]
+    starts = [_bisect(verdict_at, before[-1][0], after[0][0], after[0][1]) for before, after in pairwise(parts)]
     for part, start, end in zip(parts, [None, *starts], [*starts, None], strict=True):
         if part[0][1] != now:
-            yield Flip(name=name, value=None, flips_at=start, becomes=part[0][1], until=end)
+            yield VerdictChange(name=name, value=None, flips_at=start, becomes=part[0][1], until=end)
 
 
-def _bisect(ask: Callable[[Any], str], same: float, other: float, becomes: str) -> float:
+def _bisect(verdict_at: Callable[[Any], str], same: float, other: float, becomes: str) -> float:
     """The end of the narrowed interval that has the other verdict."""
     for _ in range(_HALVINGS):
-        if abs(other - same) <= _CLOSE * max(abs(other), abs(same)):
+        if abs(other - same) <= _TOLERANCE * max(abs(other), abs(same)):
             break
-        # Money and volumes are found by their size: halfway between 1 and 10,000 is 100.
+        # Money and volumes span orders of magnitude: halfway between 1 and 10,000 is 100.
         middle = math.sqrt(same * other) if min(same, other) > 0 else (same + other) / 2
-        if ask(middle) == becomes:
+        if verdict_at(middle) == becomes:
             other = middle
         else:
             same = middle
     return other
-
-
-def _span(name: str) -> list[float]:
-    """Points over the sensible values: evenly, or by their size where the span does not begin at nought."""
-    low, high = about(name)["span"]
-    shares = [index / (_POINTS - 1) for index in range(_POINTS)]
-    return [low * (high / low) ** share if low else high * share for share in shares]

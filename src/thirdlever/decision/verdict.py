@@ -1,16 +1,17 @@
-"""Which candidate to use: the cheapest that is good enough. A cost that nobody knows is never the lowest."""
+"""Verdict on a run or on given figures: GO, NO-GO or NEED-MORE-DATA, and the candidate to use."""
 
 from __future__ import annotations
 
 import math
-import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from thirdlever.analysis.run import load
-from thirdlever.core.errors import RunError, ThirdleverError, unknown
+from thirdlever.core.errors import RunError, ThirdleverError
+from thirdlever.core.validation import Amount, FileModel, Name, Share, read_toml
 from thirdlever.decision import gates, questions
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost
@@ -19,7 +20,7 @@ from thirdlever.decision.gates import RANK, Verdict, worst
 from thirdlever.decision.payback import payback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from thirdlever.analysis.compare import Comparison
     from thirdlever.analysis.run import Run
@@ -28,85 +29,31 @@ if TYPE_CHECKING:
     from thirdlever.decision.gates import Gate
     from thirdlever.decision.payback import Payback
     from thirdlever.decision.questions import Question
-    from thirdlever.decision.sensitivity import Flip
+    from thirdlever.decision.sensitivity import VerdictChange
 
     Costs: TypeAlias = Callable[[Assumptions], Mapping[str, Cost]]
     Judged: TypeAlias = tuple[Standing | None, tuple[Gate, ...], tuple[Question, ...]]
 
-
-def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[Standing]:
-    """Those that meet the target and are not worse than the best of the pool by the margin or more.
-
-    Where none meets the target, those that hold the second condition alone.
-
-    Args:
-        e: what was measured.
-        a: target and margin.
-        pool: candidates that answered, best first.
-    """
-    level = [one for one in pool if e.not_worse(one.name, pool[0].name, a.margin)]
-    target = a.target_accuracy
-    meeting = [one for one in level if target is not None and one.against(target) == "meets"]
-    return meeting or level
-
-
-def stay_with(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Standing | None:
-    """The candidate to use without tuning; None when none answered."""
-    enough = good_enough(e, a, e.untuned)
-    return min(enough, key=lambda one: price(one, costs, a), default=None)
-
-
-def ranked(judged: Sequence[Judged], e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Judged:
-    """The tuned candidate with the best verdict; of several that are justified, the cheapest that is good enough."""
-    best = min(RANK[overall(gates, questions)] for _, gates, questions in judged)
-    equals = [one for one in judged if RANK[overall(one[1], one[2])] == best]
-    tuned = [one[0] for one in equals if one[0] is not None]
-    if best or not tuned:  # none is justified: the one that comes nearest
-        return min(equals, key=lambda one: (RANK[one[1][2].verdict], -((one[0] and one[0].accuracy) or 0.0)))
-    enough = good_enough(e, a, tuned)
-    chosen = min(enough, key=lambda one: price(one, costs, a))
-    return next(one for one in equals if one[0] is chosen)
-
-
-def overall(gates: Sequence[Gate], questions: Sequence[Question]) -> Verdict:
-    """GO only when all three gates and all six questions lead on; a NO-GO weighs more than what is still open."""
-    return worst([*gates, *questions])
-
-
-def price(one: Standing, costs: Mapping[str, Cost], a: Assumptions) -> tuple[float, float, float]:
-    """To sort by: over the horizon, else of a request; then the better first."""
-    cost = costs.get(one.name)
-    whole = cost.cumulative_usd(a.horizon_months, a.monthly_volume) if cost and a.monthly_volume is not None else None
-    request = cost.per_request_usd if cost else None
-    return _or_infinite(whole), _or_infinite(request), -(one.accuracy or 0.0)
-
-
-def _or_infinite(amount: float | None) -> float:
-    return math.inf if amount is None or math.isnan(amount) else amount
+SUFFIX = ".toml"
+_LOCAL = ("embedded", "hf/")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What to do, and all that it rests on.
+    """What to do, and the evidence for it.
 
     Attributes:
-        verdict: GO: fine-tune. NO-GO: stay with `chosen`. NEED-MORE-DATA: stay with it until the data are there.
-        chosen: the candidate to use: the cheapest that meets the target and is not worse than the best by the margin
-            or more. Where none meets the target, the cheapest of the second kind. A tuned one only on GO.
-        best_prompt: the most accurate candidate that asks a model and is not tuned.
-        stay: the candidate to use without tuning, which paybacks are held against.
-        tuned: the tuned candidate that was judged; None when none answered.
-        gates: the three.
-        matrix: the six questions.
-        stopped_at: the question that stopped the way; None when all six lead on.
-        comparisons: each tuned candidate against the most accurate one that is not tuned.
-        standings: by candidate, how it did.
+        verdict: GO: fine-tune. NO-GO: use `chosen`. NEED-MORE-DATA: use `chosen` until the data are complete.
+        chosen: the cheapest candidate that meets the target and is not worse than the best by the margin or more. If
+            none meets the target, the cheapest that is not worse. A tuned one only on GO.
+        best_prompt: the most accurate untuned candidate that uses a model.
+        stay: the candidate to use without tuning, the reference of the paybacks.
+        tuned: the tuned candidate that was judged; None if none answered.
+        stopped_at: the first question that does not lead to the next; None if all six do.
+        comparisons: each tuned candidate compared with the most accurate untuned one.
         slices: where retrieval and tuning help.
-        costs: by candidate.
-        paybacks: by candidate, against `stay`.
-        flips: which assumption would change the verdict, and at what value.
-        assumptions: what was taken for granted.
-        evidence: what was measured, or given.
+        paybacks: by candidate, compared with `stay`.
+        flips: which assumptions would change the verdict, and at which value.
     """
 
     verdict: Verdict
@@ -124,18 +71,39 @@ class Decision:
     paybacks: Mapping[str, Payback]
     assumptions: Assumptions
     evidence: Evidence = field(repr=False)
-    flips: Sequence[Flip] = ()
+    flips: Sequence[VerdictChange] = ()
 
     @property
     def given(self) -> bool:
-        """Whether the figures were given, with no test behind them."""
+        """Whether the figures were given, so that no test is possible."""
         return self.evidence.given
 
     @property
     def worse_than_today(self) -> bool:
-        """Whether `chosen` clearly misses the accuracy that is stated for what is in use today."""
+        """Whether `chosen` clearly misses the stated accuracy of production today."""
         today = self.assumptions.current_accuracy
         return bool(self.chosen and today is not None and self.standings[self.chosen].against(today) == "misses")
+
+
+def decide_from(run: str, assumed: Iterable[str]) -> Decision:
+    """Decide on a run or on a .toml file of given figures.
+
+    Args:
+        run: as `run.load` takes it, or the name of a file that ends in .toml.
+        assumed: `NAME=VALUE`, each.
+
+    Raises:
+        ThirdleverError: the run or file does not exist, or it or an assumption is invalid.
+    """
+    if run.endswith(SUFFIX):
+        return read(Path(run)).decide(dict(map(_pair, assumed)))
+    return decide_on_run(load(run), assumed)
+
+
+def decide_on_run(run: Run, assumed: Iterable[str]) -> Decision:
+    """Decide on a loaded run, with `NAME=VALUE` assumptions."""
+    card = (run.info.get("suite") or {}).get("card") or {}
+    return decide(run, assume(card, dict(map(_pair, assumed)), run.info))
 
 
 def decide(run: Run, a: Assumptions) -> Decision:
@@ -154,8 +122,8 @@ def decide_on(e: Evidence, costs: Costs, a: Assumptions) -> Decision:
     """Decide on evidence.
 
     Args:
-        e: what was measured, or given.
-        costs: what candidates cost under some assumptions.
+        e: the measured or given figures.
+        costs: the candidates' costs under given assumptions.
         a: the assumptions.
     """
     from thirdlever.decision.sensitivity import sensitivity
@@ -166,28 +134,27 @@ def decide_on(e: Evidence, costs: Costs, a: Assumptions) -> Decision:
 
 
 def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
-    """The verdict under one set of assumptions, without sentences: the sensitivity asks for it again and again."""
+    """The decision under one set of assumptions, without the sensitivity, which calls this many times."""
     stay = stay_with(e, costs, a)
-    paybacks = _paybacks(costs, stay.name, a) if stay else {}
+    paybacks: dict[str, Payback] = {}
+    if stay and stay.name in costs:
+        paybacks = {name: payback(cost, costs[stay.name], a) for name, cost in costs.items() if name != stay.name}
     first = gates.prompt_and_retrieval(e, a)
     judged: list[Judged] = []
-    for tuned in e.of("tuned"):
-        back = paybacks.get(tuned.name)
+    candidates: list[Standing | None] = [*e.of("tuned")]
+    for tuned in candidates or [None]:
+        back = paybacks.get(tuned.name) if tuned else None
         three = (first, gates.stable_and_labelled(e, a, tuned), gates.pays_back(e, a, tuned, back))
-        six = questions.six_questions(e, a, three, tuned, back)
-        judged.append((tuned, three, six))
-    if not judged:
-        three = (first, gates.stable_and_labelled(e, a, None), gates.pays_back(e, a, None, None))
-        judged.append((None, three, questions.six_questions(e, a, three, None, None)))
+        judged.append((tuned, three, questions.six_questions(e, a, three, tuned, back)))
     nearest, gated, asked = ranked(judged, e, costs, a)
-    verdict = overall(gated, asked)
-    tuned_name = nearest.name if nearest else None
+    verdict = worst([*gated, *asked])
+    chosen = nearest if verdict == "GO" else stay
     return Decision(
         verdict=verdict,
-        chosen=tuned_name if verdict == "GO" else (stay.name if stay else None),
+        chosen=chosen.name if chosen else None,
         best_prompt=next((one.name for one in e.of("prompt", "retrieval")), None),
         stay=stay.name if stay else None,
-        tuned=tuned_name,
+        tuned=nearest.name if nearest else None,
         gates=gated,
         matrix=asked,
         stopped_at=questions.stopped_at(asked),
@@ -201,204 +168,45 @@ def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
     )
 
 
-def _paybacks(costs: Mapping[str, Cost], stay: str, a: Assumptions) -> dict[str, Payback]:
-    if stay not in costs:
-        return {}
-    return {name: payback(cost, costs[stay], a) for name, cost in costs.items() if name != stay}
+def ranked(judged: Sequence[Judged], e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Judged:
+    """The tuned candidate with the best verdict; among several GOs, the cheapest that is good enough."""
+    ranks = [RANK[worst([*gated, *asked])] for _, gated, asked in judged]
+    best = min(ranks)
+    equals = [one for one, rank in zip(judged, ranks, strict=True) if rank == best]
+    tuned = [one[0] for one in equals if one[0] is not None]
+    if best or not tuned:  # no GO: the best third gate, then the most accurate
+        return min(equals, key=lambda one: (RANK[one[1][2].verdict], -((one[0] and one[0].accuracy) or 0.0)))
+    chosen = min(good_enough(e, a, tuned), key=lambda one: _price(one, costs, a))
+    return next(one for one in equals if one[0] is chosen)
 
 
-SUFFIX = ".toml"
-
-_TOP = {"title", "labelled_examples", "assumptions", "candidate"}
-_TEXTS = {"name", "kind", "base"}
-_AMOUNTS = {"weeks", "examples", "usd_per_request", "usd_per_month", "setup_usd", "standing_usd_per_month"}
-_NUMBERS = {"accuracy", *_AMOUNTS}
-_KEYS = {*_TEXTS, *_NUMBERS, "today"}
-_LOCAL = ("embedded", "hf/")
+def stay_with(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Standing | None:
+    """The candidate to use without tuning; None if none answered."""
+    return min(good_enough(e, a, e.untuned), key=lambda one: _price(one, costs, a), default=None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """What a file gives.
+def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[Standing]:
+    """Candidates that meet the target and are not worse than the best of the pool by the margin or more.
 
-    Attributes:
-        title: a line on what it is about.
-        labelled: labelled examples at hand; None when not stated.
-        assumptions: as `--assume` takes them.
-        candidates: one table each.
-    """
-
-    title: str
-    labelled: int | None
-    assumptions: Mapping[str, str]
-    candidates: tuple[Mapping[str, Any], ...]
-
-    def decide(self, given: Mapping[str, str]) -> Decision:
-        """Decide on them.
-
-        Args:
-            given: `--assume`'s, which come before the file's.
-
-        Raises:
-            ThirdleverError: an assumption that does not exist, or a value that it cannot take.
-        """
-        stated = assume({}, self.assumptions)
-        costs = partial(_costs, self.candidates, stated.monthly_volume)
-        return decide_on(self.evidence(), costs, assume({}, {**self.assumptions, **given}))
-
-    def evidence(self) -> Evidence:
-        """How the candidates stand, best first, with nothing measured."""
-        standings = [
-            Standing(
-                name=row["name"],
-                kind=row["kind"],
-                base=row.get("base"),
-                hosted=bool(row.get("base")) and not row["base"].startswith(_LOCAL),
-                accuracy=row.get("accuracy"),
-                examples=int(row["examples"]) if "examples" in row else None,
-                weeks=row.get("weeks"),
-                today=row.get("today", False),
-            )
-            for row in self.candidates
-        ]
-        standings.sort(key=lambda one: (one.accuracy is None, -(one.accuracy or 0.0)))
-        return Evidence(standings={one.name: one for one in standings}, labelled=self.labelled)
-
-
-def read(path: Path) -> Figures:
-    """Read a file of given figures.
-
-    Raises:
-        RunError: there is no such file, or something in it cannot be; naming what, and what may stand there.
-    """
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        message = f"{str(path)!r} is not there; give a run or a .toml of given figures"
-        raise RunError(message) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        message = f"{path}: {error}; correct the file (docs/decision.md says what may stand in it)"
-        raise RunError(message) from None
-    _known(table, _TOP, str(path))
-    rows = table.get("candidate")
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        message = f"{path}: there is no candidate; add a [[candidate]] table with name, kind and accuracy"
-        raise RunError(message)
-    assumptions = _assumptions(table.get("assumptions", {}), path)
-    has_volume = "monthly_volume" in assumptions
-    candidates = tuple(
-        _candidate(row, f"{path}, candidate {i}", has_volume=has_volume) for i, row in enumerate(rows, 1)
-    )
-    names = [row["name"] for row in candidates]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        message = f"{path}: {twice!r} stands there twice; give each candidate a name of its own"
-        raise RunError(message)
-    labelled = _number(table, "labelled_examples", str(path))
-    return Figures(
-        title=str(table.get("title", "")),
-        labelled=None if labelled is None else int(labelled),
-        assumptions=assumptions,
-        candidates=candidates,
-    )
-
-
-def _assumptions(table: Any, path: Path) -> dict[str, str]:  # noqa: ANN401 - whatever TOML holds
-    if not isinstance(table, dict):
-        message = f"{path}: assumptions is no table; write [assumptions] and one name = value a line"
-        raise RunError(message)
-    stated = {name: str(value) for name, value in table.items()}
-    try:
-        assume({}, stated)
-    except ThirdleverError as error:
-        message = f"{path}: {str(error).removeprefix('--assume: ')}"
-        raise RunError(message) from None
-    return stated
-
-
-def _candidate(row: Mapping[str, Any], where: str, *, has_volume: bool) -> Mapping[str, Any]:
-    _known(row, _KEYS, where)
-    for key in ("name", "kind"):
-        if not row.get(key) or not isinstance(row[key], str):
-            message = f"{where}: {key!r} is missing or no text; add it"
-            raise RunError(message)
-    if row["kind"] not in get_args(Kind):
-        message = f"{where}: {unknown('kind', row['kind'], get_args(Kind))}"
-        raise RunError(message)
-    if not isinstance(row.get("base", ""), str) or not isinstance(row.get("today", False), bool):
-        message = f"{where}: base is a text, today is true or false; correct it"
-        raise RunError(message)
-    numbers = {key: value for key in _NUMBERS if (value := _number(row, key, where)) is not None}
-    if "usd_per_month" in row and ("usd_per_request" in row or not has_volume):
-        message = f"{where}: usd_per_month takes monthly_volume among the assumptions, and no usd_per_request beside it"
-        raise RunError(message)
-    return {**row, **numbers}
-
-
-def _number(row: Mapping[str, Any], key: str, where: str) -> float | None:
-    value = row.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        message = f"{where}: {key} = {value!r} is no amount; give a number that is not negative"
-        raise RunError(message)
-    if key == "accuracy" and value > 1:
-        message = f"{where}: {key} = {value!r} is a share of 1; give 0.92 for 92 %"
-        raise RunError(message)
-    return float(value)
-
-
-def _known(table: Mapping[str, Any], keys: set[str], where: str) -> None:
-    for key in table:
-        if key not in keys:
-            message = f"{where}: {unknown('key', key, keys)}"
-            raise RunError(message)
-
-
-def _costs(rows: tuple[Mapping[str, Any], ...], volume: float | None, a: Assumptions) -> dict[str, Cost]:
-    """In money. A month's bill is of the volume that the file states, whatever volume is asked about."""
-    return {row["name"]: _cost(row, volume, a) for row in rows}
-
-
-def _cost(row: Mapping[str, Any], volume: float | None, a: Assumptions) -> Cost:
-    per_request = row.get("usd_per_request")
-    if "usd_per_month" in row and volume:
-        per_request = row["usd_per_month"] / volume
-    tuned = row["kind"] == "tuned"
-    return Cost(
-        candidate=row["name"],
-        strategy=row["kind"],
-        model=row.get("base"),
-        tuned=tuned,
-        accuracy=row.get("accuracy"),
-        per_request_usd=per_request,
-        setup={"given": row.get("setup_usd")},
-        standing={
-            "given": row.get("standing_usd_per_month", 0.0),
-            **({"upkeep": a.upkeep_usd_per_month} if tuned else {}),
-        },
-        basis={"per request": "given", "given": "given"},
-    )
-
-
-def decide_from(run: str, assumed: Iterable[str]) -> Decision:
-    """Decide on a run, or on a .toml of given figures.
+    If none meets the target, those that meet the second condition.
 
     Args:
-        run: what `run.load` takes, or a file's name that ends in .toml.
-        assumed: `NAME=VALUE`, each.
-
-    Raises:
-        ThirdleverError: no such run or file, or something in it or in an assumption cannot be.
+        e: the evidence.
+        a: target and margin.
+        pool: candidates that answered, best first.
     """
-    if run.endswith(SUFFIX):
-        return read(Path(run)).decide(dict(map(_pair, assumed)))
-    return decide_on_run(load(run), assumed)
+    level = [one for one in pool if e.not_worse(one.name, pool[0].name, a.margin)]
+    target = a.target_accuracy
+    return [one for one in level if target is not None and one.against(target) == "meets"] or level
 
 
-def decide_on_run(run: Run, assumed: Iterable[str]) -> Decision:
-    """The same, on a run that was found."""
-    card = (run.info.get("suite") or {}).get("card") or {}
-    return decide(run, assume(card, dict(map(_pair, assumed)), run.info))
+def _price(one: Standing, costs: Mapping[str, Cost], a: Assumptions) -> tuple[float, float, float]:
+    """Sort key: cost over the horizon, else per request, then accuracy; an unknown cost is never the lowest."""
+    cost = costs.get(one.name)
+    whole = cost.cumulative_usd(a.horizon_months, a.monthly_volume) if cost and a.monthly_volume is not None else None
+    known = (whole, cost.per_request_usd if cost else None)
+    first, second = (math.inf if usd is None or math.isnan(usd) else usd for usd in known)
+    return first, second, -(one.accuracy or 0.0)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -407,3 +215,128 @@ def _pair(text: str) -> tuple[str, str]:
         message = f"--assume {text!r} has no value; write it as NAME=VALUE, such as monthly_volume=50000"
         raise ThirdleverError(message)
     return name.strip(), value.strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenCandidate(FileModel):
+    """A [[candidate]] of a file of given figures; docs/decision.md explains the keys. None is unknown."""
+
+    name: Name
+    kind: Kind
+    base: str | None = None
+    accuracy: Share | None = None
+    weeks: Amount | None = None
+    examples: Amount | None = None
+    usd_per_request: Amount | None = None
+    usd_per_month: Amount | None = None
+    setup_usd: Amount | None = None
+    standing_usd_per_month: Amount = 0.0
+    today: bool = False
+
+    def standing(self) -> Standing:
+        """Its given results."""
+        return Standing(
+            name=self.name,
+            kind=self.kind,
+            base=self.base,
+            hosted=bool(self.base) and not str(self.base).startswith(_LOCAL),
+            accuracy=self.accuracy,
+            examples=None if self.examples is None else int(self.examples),
+            weeks=self.weeks,
+            today=self.today,
+        )
+
+    def cost(self, volume: float | None, a: Assumptions) -> Cost:
+        """Its given costs; a monthly bill is divided by the volume that the file states."""
+        monthly = None if self.usd_per_month is None or not volume else self.usd_per_month / volume
+        tuned = self.kind == "tuned"
+        upkeep = {"upkeep": a.upkeep_usd_per_month} if tuned else {}
+        return Cost(
+            candidate=self.name,
+            strategy=self.kind,
+            model=self.base,
+            tuned=tuned,
+            accuracy=self.accuracy,
+            per_request_usd=self.usd_per_request if monthly is None else monthly,
+            setup={"given": self.setup_usd},
+            standing={"given": self.standing_usd_per_month, **upkeep},
+            basis={"per request": "given", "given": "given"},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures(FileModel):
+    """A file of given figures.
+
+    Attributes:
+        title: what the figures are about.
+        labelled_examples: number of labelled examples; None if not stated.
+        assumptions: as `--assume` takes them.
+        candidate: at least one.
+    """
+
+    title: str = ""
+    labelled_examples: Amount | None = None
+    assumptions: Mapping[str, Any] = field(default_factory=dict)
+    candidate: list[GivenCandidate] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check the candidates together.
+
+        Raises:
+            ValueError: none is given, two have the same name, or a monthly bill cannot be divided by a volume.
+        """
+        names = [one.name for one in self.candidate]
+        message = "" if names else "there is no candidate; add a [[candidate]] table with name, kind and accuracy"
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            message = f"two candidates are named {twice!r}; give each its own name"
+        monthly = [one for one in self.candidate if one.usd_per_month is not None]
+        if any(one.usd_per_request is not None for one in monthly) or (
+            monthly and "monthly_volume" not in self.assumptions
+        ):
+            message = "usd_per_month needs monthly_volume in [assumptions], and excludes usd_per_request"
+        if message:
+            raise ValueError(message)
+
+    def decide(self, given: Mapping[str, str]) -> Decision:
+        """Decide on the figures.
+
+        Args:
+            given: the values of `--assume`, which override the file's.
+
+        Raises:
+            ThirdleverError: an unknown assumption or an invalid value.
+        """
+        stated = {name: str(value) for name, value in self.assumptions.items()}
+        volume = assume({}, stated).monthly_volume
+
+        def costs(a: Assumptions) -> dict[str, Cost]:
+            return {one.name: one.cost(volume, a) for one in self.candidate}
+
+        return decide_on(self.evidence(), costs, assume({}, {**stated, **given}))
+
+    def evidence(self) -> Evidence:
+        """The candidates' given results, best first; nothing is measured."""
+        standings = sorted(
+            (one.standing() for one in self.candidate), key=lambda one: (one.accuracy is None, -(one.accuracy or 0.0))
+        )
+        labelled = None if self.labelled_examples is None else int(self.labelled_examples)
+        return Evidence(standings={one.name: one for one in standings}, labelled=labelled)
+
+
+def read(path: Path) -> Figures:
+    """Read a file of given figures.
+
+    Raises:
+        RunError: there is no such file, or it is invalid.
+    """
+    if not path.is_file():
+        message = f"{str(path)!r} does not exist; give a run or a .toml file of figures"
+        raise RunError(message)
+    figures = read_toml(path, Figures, error=RunError)
+    try:
+        assume({}, {name: str(value) for name, value in figures.assumptions.items()})
+    except ThirdleverError as error:
+        message = f"{path}: {str(error).removeprefix('--assume: ')}"
+        raise RunError(message) from None
+    return figures

@@ -23,7 +23,7 @@ from thirdlever.finetune.jobs import Ledger
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from thirdlever.catalog.listings import Listed, Listing
+    from thirdlever.catalog.listings import ListedModel, Listing
     from thirdlever.finetune.jobs import Job
 
 
@@ -46,7 +46,7 @@ class Alert:
 
 
 def ending(
-    pin: Pin, listed: Listed | None, retires: dt.date | None, *, gone: bool, today: dt.date, within: int
+    pin: Pin, listed: ListedModel | None, retires: dt.date | None, *, gone: bool, today: dt.date, within: int
 ) -> Alert | None:
     """That a model has ended, or will soon; None when it goes on.
 
@@ -85,7 +85,7 @@ def _remedy(pin: Pin) -> str:
     return f"see what takes its place: thirdlever replace {shlex.quote(run)} {shlex.quote(candidate)}"
 
 
-def successor(pin: Pin, later: Listed) -> Alert:
+def successor(pin: Pin, later: ListedModel) -> Alert:
     """That a later release was not measured."""
     what = f"than its base {pin.id}" if pin.tuned else "of its family"
     return Alert(
@@ -223,7 +223,7 @@ def _checked(
     )
 
 
-def _end(pin: Pin, listing: Listing | None, listed: Listed | None) -> tuple[dt.date | None, str, str]:
+def _end(pin: Pin, listing: Listing | None, listed: ListedModel | None) -> tuple[dt.date | None, str, str]:
     """When it stops, who says so, and what is recommended instead; a list that states a date comes first."""
     row = retirement(pin.provider, pin.id)
     sources = [_source(listing)] if listing else []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thirdlever.decision.assumptions import Assumption
     from thirdlever.decision.evidence import Evidence, Standing
     from thirdlever.decision.gates import Verdict
-    from thirdlever.decision.sensitivity import Flip
+    from thirdlever.decision.sensitivity import VerdictChange
     from thirdlever.decision.verdict import Decision
 
 
@@ -255,12 +255,12 @@ def what_would_change(d: Decision) -> list[str]:
     return [*dict.fromkeys(asked), *[flipped(flip, d.verdict) for flip in d.flips if flip.becomes][:_FLIPS]]
 
 
-def flipped(flip: Flip, now: Verdict) -> str:
+def flipped(flip: VerdictChange, now: Verdict) -> str:
     """What another value of an assumption would do."""
     row = about(flip.name)
-    was = f"now {_value(flip.value, row['unit'])}" if flip.value is not None else f"now {UNKNOWN}"
-    there = flip.at(lambda value: _value(value, row["unit"]))
-    return f"{flip.name} of {there} ({was}: {row['meaning']}) would make it {flip.becomes}, not {now}."
+    was = f"now {_value(flip.value, row.unit)}" if flip.value is not None else f"now {UNKNOWN}"
+    there = flip.at(lambda value: _value(value, row.unit))
+    return f"{flip.name} of {there} ({was}: {row.meaning}) would make it {flip.becomes}, not {now}."
 
 
 def described(d: Decision, name: str | None) -> str:
