@@ -37,7 +37,7 @@ SENTENCES = {
     "rag:k=0": "rag: k=0, documents=0 retrieves nothing; give k or documents 1 or more",
     "rag:k=-1": "rag: k=-1, documents=0 retrieves nothing; give k or documents 1 or more",
     "rag:documents=2": "rag: suite 'payments' has no documents; leave documents=2 out",
-    "long_context:tokens=300": "hold no demonstrations beside the instruction; use zero_shot",
+    "long_context:tokens=300": "300 tokens have no room for demonstrations; use zero_shot",
 }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 DIMENSIONS = 384
-IDENTITY = bundled.EMBEDDER.sha256
+EMBEDDER = bundled.EMBEDDER.sha256  # identifies the embedder in hashes
 _LONG = 512  # texts; more are embedded in parts, and progress is shown
 
 
@@ -65,7 +65,7 @@ def embed_once(texts: Sequence[str], store: Store) -> tuple[NDArray[np.float32],
     def build(folder: Path) -> None:
         np.save(folder / "vectors.npy", embed(texts), allow_pickle=False)
 
-    made = store.once("embeddings", of={"texts": list(texts), "embedder": IDENTITY}, build=build)
+    made = store.once("embeddings", of={"texts": list(texts), "embedder": EMBEDDER}, build=build)
     vectors: NDArray[np.float32] = np.load(made.folder / "vectors.npy", allow_pickle=False)
     return vectors, float(made.facts["seconds"])
 

@@ -58,7 +58,7 @@ def index(entries: Sequence[Entry], store: Store) -> Index[Entry]:
         return Index(entries, 0.0, None)
     texts = [text_of(entry) for entry in entries]
     vectors, seconds = embedder.embed_once(texts, store)
-    name = f"thirdlever-{content_hash([texts, embedder.IDENTITY])[:32]}"
+    name = f"thirdlever-{content_hash([texts, embedder.EMBEDDER])[:32]}"
     if url := os.environ.get(SERVER):
         return Index(entries, seconds, _filled_at(url, name, vectors))
 
