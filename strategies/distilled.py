@@ -72,6 +72,11 @@ def distilled(
             held = {item.id for item in known}
             rest = Split("unlabelled", tuple(item for item in suite.train if item.id not in held))
             texts, writing = [item.input for item in rest.sample(rows, how="random", seed=seed)], None
+        if not texts:
+            message = (
+                f"distilled: no input is left to label; give labelled below {len(suite.train)} or inputs=generated"
+            )
+            raise StrategyError(message)
         of = {"teacher": [str(spec), spec.source_hash], "train": taught.train.hash, "model": [base.name, base.revision]}
         lesson = teach(suite, deployment, texts, store, of=of, samples=samples, agreement=agreement)
         dev = tuple(suite.dev.first(min(MAX_DEV, len(lesson.items))))

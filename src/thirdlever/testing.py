@@ -112,8 +112,8 @@ class FakeEmbedder:
         return vectors
 
 
-def example_suite() -> Suite:
-    """Payments that are fuel or groceries: 24 in train, 8 in dev, 8 in test, and two documents."""
+def example_suite(*, train: int = 24) -> Suite:
+    """Payments that are fuel or groceries: `train` items, 8 in dev, 8 in test, and two documents."""
     places = (("SHELL service station", "fuel"), ("MARKET hall", "groceries"))
 
     def split(name: str, n: int) -> Split:
@@ -124,7 +124,7 @@ def example_suite() -> Suite:
         name="example",
         instruction="Categorise the payment.",
         answer=thirdlever.Label(("fuel", "groceries")),
-        train=split("train", 24),
+        train=split("train", train),
         dev=split("dev", 8),
         test_split=split("test", 8),
         documents=(

@@ -80,11 +80,11 @@ def test_defaults_are_filled_in_and_only_what_was_given_is_shown() -> None:
     [
         ("typd", "strategy 'typd' not found; did you mean 'typed'? Available: "),
         ("typed:kk=1", "argument of strategy 'typed' 'kk' not found; did you mean 'k'?"),
-        ("typed:k=many", "strategy 'typed': k='many' is not allowed; give int | \"auto\""),
-        ("typed:how=sorted", 'how=\'sorted\' is not allowed; give "balanced" | "random"'),
-        ("typed:deep=1", "deep='1' is not allowed; give true | false"),
-        ("typed:rate=", "rate='' is not allowed; give float"),
-        ("typed:k", "'k' is no argument; write typed:key=value,key=value"),
+        ("typed:k=many", "strategy 'typed': invalid k='many'; expected int | \"auto\""),
+        ("typed:how=sorted", 'invalid how=\'sorted\'; expected "balanced" | "random"'),
+        ("typed:deep=1", "invalid deep='1'; expected true | false"),
+        ("typed:rate=", "invalid rate=''; expected float"),
+        ("typed:k", "'k' is not an argument; write typed:key=value,key=value"),
         ("typed:k=1,k=2", "'k=2' is given twice"),
         ("typed:k=-1", "k is negative; correct the argument"),
         ("", "strategy '' not found"),
@@ -106,7 +106,7 @@ def test_a_required_argument_must_be_given(add: Callable[[str, str], None]) -> N
 @pytest.mark.parametrize("source", ["def other(): ...", "def broken(): ...", "x = 1"])
 def test_a_file_without_its_strategy_says_so(add: Callable[[str, str], None], source: str) -> None:
     add("broken", source)
-    with pytest.raises(StrategyError, match="must hold a function of that name under @strategy"):
+    with pytest.raises(StrategyError, match="define a function of that name with @strategy"):
         parse("broken")
 
 

@@ -42,10 +42,10 @@ def test_a_clean_suite_passes(suite: Suite) -> None:
     ids=["exact", "normalised", "quoted", "quoted and normalised"],
 )
 def test_a_test_input_is_found_however_it_is_written(suite: Suite, given: Item | Document) -> None:
-    with pytest.raises(LeakageError, match="strategy 'rag': what it was given holds 1 test inputs") as caught:
+    with pytest.raises(LeakageError, match="strategy 'rag': the data it was given contains 1 test inputs") as caught:
         Audit(suite).check_given([*suite.train, given], strategy="rag")
     assert f"'{given.id}' is test 'test-3'" in str(caught.value)
-    assert str(caught.value).endswith("let it draw on suite.train, suite.dev and suite.documents only")
+    assert str(caught.value).endswith("use suite.train, suite.dev and suite.documents only")
 
 
 def test_a_document_whose_title_is_a_test_input_is_found(suite: Suite) -> None:
@@ -72,7 +72,7 @@ def test_the_suites_own_splits_are_held_against_test(suite: Suite, part: str) ->
     leak = Split(part, (item(LEAK),))
     leaky = replace(suite, train=leak) if part == "train" else replace(suite, dev=leak)
     with pytest.raises(
-        LeakageError, match=f"suite 'payments': {part} holds 1 .* take them out of {part} or out of test"
+        LeakageError, match=f"suite 'payments': {part} contains 1 .* remove them from {part} or from test"
     ):
         Audit(leaky).check_suite()
 
@@ -85,7 +85,7 @@ def test_the_suites_documents_are_held_against_test(suite: Suite) -> None:
 def test_many_leaks_are_counted_and_a_few_shown(suite: Suite) -> None:
     with pytest.raises(LeakageError) as caught:
         Audit(suite).check_given(suite.test, strategy="cheat")
-    assert "holds 12 test inputs ('test-0' is test 'test-0', 'test-1'" in str(caught.value)
+    assert "contains 12 test inputs ('test-0' is test 'test-0', 'test-1'" in str(caught.value)
     assert str(caught.value).count(" is test ") == 3
     assert ", …)" in str(caught.value)
 
