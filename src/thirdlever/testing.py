@@ -28,6 +28,7 @@ import thirdlever
 from thirdlever.core.errors import StrategyError
 from thirdlever.models.base import BaseModel
 from thirdlever.retrieval import embedder
+from thirdlever.runner.check import check
 from thirdlever.suites.suite import Document, Item, Split, Suite
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage
     from inspect_ai.tool import ToolChoice, ToolInfo
     from numpy.typing import NDArray
+
+__all__ = ["FakeEmbedder", "FakeModel", "check", "example_suite", "offline"]
 
 Answer: TypeAlias = Callable[[str], str | Awaitable[str]]
 

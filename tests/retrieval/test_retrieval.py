@@ -236,7 +236,10 @@ def test_what_is_no_address_is_refused(url: str, store: Store, monkeypatch: pyte
     monkeypatch.setenv(retrieval.SERVER, url)
     with pytest.raises(ThirdleverError) as caught:
         index(entries(5), store)
-    assert str(caught.value) == f"{url!r} is not the address of a Chroma server; give one such as http://localhost:8000"
+    assert (
+        str(caught.value)
+        == f"{url!r} is not the address of a Chroma server; expected one such as http://localhost:8000"
+    )
 
 
 @pytest.mark.parametrize("port", ["closed", "99999", "many"])
@@ -246,8 +249,8 @@ def test_a_server_that_is_not_there_is_one_sentence(port: str, store: Store, mon
     with pytest.raises(ThirdleverError) as caught:
         index(entries(5), store)
     assert str(caught.value) in {
-        f"no Chroma server answers at {url!r}; start one with `chroma run` or leave --chroma-url out",
-        f"{url!r} is not the address of a Chroma server; give one such as http://localhost:8000",
+        f"no Chroma server answers at {url!r}; start one with `chroma run` or omit --chroma-url",
+        f"{url!r} is not the address of a Chroma server; expected one such as http://localhost:8000",
     }
 
 

@@ -111,9 +111,12 @@ def test_a_strategy_with_arguments_is_checked_with_them(add: Callable[[str, str]
         ),
         ("suite.card['a'] = 1\n        return Deployment(ask(suite), model=model)", " prepare changed the suite"),
         (
-            ("from dataclasses import replace\n"
-            "        shots = [Item('x', f'Card payment test {i} at SHELL service station', 'fuel') for i in (0, 6)]\n"
-            "        return Deployment(ask(suite, Context(shots)), model=model, given=shots)"),
+            (
+                "from dataclasses import replace\n"
+                "        text = 'Card payment test {} at SHELL service station'\n"
+                "        shots = [Item('x', text.format(i), 'fuel') for i in (0, 6)]\n"
+                "        return Deployment(ask(suite, Context(shots)), model=model, given=shots)"
+            ),
             " strategy 'checked': the data it was given contains 2 test inputs ('x' is test 'test-0'",
         ),
         ("return Deployment(ask(suite, Context(suite.train.sample(2))), model=model)", " the prompt contains 'train-"),
@@ -140,8 +143,10 @@ def test_a_strategy_with_arguments_is_checked_with_them(add: Callable[[str, str]
             " the prompt contains test item 'test-7'; use suite.train, suite.dev and suite.documents only",
         ),
         (
-            ("store.once('list', of={'n': len(calls)}, build=calls.append)\n"
-            "        return Deployment(ask(suite), model=model)"),
+            (
+                "store.once('list', of={'n': len(calls)}, build=calls.append)\n"
+                "        return Deployment(ask(suite), model=model)"
+            ),
             " a second prepare repeats work; build with store.once",
         ),
     ],

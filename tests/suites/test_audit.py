@@ -77,8 +77,8 @@ def test_the_suites_own_splits_are_held_against_test(suite: Suite, part: str) ->
         Audit(leaky).check_suite()
 
 
-def test_the_suites_documents_are_held_against_test(suite: Suite) -> None:
-    with pytest.raises(LeakageError, match="suite 'payments': documents holds 1"):
+def test_the_suites_documents_are_checked_against_test(suite: Suite) -> None:
+    with pytest.raises(LeakageError, match="suite 'payments': documents contains 1"):
         Audit(replace(suite, documents=(document(LEAK),))).check_suite()
 
 

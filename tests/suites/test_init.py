@@ -176,16 +176,16 @@ def test_rows_that_test_has_leave_train_and_dev_and_are_told() -> None:
     ]
 
 
-def test_repeated_rows_of_train_are_dropped_and_told() -> None:
+def test_repeated_rows_of_train_are_dropped_and_reported() -> None:
     made = make(csv("a.csv", *many(5, 5), "text 0 0,k0", "text 0 0,k0"), test=csv("b.csv", "t,k0"))
-    assert "rows of train dropped because they are repeated: 2" in made.changes
+    assert "repeated rows of train dropped: 2" in made.changes
     assert made.counts["train"] + made.counts["dev"] == 10
 
 
-def test_contradictions_are_warned_of() -> None:
+def test_contradictory_targets_give_a_warning() -> None:
     made = make(csv("a.csv", *many(5, 5), "Text 0 0.,k1"), test=csv("b.csv", "t,k0"))
     assert len(made.warnings) == 1
-    assert made.warnings[0].startswith("inputs of train that have more than one target: 1, e.g. 'k0' (../a.csv:2)")
+    assert made.warnings[0].startswith("inputs of train with more than one target: 1, e.g. 'k0' (../a.csv:2)")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_texts_are_the_same_but_for_case_punctuation_and_white_space(one: str, o
         (['x,"y', "z"], {}, r"a\.csv:2: .*double quote"),
         (["x,y", ",y"], {}, r"a\.csv:3: 'text' is empty"),
         ([], {}, r"'.*a\.csv' has no rows"),
-        (["x,y", "z,y"], {"documents": "docs.txt"}, r"'docs\.txt' is of no known kind"),
+        (["x,y", "z,y"], {"documents": "docs.txt"}, r"'docs\.txt' has an unknown format"),
         (["x,y", "z,y"], {"test": "b.csv"}, r"no file 'b\.csv'"),
         (["x,y"], {}, "no rows are left for test"),
     ],
@@ -226,26 +226,26 @@ def test_files_that_cannot_be_used_are_refused(lines: list[str], options: dict[s
 
 
 def test_a_repeated_column_is_refused() -> None:
-    with pytest.raises(SuiteError, match="the header names 'text' twice"):
+    with pytest.raises(SuiteError, match="the header has 'text' twice"):
         make(csv("a.csv", "a,b,c", header="text,kind,text"))
 
 
 def test_a_label_that_train_lacks_is_refused_by_line() -> None:
-    with pytest.raises(SuiteError, match=r"b\.csv:3: label 'k9' of test has no row of its own in train"):
+    with pytest.raises(SuiteError, match=r"b\.csv:3: label 'k9' of test has no other row in train"):
         make(csv("a.csv", *many(5, 5)), test=csv("b.csv", "x,k0", "y,k9"))
     assert not list(Path().iterdir())
 
 
 @pytest.mark.parametrize("name", ["datasets", "suite", "load_suite", "class", "a-b", "../x", "_x", "1x", ""])
 def test_names_that_cannot_be_used_are_refused(name: str) -> None:
-    with pytest.raises(SuiteError, match="a suite cannot be called"):
+    with pytest.raises(SuiteError, match="invalid suite name"):
         make_suite(name, train=csv("a.csv", *many(5, 5)), input="text", target="kind")
 
 
 @pytest.mark.parametrize("taken", ["datasets/made", "evals/made.py"])
-def test_what_is_there_is_never_overwritten(taken: str) -> None:
+def test_an_existing_suite_is_never_overwritten(taken: str) -> None:
     Path(taken).mkdir(parents=True)
-    with pytest.raises(SuiteError, match=f"'{taken}' exists already; choose another name"):
+    with pytest.raises(SuiteError, match=f"'{taken}' already exists; choose another name"):
         make(csv("a.csv", *many(5, 5)))
 
 

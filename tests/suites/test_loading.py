@@ -128,9 +128,9 @@ def test_text_that_is_not_utf8_is_refused_by_line_and_byte() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'"text"', "a JSON str where an object must be"),
-        (b"[" * 100_000, "JSON that cannot be read"),
-        (b'{"id": ' + b"9" * 5_000 + b"}", "JSON that cannot be read"),
+        (b'"text"', "a JSON str; expected an object"),
+        (b"[" * 100_000, "unreadable JSON"),
+        (b'{"id": ' + b"9" * 5_000 + b"}", "unreadable JSON"),
         (b'{"id": "a", "input": " ", "target": "y"}', "'input' is empty"),
         (b'{"id": "a", "input": "x", "target": null}', "'target' is empty"),
         (b'{"id": "a", "input": "\\ud800", "target": "y"}', "half of a surrogate pair"),
@@ -141,7 +141,7 @@ def test_a_row_that_is_no_item_is_refused(content: bytes, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"a: b: c\n", "card.yaml:1: not YAML"), (b"- a\n", "a list where keys and values must be")]
+    ("content", "said"), [(b"a: b: c\n", "card.yaml:1: not YAML"), (b"- a\n", "a list; expected keys and values")]
 )
 def test_a_card_that_is_none_is_refused(content: bytes, said: str) -> None:
     assert said in refusal("datasets/toys/card.yaml", content)
