@@ -15,6 +15,7 @@ import tempfile
 from collections import Counter, defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 TEST_SHARE = 0.2
 DEV_SHARE = 0.1
 MAX_DEV = 1_000
+
+_literal = partial(json.dumps, ensure_ascii=False)  # in double quotes, as a formatter writes it: valid Python too
 
 _WIDTH = 60  # characters of an example in the docstring of an eval file
 _STARTER = ("evals/[!_]*.py", "strategies/[!_]*.py", "datasets/transactions/*", "results/README.md")
@@ -124,8 +127,14 @@ def make_suite(
     roles = {"input": input, "target": target, "slice": slice, "group": group}
     columns = {role: column for role, column in roles.items() if column is not None}
     files = {"train": train, "dev": dev, "test": test, "documents": documents}
-    rows = {part: _rows(path) for part, path in files.items() if path is not None}
-    known = [_document(row, number) for number, row in enumerate(rows.pop("documents", ()), start=1)]
+    rows = {part: read_rows(path) for part, path in files.items() if path is not None}
+    if empty := next((part for part, read in rows.items() if not read), None):
+        message = f"{str(files[empty])!r} has no rows; give a file with rows"
+        raise SuiteError(message)
+    known = [
+        {"id": f"doc-{number:05}", "title": row.text("title"), "text": row.text("text")}
+        for number, row in enumerate(rows.pop("documents", ()), start=1)
+    ]
     splits = split({part: [_item(row, columns) for row in rows[part]] for part in rows})
     targets = [item.target for items in splits.parts.values() for item in items]
     counts = {part: len(items) for part, items in splits.parts.items()} | {"documents": len(known)}
@@ -142,9 +151,12 @@ def make_suite(
         "changes": list(splits.changes),
     }
     data = Path("datasets", name)
-    contents = {data / f"{part}.jsonl": _json_lines(_numbered(items, part)) for part, items in splits.parts.items()}
-    if known:
-        contents[data / "documents.jsonl"] = _json_lines(known)
+    tables = {part: list(_numbered(items, part)) for part, items in splits.parts.items()}
+    tables |= {"documents": known} if known else {}
+    contents = {
+        data / f"{part}.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table)
+        for part, table in tables.items()
+    }
     contents[data / "card.yaml"] = _CARD.format(head=_yaml({"name": name}), facts=_yaml(about))
     contents[Path("evals", f"{name}.py")] = _eval_file(
         name,
@@ -327,32 +339,16 @@ def _refuse(name: str, folder: Path) -> None:
             raise SuiteError(message)
 
 
-def _rows(path: Path) -> list[Row]:
-    rows = read_rows(path)
-    if not rows:
-        message = f"{str(path)!r} has no rows; give a file with rows"
-        raise SuiteError(message)
-    return rows
-
-
 def _item(row: Row, columns: Mapping[str, str]) -> Item:
     """An item whose id is, for now, its file and line. White space around a target is not part of the label."""
     named = {role: row.text(columns[role]) for role in ("slice", "group") if role in columns}
     return Item(row.where, row.text(columns["input"]), row.text(columns["target"]).strip(), **named)
 
 
-def _document(row: Row, number: int) -> dict[str, str]:
-    return {"id": f"doc-{number:05}", "title": row.text("title"), "text": row.text("text")}
-
-
 def _numbered(items: Sequence[Item], part: str) -> Iterable[dict[str, str]]:
     for number, item in enumerate(items, start=1):
         row = {"id": f"{part}-{number:05}", "input": item.input, "target": item.target}
         yield row | {role: value for role, value in (("slice", item.slice), ("group", item.group)) if value}
-
-
-def _json_lines(rows: Iterable[Mapping[str, str]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _yaml(value: Mapping[str, Any]) -> str:
@@ -407,11 +403,6 @@ def _in_words(column: str, otherwise: str) -> str:
     """A column's name for the prompt: "merchant_name" becomes "Merchant name"."""
     words = " ".join(re.sub(r"[\W_]+", " ", column).split())[:_WIDTH]
     return words[:1].upper() + words[1:] or otherwise
-
-
-def _literal(text: str) -> str:
-    """A Python literal in double quotes, as a formatter writes it: JSON strings are Python strings."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _quoted(text: str) -> str:

@@ -22,7 +22,7 @@ from thirdlever.answers.answer import Answer, Label
 from thirdlever.core import project
 from thirdlever.core.errors import LeakageError, SuiteError, unknown
 from thirdlever.core.files import content_hash
-from thirdlever.suites.readers import Row, read_rows, read_text
+from thirdlever.suites.readers import read_rows, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _MARK = "__thirdlever_suite__"
+_OPTIONAL = ("slice", "group")  # columns
 _REMEDY = "to make a suite of your data, run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
 
 
@@ -287,14 +288,12 @@ def _headline(path: Path) -> str:
 
 def _split(folder: Path, name: str) -> Split:
     path = folder / f"{name}.jsonl"
-    if name == "dev" and not path.exists():
-        return Split(name, ())
-    return Split(name, tuple(_item(row) for row in read_rows(path)))
-
-
-def _item(row: Row) -> Item:
-    named = (str(row.values.get(key) or "") for key in ("slice", "group"))
-    return Item(row.text("id"), row.text("input"), row.text("target"), *named)
+    rows = [] if name == "dev" and not path.exists() else read_rows(path)
+    items = (
+        Item(row.text("id"), row.text("input"), row.text("target"), *(str(row.values.get(k) or "") for k in _OPTIONAL))
+        for row in rows
+    )
+    return Split(name, tuple(items))
 
 
 def _card(path: Path) -> Mapping[str, Any]:
