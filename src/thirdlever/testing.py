@@ -14,10 +14,12 @@ from __future__ import annotations
 import inspect
 import re
 import socket
+import tempfile
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from unittest import mock
 
@@ -25,6 +27,7 @@ import numpy as np
 from inspect_ai.model import GenerateConfig, Model, ModelAPI, ModelOutput, ModelUsage, modelapi
 
 import thirdlever
+from thirdlever.core import project
 from thirdlever.core.errors import StrategyError
 from thirdlever.models.base import BaseModel
 from thirdlever.retrieval import embedder
@@ -143,8 +146,8 @@ def offline(model: FakeModel | None = None) -> Iterator[FakeModel]:
     """Inside the block nothing is downloaded, trained or paid for.
 
     Texts are embedded by a `FakeEmbedder`; `resolve` returns the fake model, and `tune` and `tune_managed` a copy of
-    the model that they are given; a connection to another machine is a `StrategyError`. Use it with a store of its own:
-    what is built inside is fake. Strategy files must be loaded inside the block, as `run` and `parse` do.
+    the model that they are given; a connection to another machine is a `StrategyError`. `run` keeps artefacts in a
+    temporary store. Strategy files must be loaded inside the block, as `run` and `parse` do.
 
     Args:
         model: what every model name resolves to.
@@ -177,7 +180,9 @@ def offline(model: FakeModel | None = None) -> Iterator[FakeModel]:
 
     encoder = FakeEmbedder()
     with ExitStack() as patches:
+        folder = patches.enter_context(tempfile.TemporaryDirectory())
         for where, name, stand_in in (
+            (project, "STORE", Path(folder, "store")),
             (embedder, "_model", lambda: encoder),
             (thirdlever, "resolve", lambda _: fake),
             (thirdlever, "tune", tune),
