@@ -117,7 +117,7 @@ def test_a_strategy_with_arguments_is_checked_with_them(add: Callable[[str, str]
                 "        shots = [Item('x', text.format(i), 'fuel') for i in (0, 6)]\n"
                 "        return Deployment(ask(suite, Context(shots)), model=model, given=shots)"
             ),
-            " strategy 'checked': the data it was given contains 2 test inputs ('x' is test 'test-0'",
+            " strategy 'mine': the data it was given contains 2 test inputs ('x' is test 'test-0'",
         ),
         ("return Deployment(ask(suite, Context(suite.train.sample(2))), model=model)", " the prompt contains 'train-"),
         (

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from inspect_ai.solver import Solver
 
     from thirdlever.strategies.contract import Deployment
-    from thirdlever.suites.suite import Suite
-    from thirdlever.testing import FakeModel
+    from thirdlever.suites.suite import Document, Suite
 
 ASKED = 2  # test items, each asked twice
 TRAIN = 1100  # items: more than the defaults of the shipped strategies draw
@@ -60,8 +59,8 @@ def check(names: Sequence[str] = ()) -> list[Finding]:
     """
     strategies, evals = project.files("strategies"), project.files("evals")
     if not names:
-        here = [name for kind in (strategies, evals) for name, path in kind.items() if path.is_relative_to(Path.cwd())]
-        names = list(dict.fromkeys(here))
+        files = (file for kind in (strategies, evals) for file in kind.items())
+        names = list(dict.fromkeys(name for name, path in files if path.parents[1] == Path.cwd()))
     if not names:
         message = f"no strategies/ or evals/ in {str(Path.cwd())!r}; write strategies/NAME.py or run: thirdlever init"
         raise ThirdleverError(message)
@@ -94,10 +93,10 @@ def check_eval(name: str, path: Path) -> Finding:
 def check_strategy(spec: str, path: Path) -> Finding:
     """Prepare a strategy on a small suite, and ask it a few items."""
     try:
-        if spec == path.stem and (
-            needed := [a.name for a in specs.arguments(specs.find(spec)[0]).values() if a.required]
+        known = specs.arguments(specs.find(path.stem)[0]).values()
+        if values := ",".join(
+            f"{argument.name}=VALUE" for argument in known if argument.required and spec == path.stem
         ):
-            values = ",".join(f"{name}=VALUE" for name in needed)
             return Finding("strategy", spec, "skipped", f"needs arguments; run: thirdlever check {spec}:{values}")
         return Finding("strategy", spec, "ok", _try_strategy(spec))
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
@@ -114,7 +113,7 @@ def _try_strategy(spec: str) -> str:
         store = Store(Path(folder, "store"))
         prepare = specs.parse(spec).prepare
         deployment = prepare(seen, model, store)
-        _check_preparing(suite, seen, deployment, model)
+        _check_preparing(spec, suite, seen, deployment.given, model.prompts)
         calls, artefacts = len(model.prompts), _artefacts(store)
         deployment = prepare(seen, model, store)
         if len(model.prompts) > calls or _artefacts(store) != artefacts:
@@ -123,32 +122,25 @@ def _try_strategy(spec: str) -> str:
         model.prompts.clear()
         completions = _ask(suite, deployment, Path(folder, "asked"))
         _check_prompts(suite, deployment, model.prompts)
-    for completion in completions:
-        if _TARGET in completion:
-            message = "the answer contains the item's target; `state.target` is for grading only"
-            raise StrategyError(message)
-        if suite.answer.parse(completion) is None:
-            message = (
-                f"no answer can be read from {completion[:80]!r}; leave a {suite.answer.name.lower()} in state.output"
-            )
-            raise StrategyError(message)
-    calls = (
-        f"{counted(len(model.prompts) // (2 * ASKED), 'model call')} per item" if model.prompts else "no model calls"
-    )
-    return f"prepared with {counted(deployment.setup.labels, 'label')}; {calls}; answer {completions[0]!r} parsed"
+    _check_answers(suite, completions)
+    calls = counted(len(model.prompts) // len(completions), "model call")
+    labels = counted(deployment.setup.labels, "label")
+    return f"prepared with {labels}; {calls} per item; answer {completions[0]!r} parsed"
 
 
 def _artefacts(store: Store) -> list[str]:
     return sorted(str(path) for path in store.root.glob("*/*/artefact.json"))
 
 
-def _check_preparing(suite: Suite, seen: Suite, deployment: Deployment, model: FakeModel) -> None:
+def _check_preparing(
+    spec: str, suite: Suite, seen: Suite, given: Sequence[Item | Document], prompts: Sequence[str]
+) -> None:
     if replace(seen).seen_hash != replace(suite).seen_hash or seen.card != suite.card:
         message = "prepare changed the suite; make a copy with dataclasses.replace"
         raise StrategyError(message)
     audit = Audit(suite)
-    audit.check_given(deployment.given, strategy="checked")
-    if any(leak := list(audit.test.quoted(prompt)) for prompt in model.prompts):
+    audit.check_given(given, strategy=spec)
+    if any(leak := list(audit.test.quoted(prompt)) for prompt in prompts):
         message = f"prepare sends test item {leak[0]!r} to the model; use suite.train and suite.dev only"
         raise StrategyError(message)
 
@@ -239,6 +231,17 @@ def _faults(suite: Suite, deployment: Deployment, prompt: str) -> Iterator[str]:
     missing = [name for name, text in texts.items() if normalise(text) not in given]
     if missing:
         yield f"the prompt contains {missing[0]!r}, which is not in Deployment(given=…); add all that the solver uses"
+
+
+def _check_answers(suite: Suite, completions: Sequence[str]) -> None:
+    for completion in completions:
+        if _TARGET in completion:
+            message = "the answer contains the item's target; `state.target` is for grading only"
+            raise StrategyError(message)
+        if suite.answer.parse(completion) is None:
+            wanted = suite.answer.name.lower()
+            message = f"no answer can be read from {completion[:80]!r}; leave a {wanted} in state.output"
+            raise StrategyError(message)
 
 
 def _check_dev(suite: Suite) -> None:
