@@ -94,10 +94,9 @@ def check_strategy(spec: str, path: Path) -> Finding:
     """Prepare a strategy on a small suite, and ask it a few items."""
     try:
         known = specs.arguments(specs.find(path.stem)[0]).values()
-        if values := ",".join(
-            f"{argument.name}=VALUE" for argument in known if argument.required and spec == path.stem
-        ):
-            return Finding("strategy", spec, "skipped", f"needs arguments; run: thirdlever check {spec}:{values}")
+        needed = ",".join(f"{argument.name}=VALUE" for argument in known if argument.required)
+        if needed and spec == path.stem:
+            return Finding("strategy", spec, "skipped", f"needs arguments; run: thirdlever check {spec}:{needed}")
         return Finding("strategy", spec, "ok", _try_strategy(spec))
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
         return Finding("strategy", spec, "failed", _sentence(error, path, remedy="correct the strategy"))
