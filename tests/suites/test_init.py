@@ -1,4 +1,4 @@
-"""`thirdlever init`: a user's files become a suite, whole or not at all, and nothing in them becomes code."""
+"""`thirdlever init` writes a complete suite or nothing, and nothing in the user's files becomes code."""
 
 import ast
 import json
@@ -49,7 +49,7 @@ def rows(split: str) -> list[dict[str, str]]:
 # What is written.
 
 
-def test_a_made_suite_is_found_and_fit() -> None:
+def test_a_new_suite_can_be_loaded() -> None:
     make(csv("a.csv", *many(20, 20)), test=csv("b.csv", "new text,k1"))
     suite = find_suite("made")
     assert suite.test.items == (Item("test-00001", "new text", "k1"),)
@@ -57,7 +57,7 @@ def test_a_made_suite_is_found_and_fit() -> None:
     assert (len(suite.train), len(suite.dev)) == (36, 4)
 
 
-def test_given_test_rows_stay_as_they_are() -> None:
+def test_given_test_rows_are_unchanged() -> None:
     given = ["same,k0", "same,k0", '" Same! ",k1', '"two\nlines",k1']
     make(csv("a.csv", *many(5, 5)), test=csv("b.csv", *given))
     assert [row["input"] for row in rows("test")] == ["same", "same", " Same! ", "two\nlines"]
@@ -78,7 +78,7 @@ def test_tsv_jsonl_and_a_spreadsheets_csv_are_read(name: str, content: str) -> N
     assert {row["input"] for part in ("train", "test") for row in rows(part)} == {f"t{n}" for n in range(9)}
 
 
-def test_slice_group_and_documents_come_along() -> None:
+def test_slice_group_and_documents_are_kept() -> None:
     train = csv("a.csv", *(f"{row},s{n},g{n}" for n, row in enumerate(many(5, 5))), header="text,kind,part,who")
     make(train, slice="part", group="who", documents=csv("d.csv", "Rules,Be kind.", header="title,text"))
     suite = find_suite("made")
@@ -95,7 +95,7 @@ def test_the_card_says_where_the_rows_come_from_and_what_to_fill_in() -> None:
     assert (card["licence"], card["monthly_volume"], card["error_cost_usd"]) == ("unknown", None, None)
 
 
-def test_targets_that_hardly_repeat_are_free_text() -> None:
+def test_targets_that_rarely_repeat_are_free_text() -> None:
     make(csv("a.csv", *(f"what is {n}?,the number {n}" for n in range(20))))
     suite = find_suite("made")
     assert suite.answer == Text(name="Kind", max_tokens=14)
@@ -127,7 +127,7 @@ def test_the_eval_file_is_as_a_formatter_would_leave_it() -> None:
 # How the splits are made.
 
 
-def test_splits_not_given_are_drawn_by_target() -> None:
+def test_missing_splits_are_drawn_by_target() -> None:
     make(csv("a.csv", *many(100, 50, 10)))
     drawn = {split: Counter(row["target"] for row in rows(split)) for split in ("train", "dev", "test")}
     assert drawn["test"] == {"k0": 20, "k1": 10, "k2": 2}
@@ -146,7 +146,7 @@ def test_dev_is_a_thousand_at_most() -> None:
     assert made.counts["dev"] == 1_000
 
 
-def test_the_draw_is_the_same_again() -> None:
+def test_the_draw_is_reproducible() -> None:
     items = [Item(str(n), f"text {n}", f"k{n % 7}") for n in range(100)]
     assert create.draw(items, 20, stratify=True) == create.draw(items, 20, stratify=True)
     assert create.draw(items, 20, stratify=True) != create.draw(items, 20, stratify=True, seed=1)
@@ -162,7 +162,7 @@ def test_one_input_in_two_spellings_is_drawn_as_one() -> None:
     assert not inputs["dev"] & inputs["test"]
 
 
-def test_rows_that_test_has_leave_train_and_dev_and_are_told() -> None:
+def test_rows_of_test_are_dropped_from_train_and_dev_and_reported() -> None:
     made = make(
         csv("a.csv", "Where is  it,k0", *many(5, 5)),
         dev=csv("d.csv", "where's IT,k1", "where is it,k1", "text 0 0,k0"),
@@ -198,7 +198,7 @@ def test_contradictory_targets_give_a_warning() -> None:
         ("की", "कि", False),
     ],
 )
-def test_texts_are_the_same_but_for_case_punctuation_and_white_space(one: str, other: str, same: bool) -> None:  # noqa: FBT001 - a parameter
+def test_texts_are_equal_ignoring_case_punctuation_and_white_space(one: str, other: str, same: bool) -> None:  # noqa: FBT001 - a parameter
     assert (normalise(one) == normalise(other)) is same
 
 
@@ -218,7 +218,7 @@ def test_texts_are_the_same_but_for_case_punctuation_and_white_space(one: str, o
         (["x,y"], {}, "no rows are left for test"),
     ],
 )
-def test_files_that_cannot_be_used_are_refused(lines: list[str], options: dict[str, str], said: str) -> None:
+def test_unusable_files_are_refused(lines: list[str], options: dict[str, str], said: str) -> None:
     paths = {key: Path(value) if key in {"documents", "test"} else value for key, value in options.items()}
     with pytest.raises(SuiteError, match=said):
         make(csv("a.csv", *lines), **paths)
@@ -237,7 +237,7 @@ def test_a_label_that_train_lacks_is_refused_by_line() -> None:
 
 
 @pytest.mark.parametrize("name", ["datasets", "suite", "load_suite", "class", "a-b", "../x", "_x", "1x", ""])
-def test_names_that_cannot_be_used_are_refused(name: str) -> None:
+def test_invalid_names_are_refused(name: str) -> None:
     with pytest.raises(SuiteError, match="invalid suite name"):
         make_suite(name, train=csv("a.csv", *many(5, 5)), input="text", target="kind")
 

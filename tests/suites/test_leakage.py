@@ -1,4 +1,4 @@
-"""Nothing that a strategy is given may be in the test split: found by content, refused before anything is asked."""
+"""A strategy that is given test items, in whatever spelling, is refused before any request."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_document_whose_title_is_a_test_input_is_found(suite: Suite) -> None:
 @pytest.mark.parametrize(
     "text", ["POS test purchase at shop number 33", "XPOS test purchase at shop number 3x", "shop number 3"]
 )
-def test_part_of_a_test_input_or_of_another_word_is_none(suite: Suite, text: str) -> None:
+def test_part_of_a_test_input_or_of_a_word_is_not_a_leak(suite: Suite, text: str) -> None:
     Audit(suite).check_given([document(text), item(text)], strategy="rag")
 
 
@@ -68,7 +68,7 @@ def test_a_short_test_input_inside_a_document_is_a_coincidence(suite: Suite) -> 
 
 
 @pytest.mark.parametrize("part", ["train", "dev"])
-def test_the_suites_own_splits_are_held_against_test(suite: Suite, part: str) -> None:
+def test_the_suites_own_splits_are_checked_against_test(suite: Suite, part: str) -> None:
     leak = Split(part, (item(LEAK),))
     leaky = replace(suite, train=leak) if part == "train" else replace(suite, dev=leak)
     with pytest.raises(
@@ -110,7 +110,7 @@ def test_twelve_thousand_rows_take_no_time() -> None:
     assert time.process_time() - start < 2.0
 
 
-def test_a_strategy_that_was_given_test_items_is_stopped_before_it_asks(
+def test_a_strategy_given_test_items_is_stopped_before_any_request(
     suite: Suite, add: Callable[[str, str], None]
 ) -> None:
     from thirdlever.runner.runner import run
