@@ -277,9 +277,7 @@ class _Other(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
-def test_another_kind_of_server_is_reported_in_one_sentence(
-    status: int, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_kind_of_server_is_one_sentence(status: int, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Other, "status", status)
     with ThreadingHTTPServer(("127.0.0.1", 0), _Other) as other:
         thread = threading.Thread(target=other.serve_forever)
