@@ -25,7 +25,7 @@ from thirdlever.core.files import content_hash
 from thirdlever.suites.readers import read_rows, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
@@ -247,30 +247,26 @@ def check(suite: Suite) -> Suite:
     Raises:
         SuiteError: empty split, repeated id, a target that is not a possible answer or that train lacks.
     """
-    splits: Sequence[Split] = [suite.train, suite.dev, suite.test]
+    for fault in _faults(suite):
+        message = f"suite {suite.name!r}: {fault}"
+        raise SuiteError(message)
+    return suite
+
+
+def _faults(suite: Suite) -> Iterator[str]:
+    known = {item.target for item in suite.train}
     seen: dict[str, str] = {}
-    for split in splits:
+    for split in (suite.train, suite.dev, suite.test):
         if not split.items and split.name != "dev":
-            message = f"suite {suite.name!r}: the {split.name} split is empty; add labelled rows to it"
-            raise SuiteError(message)
+            yield f"the {split.name} split is empty; add labelled rows to it"
         for item in split:
             if item.id in seen:
-                again = f"id {item.id!r} is in {seen[item.id]} and again in {split.name}"
-                message = f"suite {suite.name!r}: {again}; make ids unique"
-                raise SuiteError(message)
+                yield f"id {item.id!r} is in {seen[item.id]} and again in {split.name}; make ids unique"
             seen[item.id] = split.name
             if problem := suite.answer.problem(item.target):
-                where = f"suite {suite.name!r}, {split.name} item {item.id!r}"
-                message = f"{where}: {problem}; correct the target or the answer kind"
-                raise SuiteError(message)
-    if suite.answer.choices:
-        known = {item.target for item in suite.train}
-        for item in (*suite.dev, *suite.test):
-            if item.target not in known:
-                lacking = f"label {item.target!r} of item {item.id!r} is not in train"
-                message = f"suite {suite.name!r}: {lacking}; add examples of it to train or remove the item"
-                raise SuiteError(message)
-    return suite
+                yield f"{split.name} item {item.id!r}: {problem}; correct the target or the answer kind"
+            if suite.answer.choices and item.target not in known:
+                yield f"label {item.target!r} of item {item.id!r} is not in train; add examples to train or remove it"
 
 
 def available_suites() -> dict[str, str]:
