@@ -122,9 +122,9 @@ def _try_strategy(spec: str) -> str:
         completions = _ask(suite, deployment, Path(folder, "asked"))
         _check_prompts(suite, deployment, model.prompts)
     _check_answers(suite, completions)
-    calls = counted(len(model.prompts) // len(completions), "model call")
+    called = counted(len(model.prompts) // len(completions), "model call")
     labels = counted(deployment.setup.labels, "label")
-    return f"prepared with {labels}; {calls} per item; answer {completions[0]!r} parsed"
+    return f"prepared with {labels}; {called} per item; answer {completions[0]!r} parsed"
 
 
 def _artefacts(store: Store) -> list[str]:

@@ -140,7 +140,7 @@ def make_suite(
     counts = {part: len(items) for part, items in splits.parts.items()} | {"documents": len(known)}
     if splits.closed:
         counts["labels"] = len(set(targets))
-    about = {
+    about: dict[str, Any] = {
         "source": [
             {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
             for path in files.values()
