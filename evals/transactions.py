@@ -20,7 +20,7 @@ from thirdlever import Suite, load_suite, suite
 
 @suite
 def transactions() -> Suite:
-    """The suite; its slices tell seen merchants from unseen ones and from house rules."""
+    """The suite; its slices are seen merchants, unseen merchants and house rules."""
     return load_suite(
         "transactions",
         instruction="You categorise the bank transactions of a personal finance app.",

@@ -1,4 +1,4 @@
-"""Distillation: a teacher with all its context labels inputs once, and a student answers without any."""
+"""Distillation: a teacher with full context labels inputs once, and a student learns to answer without it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from thirdlever import (
     Settings,
     Split,
     Store,
+    StrategyError,
     Suite,
     add_setups,
     ask,
@@ -22,9 +23,8 @@ from thirdlever import (
     teach,
     tune,
 )
-from thirdlever.core.errors import StrategyError
 
-DEV = 200  # items that choose the student's epoch; no more than it learns from
+MAX_DEV = 200  # dev items that choose the student's epoch; never more than it learns from
 
 
 @strategy
@@ -41,22 +41,22 @@ def distilled(
     rank: int = 16,
     seed: int = 0,
 ) -> Prepare:
-    """A student tuned on a teacher's answers, and asked with nothing but the instruction.
+    """A student tuned on a teacher's answers, then asked with the instruction alone.
 
     Args:
-        teacher: a strategy, such as rag or rag:k=20, that labels.
-        teacher_model: whom the teacher asks; the student's own base when left out.
-        labelled: items of train that the teacher may use; the student sees none of their labels.
-        rows: inputs that the teacher labels.
-        inputs: "unlabelled" takes the rest of train, labels hidden; "generated" has the teacher's model write them.
-        samples: how often the teacher is asked each.
-        agreement: the share of these answers that must be the same.
+        teacher: the strategy that labels, such as rag or rag:k=20.
+        teacher_model: the teacher's model; none uses the student's base model.
+        labelled: items of train that the teacher may use; the student never sees their labels.
+        rows: number of inputs that the teacher labels.
+        inputs: "unlabelled" uses the rest of train without its labels; "generated" has the teacher's model write them.
+        samples: how often the teacher labels each input.
+        agreement: share of these labels that must agree.
         epochs: the student's passes over the rows, or "auto".
-        rank: of the student's adapter.
-        seed: of every draw.
+        rank: rank of the student's adapter.
+        seed: for every draw.
     """
     if min(labelled, rows, samples) < 1 or not 0 < agreement <= 1:
-        message = "distilled: labelled, rows and samples must be 1 or more, and agreement in (0, 1]; correct them"
+        message = "distilled: labelled, rows and samples must be 1 or more and agreement in (0, 1]; correct them"
         raise StrategyError(message)
     spec = parse(teacher)
     settings = Settings(epochs=epochs, rank=rank, seed=seed)
@@ -72,9 +72,14 @@ def distilled(
             held = {item.id for item in known}
             rest = Split("unlabelled", tuple(item for item in suite.train if item.id not in held))
             texts, writing = [item.input for item in rest.sample(rows, how="random", seed=seed)], None
+        if not texts:
+            message = (
+                f"distilled: no input is left to label; give labelled below {len(suite.train)} or inputs=generated"
+            )
+            raise StrategyError(message)
         of = {"teacher": [str(spec), spec.source_hash], "train": taught.train.hash, "model": [base.name, base.revision]}
         lesson = teach(suite, deployment, texts, store, of=of, samples=samples, agreement=agreement)
-        dev = tuple(suite.dev.first(min(DEV, len(lesson.items))))
+        dev = tuple(suite.dev.first(min(MAX_DEV, len(lesson.items))))
         student = tune(suite, model, store, lesson.items, dev=dev, settings=settings)
         teaching = [setup for setup in (deployment.setup, writing, lesson.setup) if setup]
         setup = add_setups(*teaching, teacher=base if teacher_model else None)

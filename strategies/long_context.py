@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-from thirdlever import BaseModel, Context, Deployment, Prepare, SetupCost, Store, Suite, ask, demonstration, strategy
-from thirdlever.core.errors import StrategyError
+from thirdlever import (
+    BaseModel,
+    Context,
+    Deployment,
+    Prepare,
+    SetupCost,
+    Store,
+    StrategyError,
+    Suite,
+    ask,
+    demonstration,
+    strategy,
+)
 
-TURNS = 4  # demonstrations that follow the packed ones as chat turns: small models need to see the form of an answer
-RESERVE = 256  # tokens for the chat template and the item itself, beside twice the longest demonstration
+TURNS = 4  # demonstrations sent as chat turns after the packed ones: small models need to see the form of an answer
+RESERVE = 256  # tokens for the chat template and the item itself, on top of twice the longest demonstration
 UNKNOWN_WINDOW = 8192
 
 
@@ -17,23 +28,23 @@ def long_context(*, tokens: int | Literal["window"] = 32_000, seed: int = 0) -> 
     """As many balanced demonstrations as fit, packed into one message, the same for every item.
 
     Args:
-        tokens: fill so many tokens, or the model's window where that is smaller; "window" fills all of it, which on a
-            hosted model with a window of a million tokens is dear.
-        seed: of the draw.
+        tokens: fill this many tokens, or the model's window if that is smaller. "window" fills all of it, which is
+            expensive on a hosted model with a window of a million tokens.
+        seed: for the draw.
     """
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - nothing to keep
         window = model.context_window or UNKNOWN_WINDOW
-        room = window if tokens == "window" else min(tokens, window)
+        limit = window if tokens == "window" else min(tokens, window)
         instruction = model.tokens(f"{suite.instruction}\n{suite.answer.describe()}")
         drawn = suite.train.sample(len(suite.train), seed=seed)
         costs = [model.tokens(demonstration(suite, shot) + "\n\n") for shot in drawn]
-        room -= instruction + suite.answer.max_tokens + RESERVE + 2 * max(costs)
+        room = limit - instruction - suite.answer.max_tokens - RESERVE - 2 * max(costs)
         fitting = 0
         while fitting < len(costs) and (room := room - costs[fitting]) >= 0:
             fitting += 1
         if fitting <= TURNS:
-            message = f"long_context: {window} tokens hold no demonstrations beside the instruction; use zero_shot"
+            message = f"long_context: {limit} tokens have no room for demonstrations; use zero_shot"
             raise StrategyError(message)
         shots = drawn[:fitting]
         context = Context(packed=shots[:-TURNS], shots=shots[-TURNS:])

@@ -1,15 +1,26 @@
-"""The third lever on this machine: the model itself learns the train split."""
+"""Fine-tuning on this machine: the model itself learns the train split."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Literal
 
-from thirdlever import BaseModel, Deployment, Prepare, Settings, Store, Suite, Tuned, ask, strategy, tune
-from thirdlever.core.errors import StrategyError
+from thirdlever import (
+    BaseModel,
+    Deployment,
+    Prepare,
+    Settings,
+    Store,
+    StrategyError,
+    Suite,
+    Tuned,
+    ask,
+    strategy,
+    tune,
+)
 
-RANKS = (8, 16, 32)  # tried by rank="auto"
-DEV = 200  # items that choose the epoch, and the rank; no more than there are to train on
+RANKS = (8, 16, 32)  # for rank="auto"
+MAX_DEV = 200  # dev items that choose the epoch and the rank; never more than the training examples
 
 
 @strategy
@@ -22,18 +33,18 @@ def lora(
     learning_rate: float | None = None,
     seed: int = 0,
 ) -> Prepare:
-    """The base model tuned on the train split, and asked with nothing but the instruction.
+    """The base model tuned on the train split, then asked with the instruction alone.
 
     Args:
-        method: "lora" trains small adapters, "qlora" the same over weights in 4 bits, "full" every weight.
-        examples: how many to train on, labels in turn; all when left out.
-        epochs: passes over them, or "auto" to go on until dev's loss no longer falls.
+        method: "lora" trains small adapters, "qlora" the same over 4-bit weights, "full" all weights.
+        examples: number to train on, balanced over the labels; none uses all.
+        epochs: passes over them, or "auto" to stop when the loss on dev no longer falls.
         rank: of the adapters, or "auto" to choose between 8, 16 and 32 on dev.
-        learning_rate: at its highest; what suits the method when left out.
-        seed: of the draw, the initial weights and the order.
+        learning_rate: the peak; none uses the method's default.
+        seed: for the draw, the initial weights and the order.
     """
     if examples is not None and examples < 1:
-        message = f"lora: examples={examples} is not allowed; give 1 or more"
+        message = f"lora: examples={examples} is not allowed; expected 1 or more"
         raise StrategyError(message)
     first = Settings(
         method=method,
@@ -46,9 +57,9 @@ def lora(
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
         items = suite.train.items if examples is None else suite.train.sample(examples, seed=seed)
-        dev = tuple(suite.dev.first(min(DEV, len(items))))
+        dev = tuple(suite.dev.first(min(MAX_DEV, len(items))))
         if not dev and "auto" in {epochs, rank}:
-            message = f"lora: suite {suite.name!r} has no dev split to choose on; add its dev.jsonl or choose yourself"
+            message = f"lora: suite {suite.name!r} has no dev split to choose on; add dev.jsonl, or set epochs and rank"
             raise StrategyError(message)
         tuned = [tune(suite, model, store, items, dev=dev, settings=settings) for settings in tried]
         best = min(tuned, key=_loss)

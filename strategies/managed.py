@@ -1,17 +1,25 @@
-"""Fine-tuning bought as a service: upload the examples, wait for the job, ask the tuned model."""
+"""Managed fine-tuning: upload the examples, wait for the provider's job, ask the tuned model."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Literal
 
-from thirdlever import BaseModel, Deployment, Prepare, Store, Suite, ask, strategy
-from thirdlever.core.errors import StrategyError
-from thirdlever.finetune.conversations import conversations
-from thirdlever.finetune.managed import tune
+from thirdlever import (
+    BaseModel,
+    Deployment,
+    Prepare,
+    Store,
+    StrategyError,
+    Suite,
+    ask,
+    conversations,
+    strategy,
+    tune_managed,
+)
 
-MOST = 10_000  # examples by default: more seldom help a narrow task, and each is paid for in every epoch
-MOST_DEV = 200  # and no more than there are to train on
+MAX_EXAMPLES = 10_000  # default: more rarely help a narrow task, and each costs money in every epoch
+MAX_DEV = 200  # and never more than the training examples
 
 
 @strategy
@@ -24,27 +32,27 @@ def managed(
     max_usd: float | None = None,
     horizon_days: int = 120,
 ) -> Prepare:
-    """A tuning service trains the model; it is asked the question alone, without list of answers or demonstrations.
+    """A provider tunes the model, which is then asked with the instruction alone.
 
     Args:
-        provider: who trains; "auto" goes by the model's name: local models on this machine's own endpoint, for nothing.
-        epochs: passes over the examples; "auto" leaves it to the provider.
-        examples: labelled rows to train on, balanced over the labels; none takes all, up to 10000.
-        seed: of the draw and of the training.
-        max_usd: submit without asking when the estimate is no higher; without it somebody at the terminal says yes.
-        horizon_days: refuse a base that retires sooner.
+        provider: who trains. "auto" follows the model's name; local models use the free endpoint on this machine.
+        epochs: passes over the examples; "auto" lets the provider choose.
+        examples: labelled rows to train on, balanced over the labels; none uses all, up to 10,000.
+        seed: for the draw and the training.
+        max_usd: submit without confirmation if the estimate is at most this; otherwise the terminal asks.
+        horizon_days: refuse a base model that retires sooner than this.
     """
     if epochs != "auto" and epochs < 1:
-        message = f"managed: epochs={epochs} is not allowed; give 1 or more, or auto"
+        message = f"managed: epochs={epochs} is not allowed; expected 1 or more, or auto"
         raise StrategyError(message)
     if max_usd is not None and not max_usd >= 0:  # NaN is not
-        message = f"managed: max_usd={max_usd} is not allowed; give an amount in USD"
+        message = f"managed: max_usd={max_usd} is not allowed; expected an amount in USD"
         raise StrategyError(message)
 
-    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - the job ledger keeps it
-        train = suite.train.sample(MOST if examples is None else examples, seed=seed)
-        dev = suite.dev.first(min(MOST_DEV, len(train)))
-        made = tune(
+    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - the job is in the ledger
+        train = suite.train.sample(MAX_EXAMPLES if examples is None else examples, seed=seed)
+        dev = suite.dev.first(min(MAX_DEV, len(train)))
+        made = tune_managed(
             model,
             conversations(suite, train),
             dev=conversations(suite, dev),

@@ -1,4 +1,4 @@
-"""No language model at all: what any lever has to beat."""
+"""No language model: the baseline every approach must beat."""
 
 from __future__ import annotations
 
@@ -7,30 +7,41 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from thirdlever import BaseModel, Deployment, Prepare, SetupCost, Store, Suite, embed, embed_once, reply, strategy
-from thirdlever.core.errors import require
-from thirdlever.retrieval.embedder import IDENTITY as EMBEDDER
+from thirdlever import (
+    EMBEDDER,
+    BaseModel,
+    Deployment,
+    Prepare,
+    SetupCost,
+    Store,
+    Suite,
+    embed,
+    embed_once,
+    reply,
+    require,
+    strategy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 INVERSE_REGULARISATION = (3.0, 10.0, 30.0)  # tried on dev
-ROUGHLY = 1e-3  # tolerance while choosing: half the iterations; the final fit takes scikit-learn's own, a point better
+TOLERANCE = 1e-3  # while choosing: half the iterations; the final fit uses scikit-learn's default, a point better
 
 
 @strategy
 def null(*, method: Literal["embeddings", "majority"] = "embeddings") -> Prepare:
-    """No LLM: sentence embeddings and logistic regression, or always the most frequent answer.
+    """No LLM: logistic regression on sentence embeddings, or always the most frequent answer.
 
     Args:
-        method: "embeddings" classifies all-MiniLM-L6-v2 vectors; how strongly it is regularised is chosen on dev, then
-            it is fitted on train and dev together. "majority" gives the commonest answer of train.
+        method: "embeddings" classifies all-MiniLM-L6-v2 vectors: regularisation is chosen on dev, then the classifier
+            is fitted on train and dev together. "majority" always gives the most frequent answer.
     """
     if method == "embeddings":
         require("sentence_transformers", extra="local")
 
-    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - it asks no model
+    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - no model is used
         given = (*suite.train, *suite.dev)
         if method == "majority" or len({item.target for item in given}) == 1:
             ((answer, _),) = Counter(item.target for item in given).most_common(1)
@@ -43,7 +54,7 @@ def null(*, method: Literal["embeddings", "majority"] = "embeddings") -> Prepare
 
 
 def classifier(suite: Suite, store: Store) -> tuple[Callable[[str], str], float]:
-    """Fit multinomial logistic regression, or find it fitted; and the seconds that embedding and fitting took."""
+    """Multinomial logistic regression, fitted once, and the seconds that embedding and fitting took."""
     train, train_s = embed_once([item.input for item in suite.train], store)
     dev, dev_s = embed_once([item.input for item in suite.dev], store)
 
@@ -52,7 +63,7 @@ def classifier(suite: Suite, store: Store) -> tuple[Callable[[str], str], float]
 
         targets, dev_targets = ([item.target for item in split] for split in (suite.train, suite.dev))
         tried = {
-            c: LogisticRegression(C=c, tol=ROUGHLY, max_iter=1000).fit(train, targets) for c in INVERSE_REGULARISATION
+            c: LogisticRegression(C=c, tol=TOLERANCE, max_iter=1000).fit(train, targets) for c in INVERSE_REGULARISATION
         }
         best = max(tried, key=lambda c: tried[c].score(dev, dev_targets)) if len(dev) else 10.0
         fitted = LogisticRegression(C=best, max_iter=1000)

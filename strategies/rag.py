@@ -1,18 +1,31 @@
-"""Retrieval: for each item the labelled examples, and documents, most like it."""
+"""Retrieval: for each item, the most similar labelled examples and documents."""
 
 from __future__ import annotations
 
-from thirdlever import BaseModel, Context, Deployment, Prepare, SetupCost, Store, Suite, ask, index, strategy
-from thirdlever.core.errors import StrategyError, need, require
+from thirdlever import (
+    BaseModel,
+    Context,
+    Deployment,
+    Prepare,
+    SetupCost,
+    Store,
+    StrategyError,
+    Suite,
+    ask,
+    index,
+    need,
+    require,
+    strategy,
+)
 
 
 @strategy
 def rag(*, k: int = 10, documents: int = 0) -> Prepare:
-    """The k nearest labelled examples of a Chroma index, and nearest documents, for each item.
+    """The k nearest labelled examples, and the nearest documents, from a Chroma index.
 
     Args:
-        k: examples, the nearest last; 0 for none.
-        documents: documents, where the suite has them; 0 for none.
+        k: number of examples, the nearest last; 0 for none.
+        documents: number of documents, if the suite has any; 0 for none.
     """
     need("chromadb", extra="rag")
     require("sentence_transformers", extra="local")

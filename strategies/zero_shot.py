@@ -1,4 +1,4 @@
-"""The instruction alone: the floor of prompt engineering."""
+"""The instruction alone: the simplest prompt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from thirdlever import BaseModel, Deployment, Prepare, Store, Suite, ask, strate
 
 @strategy
 def zero_shot() -> Prepare:
-    """The suite's instruction and answer specification, no demonstration."""
+    """The suite's instruction and answer specification, without demonstrations."""
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - nothing to keep
         return Deployment(ask(suite), model=model)

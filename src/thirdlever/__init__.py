@@ -3,72 +3,86 @@
     import thirdlever
 
     run = thirdlever.run("transactions", ["null", "rag:k=20"], limit=200)
-    run.summary  # a pandas DataFrame, one row a candidate
+    run.summary  # a pandas DataFrame, one row per candidate
 
-Nothing heavy is imported here: torch, pandas and inspect_ai come with the first call that needs them.
+Everything that a strategy, an eval or a notebook needs is here. Heavy libraries (torch, pandas, inspect_ai) are
+imported by the first call that needs them.
 """
 
-# Imported now and not at first use: `run`, `strategy` and `suite` are functions here, and modules of the package, too.
-# Python binds such a name to the module whenever that is first imported; after this, it has been.
 from thirdlever.analysis.run import Run, load
 from thirdlever.answers.answer import Answer, Grade, Json, Label, Text
 from thirdlever.core import errors
-from thirdlever.core.store import Store
+from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, need, require
+from thirdlever.core.store import Artefact, Store
 from thirdlever.evaluation.ask import Choice, choose
+from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.distill import Lesson, invent, teach
+from thirdlever.finetune.managed import tune as tune_managed
 from thirdlever.finetune.settings import Settings
 from thirdlever.finetune.tune import Tuned, tune
 from thirdlever.models.base import BaseModel
 from thirdlever.models.registry import resolve
 from thirdlever.prompting.frame import Context, ask, demonstration, messages, reply
-from thirdlever.retrieval.embedder import embed, embed_once
+from thirdlever.retrieval.embedder import EMBEDDER, embed, embed_once
 from thirdlever.retrieval.index import Index, index
 from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Prepare, SetupCost, Tuning, add_setups, strategy
 from thirdlever.strategies.specs import parse
 from thirdlever.suites.suite import Document, Item, Split, Suite, load_suite, suite
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - sorted within three groups
+    # The contract: what a strategy and an eval are made of.
     "Answer",
     "BaseModel",
-    "Choice",
     "Context",
     "Deployment",
     "Document",
-    "Grade",
-    "Index",
     "Item",
     "Json",
     "Label",
-    "Lesson",
     "Prepare",
-    "Run",
-    "Settings",
     "SetupCost",
     "Split",
     "Store",
+    "StrategyError",
     "Suite",
+    "SuiteError",
     "Text",
-    "Tuned",
+    "ThirdleverError",
     "Tuning",
+    "errors",
+    "load_suite",
+    "strategy",
+    "suite",
+    # Helpers: what a strategy may call.
+    "EMBEDDER",
+    "Settings",
     "add_setups",
     "ask",
     "choose",
+    "conversations",
     "demonstration",
     "embed",
     "embed_once",
-    "errors",
     "index",
     "invent",
     "load",
-    "load_suite",
     "messages",
+    "need",
     "parse",
     "reply",
+    "require",
     "resolve",
     "run",
-    "strategy",
-    "suite",
     "teach",
     "tune",
+    "tune_managed",
+    # Results: what the helpers return.
+    "Artefact",
+    "Choice",
+    "Grade",
+    "Index",
+    "Lesson",
+    "Run",
+    "Tuned",
 ]

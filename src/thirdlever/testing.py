@@ -1,38 +1,59 @@
-"""The offline model that thirdlever's own tests use, and yours can: it answers from a function and counts its requests.
+"""Test strategies and evals without network, weights or money.
 
-    model = FakeModel(lambda prompt: "fuel" if "SHELL" in prompt else "groceries")
-    run = thirdlever.run("transactions", ["zero_shot"], models=[model])
-    assert len(model.prompts) == …
+    suite = example_suite()
+    model = FakeModel(answer=lambda prompt: "fuel" if "SHELL" in prompt else "groceries")
+    with offline():
+        run = thirdlever.run(suite, ["few_shot:k=2"], models=[model])
+    assert all("SHELL" in prompt or "MARKET" in prompt for prompt in model.prompts)
 
-Import this module at the point of use: inspect comes with it.
+Import this module where you use it: it imports inspect.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
+import socket
+import tempfile
+import zlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from unittest import mock
 
+import numpy as np
 from inspect_ai.model import GenerateConfig, Model, ModelAPI, ModelOutput, ModelUsage, modelapi
 
+import thirdlever
+from thirdlever.core import project
+from thirdlever.core.errors import StrategyError
 from thirdlever.models.base import BaseModel
+from thirdlever.retrieval import embedder
+from thirdlever.runner.check import check
+from thirdlever.suites.suite import Document, Item, Split, Suite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from inspect_ai.model import ChatMessage
     from inspect_ai.tool import ToolChoice, ToolInfo
+    from numpy.typing import NDArray
+
+__all__ = ["FakeEmbedder", "FakeModel", "check", "example_suite", "offline"]
 
 Answer: TypeAlias = Callable[[str], str | Awaitable[str]]
 
 
 @dataclass(frozen=True)
 class FakeModel(BaseModel):
-    """A base model without weights or network.
+    """A base model that answers from a function.
 
     Attributes:
-        answer: from the whole prompt, messages joined by blank lines, to the completion; may be async. What it raises
-            is a failed request.
-        prompts: every prompt it was asked, in order.
+        answer: maps the whole prompt (messages joined by blank lines) to the completion; may be async. If it raises,
+            the request has failed.
+        prompts: every prompt it received, in order.
         configs: the generation settings of each request.
     """
 
@@ -44,7 +65,7 @@ class FakeModel(BaseModel):
     configs: list[GenerateConfig] = field(default_factory=list, kw_only=True, compare=False)
 
     def connect(self) -> Model:
-        """An inspect model; a new one each time, for inspect would hand one fake's answers to another."""
+        """A new inspect model each time: inspect would otherwise give one fake's answers to another."""
         return Model(_FakeAPI(self.inspect_name.partition("/")[2], fake=self), GenerateConfig())
 
 
@@ -71,3 +92,122 @@ class _FakeAPI(ModelAPI):
         # Without usage inspect would count tokens itself, with a tokenizer that it fetches from the network.
         output.usage = ModelUsage(input_tokens=sent, output_tokens=came, total_tokens=sent + came)
         return output
+
+
+class FakeEmbedder:
+    """An embedder without weights: texts that share words are near each other.
+
+    Attributes:
+        texts: every text it received, in order.
+    """
+
+    def __init__(self) -> None:
+        """Start with no texts."""
+        self.texts: list[str] = []
+
+    def encode(self, texts: list[str], **_: object) -> NDArray[np.float32]:
+        """Unit vectors [len(texts), 384]; [0] for no texts, as sentence-transformers returns."""
+        if not texts:
+            return np.array([], np.float32)
+        self.texts += texts
+        vectors = np.zeros((len(texts), embedder.DIMENSIONS), np.float32)
+        for row, text in zip(vectors, texts, strict=True):
+            for word in re.findall(r"\w+", text.lower()):
+                row[zlib.crc32(word.encode()) % embedder.DIMENSIONS] += 1
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        return vectors
+
+
+def example_suite(*, train: int = 24) -> Suite:
+    """Payments that are fuel or groceries: `train` items, 8 in dev, 8 in test, and two documents."""
+    places = (("SHELL service station", "fuel"), ("MARKET hall", "groceries"))
+
+    def split(name: str, n: int) -> Split:
+        texts = [f"Card payment {name} {i} at {places[i % 2][0]}" for i in range(n)]
+        return Split(name, tuple(Item(f"{name}-{i}", text, places[i % 2][1]) for i, text in enumerate(texts)))
+
+    return Suite(
+        name="example",
+        instruction="Categorise the payment.",
+        answer=thirdlever.Label(("fuel", "groceries")),
+        train=split("train", train),
+        dev=split("dev", 8),
+        test_split=split("test", 8),
+        documents=(
+            Document("doc-1", "Fuel", "Whatever is bought at a service station is fuel."),
+            Document("doc-2", "Groceries", "Whatever is bought in a market hall is groceries."),
+        ),
+        input_name="Payment",
+    )
+
+
+@contextmanager
+def offline(model: FakeModel | None = None) -> Iterator[FakeModel]:
+    """Inside the block nothing is downloaded, trained or paid for.
+
+    Texts are embedded by a `FakeEmbedder`; `resolve` returns the fake model, and `tune` and `tune_managed` a copy of
+    the model that they are given; a connection to another machine is a `StrategyError`. `run` keeps artefacts in a
+    temporary store. Strategy files must be loaded inside the block, as `run` and `parse` do.
+
+    Args:
+        model: what every model name resolves to.
+    """
+    fake = model or FakeModel()
+
+    def tuned(base: BaseModel, examples: Sequence[Any], dev: Sequence[Any]) -> thirdlever.Tuned:
+        return thirdlever.Tuned(
+            model=replace(base, name=f"{base.name}+tuned", revision=f"{base.revision}+tuned"),
+            setup=thirdlever.SetupCost(labels=len(examples) + len(dev)),
+            tuning=thirdlever.Tuning(method="fake", where="local", examples=len(examples), epochs=1.0, tokens=0),
+            dev_loss=0.0,
+        )
+
+    def tune(
+        suite: Suite,  # noqa: ARG001 - the signature of `tune`
+        model: BaseModel,
+        store: thirdlever.Store,  # noqa: ARG001 - likewise
+        examples: Sequence[Item],
+        *,
+        dev: Sequence[Item] = (),
+        settings: thirdlever.Settings | None = None,  # noqa: ARG001 - likewise
+    ) -> thirdlever.Tuned:
+        return tuned(model, examples, dev)
+
+    def tune_managed(
+        model: BaseModel, examples: Sequence[Any], *, dev: Sequence[Any] = (), **_: object
+    ) -> thirdlever.Tuned:
+        return tuned(model, examples, dev)
+
+    encoder = FakeEmbedder()
+    with ExitStack() as patches:
+        folder = patches.enter_context(tempfile.TemporaryDirectory())
+        for where, name, stand_in in (
+            (project, "STORE", Path(folder, "store")),
+            (embedder, "_model", lambda: encoder),
+            (thirdlever, "resolve", lambda _: fake),
+            (thirdlever, "tune", tune),
+            (thirdlever, "tune_managed", tune_managed),
+            (socket, "getaddrinfo", _local_only(socket.getaddrinfo)),
+            (socket.socket, "connect", _connect),
+        ):
+            patches.enter_context(mock.patch.object(where, name, stand_in))
+        yield fake
+
+
+_LOCAL = {None, "", "localhost", "127.0.0.1", "::1"}
+_real_connect = socket.socket.connect
+
+
+def _refuse(host: object) -> NoReturn:
+    message = f"a connection to {host!r} was opened; call the model that prepare receives instead"
+    raise StrategyError(message)
+
+
+def _local_only(look_up: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda host, *args, **kwargs: look_up(host, *args, **kwargs) if host in _LOCAL else _refuse(host)
+
+
+def _connect(self: socket.socket, address: Any) -> None:  # noqa: ANN401 - an address of any family
+    if isinstance(address, tuple) and address[0] not in _LOCAL:
+        _refuse(address[0])
+    _real_connect(self, address)

@@ -1,4 +1,4 @@
-"""The Chroma index, embedded and on a real server: what it finds, and what it does not do a second time."""
+"""The Chroma index, embedded and on a real server: results are right, and work is done once."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def assert_nearest(found: Index[Item], text: str, k: int) -> None:
 
 
 @pytest.mark.parametrize("k", [1, 7, 60])
-def test_neighbours_are_those_of_brute_force(where: str, store: Store, k: int) -> None:
+def test_neighbours_equal_those_of_brute_force(where: str, store: Store, k: int) -> None:
     found = index(entries(seed=len(where)), store)
     for text in QUERIES:
         assert_nearest(found, text, k)
@@ -155,11 +155,11 @@ def test_a_document_is_found_by_title_and_text(store: Store) -> None:
     assert found.nearest("shops", 1) == [documents[1]]
 
 
-def test_more_than_there_are_is_all(store: Store) -> None:
+def test_a_search_for_too_many_returns_all(store: Store) -> None:
     assert len(index(entries(5), store).nearest("bread", 99)) == 5
 
 
-def test_nothing_is_found_in_nothing(store: Store, encoder: Hashing) -> None:
+def test_an_empty_index_returns_nothing(store: Store, encoder: Hashing) -> None:
     assert index(entries(0), store).nearest("bread", 3) == []
     assert index(entries(5), store).nearest("bread", 0) == []
     assert len(encoder.texts) == 5  # no query was embedded
@@ -179,7 +179,7 @@ def test_the_index_is_built_once(where: str, store: Store, encoder: Hashing, upl
     assert_nearest(second, QUERIES[0], 9)
 
 
-def test_a_server_that_has_it_is_sent_nothing_by_another_project(
+def test_a_server_receives_an_index_only_once(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uploads: Uploads
 ) -> None:
     monkeypatch.setenv(retrieval.SERVER, server)
@@ -197,7 +197,7 @@ def test_other_texts_have_another_index(where: str, store: Store, uploads: Uploa
     assert uploads.sizes == [25, 25, 10, 25, 25, 9]
 
 
-def test_labels_are_no_part_of_an_index(store: Store, uploads: Uploads) -> None:
+def test_labels_do_not_change_an_index(store: Store, uploads: Uploads) -> None:
     pool = entries(20)
     index(pool, store)
     relabelled = tuple(Item(item.id, item.input, "other") for item in pool)
@@ -218,7 +218,7 @@ def test_an_interrupted_fill_is_completed(where: str, store: Store, encoder: Has
         assert_nearest(found, text, 60)
 
 
-def test_projects_of_one_process_have_indices_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_projects_in_one_process_have_separate_indices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A notebook that changes folder: the store's path is the same, relative to another."""
     pool = entries(20)
     for name in ("one", "two"):
@@ -232,22 +232,25 @@ def test_projects_of_one_process_have_indices_of_their_own(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", "http://", "nonsense"])
-def test_what_is_no_address_is_refused(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_is_refused(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(retrieval.SERVER, url)
     with pytest.raises(ThirdleverError) as caught:
         index(entries(5), store)
-    assert str(caught.value) == f"{url!r} is not the address of a Chroma server; give one such as http://localhost:8000"
+    assert (
+        str(caught.value)
+        == f"{url!r} is not the address of a Chroma server; expected one such as http://localhost:8000"
+    )
 
 
 @pytest.mark.parametrize("port", ["closed", "99999", "many"])
-def test_a_server_that_is_not_there_is_one_sentence(port: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_is_reported_in_one_sentence(port: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port() if port == 'closed' else port}"
     monkeypatch.setenv(retrieval.SERVER, url)
     with pytest.raises(ThirdleverError) as caught:
         index(entries(5), store)
     assert str(caught.value) in {
-        f"no Chroma server answers at {url!r}; start one with `chroma run` or leave --chroma-url out",
-        f"{url!r} is not the address of a Chroma server; give one such as http://localhost:8000",
+        f"no Chroma server answers at {url!r}; start one with `chroma run` or omit --chroma-url",
+        f"{url!r} is not the address of a Chroma server; expected one such as http://localhost:8000",
     }
 
 
@@ -288,7 +291,7 @@ def test_another_kind_of_server_is_one_sentence(status: int, store: Store, monke
             thread.join()
 
 
-def test_a_failure_while_it_is_filled_is_one_sentence(
+def test_a_failure_during_indexing_is_reported_in_one_sentence(
     server: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import httpx

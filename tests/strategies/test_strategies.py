@@ -1,4 +1,4 @@
-"""Every file in strategies/ on a small suite; then what each of the five shows the model and says of its cost."""
+"""Every file in strategies/ runs on a small suite; then the prompts and the costs of each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SENTENCES = {
     "rag:k=0": "rag: k=0, documents=0 retrieves nothing; give k or documents 1 or more",
     "rag:k=-1": "rag: k=-1, documents=0 retrieves nothing; give k or documents 1 or more",
     "rag:documents=2": "rag: suite 'payments' has no documents; leave documents=2 out",
-    "long_context:tokens=300": "hold no demonstrations beside the instruction; use zero_shot",
+    "long_context:tokens=300": "300 tokens have no room for demonstrations; use zero_shot",
 }
 
 
@@ -128,7 +128,7 @@ def test_every_strategy_runs(name: str, suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_strategy_says_what_it_does(name: str) -> None:
+def test_every_strategy_has_a_headline(name: str) -> None:
     factory = load_module(files("strategies")[name], StrategyError)
     headline = (getattr(factory, name).__doc__ or "").partition("\n")[0]
     assert headline.endswith(".")
@@ -157,7 +157,7 @@ def test_no_test_item_is_given_embedded_or_shown(name: str, suite: Suite, store:
 
 
 @pytest.mark.parametrize("name", [*EVERY, "rag:documents=2"])
-def test_what_was_given_holds_all_that_is_shown(name: str, suite: Suite, store: Store) -> None:
+def test_everything_in_the_prompt_is_in_given(name: str, suite: Suite, store: Store) -> None:
     deployment = prepare(name, with_documents(suite), store)
     given = {piece.input if isinstance(piece, Item) else piece.text for piece in deployment.given}
     text = "\n".join(turn.text for turn in asked(deployment))
@@ -204,7 +204,7 @@ def test_few_shot_shows_the_same_for_every_item(suite: Suite, store: Store) -> N
     assert asked(deployment, "one")[:-1] == asked(deployment, "two")[:-1]
 
 
-def test_few_shot_balances_unless_told_otherwise(suite: Suite, store: Store) -> None:
+def test_few_shot_balances_labels_by_default(suite: Suite, store: Store) -> None:
     answers = [answer for _, answer in shots(asked(prepare("few_shot:k=4", suite, store)))]
     assert sorted(answers) == ["food", "food", "fuel", "fuel"]
     random = [shots(asked(prepare(f"few_shot:k=4,select=random,seed={seed}", suite, store))) for seed in range(3)]
@@ -231,11 +231,11 @@ def test_few_shot_chooses_k_on_dev(suite: Suite, store: Store) -> None:
     assert all("POS dev" in prompt.rpartition("Payment: ")[2] for prompt in model.prompts)
 
 
-def test_few_shot_of_equal_choices_takes_the_cheapest(suite: Suite, store: Store) -> None:
+def test_few_shot_chooses_the_cheapest_of_equal_options(suite: Suite, store: Store) -> None:
     assert len(prepare("few_shot:k=auto", suite, store).given) == 4
 
 
-def test_few_shot_counts_what_choosing_took(suite: Suite, store: Store) -> None:
+def test_few_shot_counts_the_cost_of_choosing(suite: Suite, store: Store) -> None:
     model = FakeModel(answer=fuel)
     setup = prepare("few_shot:k=auto", suite, store, model).setup
     assert setup.input_tokens == sum(model.tokens(prompt) for prompt in model.prompts)
@@ -254,7 +254,7 @@ def test_few_shot_cannot_choose_without_dev(suite: Suite, store: Store) -> None:
 
 
 @pytest.mark.parametrize("how", ["balanced", "random"])
-def test_few_shot_of_less_than_nothing_is_refused(how: str, suite: Suite, store: Store) -> None:
+def test_few_shot_refuses_a_negative_k(how: str, suite: Suite, store: Store) -> None:
     with pytest.raises(StrategyError, match="k"):
         prepare(f"few_shot:k=-1,select={how}", suite, store)
 
@@ -289,13 +289,13 @@ def test_long_context_never_exceeds_the_window(window: int, tokens: str, store: 
     assert sent > room / 3  # and it is used
 
 
-def test_long_context_keeps_to_the_tokens_it_was_told(store: Store) -> None:
+def test_long_context_keeps_to_its_token_limit(store: Store) -> None:
     model = FakeModel(context_window=100_000)
     small, large = (prepare(f"long_context:tokens={n}", long_suite(), store, model) for n in (1500, 3000))
     assert len(small.given) < len(large.given) < 300
 
 
-def test_long_context_stays_small_where_the_window_is_unknown(store: Store) -> None:
+def test_long_context_stays_small_if_the_window_is_unknown(store: Store) -> None:
     deployment = prepare("long_context:tokens=window", long_suite(3000), store, FakeModel())
     assert sum(FakeModel().tokens(turn.text) for turn in asked(deployment)) < 8192
 
@@ -309,7 +309,7 @@ def test_rag_shows_the_nearest_last(store: Store) -> None:
     assert [text.partition("\n")[0] for text, _ in found] == ["Payment: bread", "Payment: fresh bread loaf"]
 
 
-def test_rag_shows_all_when_there_are_fewer(suite: Suite, store: Store) -> None:
+def test_rag_shows_all_examples_if_there_are_fewer(suite: Suite, store: Store) -> None:
     assert len(shots(asked(prepare("rag:k=99", suite, store)))) == 12
 
 
@@ -319,14 +319,14 @@ def test_rag_puts_documents_first(suite: Suite, store: Store) -> None:
     assert "Food rule" not in "".join(turn.text for turn in chat)
 
 
-def test_rag_can_do_with_documents_alone(suite: Suite, store: Store) -> None:
+def test_rag_works_with_documents_alone(suite: Suite, store: Store) -> None:
     deployment = prepare("rag:k=0,documents=2", with_documents(suite), store)
     assert len(asked(deployment)) == 2
     assert [type(piece) for piece in deployment.given] == [Document, Document]
     assert deployment.setup.labels == 0
 
 
-def test_rag_records_how_long_it_looked(suite: Suite) -> None:
+def test_rag_records_the_retrieval_time(suite: Suite) -> None:
     records = measure(suite, "rag:k=2", "zero_shot", probe=0).records
     rag = records[records["strategy"] == "rag"]
     assert ((rag["retrieval_s"] > 0) & (rag["retrieval_s"] < rag["latency_s"])).all()
@@ -334,7 +334,7 @@ def test_rag_records_how_long_it_looked(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("spec", SENTENCES)
-def test_what_cannot_be_shown_is_one_sentence(spec: str, suite: Suite, store: Store) -> None:
+def test_an_impossible_configuration_is_refused_in_one_sentence(spec: str, suite: Suite, store: Store) -> None:
     with pytest.raises(StrategyError) as caught:
         prepare(spec, suite, store)
     assert SENTENCES[spec] in str(caught.value)
@@ -343,7 +343,7 @@ def test_what_cannot_be_shown_is_one_sentence(spec: str, suite: Suite, store: St
 # null
 
 
-def test_null_majority_answers_the_commonest(suite: Suite, store: Store) -> None:
+def test_null_majority_gives_the_most_frequent_answer(suite: Suite, store: Store) -> None:
     deployment = prepare("null:method=majority", suite, store)
     assert {predicted(deployment, text) for text in ("a", "b")} == {"fuel"}  # two thirds of the suite
     assert deployment.model is None
@@ -363,16 +363,16 @@ def test_null_classifies_by_meaning(labels: tuple[str, ...], store: Store) -> No
     assert deployment.setup.labels == 2 * len(inputs)
 
 
-def test_null_does_without_dev(store: Store) -> None:
+def test_null_works_without_dev(store: Store) -> None:
     suite = replace(spoken(THREE, ("food", "fuel", "fun")), dev=Split("dev", ()))
     assert predicted(prepare("null", suite, store), "fresh bread") == "food"
 
 
-def test_null_of_one_label_answers_it(store: Store) -> None:
+def test_null_with_one_label_answers_it(store: Store) -> None:
     assert predicted(prepare("null", spoken([("bread", "food")] * 2, ("food",)), store), "anything") == "food"
 
 
-def test_null_asks_no_model(suite: Suite) -> None:
+def test_null_calls_no_model(suite: Suite) -> None:
     model = FakeModel(answer=fuel)
     done = measure(suite, "null", "null:method=majority", model=model, probe=2)
     assert model.prompts == []

@@ -1,4 +1,4 @@
-"""`thirdlever init`: a user's files become a suite, whole or not at all, and nothing in them becomes code."""
+"""`thirdlever init` writes a complete suite or nothing, and nothing in the user's files becomes code."""
 
 import ast
 import json
@@ -49,7 +49,7 @@ def rows(split: str) -> list[dict[str, str]]:
 # What is written.
 
 
-def test_a_made_suite_is_found_and_fit() -> None:
+def test_a_new_suite_can_be_loaded() -> None:
     make(csv("a.csv", *many(20, 20)), test=csv("b.csv", "new text,k1"))
     suite = find_suite("made")
     assert suite.test.items == (Item("test-00001", "new text", "k1"),)
@@ -57,7 +57,7 @@ def test_a_made_suite_is_found_and_fit() -> None:
     assert (len(suite.train), len(suite.dev)) == (36, 4)
 
 
-def test_given_test_rows_stay_as_they_are() -> None:
+def test_given_test_rows_are_unchanged() -> None:
     given = ["same,k0", "same,k0", '" Same! ",k1', '"two\nlines",k1']
     make(csv("a.csv", *many(5, 5)), test=csv("b.csv", *given))
     assert [row["input"] for row in rows("test")] == ["same", "same", " Same! ", "two\nlines"]
@@ -78,7 +78,7 @@ def test_tsv_jsonl_and_a_spreadsheets_csv_are_read(name: str, content: str) -> N
     assert {row["input"] for part in ("train", "test") for row in rows(part)} == {f"t{n}" for n in range(9)}
 
 
-def test_slice_group_and_documents_come_along() -> None:
+def test_slice_group_and_documents_are_kept() -> None:
     train = csv("a.csv", *(f"{row},s{n},g{n}" for n, row in enumerate(many(5, 5))), header="text,kind,part,who")
     make(train, slice="part", group="who", documents=csv("d.csv", "Rules,Be kind.", header="title,text"))
     suite = find_suite("made")
@@ -95,7 +95,7 @@ def test_the_card_says_where_the_rows_come_from_and_what_to_fill_in() -> None:
     assert (card["licence"], card["monthly_volume"], card["error_cost_usd"]) == ("unknown", None, None)
 
 
-def test_targets_that_hardly_repeat_are_free_text() -> None:
+def test_targets_that_rarely_repeat_are_free_text() -> None:
     make(csv("a.csv", *(f"what is {n}?,the number {n}" for n in range(20))))
     suite = find_suite("made")
     assert suite.answer == Text(name="Kind", max_tokens=14)
@@ -127,7 +127,7 @@ def test_the_eval_file_is_as_a_formatter_would_leave_it() -> None:
 # How the splits are made.
 
 
-def test_splits_not_given_are_drawn_by_target() -> None:
+def test_missing_splits_are_drawn_by_target() -> None:
     make(csv("a.csv", *many(100, 50, 10)))
     drawn = {split: Counter(row["target"] for row in rows(split)) for split in ("train", "dev", "test")}
     assert drawn["test"] == {"k0": 20, "k1": 10, "k2": 2}
@@ -146,7 +146,7 @@ def test_dev_is_a_thousand_at_most() -> None:
     assert made.counts["dev"] == 1_000
 
 
-def test_the_draw_is_the_same_again() -> None:
+def test_the_draw_is_reproducible() -> None:
     items = [Item(str(n), f"text {n}", f"k{n % 7}") for n in range(100)]
     assert create.draw(items, 20, stratify=True) == create.draw(items, 20, stratify=True)
     assert create.draw(items, 20, stratify=True) != create.draw(items, 20, stratify=True, seed=1)
@@ -162,7 +162,7 @@ def test_one_input_in_two_spellings_is_drawn_as_one() -> None:
     assert not inputs["dev"] & inputs["test"]
 
 
-def test_rows_that_test_has_leave_train_and_dev_and_are_told() -> None:
+def test_rows_of_test_are_dropped_from_train_and_dev_and_reported() -> None:
     made = make(
         csv("a.csv", "Where is  it,k0", *many(5, 5)),
         dev=csv("d.csv", "where's IT,k1", "where is it,k1", "text 0 0,k0"),
@@ -176,16 +176,16 @@ def test_rows_that_test_has_leave_train_and_dev_and_are_told() -> None:
     ]
 
 
-def test_repeated_rows_of_train_are_dropped_and_told() -> None:
+def test_repeated_rows_of_train_are_dropped_and_reported() -> None:
     made = make(csv("a.csv", *many(5, 5), "text 0 0,k0", "text 0 0,k0"), test=csv("b.csv", "t,k0"))
-    assert "rows of train dropped because they are repeated: 2" in made.changes
+    assert "repeated rows of train dropped: 2" in made.changes
     assert made.counts["train"] + made.counts["dev"] == 10
 
 
-def test_contradictions_are_warned_of() -> None:
+def test_contradictory_targets_give_a_warning() -> None:
     made = make(csv("a.csv", *many(5, 5), "Text 0 0.,k1"), test=csv("b.csv", "t,k0"))
     assert len(made.warnings) == 1
-    assert made.warnings[0].startswith("inputs of train that have more than one target: 1, e.g. 'k0' (../a.csv:2)")
+    assert made.warnings[0].startswith("inputs of train with more than one target: 1, e.g. 'k0' (../a.csv:2)")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_contradictions_are_warned_of() -> None:
         ("की", "कि", False),
     ],
 )
-def test_texts_are_the_same_but_for_case_punctuation_and_white_space(one: str, other: str, same: bool) -> None:  # noqa: FBT001 - a parameter
+def test_texts_are_equal_ignoring_case_punctuation_and_white_space(one: str, other: str, same: bool) -> None:  # noqa: FBT001 - a parameter
     assert (normalise(one) == normalise(other)) is same
 
 
@@ -213,12 +213,12 @@ def test_texts_are_the_same_but_for_case_punctuation_and_white_space(one: str, o
         (['x,"y', "z"], {}, r"a\.csv:2: .*double quote"),
         (["x,y", ",y"], {}, r"a\.csv:3: 'text' is empty"),
         ([], {}, r"'.*a\.csv' has no rows"),
-        (["x,y", "z,y"], {"documents": "docs.txt"}, r"'docs\.txt' is of no known kind"),
+        (["x,y", "z,y"], {"documents": "docs.txt"}, r"'docs\.txt' has an unknown format"),
         (["x,y", "z,y"], {"test": "b.csv"}, r"no file 'b\.csv'"),
         (["x,y"], {}, "no rows are left for test"),
     ],
 )
-def test_files_that_cannot_be_used_are_refused(lines: list[str], options: dict[str, str], said: str) -> None:
+def test_unusable_files_are_refused(lines: list[str], options: dict[str, str], said: str) -> None:
     paths = {key: Path(value) if key in {"documents", "test"} else value for key, value in options.items()}
     with pytest.raises(SuiteError, match=said):
         make(csv("a.csv", *lines), **paths)
@@ -226,26 +226,26 @@ def test_files_that_cannot_be_used_are_refused(lines: list[str], options: dict[s
 
 
 def test_a_repeated_column_is_refused() -> None:
-    with pytest.raises(SuiteError, match="the header names 'text' twice"):
+    with pytest.raises(SuiteError, match="the header has 'text' twice"):
         make(csv("a.csv", "a,b,c", header="text,kind,text"))
 
 
 def test_a_label_that_train_lacks_is_refused_by_line() -> None:
-    with pytest.raises(SuiteError, match=r"b\.csv:3: label 'k9' of test has no row of its own in train"):
+    with pytest.raises(SuiteError, match=r"b\.csv:3: label 'k9' of test has no other row in train"):
         make(csv("a.csv", *many(5, 5)), test=csv("b.csv", "x,k0", "y,k9"))
     assert not list(Path().iterdir())
 
 
 @pytest.mark.parametrize("name", ["datasets", "suite", "load_suite", "class", "a-b", "../x", "_x", "1x", ""])
-def test_names_that_cannot_be_used_are_refused(name: str) -> None:
-    with pytest.raises(SuiteError, match="a suite cannot be called"):
+def test_invalid_names_are_refused(name: str) -> None:
+    with pytest.raises(SuiteError, match="invalid suite name"):
         make_suite(name, train=csv("a.csv", *many(5, 5)), input="text", target="kind")
 
 
 @pytest.mark.parametrize("taken", ["datasets/made", "evals/made.py"])
-def test_what_is_there_is_never_overwritten(taken: str) -> None:
+def test_an_existing_suite_is_never_overwritten(taken: str) -> None:
     Path(taken).mkdir(parents=True)
-    with pytest.raises(SuiteError, match=f"'{taken}' exists already; choose another name"):
+    with pytest.raises(SuiteError, match=f"'{taken}' already exists; choose another name"):
         make(csv("a.csv", *many(5, 5)))
 
 

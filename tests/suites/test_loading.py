@@ -1,4 +1,4 @@
-"""Reading `datasets/` and `evals/`: what is read, and what is said of what cannot be."""
+"""Reading `datasets/` and `evals/`: the suite that results, and the message if there is none."""
 
 import json
 import time
@@ -77,17 +77,17 @@ def test_labels_are_those_of_train_sorted() -> None:
     assert load().answer == Label(("ball", "car"), name="Category")
 
 
-def test_an_answer_specification_is_taken_as_it_is() -> None:
+def test_an_answer_kind_is_used_unchanged() -> None:
     assert load_suite("toys", instruction="", answer=Text()).answer == Text()
 
 
-def test_a_byte_order_mark_and_blank_lines_are_no_data(folder: Path) -> None:
+def test_a_byte_order_mark_and_blank_lines_are_ignored(folder: Path) -> None:
     path = folder / "datasets/toys/train.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b"\n  \n")
     assert len(load().train) == 2
 
 
-def test_a_line_separator_inside_a_string_ends_no_row(folder: Path) -> None:
+def test_a_line_separator_inside_a_string_does_not_end_a_row(folder: Path) -> None:
     line = json.dumps({"id": "a3", "input": "red\u2028ball", "target": "ball"}, ensure_ascii=False)
     path = folder / "datasets/toys/train.jsonl"
     path.write_text(path.read_text() + line)
@@ -128,22 +128,22 @@ def test_text_that_is_not_utf8_is_refused_by_line_and_byte() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'"text"', "a JSON str where an object must be"),
-        (b"[" * 100_000, "JSON that cannot be read"),
-        (b'{"id": ' + b"9" * 5_000 + b"}", "JSON that cannot be read"),
+        (b'"text"', "a JSON str; expected an object"),
+        (b"[" * 100_000, "unreadable JSON"),
+        (b'{"id": ' + b"9" * 5_000 + b"}", "unreadable JSON"),
         (b'{"id": "a", "input": " ", "target": "y"}', "'input' is empty"),
         (b'{"id": "a", "input": "x", "target": null}', "'target' is empty"),
         (b'{"id": "a", "input": "\\ud800", "target": "y"}', "half of a surrogate pair"),
     ],
 )
-def test_a_row_that_is_no_item_is_refused(content: bytes, said: str) -> None:
+def test_an_invalid_row_is_refused(content: bytes, said: str) -> None:
     assert said in refusal("datasets/toys/train.jsonl", content)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"a: b: c\n", "card.yaml:1: not YAML"), (b"- a\n", "a list where keys and values must be")]
+    ("content", "said"), [(b"a: b: c\n", "card.yaml:1: not YAML"), (b"- a\n", "a list; expected keys and values")]
 )
-def test_a_card_that_is_none_is_refused(content: bytes, said: str) -> None:
+def test_an_invalid_card_is_refused(content: bytes, said: str) -> None:
     assert said in refusal("datasets/toys/card.yaml", content)
 
 
@@ -191,7 +191,7 @@ def test_a_broken_file_is_listed_and_refused_when_run(folder: Path) -> None:
         ("from thirdlever import suite\n@suite\ndef made(): return {}['x']", "KeyError: 'x'; correct the file"),
     ],
 )
-def test_an_eval_file_that_makes_no_suite_is_refused(folder: Path, source: str, said: str) -> None:
+def test_an_eval_file_without_a_suite_is_refused(folder: Path, source: str, said: str) -> None:
     (folder / "evals/made.py").write_text(source)
     with pytest.raises(SuiteError, match=said):
         find_suite("made")
@@ -203,7 +203,7 @@ def test_an_unfit_suite_is_refused_when_it_is_found(folder: Path) -> None:
         find_suite("toys")
 
 
-def test_labels_that_read_alike_are_refused(folder: Path) -> None:
+def test_labels_that_cannot_be_told_apart_are_refused(folder: Path) -> None:
     write(folder / "datasets/toys/train.jsonl", [row("a", "x", "red_ball"), row("b", "y", "Red Ball")])
     write(folder / "datasets/toys/test.jsonl", [row("t", "z", "Red Ball")])
     with pytest.raises(SuiteError, match="'Red Ball' is read as 'red_ball'"):

@@ -1,7 +1,7 @@
-"""What an answer looks like, how it is read out of a completion, and how it is graded.
+"""Answer kinds: how an answer is requested, read from a completion and graded.
 
-An `Answer` belongs to the suite, so that every candidate is asked for, parsed and graded alike. A completion
-that holds no answer is wrong and says so; nothing is skipped.
+A suite has one answer kind, so that every candidate is asked, read and graded alike. A completion from which no answer
+can be read counts as wrong and is reported; nothing is skipped.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Grade:
     """One graded answer.
 
     Attributes:
-        value: 1.0 when right, 0.0 when wrong.
-        prediction: the answer read out of the completion; None when there was none.
-        reason: why, in words a reader of the report understands.
+        value: 1.0 if right, 0.0 if wrong.
+        prediction: the answer read from the completion; None if there is none.
+        reason: why, for the reader of a report.
     """
 
     value: float
@@ -35,7 +35,7 @@ class Grade:
 
 
 class Answer(Protocol):
-    """The answer specification of a suite."""
+    """What a suite's `answer` must have."""
 
     @property
     def name(self) -> str:
@@ -43,31 +43,31 @@ class Answer(Protocol):
 
     @property
     def max_tokens(self) -> int:
-        """Upper bound of tokens that any right answer needs."""
+        """Upper bound on the tokens of a right answer."""
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The closed set of answers, for constrained decoding and macro-F1; empty when open."""
+        """The closed set of answers, for constrained decoding and macro-F1; empty if open."""
 
     def describe(self) -> str:
-        """The sentence(s) that tell a model what to answer with."""
+        """The sentences of the prompt that specify the answer."""
 
     def parse(self, completion: str) -> str | None:
-        """The answer in a completion; None when there is none."""
+        """The answer in a completion; None if there is none."""
 
     def grade(self, completion: str, target: str) -> Grade:
-        """Hold a completion against the target."""
+        """Compare a completion with the target."""
 
     def problem(self, target: str) -> str | None:
-        """Why `target` cannot be a right answer at all; None when it can."""
+        """Why `target` cannot be a right answer; None if it can."""
 
 
 @dataclass(frozen=True)
 class Label:
     """One of a closed set of labels.
 
-    Reading is forgiving about case, spaces against underscores, quotes and a leading "Category:", and strict about
-    everything else: a line that names no label, or two, is unparseable.
+    Case, quotes, spaces versus underscores and a leading "Category:" are ignored. Otherwise reading is strict: a first
+    line that names no label, or more than one, is unparseable.
     """
 
     labels: tuple[str, ...]
@@ -75,7 +75,7 @@ class Label:
 
     @cached_property
     def max_tokens(self) -> int:
-        """Half the longest label's characters and a little: no tokenizer in use needs more."""
+        """Half the characters of the longest label plus a margin: no tokenizer in use needs more."""
         return max(map(len, self.labels)) // 2 + 8
 
     @property
@@ -84,7 +84,7 @@ class Label:
         return self.labels
 
     def describe(self) -> str:
-        """Every label on one line, in the order of the specification."""
+        """List every label, in order."""
         return f"Answer with exactly one {self.name.lower()} from this list: {', '.join(self.labels)}."
 
     @cached_property
@@ -108,27 +108,27 @@ class Label:
         return self._by_norm[found.pop()] if len(found) == 1 else None
 
     def grade(self, completion: str, target: str) -> Grade:
-        """Right when the label read equals the target."""
+        """Right if the label equals the target."""
         return _grade(self.parse(completion), target, completion)
 
     def problem(self, target: str) -> str | None:
-        """A target must be one of the labels, and be read as itself."""
+        """A target must be a label and be read as itself."""
         if target not in self.labels:
             return f"{target!r} is not one of the suite's labels"
         read = self.parse(target)
-        return None if read == target else f"{target!r} is read as {read!r} (case, quotes, spaces, - and _ count alike)"
+        return None if read == target else f"{target!r} is read as {read!r} (case, quotes, spaces, - and _ are ignored)"
 
 
 @dataclass(frozen=True)
 class Text:
-    """A short free text, right when it equals the target after case and white space are set aside."""
+    """A short free text; right if it equals the target, ignoring case and white space."""
 
     name: str = "Answer"
     max_tokens: int = 64
     choices: tuple[str, ...] = field(default=(), init=False)
 
     def describe(self) -> str:
-        """Ask for the bare answer."""
+        """Ask for the answer alone."""
         return f"Answer with the {self.name.lower()} only."
 
     def parse(self, completion: str) -> str | None:
@@ -136,20 +136,20 @@ class Text:
         return completion.strip() or None
 
     def grade(self, completion: str, target: str) -> Grade:
-        """Right when equal but for case and white space."""
+        """Right if equal, ignoring case and white space."""
         prediction = self.parse(completion)
         if prediction is not None and _norm(prediction) == _norm(target):
             return Grade(1.0, prediction, "equals the target")
         return _grade(prediction, target, completion)
 
     def problem(self, target: str) -> str | None:
-        """Any text but an empty one."""
+        """Any text that is not empty is possible."""
         return None if target.strip() else "the target is empty"
 
 
 @dataclass(frozen=True)
 class Json:
-    """A JSON object with these keys, right when every key's value equals the target's."""
+    """A JSON object with these keys; right if every key's value equals the target's."""
 
     keys: tuple[str, ...]
     name: str = "JSON"
@@ -161,7 +161,7 @@ class Json:
         return f"Answer with one JSON object that has the keys {', '.join(self.keys)} and nothing else."
 
     def parse(self, completion: str) -> str | None:
-        """The first JSON object in the completion that has every key, in canonical form."""
+        """The first JSON object in the completion, in canonical form; None if it lacks a key."""
         decoder = json.JSONDecoder()
         for start in (match.start() for match in re.finditer(r"\{", completion)):
             try:
@@ -174,7 +174,7 @@ class Json:
         return None
 
     def grade(self, completion: str, target: str) -> Grade:
-        """Right when all keys agree; the reason names the first that does not."""
+        """Right if all keys agree; otherwise the reason names the first that does not."""
         prediction, wanted = self.parse(completion), json.loads(target)
         if prediction is None:
             return _grade(None, target, completion)
@@ -198,5 +198,5 @@ def _grade(prediction: str | None, target: str, completion: str) -> Grade:
 
 
 def _norm(text: str) -> str:
-    """Casefold, underscores and hyphens to spaces, white space collapsed, quotes and end marks stripped."""
+    """Casefold, collapse spaces, underscores and hyphens, strip quotes and end marks."""
     return " ".join(re.sub(r"[_\-\s]+", " ", text).split()).strip(" \"'`*.#").casefold()

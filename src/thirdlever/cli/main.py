@@ -13,7 +13,7 @@ import typer
 from thirdlever.cli import finetune, lifecycle, measure
 from thirdlever.cli.decide import compare, decide, memo, report, reprice
 from thirdlever.cli.lifecycle import history, regress, replace, stale
-from thirdlever.cli.measure import init, plan, run, show
+from thirdlever.cli.measure import check, init, plan, run, show
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.core.text import printable
 
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help takes half the time
 )
-for command in (init, run, show, compare, decide, memo, report, reprice, plan, regress, history, stale, replace):
+for command in (init, check, run, show, compare, decide, memo, report, reprice, plan, regress, history, stale, replace):
     app.command()(command)
 app.add_typer(measure.models_app, name="models", invoke_without_command=True)
 app.add_typer(finetune.adapters_app, name="adapters", invoke_without_command=True)

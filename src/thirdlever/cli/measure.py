@@ -153,6 +153,21 @@ def show(
     typer.echo(tables.render_summary(load(run).summary, fmt), nl=False)
 
 
+def check(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Strategies and evals; rag:k=5 sets arguments. [default: all here]"),
+    ] = None,
+) -> None:
+    """Check your strategies and evals on a fake model: no network, weights or cost. Exit code 1 if any fails."""
+    from thirdlever.runner import check as checks
+
+    findings = checks.check(name or ())
+    for found in findings:
+        typer.echo(printable(f"{found.status:<8}{found.kind:<10}{found.name:<16} {found.sentence}"))
+    raise typer.Exit(int(any(found.status == "failed" for found in findings)))
+
+
 models_app = typer.Typer(rich_markup_mode=None)
 
 

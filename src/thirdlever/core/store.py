@@ -1,11 +1,20 @@
-"""Artefacts of preparing (an index, an adapter, a choice made on dev), kept under the hash of what they depend on."""
+"""What preparing a strategy builds (an index, an adapter, a choice made on dev), stored under a hash of its inputs.
+
+The hash covers `of`, thirdlever's version and the source of `build`: when any of them changes, the artefact is built
+again. See `source_hash` for which source counts.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import inspect
 import json
 import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -15,7 +24,6 @@ from thirdlever.core.project import version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 
 _FACTS = "artefact.json"
@@ -23,11 +31,11 @@ _FACTS = "artefact.json"
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """One thing in the store.
+    """One entry of the store.
 
     Attributes:
         folder: where `build` wrote it.
-        facts: what `build` returned, plus `seconds`, the wall time that building took.
+        facts: what `build` returned, plus `seconds`, the wall time of the build.
     """
 
     folder: Path
@@ -36,9 +44,13 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A folder of artefacts, safe against a kill in the middle and a second process beside."""
+    """A folder of artefacts; safe to kill at any time and to share between processes."""
 
     root: Path
+
+    def home(self, kind: str, of: Mapping[str, Any], build: Callable[..., Any]) -> Path:
+        """The folder of an artefact, whether or not it exists."""
+        return self.root / kind / content_hash([version(), of, source_hash(build)])[:24]
 
     def once(
         self,
@@ -48,28 +60,27 @@ class Store:
         build: Callable[[Path], Mapping[str, Any] | None],
         resume: bool = False,
     ) -> Artefact:
-        """Build an artefact, or find the one that was built from the same.
+        """Return the artefact, building it first if the store does not have it.
 
         Args:
-            kind: the folder it goes under, e.g. "index".
-            of: everything its content depends on, JSON-able: hashes of data, model revision, arguments; thirdlever's
-                own version is added.
-            build: writes into the empty folder it is given; returns JSON-able facts to keep.
-            resume: give it the folder as an attempt that was cut off left it.
+            kind: the subfolder it goes into, e.g. "index".
+            of: all data that its content depends on, JSON-able: hashes of data, model revision, arguments. Values that
+                `build` takes from its closure or from a `functools.partial` belong here.
+            build: writes into the empty folder it is given and returns JSON-able facts to keep.
+            resume: pass `build` the folder as an interrupted attempt left it.
         """
-        home = self.root / kind / content_hash([version(), of])[:24]
+        home = self.home(kind, of, build)
         home.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(home.with_suffix(".lock")):
             if not (home / _FACTS).is_file():
                 self._build(home, of, build, resume=resume)
-        facts = json.loads((home / _FACTS).read_text("utf-8"))
-        return Artefact(home, facts)
+        return Artefact(home, json.loads((home / _FACTS).read_text("utf-8")))
 
     @staticmethod
     def _build(
         home: Path, of: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any] | None], *, resume: bool
     ) -> None:
-        """Build beside its home and rename, so that what is at home is whole."""
+        # Built in another folder and renamed, so that an artefact is complete or absent.
         partial = home.with_suffix(".partial")
         if not resume:
             shutil.rmtree(partial, ignore_errors=True)
@@ -80,3 +91,37 @@ class Store:
         (partial / _FACTS).write_text(json.dumps(facts, indent=2), "utf-8")
         shutil.rmtree(home, ignore_errors=True)
         partial.rename(home)
+
+
+def source_hash(build: Callable[..., Any]) -> str:
+    """Hash of the code behind a callable; the same in every process and every folder.
+
+    The first of these that can be read:
+
+    1. for a callable outside thirdlever, the text of its file, so that the helpers beside it count too;
+    2. the text of the function or class alone: thirdlever's own builders (the version covers the rest) and notebooks;
+    3. its compiled code: functions typed at the prompt or made by `exec`;
+    4. its name: functions written in C.
+
+    A `functools.partial` counts as the function inside it, an instance as its `__call__`.
+    """
+    while isinstance(build, functools.partial):
+        build = build.func
+    code: Any = inspect.unwrap(getattr(build, "__func__", build))
+    if not (inspect.isroutine(code) or inspect.isclass(code)):
+        code = type(code).__call__
+    try:
+        file = Path(inspect.getsourcefile(code) or "")
+        if file.is_file() and not str(code.__module__).startswith("thirdlever."):
+            return hashlib.sha256(file.read_bytes()).hexdigest()
+        return content_hash(inspect.getsource(code))
+    except (OSError, TypeError):
+        compiled = getattr(code, "__code__", None)
+        return content_hash(_compiled(compiled) if compiled else f"{code.__module__}.{code.__qualname__}")
+
+
+def _compiled(value: object) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, CodeType):
+        return [value.co_code.hex(), [_compiled(each) for each in value.co_consts], list(value.co_names)]
+    # The order of a set of strings differs between processes.
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)

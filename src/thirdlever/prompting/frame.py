@@ -1,4 +1,4 @@
-"""The one way a suite's item is put to a model, with or without demonstrations and documents."""
+"""How an item is put to a model: one prompt frame for all strategies, with or without examples and documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from thirdlever.suites.suite import Document, Item, Suite
 
 
-RETRIEVAL = "retrieval_s"  # where `ask` leaves, in `state.metadata`, the seconds spent on finding a context
+RETRIEVAL = "retrieval_s"  # key of `state.metadata`: seconds that `ask` spent on finding the context
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class Context:
     """What a model is shown beside the instruction and the input.
 
     Attributes:
-        shots: demonstrations as chat turns, the most telling last.
-        packed: demonstrations as one block of text in the first message: a thousand of them cost the harness a
-            fifteenth of what a thousand turns do.
-        documents: knowledge, before everything else in the first message.
+        shots: demonstrations as chat turns, the most relevant last.
+        packed: demonstrations as one block of text in the first message: for a thousand of them, a fifteenth of the
+            harness's work for as many chat turns.
+        documents: knowledge, at the start of the first message.
     """
 
     shots: Sequence[Item] = ()
@@ -35,22 +35,22 @@ class Context:
 
 
 def messages(suite: Suite, text: str, context: Context | None = None, *, brief: bool = False) -> list[ChatMessage]:
-    """The conversation that asks for one input's answer.
+    """The conversation that asks for the answer to one input.
+
+    What all items share comes first, so that prompt caches (a provider's, the local engine's) can reuse it.
 
     Args:
-        suite: how to ask.
+        suite: provides the instruction and the answer kind.
         text: the input.
         context: what to show beside it.
-        brief: leave out what an answer looks like; a model that was tuned on the suite knows.
-
-    What is the same for every item comes first, so that a provider's prompt cache, and the local engine's, can hold it.
+        brief: leave out the answer specification, which a model tuned on the suite knows.
     """
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 
     context = context or Context()
     instruction = suite.instruction.strip()
-    said = instruction if brief else f"{instruction}\n{suite.answer.describe()}"
-    chat: list[ChatMessage] = [ChatMessageSystem(content=said)]
+    system = instruction if brief else f"{instruction}\n{suite.answer.describe()}"
+    chat: list[ChatMessage] = [ChatMessageSystem(content=system)]
     blocks = [f"{document.title}\n{document.text}" for document in context.documents]
     blocks += [demonstration(suite, shot) for shot in context.packed]
     for shot in context.shots:
@@ -75,9 +75,9 @@ def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None,
     """A solver that puts each item to the model.
 
     Args:
-        suite: how to ask.
-        context: the same for every item, or found for each by its input; the time that takes is kept apart.
-        brief: as a tuned model is asked, see `messages`.
+        suite: provides the instruction and the answer kind.
+        context: the same for every item, or a function that finds it for an input; its time is recorded separately.
+        brief: ask as a tuned model is asked, see `messages`.
     """
     from inspect_ai.solver import Generate, TaskState, solver
 
@@ -98,7 +98,7 @@ def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None,
 
 
 def reply(predict: Callable[[str], str]) -> Solver:
-    """A solver that answers each item by a function of its input and asks no model."""
+    """A solver that answers each item with a function of its input, without a model."""
     from inspect_ai.model import ModelOutput
     from inspect_ai.solver import Generate, TaskState, solver
 

@@ -1,4 +1,4 @@
-"""Sentence embeddings, the same for every strategy that needs them."""
+"""Sentence embeddings: one embedder for every strategy."""
 
 from __future__ import annotations
 
@@ -20,58 +20,58 @@ if TYPE_CHECKING:
 
 
 DIMENSIONS = 384
-IDENTITY = bundled.EMBEDDER.sha256
-_LONG = 512  # texts; more are embedded in parts, and progress is shown
+EMBEDDER = bundled.EMBEDDER.sha256  # identifies the embedder in hashes
+_BATCH = 512  # texts; progress is shown for more
 
 
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Unit vectors of texts under all-MiniLM-L6-v2: [len(texts), 384].
+    """Unit vectors of texts from all-MiniLM-L6-v2: [len(texts), 384].
 
     Raises:
-        MissingExtraError: without the `local` extra.
+        MissingExtraError: the `local` extra is not installed.
     """
     import numpy as np
 
     if not texts:
         return np.zeros((0, DIMENSIONS), np.float32)
     model = _model()
-    if len(texts) <= _LONG:
+    if len(texts) <= _BATCH:
         return _encode(model, texts)
     parts = []
     with progress("embedding", len(texts)) as advance:
-        for start in range(0, len(texts), _LONG):
-            parts.append(_encode(model, texts[start : start + _LONG]))
+        for start in range(0, len(texts), _BATCH):
+            parts.append(_encode(model, texts[start : start + _BATCH]))
             for _ in parts[-1]:
                 advance()
     return np.concatenate(parts)
-
-
-def _encode(model: Any, texts: Sequence[str]) -> NDArray[np.float32]:  # noqa: ANN401
-    import numpy as np
-
-    vectors: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # here, for the model's own arithmetic may be bfloat16
-    return vectors
 
 
 def embed_once(texts: Sequence[str], store: Store) -> tuple[NDArray[np.float32], float]:
     """`embed`, kept in the store for whoever embeds the same texts.
 
     Returns:
-        The vectors, and the seconds it took when it was done.
+        The vectors, and the seconds that computing them took.
     """
     import numpy as np
 
     def build(folder: Path) -> None:
         np.save(folder / "vectors.npy", embed(texts), allow_pickle=False)
 
-    made = store.once("embeddings", of={"texts": list(texts), "embedder": IDENTITY}, build=build)
+    made = store.once("embeddings", of={"texts": list(texts), "embedder": EMBEDDER}, build=build)
     vectors: NDArray[np.float32] = np.load(made.folder / "vectors.npy", allow_pickle=False)
     return vectors, float(made.facts["seconds"])
 
 
+def _encode(model: Any, texts: Sequence[str]) -> NDArray[np.float32]:  # noqa: ANN401
+    import numpy as np
+
+    vectors: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # in float32: the model may compute in bfloat16
+    return vectors
+
+
 @cache
-def _model() -> Any:  # noqa: ANN401 - sentence-transformers comes at the point of use
+def _model() -> Any:  # noqa: ANN401 - sentence-transformers is imported at the point of use
     library = need("sentence_transformers", extra="local")
     from thirdlever.models.engine.weights import best_dtype, device, quiet
 

@@ -1,4 +1,4 @@
-"""A Chroma index over examples and documents, embedded in this process or on a server."""
+"""Search for similar examples and documents in a Chroma index, embedded in this process or on a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thirdlever.core.store import Store
 
 
-SERVER = "THIRDLEVER_CHROMA_URL"  # http://host:port of a running Chroma; unset: embedded
+SERVER = "THIRDLEVER_CHROMA_URL"  # http://host:port of a running Chroma server; if unset, Chroma is embedded
 _BATCH = 1000
 
 Entry = TypeVar("Entry", Item, Document)
@@ -27,11 +27,11 @@ Entry = TypeVar("Entry", Item, Document)
 
 @dataclass(frozen=True)
 class Index(Generic[Entry]):
-    """Entries that can be found by the meaning of their text.
+    """Entries that can be searched by meaning.
 
     Attributes:
         entries: what is in it, by position.
-        seconds: what embedding and indexing took when it was done.
+        seconds: what embedding and indexing took when they were done.
     """
 
     entries: Sequence[Entry]
@@ -39,7 +39,7 @@ class Index(Generic[Entry]):
     _collection: Any
 
     def nearest(self, text: str, k: int) -> list[Entry]:
-        """The `k` entries nearest to a text by cosine, nearest first; all when there are fewer."""
+        """The `k` entries nearest to a text by cosine, nearest first; all if there are fewer."""
         if not (k and self.entries):
             return []
         vector = embedder.embed([text])
@@ -48,23 +48,28 @@ class Index(Generic[Entry]):
 
 
 def index(entries: Sequence[Entry], store: Store) -> Index[Entry]:
-    """Index entries by their text, once: the index of the same texts is found again.
+    """Index entries by their text; the index of the same texts is reused.
 
     Raises:
-        MissingExtraError: without the `rag` extra.
-        ThirdleverError: the server named by `THIRDLEVER_CHROMA_URL` does not answer.
+        MissingExtraError: the `rag` extra is not installed.
+        ThirdleverError: the server at `THIRDLEVER_CHROMA_URL` does not answer.
     """
     if not entries:
         return Index(entries, 0.0, None)
     texts = [text_of(entry) for entry in entries]
     vectors, seconds = embedder.embed_once(texts, store)
-    name = f"thirdlever-{content_hash([texts, embedder.IDENTITY])[:32]}"
+    name = f"thirdlever-{content_hash([texts, embedder.EMBEDDER])[:32]}"
     if url := os.environ.get(SERVER):
-        return Index(entries, seconds, _filled_at(url, name, vectors))
+        chromadb, httpx = need("chromadb", extra="rag"), need("httpx", extra="rag")
+        try:
+            return Index(entries, seconds, _fill_server(url, name, vectors))
+        except (httpx.HTTPError, chromadb.errors.ChromaError) as error:
+            message = f"the Chroma server at {url!r} failed ({type(error).__name__}); see its log, then run again"
+            raise ThirdleverError(message) from error
 
     def build(folder: Path) -> None:
         with _embedded(folder) as client:
-            _filled(client, name, vectors)
+            _fill(client, name, vectors)
 
     made = store.once("index", of={"name": name}, build=build)
     collection = _embedded(made.folder).get_collection(name, embedding_function=None)
@@ -76,42 +81,31 @@ def text_of(entry: Item | Document) -> str:
     return entry.input if isinstance(entry, Item) else f"{entry.title}\n{entry.text}"
 
 
-def _embedded(folder: Path) -> Any:  # noqa: ANN401 - chromadb comes at the point of use
+def _embedded(folder: Path) -> Any:  # noqa: ANN401 - chromadb is imported at the point of use
     chromadb = need("chromadb", extra="rag")
     return chromadb.PersistentClient(str(folder.resolve()), settings=chromadb.Settings(anonymized_telemetry=False))
 
 
-def _filled_at(url: str, name: str, vectors: Any) -> Any:  # noqa: ANN401
-    chromadb, httpx = need("chromadb", extra="rag"), need("httpx", extra="rag")
-    try:
-        return _filled(_server(url), name, vectors)
-    except (httpx.HTTPError, chromadb.errors.ChromaError) as error:
-        message = f"the Chroma server at {url!r} failed ({type(error).__name__}); see its log, then run this again"
-        raise ThirdleverError(message) from error
-
-
-def _server(url: str) -> Any:  # noqa: ANN401
+def _fill_server(url: str, name: str, vectors: Any) -> Any:  # noqa: ANN401
     chromadb = need("chromadb", extra="rag")
     parts = urlsplit(url)
-    secure = parts.scheme == "https"
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        message = f"{url!r} is not the address of a Chroma server; give one such as http://localhost:8000"
+        message = f"{url!r} is not the address of a Chroma server; expected one such as http://localhost:8000"
         raise ThirdleverError(message)
+    secure = parts.scheme == "https"
+    settings = chromadb.Settings(anonymized_telemetry=False)
     try:
-        return chromadb.HttpClient(
-            parts.hostname,
-            parts.port or (443 if secure else 8000),
-            ssl=secure,
-            settings=chromadb.Settings(anonymized_telemetry=False),
-        )
+        port = parts.port or (443 if secure else 8000)
+        client = chromadb.HttpClient(parts.hostname, port, ssl=secure, settings=settings)
     except ValueError as error:
-        message = f"no Chroma server answers at {url!r}; start one with `chroma run` or leave --chroma-url out"
+        message = f"no Chroma server answers at {url!r}; start one with `chroma run` or omit --chroma-url"
         raise ThirdleverError(message) from error
+    return _fill(client, name, vectors)
 
 
-def _filled(client: Any, name: str, vectors: Any) -> Any:  # noqa: ANN401
-    """The collection of that name with every vector in it; what an earlier kill left unfinished is completed."""
-    # Searching wider than Chroma's default finds all true neighbours here (recall 1.00 at k=20 of 10,000).
+def _fill(client: Any, name: str, vectors: Any) -> Any:  # noqa: ANN401
+    """The collection of that name with every vector in it, completing what an interrupted attempt left."""
+    # A wider search than Chroma's default finds all true neighbours here (recall 1.00 at k=20 of 10,000).
     configuration = {"hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200}}
     collection = client.get_or_create_collection(name, configuration=configuration, embedding_function=None)
     for start in range(0, len(vectors), _BATCH):

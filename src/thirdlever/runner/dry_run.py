@@ -19,7 +19,6 @@ from inspect_ai.model import GenerateConfig, Model, ModelAPI, ModelOutput, Model
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
 from thirdlever.core.files import content_hash
-from thirdlever.core.project import version
 from thirdlever.core.store import Artefact, Store
 from thirdlever.evaluation.ask import standing_in
 from thirdlever.evaluation.records import Reply
@@ -211,7 +210,7 @@ class RehearsalStore(Store):
 
     def once(self, kind: str, *, of: Mapping[str, Any], build: Build, resume: bool = False) -> Artefact:
         """Find an artefact, or stand in for it."""
-        if (self.root / kind / content_hash([version(), of])[:24] / "artefact.json").is_file():
+        if (self.home(kind, of, build) / "artefact.json").is_file():
             return Store.once(self, kind, of=of, build=build, resume=resume)
 
         cheaply: dict[str, Build] = {

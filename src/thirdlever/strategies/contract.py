@@ -1,24 +1,30 @@
-"""The contract: a strategy is a factory whose keyword arguments are its whole configuration.
+r"""The contract: a strategy is a factory whose keyword arguments are its whole configuration.
 
-    @strategy
-    def few_shot(*, k: int = 8, seed: int = 0) -> Prepare:
-        '''k labelled demonstrations, the same for every item.'''
+>>> from thirdlever import BaseModel, Context, Deployment, Prepare, SetupCost, Store, Suite, ask, strategy
+>>> @strategy
+... def few_shot(*, k: int = 8, seed: int = 0) -> Prepare:
+...     '''K labelled demonstrations, the same for every item.'''
+...
+...     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
+...         shots = suite.train.sample(k, seed=seed)
+...         return Deployment(ask(suite, Context(shots)), model=model, setup=SetupCost(labels=len(shots)), given=shots)
+...
+...     return prepare
 
-        def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
-            shots = suite.train.sample(k, seed=seed)
-            return Deployment(ask(suite, shots=shots), model=model, given=shots)
+`prepare` receives the suite without its test split and does the one-off work. Whatever is slow or costs money (an
+index, a choice made on dev) goes through `store.once`, so that a second `prepare` does nothing and spends nothing.
 
-        return prepare
-
-`prepare` does the one-off work (an index, a training run, a managed job) and is idempotent by content: what it makes
-lives in the store under a key of everything it depends on, so a second prepare does no work and spends no money.
-The suite it gets has no test split.
+>>> from pathlib import Path
+>>> from thirdlever.testing import FakeModel, example_suite
+>>> deployment = few_shot(k=2)(example_suite().without_test(), FakeModel(), Store(Path("store")))
+>>> deployment.setup.labels, sorted(shot.target for shot in deployment.given)
+(2, ['fuel', 'groceries'])
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from thirdlever.catalog.lookup import price_of
@@ -36,15 +42,15 @@ Factory: TypeAlias = Callable[..., Prepare]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupCost:
-    """What preparing a deployment took, once: measured when it was made, not when it was found again.
+    """One-off cost of a deployment, as measured when it was built.
 
     Attributes:
         labels: labelled examples that it needs.
         seconds: wall time.
         device_seconds: seconds that a local model's device was busy.
-        input_tokens: tokens sent to the base model while preparing.
-        output_tokens: tokens it answered with.
-        usd: money known to have been charged beyond those tokens (a training job); None when it cannot be known.
+        input_tokens: tokens sent to the base model during preparation.
+        output_tokens: tokens it generated.
+        usd: money charged beyond those tokens, such as a training job; None if unknown.
     """
 
     labels: int = 0
@@ -57,17 +63,17 @@ class SetupCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What a tune came to: the inputs of its economics, and what a reader of the memo asks about it.
+    """How a model was tuned.
 
     Attributes:
-        method: "lora", "qlora", "full", or what the provider calls it.
+        method: "lora", "qlora", "full", or the provider's name for it.
         where: "local", or the provider that trained it, e.g. "local endpoint", "openai".
-        examples: rows trained on.
-        epochs: passes over them that were made.
-        tokens: trained on, all epochs together; None when the provider does not say.
-        bytes: size of what was trained: the adapter, or all weights; None when it is not here.
-        hosting_usd_per_hour: what the tuned model costs while it is deployed and idle; None when unknown.
-        survived: share of a teacher's rows that passed the filters; None where people labelled them.
+        examples: training rows.
+        epochs: passes over them.
+        tokens: tokens trained on, all epochs together; None if the provider does not report them.
+        bytes: size of the adapter, or of the whole model, in bytes; None if it is not on this machine.
+        hosting_usd_per_hour: price of the deployed model while idle; None if unknown.
+        survived: share of a teacher's rows that passed the filters; None if people labelled them.
     """
 
     method: str
@@ -82,15 +88,15 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Something that answers requests, plus what it cost to set up.
+    """Answers requests.
 
     Attributes:
         solver: an inspect solver; it leaves the completion in `state.output`.
-        model: the model it asks; None when it asks none.
+        model: the model that the solver calls; None if it calls no model.
         setup: the one-off cost.
-        given: every labelled item and document that the solver, its index or its training was given; the leakage check
-            reads it.
-        tuning: what tuning the model came to; None when it was not tuned.
+        given: every labelled item and document that the solver, its index or its training uses; read by the leakage
+            check.
+        tuning: how the model was tuned; None if it was not.
     """
 
     solver: Solver
@@ -101,18 +107,18 @@ class Deployment:
 
 
 def strategy(factory: Factory) -> Factory:
-    """Mark a factory as a strategy; `strategies/<name>.py` holds one of its file's name."""
+    """Mark a factory as a strategy; `strategies/<name>.py` must contain one called `<name>`."""
     factory.__thirdlever_strategy__ = True  # type: ignore[attr-defined]
     return factory
 
 
 def add_setups(*setups: SetupCost, teacher: BaseModel | None = None) -> SetupCost:
-    """One cost of several steps; of the labels the largest number, for all steps draw on the same train split.
+    """Add the costs of several steps. Labels are the maximum, because all steps draw on the same train split.
 
     Args:
-        setups: the steps'.
-        teacher: the model that they asked, where it is not the candidate's own: a run prices its tokens at the
-            candidate's rates, so those of another hosted model are turned into money here, at its own.
+        setups: the steps.
+        teacher: the model that the steps called, if it is not the candidate's own. A run prices tokens at the
+            candidate's rates, so the tokens of another hosted model are converted to money here.
     """
     usds = [setup.usd for setup in setups]
     total = SetupCost(
@@ -126,11 +132,7 @@ def add_setups(*setups: SetupCost, teacher: BaseModel | None = None) -> SetupCos
     if teacher is None or teacher.local:
         return total
     price = price_of(teacher)
-    known = price is not None and total.usd is not None
-    asked = price.cost(total.input_tokens, 0, total.output_tokens) if price else 0.0
-    return SetupCost(
-        labels=total.labels,
-        seconds=total.seconds,
-        device_seconds=total.device_seconds,
-        usd=(total.usd or 0.0) + asked if known else None,
-    )
+    charged = None
+    if price is not None and total.usd is not None:
+        charged = total.usd + price.cost(total.input_tokens, 0, total.output_tokens)
+    return replace(total, input_tokens=0, output_tokens=0, usd=charged)

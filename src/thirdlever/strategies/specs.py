@@ -1,4 +1,4 @@
-"""A strategy's keyword arguments as the command line writes them, read against the factory's annotations."""
+"""Strategy specs such as `rag:k=5 on lora:rank=8`: find the files, read the arguments, name the candidates."""
 
 from __future__ import annotations
 
@@ -26,17 +26,209 @@ if TYPE_CHECKING:
     from thirdlever.suites.suite import Suite
 
 
-_WORDS = {"true": True, "false": False}
+_HARNESS = Path(__file__).parents[1]
+_BOOLEANS = {"true": True, "false": False}
+_NARROW_FIRST = (NoneType, bool, int, float, str)
+
+
+@dataclass(frozen=True, slots=True)
+class StrategySpec:
+    """A strategy with its arguments.
+
+    Attributes:
+        name: name of the file in `strategies/`.
+        args: every argument, defaults included.
+        given: the arguments that the user set, as text.
+        source_hash: sha256 of the strategy's file.
+        prepare: what the factory returned.
+        on: the strategy whose model this one calls; None for the base model.
+    """
+
+    name: str
+    args: Mapping[str, Any]
+    given: Mapping[str, str]
+    source_hash: str
+    prepare: Prepare = field(repr=False)
+    on: StrategySpec | None = None
+
+    def __str__(self) -> str:
+        """As tables show it: `rag(k=20)`, `rag(k=5) on lora(rank=8)`."""
+        listed = ", ".join(f"{key}={value}" for key, value in self.given.items())
+        own = self.name.partition(" on ")[0] + (f"({listed})" if listed else "")
+        return f"{own} on {self.on}" if self.on else own
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A strategy with its arguments on a base model: one row of the comparison."""
+
+    spec: StrategySpec
+    model: BaseModel
+    name: str
+
+    def identity(self, suite: Suite, *, seed: int = 0, constrain: bool = False) -> str:
+        """Hash of everything that an answer depends on; answers are reused only under the same hash.
+
+        It covers the whole suite, targets included: one changed target invalidates all answers. It does not cover the
+        number of items and epochs, so that a larger run reuses the answers of a smaller one.
+        """
+        model = [self.model.name, self.model.inspect_name, self.model.revision, dict(self.model.args)]
+        strategy = [self.spec.name, dict(self.spec.args), self.spec.source_hash]
+        return content_hash([suite.hash, model, strategy, version(), seed, constrain])
+
+
+def candidates(specs: Sequence[StrategySpec], models: Sequence[BaseModel]) -> list[list[Candidate]]:
+    """Every strategy on every model, grouped by strategy; names include the model if there are several."""
+    return [
+        [Candidate(spec, model, f"{spec} @ {model.name}" if len(models) > 1 else str(spec)) for model in models]
+        for spec in specs
+    ]
+
+
+def available() -> dict[str, Path]:
+    """Strategy files by name; the user's own replace starter strategies of the same name."""
+    return dict(project.files("strategies"))
+
+
+def find(name: str) -> tuple[Factory, Path]:
+    """Load a strategy's factory.
+
+    Raises:
+        StrategyError: no such file, or it does not define the strategy.
+    """
+    files = available()
+    if name not in files:
+        raise StrategyError(unknown("strategy", name, files))
+    path = files[name]
+    factory: Factory | None = getattr(project.load_module(path, StrategyError), name, None)
+    if factory is None or not getattr(factory, "__thirdlever_strategy__", False):
+        message = f"{path}: no strategy {name!r} in it; define a function of that name with @strategy"
+        raise StrategyError(message)
+    return factory, path
+
+
+def describe() -> str:
+    """Every strategy with its headline and arguments, for a terminal."""
+    blocks = []
+    for name in sorted(available()):
+        factory, _ = find(name)
+        headline = (factory.__doc__ or "").strip().partition("\n")[0]
+        blocks.append("\n".join([f"{name:<16} {headline}", *(f"    {a}" for a in arguments(factory).values())]))
+    return "\n\n".join(blocks)
+
+
+def parse_all(specs: Sequence[str]) -> list[StrategySpec]:
+    """Parse the strategies of a run.
+
+    Raises:
+        StrategyError: as `parse`; also if there are none, or two are the same.
+    """
+    if not specs:
+        message = f"no strategy given; available: {', '.join(sorted(available())) or 'none'}"
+        raise StrategyError(message)
+    parsed = [parse(spec) for spec in specs]
+    once("strategy", [str(spec) for spec in parsed])
+    return parsed
+
+
+def once(kind: str, names: Sequence[str]) -> None:
+    """Refuse repeated names: two rows with one name cannot be told apart.
+
+    Raises:
+        StrategyError: with the repeated name.
+    """
+    for name, times in Counter(names).items():
+        if times > 1:
+            message = f"{kind} {name!r} is given {times} times; give it once"
+            raise StrategyError(message)
+
+
+def parse(spec: str) -> StrategySpec:
+    """Parse `name[:key=value,…]`, e.g. `rag:k=20`, or a strategy on another's model: `rag:k=5 on lora:rank=8`.
+
+    Raises:
+        StrategyError: unknown strategy or argument, or an invalid value; the message names the valid ones.
+    """
+    over, on, under = spec.partition(" on ")
+    return stack(_parse(over), parse(under)) if on else _parse(spec)
+
+
+def _parse(spec: str) -> StrategySpec:
+    name, _, rest = spec.partition(":")
+    factory, path = find(name.strip())
+    pairs: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in rest.split(","))):
+        key, equals, text = (piece.strip() for piece in part.partition("="))
+        if not equals or key in pairs:
+            fault = "given twice" if equals else "not an argument"
+            message = f"{spec!r}: {part!r} is {fault}; write {name}:key=value,key=value"
+            raise StrategyError(message)
+        pairs[key] = text
+    known = arguments(factory)
+    values = read(pairs, known, strategy=factory.__name__)
+    try:
+        prepare = factory(**values)
+    except (TypeError, ValueError) as error:
+        message = f"{spec!r}: {error}; correct the argument"
+        raise StrategyError(message) from error
+    return StrategySpec(
+        name=factory.__name__,
+        args={argument.name: argument.default for argument in known.values()} | values,
+        given={key: written(value) for key, value in values.items()},
+        source_hash=hashlib.sha256(path.read_bytes()).hexdigest(),
+        prepare=_locating(prepare, path),
+    )
+
+
+def stack(over: StrategySpec, under: StrategySpec) -> StrategySpec:
+    """A strategy that calls the model which another one prepares; both set-ups are paid for, both data checked."""
+
+    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
+        below = under.prepare(suite, model, store)
+        if below.model is None:
+            message = f"{under} prepares no model; after 'on', name a strategy that does"
+            raise StrategyError(message)
+        above = over.prepare(suite, below.model, store)
+        return replace(
+            above,
+            setup=add_setups(below.setup, above.setup),
+            given=(*below.given, *above.given),
+            tuning=above.tuning or below.tuning,
+        )
+
+    return StrategySpec(
+        name=f"{over.name} on {under.name}",
+        args={**over.args, "on": dict(under.args)},
+        given=over.given,
+        source_hash=content_hash([over.source_hash, under.source_hash]),
+        prepare=prepare,
+        on=under,
+    )
+
+
+def spec(strategy: str, args: Mapping[str, Any]) -> str:
+    """The spec of a strategy and all its arguments, without those at today's default: `rag:k=20`.
+
+    A pinned argument whose default has changed since is written out.
+    """
+    over, on, under = strategy.partition(" on ")
+    try:
+        defaults = parse(over).args
+    except StrategyError:  # a required argument has no default; running the spec reports anything else
+        defaults = {}
+    own = {name: value for name, value in args.items() if not (on and name == "on")}
+    given = [f"{name}={written(value)}" for name, value in own.items() if defaults.get(name, ...) != value]
+    text = f"{over}:{','.join(given)}" if given else over
+    return f"{text} on {spec(under, args['on'])}" if on else text
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One keyword argument of a strategy.
+    """A keyword argument of a strategy.
 
     Attributes:
-        name: as in the factory's signature.
         type: its annotation.
-        default: `inspect.Parameter.empty` when it must be given.
+        default: `inspect.Parameter.empty` if it is required.
     """
 
     name: str
@@ -53,17 +245,15 @@ class Argument:
         return f"{self.name}: {_typename(self.type)}" + ("" if self.required else f" = {written(self.default)}")
 
     def read(self, text: str) -> Any:  # noqa: ANN401 - whatever the annotation says
-        """The value that `text` stands for.
+        """Convert text by the annotation, trying narrow types first: "8" is a number if numbers are allowed.
 
         Raises:
-            StrategyError: naming what is allowed, when the annotation admits no such value.
+            StrategyError: the annotation allows no such value; the message names those it allows.
         """
-        # Narrow before wide: "8" is the number where numbers are allowed, and text only where nothing else fits.
         for kind in sorted(_members(self.type), key=_width):
-            values = _readings(text, kind)
-            if values:
+            if values := _readings(text, kind):
                 return values[0]
-        message = f"{self.name}={text!r} is not allowed; give {_typename(self.type)}"
+        message = f"invalid {self.name}={text!r}; expected {_typename(self.type)}"
         raise StrategyError(message)
 
 
@@ -73,7 +263,7 @@ def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
     Raises:
         StrategyError: an annotation cannot be evaluated.
     """
-    # Not the return type: `Prepare` may be imported for type checkers only, and nobody needs it here.
+    # Without the return type: `Prepare` may be imported for type checkers only.
     hints = {name: hint for name, hint in inspect.get_annotations(factory).items() if name != "return"}
     try:
         types = get_type_hints(SimpleNamespace(__annotations__=hints), globalns=factory.__globals__)
@@ -85,11 +275,10 @@ def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
 
 
 def read(pairs: Mapping[str, str], known: Mapping[str, Argument], *, strategy: str) -> dict[str, Any]:
-    """Typed values of the arguments given.
+    """Convert the given arguments from text.
 
     Raises:
-        StrategyError: an argument that the strategy does not take, a value that it does not allow, or a required
-            argument that is missing.
+        StrategyError: unknown argument, invalid value, or a required argument is missing.
     """
     for name in pairs:
         if name not in known:
@@ -106,7 +295,7 @@ def read(pairs: Mapping[str, str], known: Mapping[str, Argument], *, strategy: s
 
 
 def written(value: object) -> str:
-    """A value as the command line writes it: `read` gives it back."""
+    """A value as the command line writes it; `read` is the inverse."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
@@ -118,18 +307,17 @@ def _members(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - an annotatio
 def _width(kind: Any) -> int:  # noqa: ANN401 - an annotation
     if get_origin(kind) is Literal:
         return 0
-    order = (NoneType, bool, int, float, str)
-    return 1 + order.index(kind) if kind in order else len(order) + 1
+    return 1 + _NARROW_FIRST.index(kind) if kind in _NARROW_FIRST else len(_NARROW_FIRST) + 1
 
 
 def _readings(text: str, kind: Any) -> list[Any]:  # noqa: ANN401 - an annotation
-    """The value of that kind that `text` stands for, in a list; nothing in it when there is none."""
+    """The value of that type, in a list; an empty list if the text is none."""
     if get_origin(kind) is Literal:
         return [option for option in get_args(kind) if written(option) == text]
     if kind in {NoneType, None}:
         return [None] if text == "none" else []
     if kind is bool:
-        return [_WORDS[text.lower()]] if text.lower() in _WORDS else []
+        return [_BOOLEANS[text.lower()]] if text.lower() in _BOOLEANS else []
     if kind in {int, float}:
         try:
             return [kind(text)]
@@ -150,19 +338,8 @@ def _typename(annotation: Any) -> str:  # noqa: ANN401 - an annotation
     return " | ".join(names)
 
 
-_HARNESS = Path(__file__).parents[1]
-
-
-def blaming(prepare: object, path: Path) -> Prepare:
-    """`prepare`, whose own mistakes are `StrategyError`s.
-
-    Args:
-        prepare: what the strategy returned.
-        path: the file that the strategy is written in.
-
-    Raises:
-        StrategyError: it is no function.
-    """
+def _locating(prepare: object, path: Path) -> Prepare:
+    """Turn a strategy's own mistakes into a `StrategyError` with file and line; the harness's keep their traceback."""
     if not callable(prepare):
         message = f"{path}: the strategy returned {prepare!r:.80}; it must return its prepare(suite, model, store)"
         raise StrategyError(message)
@@ -177,7 +354,7 @@ def blaming(prepare: object, path: Path) -> Prepare:
             line = _line(error, path)
             if line is None:
                 raise
-            message = f"{path}, line {line}: {type(error).__name__}: {error}; correct the strategy"
+            message = f"{path}:{line}: {type(error).__name__}: {error}; correct the strategy"
             raise StrategyError(message) from error
         if not isinstance(made, Deployment):
             message = f"{path}: prepare returned {made!r:.80}; it must return a Deployment"
@@ -188,7 +365,7 @@ def blaming(prepare: object, path: Path) -> Prepare:
 
 
 def _line(error: Exception, path: Path) -> int | None:
-    """The last line of the file that was run; None when it had called the harness, whose mistake it then is."""
+    """The last line of the file that ran; None if it had called the harness, which is then at fault."""
     line = None
     for frame in traceback.extract_tb(error.__traceback__):
         where = Path(frame.filename).resolve()
@@ -197,202 +374,3 @@ def _line(error: Exception, path: Path) -> int | None:
         elif where.is_relative_to(_HARNESS) and where != Path(__file__).resolve():
             line = None
     return line
-
-
-def stacked(over: Prepare, under: Prepare, *, name: str) -> Prepare:
-    """Prepare `under`, then `over` on its model; both set-ups are paid for, and all that either was given is checked.
-
-    Args:
-        over: who asks.
-        under: whose model is asked.
-        name: of the latter, for the error when it has none.
-    """
-
-    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
-        below = under(suite, model, store)
-        if below.model is None:
-            message = f"{name} prepares no model that another strategy could ask; put one on lora, managed or distilled"
-            raise StrategyError(message)
-        above = over(suite, below.model, store)
-        return replace(
-            above,
-            setup=add_setups(below.setup, above.setup),
-            given=(*below.given, *above.given),
-            tuning=above.tuning or below.tuning,
-        )
-
-    return prepare
-
-
-@dataclass(frozen=True, slots=True)
-class StrategySpec:
-    """A strategy with its arguments.
-
-    Attributes:
-        name: the file's name under `strategies/`.
-        args: every argument, defaults filled in.
-        given: those that the user set, as text.
-        source_hash: sha256 of the strategy's file.
-        prepare: what the factory returned.
-        on: the strategy whose model it asks; None for the base model.
-    """
-
-    name: str
-    args: Mapping[str, Any]
-    given: Mapping[str, str]
-    source_hash: str
-    prepare: Prepare = field(repr=False)
-    on: StrategySpec | None = None
-
-    def __str__(self) -> str:
-        """As tables show it: `rag(k=20)`, `rag(k=5) on lora(rank=8)`."""
-        listed = ", ".join(f"{key}={value}" for key, value in self.given.items())
-        own = self.name.partition(" on ")[0] + (f"({listed})" if listed else "")
-        return f"{own} on {self.on}" if self.on else own
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """Strategy x base model x arguments: one row of the comparison."""
-
-    spec: StrategySpec
-    model: BaseModel
-    name: str
-
-    def identity(self, suite: Suite, *, seed: int = 0, constrain: bool = False) -> str:
-        """Hash of everything that an answer depends on: answers are reused under it and under no other.
-
-        All of the suite is in it, the measured items and their targets too: one changed target reuses nothing. How many
-        items and epochs are asked for is not: a larger run goes on from a smaller one.
-        """
-        model = [self.model.name, self.model.inspect_name, self.model.revision, dict(self.model.args)]
-        strategy = [self.spec.name, dict(self.spec.args), self.spec.source_hash]
-        return content_hash([suite.hash, model, strategy, version(), seed, constrain])
-
-
-def candidates(specs: Sequence[StrategySpec], models: Sequence[BaseModel]) -> list[list[Candidate]]:
-    """Every strategy on every model, by strategy; the model is in the name when there are several."""
-    return [
-        [Candidate(spec, model, f"{spec} @ {model.name}" if len(models) > 1 else str(spec)) for model in models]
-        for spec in specs
-    ]
-
-
-def available() -> dict[str, Path]:
-    """Strategy files by name; the user's own come before the starter set's."""
-    return dict(project.files("strategies"))
-
-
-def parse_all(specs: Sequence[str]) -> list[StrategySpec]:
-    """Read what is to be run side by side.
-
-    Raises:
-        StrategyError: see `parse`; nothing to run; or the same strategy with the same arguments twice.
-    """
-    if not specs:
-        message = f"no strategy given; available: {', '.join(sorted(available())) or 'none'}"
-        raise StrategyError(message)
-    parsed = [parse(spec) for spec in specs]
-    once("strategy", [str(spec) for spec in parsed])
-    return parsed
-
-
-def once(kind: str, names: Sequence[str]) -> None:
-    """Refuse a name that is given twice: two rows of one name cannot be told apart.
-
-    Raises:
-        StrategyError: naming it.
-    """
-    for name, times in Counter(names).items():
-        if times > 1:
-            message = f"{kind} {name!r} is given {times} times; give it once"
-            raise StrategyError(message)
-
-
-def parse(spec: str) -> StrategySpec:
-    """Read `name[:key=value,…]`, e.g. `rag:k=20`, or one strategy on another's model: `rag:k=5 on lora:rank=8`.
-
-    Raises:
-        StrategyError: no such strategy or argument, or a value that is not allowed; what is, is named.
-    """
-    over, on, under = spec.partition(" on ")
-    return stack(_parse(over), parse(under)) if on else _parse(spec)
-
-
-def stack(over: StrategySpec, under: StrategySpec) -> StrategySpec:
-    """One strategy that asks the model which another has prepared."""
-    return StrategySpec(
-        name=f"{over.name} on {under.name}",
-        args={**over.args, "on": dict(under.args)},
-        given=over.given,
-        source_hash=content_hash([over.source_hash, under.source_hash]),
-        prepare=stacked(over.prepare, under.prepare, name=str(under)),
-        on=under,
-    )
-
-
-def _parse(spec: str) -> StrategySpec:
-    name, _, rest = spec.partition(":")
-    factory, path = _factory(name.strip())
-    pairs: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in rest.split(","))):
-        key, equals, text = (piece.strip() for piece in part.partition("="))
-        if not equals or key in pairs:
-            fault = "given twice" if equals else "no argument"
-            message = f"{spec!r}: {part!r} is {fault}; write {name}:key=value,key=value"
-            raise StrategyError(message)
-        pairs[key] = text
-    known = arguments(factory)
-    values = read(pairs, known, strategy=factory.__name__)
-    try:
-        prepare = factory(**values)
-    except (TypeError, ValueError) as error:
-        message = f"{spec!r}: {error}; correct the argument"
-        raise StrategyError(message) from error
-    args = {argument.name: argument.default for argument in known.values()} | values
-    given = {key: written(value) for key, value in values.items()}
-    return StrategySpec(
-        factory.__name__, args, given, hashlib.sha256(path.read_bytes()).hexdigest(), blaming(prepare, path)
-    )
-
-
-def describe() -> str:
-    """Every strategy with its headline and its arguments, for a terminal."""
-    blocks = []
-    for name in sorted(available()):
-        factory, _ = _factory(name)
-        headline = (factory.__doc__ or "").strip().partition("\n")[0]
-        blocks.append("\n".join([f"{name:<16} {headline}", *(f"    {a}" for a in arguments(factory).values())]))
-    return "\n\n".join(blocks)
-
-
-def _factory(name: str) -> tuple[Factory, Path]:
-    files = available()
-    if name not in files:
-        raise StrategyError(unknown("strategy", name, files))
-    path = files[name]
-    factory: Factory | None = getattr(project.load_module(path, StrategyError), name, None)
-    if factory is None or not getattr(factory, "__thirdlever_strategy__", False):
-        message = f"{path}: no strategy {name!r} in it; it must hold a function of that name under @strategy"
-        raise StrategyError(message)
-    return factory, path
-
-
-def spec(strategy: str, args: Mapping[str, Any]) -> str:
-    """`rag:k=20` of "rag" and all of its arguments: those that are not the default today.
-
-    A default that has changed since is written out, so that the strategy stays the one that was pinned.
-    """
-    over, on, under = strategy.partition(" on ")
-    own = {name: value for name, value in args.items() if not (on and name == "on")}
-    usual = _defaults(over)
-    given = [f"{name}={written(value)}" for name, value in own.items() if name not in usual or usual[name] != value]
-    text = f"{over}:{','.join(given)}" if given else over
-    return f"{text} on {spec(under, args['on'])}" if on else text
-
-
-def _defaults(strategy: str) -> Mapping[str, Any]:
-    try:
-        return parse(strategy).args
-    except StrategyError:  # an argument that must be given has no default; whatever else it is, running it says
-        return {}

@@ -1,4 +1,4 @@
-"""Rows out of the files that people have: JSON lines, CSV and TSV, strictly, each row with the line it starts on."""
+"""Strict readers of JSON lines, CSV and TSV; every row knows the line on which it starts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # cannot be encoded
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row and where it is.
+    """A row of a file.
 
     Attributes:
-        where: "file:line", for messages.
+        where: "file:line".
         values: by column name; strings from CSV and TSV, any JSON value from JSON lines.
     """
 
@@ -33,10 +35,10 @@ class Row:
     values: Mapping[str, Any]
 
     def text(self, column: str) -> str:
-        """A value as text: strings as they are, other JSON values as JSON.
+        """A value as text: strings unchanged, other JSON values as JSON.
 
         Raises:
-            SuiteError: when the row has no such column, or nothing in it.
+            SuiteError: the row has no such column, or it is empty.
         """
         if column not in self.values:
             message = f"{self.where}: {unknown('column', column, self.values)}"
@@ -46,32 +48,32 @@ class Row:
         if value is None or not text.strip():
             message = f"{self.where}: {column!r} is empty; fill it in or remove the row"
             raise SuiteError(message)
-        if not _encodable(text):
-            message = f"{self.where}: {column!r} holds half of a surrogate pair; write the whole character"
+        if _SURROGATE.search(text):
+            message = f"{self.where}: {column!r} contains half of a surrogate pair; write the whole character"
             raise SuiteError(message)
         return text
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Every row of a .jsonl, .csv or .tsv file, blank lines apart.
+    """Every row of a .jsonl, .csv or .tsv file, except blank lines.
 
     Raises:
-        SuiteError: naming file and line, when the file cannot be read whole.
+        SuiteError: with file and line, if any row cannot be read.
     """
     suffix = path.suffix.casefold()
     if suffix in _JSON_LINES:
         return list(_json_lines(path))
     if suffix in _SEPARATORS:
         return list(_table(path, _SEPARATORS[suffix]))
-    message = f"{str(path)!r} is of no known kind; give a file that ends in {', '.join([*_SEPARATORS, *_JSON_LINES])}"
+    message = f"{str(path)!r} has an unknown format; give a file that ends in {', '.join([*_SEPARATORS, *_JSON_LINES])}"
     raise SuiteError(message)
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file, without the byte order mark that spreadsheets write.
+    """A UTF-8 file without the byte order mark that spreadsheets write.
 
     Raises:
-        SuiteError: when it is not there (with the near match), cannot be opened, or is not UTF-8.
+        SuiteError: the file does not exist (with a near match), cannot be opened, or is not UTF-8.
     """
     try:
         content = path.read_bytes()
@@ -87,13 +89,13 @@ def read_text(path: Path) -> str:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        fix = "save the file as UTF-8 (such as: iconv -f LATIN1 -t UTF-8)"
+        fix = "save the file as UTF-8 (e.g. iconv -f LATIN1 -t UTF-8)"
         message = f"{path}:{line}: byte {error.start} is not UTF-8; {fix}"
         raise SuiteError(message) from None
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
-    # Not splitlines(): JSON strings may hold U+2028 and its like, which are no ends of lines here.
+    # Not splitlines(), which splits at U+2028 and the like: JSON strings may contain them.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
@@ -103,48 +105,36 @@ def _json_lines(path: Path) -> Iterator[Row]:
             message = f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); correct or remove the line"
             raise SuiteError(message) from None
         except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets 1,000 deep
-            message = f"{path}:{number}: JSON that cannot be read ({error}); correct or remove the line"
+            message = f"{path}:{number}: unreadable JSON ({error}); correct or remove the line"
             raise SuiteError(message) from None
         if not isinstance(value, dict):
-            message = f"{path}:{number}: a JSON {type(value).__name__} where an object must be; correct the line"
+            message = f"{path}:{number}: a JSON {type(value).__name__}; expected an object"
             raise SuiteError(message)
         yield Row(f"{path}:{number}", value)
 
 
 def _table(path: Path, separator: str) -> Iterator[Row]:
-    csv.field_size_limit(2**31 - 1)  # the default refuses inputs of 128 kB and more: long documents are data, too
+    csv.field_size_limit(2**31 - 1)  # the default refuses inputs of 128 kB and more: documents can be longer
     reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=separator, strict=True)
     header: list[str] | None = None
     start = 1
     try:
         for fields in reader:
             if header is None:
-                header = _header(path, fields)
+                twice = next((name for name in fields if fields.count(name) > 1), None)
+                if twice is not None:
+                    message = f"{path}:1: the header has {twice!r} twice; rename one of the columns"
+                    raise SuiteError(message)
+                header = fields
             elif len(fields) == len(header):
                 yield Row(f"{path}:{start}", dict(zip(header, fields, strict=True)))
             elif fields:
                 message = (
                     f"{path}:{start}: {len(fields)} fields where the header has {len(header)}; "
-                    f"put fields that hold {separator!r} or a line break in double quotes"
+                    f"put fields that contain {separator!r} or a line break in double quotes"
                 )
                 raise SuiteError(message)
             start = reader.line_num + 1
     except csv.Error as error:
         message = f"{path}:{start}: {error}; a field that begins with a double quote must end with one"
         raise SuiteError(message) from None
-
-
-def _header(path: Path, fields: list[str]) -> list[str]:
-    twice = next((name for name in fields if fields.count(name) > 1), None)
-    if twice is not None:
-        message = f"{path}:1: the header names {twice!r} twice; rename one of the columns"
-        raise SuiteError(message)
-    return fields
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

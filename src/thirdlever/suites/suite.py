@@ -1,7 +1,7 @@
-"""A suite: labelled data in splits, an instruction, and the specification of an answer.
+"""A suite: labelled data in splits, an instruction and an answer kind.
 
-Data lives in `datasets/<name>/` as `train.jsonl`, `dev.jsonl`, `test.jsonl` (rows `id, input, target` and, optionally,
-`slice, group`), optionally `documents.jsonl` (rows `id, title, text`), and `card.yaml`. An eval file loads it:
+Data is in `datasets/<name>/`: `train.jsonl`, `test.jsonl` and optionally `dev.jsonl` (rows `id, input, target` and
+optionally `slice, group`), `documents.jsonl` (rows `id, title, text`) and `card.yaml`. An eval file loads it:
 
     @suite
     def transactions() -> Suite:
@@ -22,11 +22,16 @@ from thirdlever.answers.answer import Answer, Label
 from thirdlever.core import project
 from thirdlever.core.errors import LeakageError, SuiteError, unknown
 from thirdlever.core.files import content_hash
-from thirdlever.suites.readers import Row, read_rows, read_text
+from thirdlever.suites.readers import read_rows, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+
+_MARK = "__thirdlever_suite__"
+_OPTIONAL = ("slice", "group")  # columns
+_REMEDY = "to make a suite of your data, run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +39,11 @@ class Item:
     """One labelled example.
 
     Attributes:
-        id: unique over the whole suite; candidates are paired by it.
+        id: unique in the suite; candidates are paired by it.
         input: what the model is shown.
         target: the right answer.
-        slice: a named part of the suite whose figures are wanted apart ("" for none).
-        group: the source that items share (author, merchant), for cluster statistics ("" for none).
+        slice: a subgroup for which results are reported separately; "" for none.
+        group: the source that items share (author, merchant), for cluster statistics; "" for none.
     """
 
     id: str
@@ -59,7 +64,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Split:
-    """Items of one role: `train` (the pool), `dev` (choosing), or `test` (measured)."""
+    """Items of one role: `train` (to learn from), `dev` (to choose on) or `test` (to measure on)."""
 
     name: str
     items: tuple[Item, ...]
@@ -74,11 +79,11 @@ class Split:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over every field of every item, in order: any changed target changes it."""
+        """sha256 over every field of every item, in order."""
         return content_hash([[i.id, i.input, i.target, i.slice, i.group] for i in self.items])
 
     def first(self, limit: int | None, *, seed: int = 0) -> Split:
-        """A fixed random subset of `limit` items, in file order; a smaller limit's items are among a larger one's."""
+        """A fixed random subset of `limit` items in file order; a larger limit includes a smaller one's items."""
         if limit is None or limit >= len(self.items):
             return self
         order = random.Random(seed).sample(range(len(self.items)), len(self.items))  # noqa: S311 - not a secret
@@ -88,10 +93,10 @@ class Split:
         """Draw `k` items as demonstrations, in random order.
 
         Args:
-            k: how many; all items when there are fewer.
-            how: "balanced" takes labels in turn, so that each appears as often as the next (to within one);
-                "random" draws by frequency.
-            seed: the draw; a larger k's items begin with a smaller k's.
+            k: how many; all if there are fewer.
+            how: "balanced" takes labels in turn, so that their counts differ by at most one; "random" draws by
+                frequency.
+            seed: for the draw; a larger k's items begin with a smaller k's.
         """
         rng = random.Random(seed)  # noqa: S311 - not a secret
         shuffled = rng.sample(self.items, len(self.items))
@@ -111,9 +116,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Suite:
-    """Everything that every candidate shares.
+    """Everything that all candidates share.
 
-    `test` is measured and never seen: what a strategy is given is `suite.without_test()`, whose `test` raises.
+    A strategy receives `suite.without_test()`, whose `test` raises.
     """
 
     name: str
@@ -128,10 +133,10 @@ class Suite:
 
     @property
     def test(self) -> Split:
-        """The measured items.
+        """The items to measure on.
 
         Raises:
-            LeakageError: when a strategy asks for them.
+            LeakageError: a strategy asked for them.
         """
         if self.test_split is None:
             message = "a strategy asked for the test split; it may use suite.train, suite.dev and suite.documents"
@@ -144,7 +149,7 @@ class Suite:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over data, documents, instruction and answer specification: what makes two runs comparable."""
+        """sha256 over data, documents, instruction and answer kind; runs with the same hash are comparable."""
         test = self.test_split.hash if self.test_split else None
         return content_hash([self.seen_hash, test])
 
@@ -156,46 +161,11 @@ class Suite:
         return content_hash([self.train.hash, self.dev.hash, documents, prompt])
 
 
-def check(suite: Suite) -> Suite:
-    """Refuse a suite that would give figures nobody can trust.
-
-    Raises:
-        SuiteError: empty split, repeated id, a target that is no possible answer or that train lacks.
-    """
-    splits: Sequence[Split] = [suite.train, suite.dev, suite.test]
-    seen: dict[str, str] = {}
-    for split in splits:
-        if not split.items and split.name != "dev":
-            message = f"suite {suite.name!r}: the {split.name} split is empty; add labelled rows to it"
-            raise SuiteError(message)
-        for item in split:
-            if item.id in seen:
-                again = f"id {item.id!r} is in {seen[item.id]} and again in {split.name}"
-                message = f"suite {suite.name!r}: {again}; make ids unique"
-                raise SuiteError(message)
-            seen[item.id] = split.name
-            if problem := suite.answer.problem(item.target):
-                where = f"suite {suite.name!r}, {split.name} item {item.id!r}"
-                message = f"{where}: {problem}; correct the target or the answer specification"
-                raise SuiteError(message)
-    if suite.answer.choices:
-        known = {item.target for item in suite.train}
-        for item in (*suite.dev, *suite.test):
-            if item.target not in known:
-                lacking = f"label {item.target!r} of item {item.id!r} never occurs in train"
-                message = f"suite {suite.name!r}: {lacking}; add examples of it to train or drop it"
-                raise SuiteError(message)
-    return suite
-
-
 SuiteFactory: TypeAlias = Callable[[], Suite]
-
-_MARK = "__thirdlever_suite__"
-_REMEDY = "thirdlever init NAME --train FILE --input COLUMN --target COLUMN makes a suite of your own data"
 
 
 def suite(factory: SuiteFactory) -> SuiteFactory:
-    """Mark a factory as a suite; `evals/<name>.py` holds one of its file's name, without arguments."""
+    """Mark a function without arguments as a suite; `evals/<name>.py` must contain one called `<name>`."""
     setattr(factory, _MARK, True)
     return factory
 
@@ -211,14 +181,14 @@ def load_suite(
     """Read `datasets/<name>/`.
 
     Args:
-        name: the folder, with `train.jsonl`, `test.jsonl` and, optionally, `dev.jsonl`, `documents.jsonl`, `card.yaml`.
-        instruction: what the model is told to do; the answer specification adds what to answer with.
-        answer: the answer specification; "label" is one of the targets that train has, sorted.
+        name: the folder.
+        instruction: what the model is told to do; the answer kind adds what to answer with.
+        answer: the answer kind; "label" is a `Label` of the targets of train, sorted.
         input_name: what the prompt calls an input.
         answer_name: what the prompt calls a label.
 
     Raises:
-        SuiteError: naming file and line, when the data cannot be read.
+        SuiteError: the data cannot be read; the message has file and line.
     """
     folder = project.dataset(name)
     if not folder.is_dir():
@@ -228,6 +198,7 @@ def load_suite(
     train, dev, test = (_split(folder, part) for part in ("train", "dev", "test"))
     if answer == "label":
         answer = Label(tuple(sorted({item.target for item in train})), name=answer_name)
+    documents = folder / "documents.jsonl"
     return Suite(
         name=name,
         instruction=instruction,
@@ -235,17 +206,20 @@ def load_suite(
         train=train,
         dev=dev,
         test_split=test,
-        documents=_documents(folder / "documents.jsonl"),
+        documents=tuple(
+            Document(row.text("id"), row.text("title"), row.text("text"))
+            for row in (read_rows(documents) if documents.exists() else [])
+        ),
         input_name=input_name,
         card=_card(folder / "card.yaml"),
     )
 
 
 def find_suite(name: str) -> Suite:
-    """Load `evals/<name>.py` and check the suite that it makes.
+    """Load `evals/<name>.py` and check its suite.
 
     Raises:
-        SuiteError: when there is no such file, it makes no suite, or the suite is not fit to measure with.
+        SuiteError: no such file, it defines no suite, or the suite cannot be measured with.
     """
     evals = project.files("evals")
     if name not in evals:
@@ -254,7 +228,7 @@ def find_suite(name: str) -> Suite:
     path = evals[name]
     factory = getattr(project.load_module(path, SuiteError), name, None)
     if factory is None or not hasattr(factory, _MARK):
-        message = f"{path}: no suite {name!r} in it; it must hold a function of that name under @suite"
+        message = f"{path}: no suite {name!r} in it; define a function of that name with @suite"
         raise SuiteError(message)
     try:
         made = factory()
@@ -262,39 +236,60 @@ def find_suite(name: str) -> Suite:
         message = f"{path}: {type(cause).__name__}: {cause}; correct the file"
         raise SuiteError(message) from cause
     if not isinstance(made, Suite):
-        message = f"{path}: {name}() returned {type(made).__name__}; it must return a Suite, e.g. of load_suite"
+        message = f"{path}: {name}() returned {type(made).__name__}; it must return a Suite, e.g. from load_suite"
         raise SuiteError(message)
     return check(replace(made, name=name))
 
 
+def check(suite: Suite) -> Suite:
+    """Refuse a suite whose results would be unreliable.
+
+    Raises:
+        SuiteError: empty split, repeated id, a target that is not a possible answer or that train lacks.
+    """
+    for fault in _faults(suite):
+        message = f"suite {suite.name!r}: {fault}"
+        raise SuiteError(message)
+    return suite
+
+
+def _faults(suite: Suite) -> Iterator[str]:
+    known = {item.target for item in suite.train}
+    seen: dict[str, str] = {}
+    for split in (suite.train, suite.dev, suite.test):
+        if not split.items and split.name != "dev":
+            yield f"the {split.name} split is empty; add labelled rows to it"
+        for item in split:
+            if item.id in seen:
+                yield f"id {item.id!r} is in {seen[item.id]} and again in {split.name}; make ids unique"
+            seen[item.id] = split.name
+            if problem := suite.answer.problem(item.target):
+                yield f"{split.name} item {item.id!r}: {problem}; correct the target or the answer kind"
+            if suite.answer.choices and item.target not in known:
+                yield f"label {item.target!r} of item {item.id!r} is not in train; add examples to train or remove it"
+
+
 def available_suites() -> dict[str, str]:
-    """What can be run: each suite's name and the first line of its file's docstring."""
+    """Names of all suites, each with the first line of its file's docstring."""
     return {name: _headline(path) for name, path in sorted(project.files("evals").items())}
 
 
 def _headline(path: Path) -> str:
     try:
         docstring = ast.get_docstring(ast.parse(read_text(path)))
-    except (SyntaxError, ValueError):  # a broken file is reported when it is run, not when it is listed
+    except (SyntaxError, ValueError):  # running a broken file reports it; listing does not
         return ""
     return (docstring or "").partition("\n")[0]
 
 
 def _split(folder: Path, name: str) -> Split:
     path = folder / f"{name}.jsonl"
-    if name == "dev" and not path.exists():
-        return Split(name, ())
-    return Split(name, tuple(_item(row) for row in read_rows(path)))
-
-
-def _item(row: Row) -> Item:
-    named = (str(row.values.get(key) or "") for key in ("slice", "group"))
-    return Item(row.text("id"), row.text("input"), row.text("target"), *named)
-
-
-def _documents(path: Path) -> tuple[Document, ...]:
-    rows = read_rows(path) if path.exists() else []
-    return tuple(Document(row.text("id"), row.text("title"), row.text("text")) for row in rows)
+    rows = [] if name == "dev" and not path.exists() else read_rows(path)
+    items = (
+        Item(row.text("id"), row.text("input"), row.text("target"), *(str(row.values.get(k) or "") for k in _OPTIONAL))
+        for row in rows
+    )
+    return Split(name, tuple(items))
 
 
 def _card(path: Path) -> Mapping[str, Any]:
@@ -310,6 +305,6 @@ def _card(path: Path) -> Mapping[str, Any]:
         message = f"{where}: not YAML ({getattr(error, 'problem', None) or error}); correct the card"
         raise SuiteError(message) from None
     if not isinstance(card, dict):
-        message = f"{path}: a {type(card).__name__} where keys and values must be; correct the card"
+        message = f"{path}: a {type(card).__name__}; expected keys and values"
         raise SuiteError(message)
     return card

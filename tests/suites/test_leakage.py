@@ -1,4 +1,4 @@
-"""Nothing that a strategy is given may be in the test split: found by content, refused before anything is asked."""
+"""A strategy that is given test items, in whatever spelling, is refused before any request."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def test_a_clean_suite_passes(suite: Suite) -> None:
     ids=["exact", "normalised", "quoted", "quoted and normalised"],
 )
 def test_a_test_input_is_found_however_it_is_written(suite: Suite, given: Item | Document) -> None:
-    with pytest.raises(LeakageError, match="strategy 'rag': what it was given holds 1 test inputs") as caught:
+    with pytest.raises(LeakageError, match="strategy 'rag': the data it was given contains 1 test inputs") as caught:
         Audit(suite).check_given([*suite.train, given], strategy="rag")
     assert f"'{given.id}' is test 'test-3'" in str(caught.value)
-    assert str(caught.value).endswith("let it draw on suite.train, suite.dev and suite.documents only")
+    assert str(caught.value).endswith("use suite.train, suite.dev and suite.documents only")
 
 
 def test_a_document_whose_title_is_a_test_input_is_found(suite: Suite) -> None:
@@ -56,7 +56,7 @@ def test_a_document_whose_title_is_a_test_input_is_found(suite: Suite) -> None:
 @pytest.mark.parametrize(
     "text", ["POS test purchase at shop number 33", "XPOS test purchase at shop number 3x", "shop number 3"]
 )
-def test_part_of_a_test_input_or_of_another_word_is_none(suite: Suite, text: str) -> None:
+def test_part_of_a_test_input_or_of_a_word_is_not_a_leak(suite: Suite, text: str) -> None:
     Audit(suite).check_given([document(text), item(text)], strategy="rag")
 
 
@@ -68,24 +68,24 @@ def test_a_short_test_input_inside_a_document_is_a_coincidence(suite: Suite) -> 
 
 
 @pytest.mark.parametrize("part", ["train", "dev"])
-def test_the_suites_own_splits_are_held_against_test(suite: Suite, part: str) -> None:
+def test_the_suites_own_splits_are_checked_against_test(suite: Suite, part: str) -> None:
     leak = Split(part, (item(LEAK),))
     leaky = replace(suite, train=leak) if part == "train" else replace(suite, dev=leak)
     with pytest.raises(
-        LeakageError, match=f"suite 'payments': {part} holds 1 .* take them out of {part} or out of test"
+        LeakageError, match=f"suite 'payments': {part} contains 1 .* remove them from {part} or from test"
     ):
         Audit(leaky).check_suite()
 
 
-def test_the_suites_documents_are_held_against_test(suite: Suite) -> None:
-    with pytest.raises(LeakageError, match="suite 'payments': documents holds 1"):
+def test_the_suites_documents_are_checked_against_test(suite: Suite) -> None:
+    with pytest.raises(LeakageError, match="suite 'payments': documents contains 1"):
         Audit(replace(suite, documents=(document(LEAK),))).check_suite()
 
 
 def test_many_leaks_are_counted_and_a_few_shown(suite: Suite) -> None:
     with pytest.raises(LeakageError) as caught:
         Audit(suite).check_given(suite.test, strategy="cheat")
-    assert "holds 12 test inputs ('test-0' is test 'test-0', 'test-1'" in str(caught.value)
+    assert "contains 12 test inputs ('test-0' is test 'test-0', 'test-1'" in str(caught.value)
     assert str(caught.value).count(" is test ") == 3
     assert ", …)" in str(caught.value)
 
@@ -110,7 +110,7 @@ def test_twelve_thousand_rows_take_no_time() -> None:
     assert time.process_time() - start < 2.0
 
 
-def test_a_strategy_that_was_given_test_items_is_stopped_before_it_asks(
+def test_a_strategy_given_test_items_is_stopped_before_any_request(
     suite: Suite, add: Callable[[str, str], None]
 ) -> None:
     from thirdlever.runner.runner import run

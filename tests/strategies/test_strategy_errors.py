@@ -1,4 +1,4 @@
-"""A mistake in a strategy's file is told with its line; a mistake of the harness keeps its traceback."""
+"""A mistake in a strategy's file is reported with its line; a mistake of the harness keeps its traceback."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def prepare(add: Callable[..., None], suite: Suite, line: str, returned: str = "
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("return suite.nothing", "mine.py, line 8: AttributeError: .*'nothing'; correct the strategy"),
-        ("return json.loads('{')", "mine.py, line 8: JSONDecodeError: .*; correct the strategy"),
+        ("return suite.nothing", "mine.py:8: AttributeError: .*'nothing'; correct the strategy"),
+        ("return json.loads('{')", "mine.py:8: JSONDecodeError: .*; correct the strategy"),
         ("return None", "mine.py: prepare returned None; it must return a Deployment"),
         ("pass", "mine.py: prepare returned None; it must return a Deployment"),
     ],
 )
-def test_a_mistake_in_the_file_is_one_sentence(
+def test_a_mistake_in_the_file_is_reported_with_its_line(
     add: Callable[..., None], suite: Suite, line: str, sentence: str
 ) -> None:
     with pytest.raises(StrategyError, match=sentence):

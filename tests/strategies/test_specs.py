@@ -80,17 +80,17 @@ def test_defaults_are_filled_in_and_only_what_was_given_is_shown() -> None:
     [
         ("typd", "strategy 'typd' not found; did you mean 'typed'? Available: "),
         ("typed:kk=1", "argument of strategy 'typed' 'kk' not found; did you mean 'k'?"),
-        ("typed:k=many", "strategy 'typed': k='many' is not allowed; give int | \"auto\""),
-        ("typed:how=sorted", 'how=\'sorted\' is not allowed; give "balanced" | "random"'),
-        ("typed:deep=1", "deep='1' is not allowed; give true | false"),
-        ("typed:rate=", "rate='' is not allowed; give float"),
-        ("typed:k", "'k' is no argument; write typed:key=value,key=value"),
+        ("typed:k=many", "strategy 'typed': invalid k='many'; expected int | \"auto\""),
+        ("typed:how=sorted", 'invalid how=\'sorted\'; expected "balanced" | "random"'),
+        ("typed:deep=1", "invalid deep='1'; expected true | false"),
+        ("typed:rate=", "invalid rate=''; expected float"),
+        ("typed:k", "'k' is not an argument; write typed:key=value,key=value"),
         ("typed:k=1,k=2", "'k=2' is given twice"),
         ("typed:k=-1", "k is negative; correct the argument"),
         ("", "strategy '' not found"),
     ],
 )
-def test_what_cannot_be_read_names_the_remedy(spec: str, sentence: str) -> None:
+def test_an_invalid_spec_is_refused_with_the_remedy(spec: str, sentence: str) -> None:
     with pytest.raises(StrategyError) as caught:
         parse(spec)
     assert sentence in str(caught.value)
@@ -106,14 +106,14 @@ def test_a_required_argument_must_be_given(add: Callable[[str, str], None]) -> N
 @pytest.mark.parametrize("source", ["def other(): ...", "def broken(): ...", "x = 1"])
 def test_a_file_without_its_strategy_says_so(add: Callable[[str, str], None], source: str) -> None:
     add("broken", source)
-    with pytest.raises(StrategyError, match="must hold a function of that name under @strategy"):
+    with pytest.raises(StrategyError, match="define a function of that name with @strategy"):
         parse("broken")
 
 
 # Listing
 
 
-def test_a_users_file_is_a_strategy() -> None:
+def test_a_file_of_the_user_is_a_strategy() -> None:
     assert {"plain", "typed"} <= set(available())
 
 
@@ -136,7 +136,7 @@ def test_the_model_is_in_the_name_when_there_are_several() -> None:
 
 
 @pytest.mark.parametrize("specs", [[], ["plain", "plain"], ["plain:k=2", "plain:k=02"]])
-def test_nothing_to_run_and_the_same_twice_are_refused(specs: list[str]) -> None:
+def test_an_empty_list_and_a_repeated_strategy_are_refused(specs: list[str]) -> None:
     with pytest.raises(StrategyError, match=r"no strategy given; available: |is given 2 times; give it once"):
         parse_all(specs)
 
@@ -153,11 +153,11 @@ def with_target(suite: Suite, target: str) -> Suite:
     return replace(suite, test_split=Split("test", (replace(first, target=target), *rest)))
 
 
-def test_a_default_written_out_is_the_same_candidate(suite: Suite) -> None:
+def test_an_explicit_default_is_the_same_candidate(suite: Suite) -> None:
     assert identity(suite) == identity(suite, "plain:k=0")
 
 
-def test_anything_that_an_answer_depends_on_makes_another_candidate(suite: Suite, project: Path) -> None:
+def test_a_change_to_anything_an_answer_depends_on_makes_another_candidate(suite: Suite, project: Path) -> None:
     variants = [
         identity(suite),
         identity(suite, "plain:k=1"),

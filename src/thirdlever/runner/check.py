@@ -1,0 +1,286 @@
+"""`thirdlever check`: run strategies and evals against a fake model, without network, weights or money."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import tempfile
+import traceback
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from thirdlever.core import project
+from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, unknown
+from thirdlever.core.store import Store
+from thirdlever.core.text import counted, normalise
+from thirdlever.strategies import specs
+from thirdlever.suites.leakage import Audit, Inputs
+from thirdlever.suites.suite import Item, find_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from inspect_ai.solver import Solver
+
+    from thirdlever.strategies.contract import Deployment
+    from thirdlever.suites.suite import Document, Suite
+
+ASKED = 2  # test items, each asked twice
+TRAIN = 1100  # items: more than the defaults of the shipped strategies draw
+_TARGET = "target-that-only-grading-may-see"
+_LOCATED = re.compile(r"\S+\.\w+:(\d+:)? ")  # "file.py:12: " and the like
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome for one strategy or eval.
+
+    Attributes:
+        sentence: what was checked; if it failed: file, line, cause and remedy.
+    """
+
+    kind: Literal["strategy", "eval"]
+    name: str
+    status: Literal["ok", "failed", "skipped"]
+    sentence: str
+
+
+def check(names: Sequence[str] = ()) -> list[Finding]:
+    """Check strategies (a spec such as "rag:k=5" sets arguments) and evals.
+
+    Args:
+        names: which; by default all in `strategies/` and `evals/` of the current folder.
+
+    Raises:
+        ThirdleverError: a name is unknown, or the folder has neither strategies nor evals.
+    """
+    strategies, evals = project.files("strategies"), project.files("evals")
+    if not names:
+        files = (file for kind in (strategies, evals) for file in kind.items())
+        names = list(dict.fromkeys(name for name, path in files if path.parents[1] == Path.cwd()))
+    if not names:
+        message = f"no strategies/ or evals/ in {str(Path.cwd())!r}; write strategies/NAME.py or run: thirdlever init"
+        raise ThirdleverError(message)
+    findings = []
+    for spec in names:
+        name = re.split(r"[: ]", spec, maxsplit=1)[0]
+        if name not in strategies and spec not in evals:
+            raise ThirdleverError(unknown("strategy or eval", name, {*strategies, *evals}))
+        with contextlib.redirect_stderr(io.StringIO()):  # progress of steps that take no time
+            if name in strategies:
+                findings.append(check_strategy(spec, strategies[name]))
+            if spec in evals:
+                findings.append(check_eval(spec, evals[spec]))
+    return findings
+
+
+def check_eval(name: str, path: Path) -> Finding:
+    """Load a suite, look for overlapping splits, and grade every target as an answer."""
+    try:
+        suite = find_suite(name)
+        Audit(suite).check_suite()
+        _check_dev(suite)
+        _check_grading(suite)
+    except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
+        return Finding("eval", name, "failed", _sentence(error, path, remedy="correct the eval"))
+    sizes = ", ".join(f"{len(split)} {split.name}" for split in (suite.train, suite.dev, suite.test) if len(split))
+    return Finding("eval", name, "ok", f"{sizes}; no item is in two splits; every target is graded as right")
+
+
+def check_strategy(spec: str, path: Path) -> Finding:
+    """Prepare a strategy on a small suite, and ask it a few items."""
+    try:
+        known = specs.arguments(specs.find(path.stem)[0]).values()
+        needed = ",".join(f"{argument.name}=VALUE" for argument in known if argument.required)
+        if needed and spec == path.stem:
+            return Finding("strategy", spec, "skipped", f"needs arguments; run: thirdlever check {spec}:{needed}")
+        return Finding("strategy", spec, "ok", _try_strategy(spec))
+    except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
+        return Finding("strategy", spec, "failed", _sentence(error, path, remedy="correct the strategy"))
+
+
+def _try_strategy(spec: str) -> str:
+    from thirdlever.testing import FakeModel, example_suite, offline
+
+    suite = example_suite(train=TRAIN)
+    seen = replace(suite.without_test(), card=dict(suite.card))
+    model = FakeModel(answer=lambda _: suite.answer.choices[0])
+    with offline(model), tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder, "store"))
+        prepare = specs.parse(spec).prepare
+        deployment = prepare(seen, model, store)
+        _check_preparing(spec, suite, seen, deployment.given, model.prompts)
+        calls, artefacts = len(model.prompts), _artefacts(store)
+        deployment = prepare(seen, model, store)
+        if len(model.prompts) > calls or _artefacts(store) != artefacts:
+            message = "a second prepare repeats work; build with store.once, and put everything it depends on into `of`"
+            raise StrategyError(message)
+        model.prompts.clear()
+        completions = _ask(suite, deployment, Path(folder, "asked"))
+        _check_prompts(suite, deployment, model.prompts)
+    _check_answers(suite, completions)
+    called = counted(len(model.prompts) // len(completions), "model call")
+    labels = counted(deployment.setup.labels, "label")
+    return f"prepared with {labels}; {called} per item; answer {completions[0]!r} parsed"
+
+
+def _artefacts(store: Store) -> list[str]:
+    return sorted(str(path) for path in store.root.glob("*/*/artefact.json"))
+
+
+def _check_preparing(
+    spec: str, suite: Suite, seen: Suite, given: Sequence[Item | Document], prompts: Sequence[str]
+) -> None:
+    if replace(seen).seen_hash != replace(suite).seen_hash or seen.card != suite.card:
+        message = "prepare changed the suite; make a copy with dataclasses.replace"
+        raise StrategyError(message)
+    audit = Audit(suite)
+    audit.check_given(given, strategy=spec)
+    if any(leak := list(audit.test.quoted(prompt)) for prompt in prompts):
+        message = f"prepare sends test item {leak[0]!r} to the model; use suite.train and suite.dev only"
+        raise StrategyError(message)
+
+
+def _ask(suite: Suite, deployment: Deployment, folder: Path) -> list[str]:
+    """Completions of a few test items, each asked twice."""
+    from thirdlever.evaluation.ask import replies
+
+    errors: list[Exception] = []
+    items = replace(suite.test, items=suite.test.items[:ASKED])
+    folder.mkdir()
+    watched = replace(deployment, solver=_watched(deployment.solver, errors))
+    try:
+        answered = replies(suite, watched, items, folder, title="check", times=2)
+    except ThirdleverError:
+        if not errors:
+            raise
+    if errors and deployment.model is None and type(errors[0]).__name__ == "PrerequisiteError":  # inspect: no model
+        message = "the solver calls a model, but the deployment has model=None; pass the model to Deployment"
+        raise StrategyError(message)
+    if errors:
+        raise errors[0]
+    failed = next((reply.error for reply in answered if reply.error), None)
+    if failed:
+        raise StrategyError(failed)
+    return [reply.completion for reply in answered]
+
+
+def _watched(inner: Solver, errors: list[Exception]) -> Solver:
+    """Keeps the solver's errors with their tracebacks, and shows it a target that must appear nowhere."""
+    from inspect_ai.scorer import Target
+    from inspect_ai.solver import Generate, TaskState, solver
+
+    @solver
+    def watched() -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
+            shown = TaskState(
+                model=state.model,
+                sample_id=state.sample_id,
+                epoch=state.epoch,
+                input=state.input,
+                messages=list(state.messages),
+                target=Target(_TARGET),
+                metadata=state.metadata,
+            )
+            try:
+                left: object = await inner(shown, generate)
+                if not isinstance(left, TaskState):
+                    message = f"the solver returned {left!r:.80}; it must return the state"
+                    raise StrategyError(message)  # noqa: TRY301 - kept like any other
+            except Exception as error:
+                errors.append(error)
+                raise
+            if (left.sample_id, left.epoch, left.input) != (state.sample_id, state.epoch, state.input):
+                errors.append(StrategyError("the solver changed the state of another request; use the one it is given"))
+            state.messages, state.output = left.messages, left.output
+            return state
+
+        return solve
+
+    return watched()
+
+
+def _check_prompts(suite: Suite, deployment: Deployment, prompts: Sequence[str]) -> None:
+    if deployment.model is not None and not prompts:
+        message = "the solver calls no model; return Deployment(…, model=None)"
+        raise StrategyError(message)
+    if any(times % 2 for times in Counter(prompts).values()):
+        message = "the same item is asked differently the second time; keep no state between requests, and seed draws"
+        raise StrategyError(message)
+    for prompt in prompts:
+        for fault in _faults(suite, deployment, prompt):
+            raise StrategyError(fault)
+
+
+def _faults(suite: Suite, deployment: Deployment, prompt: str) -> Iterator[str]:
+    """What a prompt shows that it must not."""
+    if _TARGET in prompt:
+        yield "the prompt contains the item's target; `state.target` is for grading only"
+    asked = {item.id for item in suite.test.items[:ASKED]}
+    others = [found for found in Audit(suite).test.quoted(prompt) if found not in asked]
+    if others:
+        yield f"the prompt contains test item {others[0]!r}; use suite.train, suite.dev and suite.documents only"
+    given = {normalise(piece.input if isinstance(piece, Item) else piece.text) for piece in deployment.given}
+    labelled = {item.id: item for item in (*suite.train, *suite.dev)}
+    shown = [labelled[found] for found in Inputs(labelled.values()).quoted(prompt)]
+    texts = {item.id: item.input for item in shown} | {d.id: d.text for d in suite.documents if d.text in prompt}
+    missing = [name for name, text in texts.items() if normalise(text) not in given]
+    if missing:
+        yield f"the prompt contains {missing[0]!r}, which is not in Deployment(given=…); add all that the solver uses"
+
+
+def _check_answers(suite: Suite, completions: Sequence[str]) -> None:
+    for completion in completions:
+        if _TARGET in completion:
+            message = "the answer contains the item's target; `state.target` is for grading only"
+            raise StrategyError(message)
+        if suite.answer.parse(completion) is None:
+            wanted = suite.answer.name.lower()
+            message = f"no answer can be read from {completion[:80]!r}; leave a {wanted} in state.output"
+            raise StrategyError(message)
+
+
+def _check_dev(suite: Suite) -> None:
+    dev = Inputs(suite.dev)
+    both = [(item.id, found) for item in suite.train if (found := dev.equal(item.input)) is not None]
+    if both:
+        train_id, dev_id = both[0]
+        shared = f"train and dev share {counted(len(both), 'input')} ({train_id!r} is {dev_id!r})"
+        message = f"{shared}; remove the duplicates from one of them"
+        raise SuiteError(message)
+
+
+def _check_grading(suite: Suite) -> None:
+    for item in (*suite.train, *suite.dev, *suite.test):
+        grade = suite.answer.grade(item.target, item.target)
+        if grade.value != 1:
+            wrong = f"the target {item.target!r} of item {item.id!r} is graded as wrong ({grade.reason})"
+            message = f"{wrong}; correct the answer's `parse` or `grade`"
+            raise SuiteError(message)
+
+
+def _sentence(error: Exception, path: Path, *, remedy: str) -> str:
+    """File, line, cause and remedy."""
+    chain = list(_chain(error))
+    known = next((str(each) for each in chain if isinstance(each, ThirdleverError)), None)
+    text = " ".join((known or f"{type(error).__name__}: {error}; {remedy}").split()).removeprefix(f"{path}: ")
+    if not _LOCATED.match(text):
+        line = next(filter(None, (_line(each, path) for each in reversed(chain))), None)
+        text = f"{path}:{line}: {text}" if line else f"{path}: {text}"
+    return text.replace(f"{Path.cwd()}/", "")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _line(error: BaseException, path: Path) -> Any:  # noqa: ANN401 - a number or None
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return lines[-1] if lines else None
