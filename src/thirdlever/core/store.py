@@ -40,6 +40,10 @@ class Store:
 
     root: Path
 
+    def home(self, kind: str, of: Mapping[str, Any], build: Callable[..., Any]) -> Path:  # noqa: ARG002
+        """The folder of an artefact, whether or not it exists."""
+        return self.root / kind / content_hash([version(), of])[:24]
+
     def once(
         self,
         kind: str,
@@ -57,7 +61,7 @@ class Store:
             build: writes into the empty folder it is given; returns JSON-able facts to keep.
             resume: give it the folder as an attempt that was cut off left it.
         """
-        home = self.root / kind / content_hash([version(), of])[:24]
+        home = self.home(kind, of, build)
         home.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(home.with_suffix(".lock")):
             if not (home / _FACTS).is_file():
