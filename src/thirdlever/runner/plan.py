@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thirdlever.analysis.past_runs import embedding_seconds, measured_design, measured_speed, training_seconds
 from thirdlever.analysis.stats.power import Design
 from thirdlever.analysis.usage import total
 from thirdlever.catalog.lookup import price_of
@@ -27,11 +28,10 @@ from thirdlever.core.readonly import NotBuilt, ReadOnlyStore
 from thirdlever.evaluation.inspect_eval import Pass, evaluate
 from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.settings import MOST_EPOCHS
+from thirdlever.models.recorder import Recorder, resolve_offline
 from thirdlever.prompting.frame import Context, ask, messages
 from thirdlever.retrieval.index import SERVER
 from thirdlever.runner.budget import batches
-from thirdlever.runner.past_runs import embedding_seconds, measured_design, measured_speed, training_seconds
-from thirdlever.runner.recorder import Recorder, resolve
 from thirdlever.strategies.contract import Deployment
 from thirdlever.strategies.specs import once, parse, parse_all
 from thirdlever.suites.suite import Suite, check, find_suite
@@ -39,10 +39,10 @@ from thirdlever.suites.suite import Suite, check, find_suite
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from thirdlever.analysis.past_runs import Speed
     from thirdlever.evaluation.ask import Questions
     from thirdlever.evaluation.records import Reply
     from thirdlever.models.base import BaseModel
-    from thirdlever.runner.past_runs import Speed
     from thirdlever.strategies.specs import StrategySpec
     from thirdlever.suites.suite import Item, Split
 
@@ -188,7 +188,7 @@ def plan(
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises if either is invalid
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
     specs = parse_all(strategies)
-    bases = [resolve(model) for model in models]
+    bases = [resolve_offline(model) for model in models]
     once("model", [base.name for base in bases])
     items = suite.test.first(limit, seed=seed)
     options = _Options(
@@ -368,8 +368,7 @@ class _Candidate:
     def _estimated(self, missing: NotBuilt, args: Mapping[str, Any], model: BaseModel) -> _Prompts | None:
         """Estimate what building an artefact takes, and the prompts that follow; None if these are unknown."""
         of, kind = missing.of, missing.kind
-        for questions in missing.asks:
-            self._ask(questions)
+        asked = self._ask(missing.asks)
         if kind in {"embeddings", "index"}:
             return self._retrieval(len(of.get("texts", ())), args, model)
         if kind == "classifier":
@@ -377,7 +376,7 @@ class _Candidate:
             return _Prompts(model=None)
         if kind == "choice":
             self._basis.append(f"dev chooses between {', '.join(of['options'])}: the longest prompts are assumed")
-            return max((self._rendered(one.deployment) for one in missing.asks), key=lambda prompts: prompts.mean)
+            return self._rendered(missing.asks[asked.index(max(asked))].deployment)
         if kind == "job":
             model = self._job(of, model)
         elif kind == "adapter":
@@ -392,25 +391,29 @@ class _Candidate:
     def _add(self, usd: float | None, seconds: float | None, basis: str) -> None:
         self._usd.append(usd)
         self._seconds.append(seconds)
-        self._basis.append(basis)
+        if basis not in self._basis:
+            self._basis.append(basis)
 
-    def _ask(self, questions: Questions) -> None:
-        """Count the requests that building an artefact sends."""
-        model = questions.deployment.model
-        if model is None:
-            return
-        prompts = self._rendered(questions.deployment, questions.items)
-        n = len(questions.items) * questions.times
-        answer = questions.output_tokens or self._answer_tokens(model, None)
-        speed = measured_speed(self._suite, model, model, None)
-        seconds = speed.seconds(model, n, 0, prompts.mean - prompts.prefix + answer) if speed else None
-        price = price_of(model)
-        usd = n * price.cost(prompts.mean, 0, answer) if price else None
-        if price is None and model.costs_device_time:
-            usd = self._options.device_usd(seconds)
-        self._requests += n
-        self._tokens.append(n * (prompts.mean + answer))
-        self._add(usd, seconds, f"{n:,} requests to {model.name} while preparing")
+    def _ask(self, asks: Sequence[Questions]) -> list[float]:
+        """Count the requests that building an artefact sends; mean prompt tokens of each kind of them."""
+        means: list[float] = []
+        for questions in asks:
+            prompts = self._rendered(questions.deployment, questions.items)
+            means.append(prompts.mean)
+            if (model := prompts.model) is None:
+                continue
+            n = len(questions.items) * questions.times
+            answer = questions.output_tokens or self._answer_tokens(model, None)
+            speed = measured_speed(self._suite, model, model, None)
+            seconds = speed.seconds(model, n, 0, prompts.mean - prompts.prefix + answer) if speed else None
+            price = price_of(model)
+            usd = n * price.cost(prompts.mean, 0, answer) if price else None
+            if price is None and model.costs_device_time:
+                usd = self._options.device_usd(seconds)
+            self._requests += n
+            self._tokens.append(n * (prompts.mean + answer))
+            self._add(usd, seconds, f"{model.name} is asked {n:,} times while preparing")
+        return means
 
     def _train(self, examples: int, epochs: object, method: str, args: Mapping[str, Any]) -> None:
         """Estimate a training on this machine: epochs times the tokens of the examples."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from inspect_ai.model import GenerateConfig, Model, ModelAPI, ModelOutput, ModelUsage, modelapi
+from inspect_ai.model import GenerateConfig, Model, ModelAPI, ModelOutput, ModelUsage, get_model_info, modelapi
 
-from thirdlever.core.errors import ModelError
+from thirdlever.core.errors import ModelError, need
+from thirdlever.models import bundled, registry
 from thirdlever.models.base import BaseModel, estimated_tokens
 from thirdlever.models.engine import local
 
@@ -48,7 +48,7 @@ class Recorder(BaseModel):
             revision=model.revision,
             local=model.local,
             context_window=model.context_window,
-            tokens=model.tokens if downloaded(model) else estimated_tokens,
+            tokens=model.tokens if downloaded(_own_name(model)) else estimated_tokens,
             offline=True,
             answer=answer,
         )
@@ -56,15 +56,15 @@ class Recorder(BaseModel):
     @property
     def exact(self) -> bool:
         """Whether `count` uses the model's own tokenizer and chat template."""
-        return self.inspect_name.startswith((_ENGINE + local.EMBEDDED, _ENGINE + local.HF)) and downloaded(self)
+        return self.inspect_name.startswith(_ENGINE) and downloaded(_own_name(self))
 
     def count(self, turns: Sequence[Turn]) -> int:
         """Tokens of a request."""
         if not self.exact:
             return self.tokens("\n\n".join(turn["content"] for turn in turns))
-        from thirdlever.models.engine import chat
+        from thirdlever.models.engine import chat  # imports torch
 
-        return len(chat.encode(self.inspect_name.removeprefix(_ENGINE), turns))
+        return len(chat.encode(_own_name(self), turns))
 
     def prefix(self) -> int:
         """Tokens of the messages with which all recorded requests begin."""
@@ -75,6 +75,10 @@ class Recorder(BaseModel):
     def connect(self) -> Model:
         """The recorder as an inspect model."""
         return Model(_RecorderAPI(self.name, recorder=self), GenerateConfig())
+
+
+def _own_name(model: BaseModel) -> str:
+    return model.inspect_name.removeprefix(_ENGINE)
 
 
 @modelapi(name="recorder")
@@ -101,45 +105,33 @@ class _RecorderAPI(ModelAPI):
         return 512
 
 
-def downloaded(model: BaseModel) -> bool:
-    """Whether a local model's files are on this machine."""
-    return _downloaded(model.inspect_name.removeprefix(_ENGINE))
-
-
-@cache
-def _downloaded(name: str) -> bool:
-    if name == local.EMBEDDED:
-        from thirdlever.models import bundled
-
+def downloaded(model: str) -> bool:
+    """Whether a local model's files are on this machine; True for every other name."""
+    if model == local.EMBEDDED:
         return bundled.LLM.ready
-    if not name.startswith(local.HF) or Path(name.removeprefix(local.HF)).expanduser().exists():
+    name = model.removeprefix(local.HF)
+    if name == model or Path(name).expanduser().exists():
         return True
-    import huggingface_hub
-    from huggingface_hub.errors import HFValidationError
-
+    hub = need("huggingface_hub", extra="local")
     try:
-        return isinstance(huggingface_hub.try_to_load_from_cache(name.removeprefix(local.HF), "config.json"), str)
-    except HFValidationError:
-        return True  # neither a folder nor a hub id: `resolve` reports it
+        return isinstance(hub.try_to_load_from_cache(name, "config.json"), str)
+    except ValueError:  # neither a folder nor a hub id: `resolve` reports it
+        return True
 
 
-def resolve(model: str | BaseModel) -> BaseModel:
-    """The model of a name. A model without its key, or not downloaded yet, can be planned for all the same.
+def resolve_offline(model: str | BaseModel) -> BaseModel:
+    """The model of a name, without downloading it and without its key.
 
     Raises:
         ModelError: there is no such model.
     """
     if isinstance(model, BaseModel):
         return model
-    if model.startswith(local.HF) and not _downloaded(model):
+    if not downloaded(model) and model != local.EMBEDDED:
         return BaseModel(name=model, inspect_name=_ENGINE + model, revision=model, local=True)
-    from thirdlever.models import registry
-
     try:
         return registry.resolve(model)
     except ModelError:
-        from inspect_ai.model import get_model_info
-
         info = get_model_info(model) if "/" in model else None
         if info is None:
             raise
