@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.analysis.run import INFO, load
+from thirdlever.analysis.stats.power import Design
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
 from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from thirdlever.analysis.run import Run
-    from thirdlever.analysis.stats.power import Design
     from thirdlever.models.base import BaseModel
     from thirdlever.strategies.specs import StrategySpec
     from thirdlever.suites.suite import Suite
+
+USUAL_DISCORDANCE = 0.2  # share of items that two good candidates answer differently, where no run has measured it
 
 
 def past_runs() -> Iterator[Run]:
@@ -131,7 +133,48 @@ def _built(kind: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text("utf-8")) for path in (project.STORE / kind).glob("*/artefact.json")]
 
 
-def measured_design(suite: Suite) -> tuple[Design, str] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectableEffect:
+    """Which difference in accuracy between two candidates the run could detect, with 80 % power at a two-sided 5 %.
+
+    Attributes:
+        items: test items asked.
+        detectable: the smallest detectable difference; nan if there is none.
+        wanted: the difference to detect.
+        needed: items needed to detect it.
+        available: items of the test split.
+        discordant: share of items that two candidates answer differently.
+        effect: design effect: number of items that are worth one independent item.
+        basis: where the last two come from.
+    """
+
+    items: int
+    detectable: float
+    wanted: float
+    needed: int
+    available: int
+    discordant: float
+    effect: float
+    basis: str
+
+    @classmethod
+    def of(cls, suite: Suite, items: int, wanted: float) -> DetectableEffect:
+        """Use the disagreement that the latest run of the suite measured, else an assumed one."""
+        assumed = f"assumed: two candidates answer {USUAL_DISCORDANCE:.0%} of the items differently"
+        design, basis = _measured_design(suite) or (Design(USUAL_DISCORDANCE), f"{assumed}, and items are independent")
+        return cls(
+            items=items,
+            detectable=design.detectable(items),
+            wanted=wanted,
+            needed=design.needed(wanted),
+            available=len(suite.test),
+            discordant=design.discordant,
+            effect=design.effect,
+            basis=basis,
+        )
+
+
+def _measured_design(suite: Suite) -> tuple[Design, str] | None:
     """How often the two best candidates of the latest run of a suite disagree, and where that was measured."""
     from thirdlever.analysis.compare import Differences
     from thirdlever.analysis.outcomes import outcomes

@@ -14,7 +14,8 @@ from thirdlever.core.text import UNKNOWN, fold, printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thirdlever.runner.plan import DetectableEffect, PlannedCandidate, RunPlan
+    from thirdlever.analysis.past_runs import DetectableEffect
+    from thirdlever.runner.plan import PlannedCandidate, RunPlan
 
 
 _NAME_WIDTH = 34  # characters
@@ -88,7 +89,7 @@ def _totals(plan: RunPlan) -> list[str]:
         plan.minutes, [part for one in candidates for part in (one.request_minutes, one.setup_minutes)], minutes
     )
     lines = [
-        f"Total: {plan.requests:,} requests, {_at_least(total(used), used, tokens)} tokens, USD {usd}, {time} minutes."
+        f"Total: {plan.requests:,} requests, {_at_least(total(used), used, tokens)} tokens, USD {usd}, minutes {time}."
     ]
     if plan.usd is None:
         names = ", ".join(printable(one.candidate) for one in candidates if one.usd is None)

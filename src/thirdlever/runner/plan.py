@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.analysis.past_runs import embedding_seconds, measured_design, measured_speed, training_seconds
-from thirdlever.analysis.stats.power import Design
+from thirdlever.analysis.past_runs import DetectableEffect, embedding_seconds, measured_speed, training_seconds
 from thirdlever.analysis.usage import total
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import device_cost, in_batch
@@ -25,6 +24,7 @@ from thirdlever.core import project
 from thirdlever.core.errors import RunError
 from thirdlever.core.progress import progress
 from thirdlever.core.readonly import NotBuilt, ReadOnlyStore
+from thirdlever.core.text import counted
 from thirdlever.evaluation.inspect_eval import Pass, evaluate
 from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.settings import MOST_EPOCHS
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 SAMPLE = 100  # prompts rendered per candidate
 # Tokens. Providers cache no shorter prefix; OpenAI, Anthropic and Google state 1,024 or more, depending on the model.
 CACHE_MINIMUM = 1024
-USUAL_DISCORDANCE = 0.2  # share of items that two good candidates answer differently, where no run has measured it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,47 +87,6 @@ class PlannedCandidate:
     setup_minutes: float | None
     missing: Sequence[str]
     basis: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectableEffect:
-    """Which difference in accuracy between two candidates the run could detect, with 80 % power at a two-sided 5 %.
-
-    Attributes:
-        items: test items asked.
-        detectable: the smallest detectable difference; nan if there is none.
-        wanted: the difference to detect.
-        needed: items needed to detect it.
-        available: items of the test split.
-        discordant: share of items that two candidates answer differently.
-        effect: design effect: number of items that are worth one independent item.
-        basis: where the last two come from.
-    """
-
-    items: int
-    detectable: float
-    wanted: float
-    needed: int
-    available: int
-    discordant: float
-    effect: float
-    basis: str
-
-    @classmethod
-    def of(cls, suite: Suite, items: int, wanted: float) -> DetectableEffect:
-        """Use the disagreement that the latest run of the suite measured, else an assumed one."""
-        assumed = f"assumed: two candidates answer {USUAL_DISCORDANCE:.0%} of the items differently"
-        design, basis = measured_design(suite) or (Design(USUAL_DISCORDANCE), f"{assumed}, and items are independent")
-        return cls(
-            items=items,
-            detectable=design.detectable(items),
-            wanted=wanted,
-            needed=design.needed(wanted),
-            available=len(suite.test),
-            discordant=design.discordant,
-            effect=design.effect,
-            basis=basis,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,12 +269,13 @@ class _Candidate:
 
     def _prepared(self, written: str) -> _Prompts | None:
         """Prepare the strategy, after the one whose model it asks; its prompts, None if they are unknown."""
-        model: BaseModel | None = self._recorder(self._base)
+        seen, store = self._suite.without_test(), ReadOnlyStore(project.STORE)
+        recorder = self._recorder(self._base)
+        model: BaseModel | None = recorder
         prompts: _Prompts | None = None
         for part in reversed(written.split(" on ")):
-            seen, store = self._suite.without_test(), ReadOnlyStore(project.STORE)
             if model is None:  # the strategy below uses no model: preparing both raises the error of a run
-                self._spec.prepare(seen, self._base, store)
+                self._spec.prepare(seen, recorder, store)
                 return None
             spec = parse(part)
             try:
@@ -325,6 +284,10 @@ class _Candidate:
                 self._missing.append(missing.kind)
                 prompts = self._estimated(missing, spec.args, model)
             model = prompts.model if prompts else model
+        if n := len(recorder.sent):  # a strategy that asks its model directly
+            self._requests += n
+            self._tokens.append(None)
+            self._add(None, None, f"{n:,} requests while preparing, their answers are unknown")
         return prompts
 
     def _recorder(self, model: BaseModel) -> Recorder:
@@ -336,14 +299,7 @@ class _Candidate:
             return _Prompts(model=None)
         shown = items.first(SAMPLE) if items else self._options.sample
         work = Pass(
-            name="plan",
-            phase="accuracy",
-            suite=self._suite,
-            items=shown,
-            epochs=1,
-            seed=0,
-            constrain=False,
-            about={},
+            name="plan", phase="accuracy", suite=self._suite, items=shown, epochs=1, seed=0, constrain=False, about={}
         )
         recorder = self._recorder(deployment.model)
         replies: list[Reply] = []
@@ -357,12 +313,12 @@ class _Candidate:
         if failed := [reply.error for reply in replies if reply.error]:
             message = f"a prompt cannot be rendered: {failed[0]}; the run would fail as well"
             raise RunError(message)
-        counted = "counted by the model's tokenizer" if recorder.exact else "tokens estimated from their length"
+        how = "counted by the model's tokenizer" if recorder.exact else "tokens estimated from their length"
         return _Prompts(
             model=deployment.model,
             tokens={reply.item_id: reply.input_tokens or 0 for reply in replies},
             prefix=recorder.prefix() * len(recorder.sent) / len(replies),
-            basis=f"{len(replies)} prompts rendered, {counted}",
+            basis=f"{len(replies)} prompts rendered, {how}",
         )
 
     def _estimated(self, missing: NotBuilt, args: Mapping[str, Any], model: BaseModel) -> _Prompts | None:
@@ -391,8 +347,7 @@ class _Candidate:
     def _add(self, usd: float | None, seconds: float | None, basis: str) -> None:
         self._usd.append(usd)
         self._seconds.append(seconds)
-        if basis not in self._basis:
-            self._basis.append(basis)
+        self._basis.append(basis)
 
     def _ask(self, asks: Sequence[Questions]) -> list[float]:
         """Count the requests that building an artefact sends; mean prompt tokens of each kind of them."""
@@ -412,7 +367,10 @@ class _Candidate:
                 usd = self._options.device_usd(seconds)
             self._requests += n
             self._tokens.append(n * (prompts.mean + answer))
-            self._add(usd, seconds, f"{model.name} is asked {n:,} times while preparing")
+            self._usd.append(usd)
+            self._seconds.append(seconds)
+        if self._requests:
+            self._basis.append(f"{self._requests:,} requests while preparing")
         return means
 
     def _train(self, examples: int, epochs: object, method: str, args: Mapping[str, Any]) -> None:
@@ -429,7 +387,7 @@ class _Candidate:
         self._trained.append(examples * each * passes)
         seconds = _times(training_seconds(self._base.name, method), examples * each * passes)
         speed = "speed unknown" if seconds is None else "speed of earlier trainings in .thirdlever/store"
-        said = f"training on {examples:,} examples, {'up to ' * (epochs == 'auto')}{passes} epochs, {speed}"
+        said = f"training on {examples:,} examples, {'up to ' * (epochs == 'auto')}{counted(passes, 'epoch')}, {speed}"
         return self._add(self._options.device_usd(seconds), seconds, said)
 
     def _job(self, job: Mapping[str, Any], model: BaseModel) -> BaseModel:
@@ -459,11 +417,12 @@ class _Candidate:
         shots = [Context(shots=(item,)) for item in self._suite.train.sample(SAMPLE, how="random")]
         notes = [Context(documents=(document,)) for document in self._suite.documents[:SAMPLE]]
         more = k * self._added(shots, model) + documents * self._added(notes, model)
+        shown = " and ".join(counted(n, thing) for n, thing in ((k, "example"), (documents, "document")) if n)
         plain = self._rendered(Deployment(ask(self._suite), model=model))
         return replace(
             plain,
             tokens={item: tokens + more for item, tokens in plain.tokens.items()},
-            basis=f"prompts estimated with {k} examples and {documents} documents of mean length",
+            basis=f"prompts estimated with {shown} of mean length",
         )
 
     def _added(self, contexts: Sequence[Context], model: BaseModel) -> float:
@@ -484,14 +443,10 @@ class _Candidate:
         tokens = self._recorder(model).tokens
         return statistics.fmean(tokens(item.target) + 1 for item in self._suite.train.items[:SAMPLE])
 
-    def _request_usd(self, prompts: _Prompts, sent: float, answer: float) -> tuple[float | None, float, list[str]]:
-        """USD of all requests, their cached tokens, and where the price comes from.
-
-        Args:
-            prompts: of the candidate.
-            sent: mean tokens of a prompt.
-            answer: mean tokens of an answer.
-        """
+    def _request_usd(
+        self, prompts: _Prompts, prompt_tokens: float, answer: float
+    ) -> tuple[float | None, float, list[str]]:
+        """USD of all requests, their cached tokens, and where the price comes from."""
         model, kept = prompts.model, prompts.prefix
         n, probe = len(self._options.asked) + len(self._options.probed), len(self._options.probed)
         price = price_of(model) if model else None
@@ -503,13 +458,13 @@ class _Candidate:
         if self._options.batch and batches(model):
             rates = [(n - probe, in_batch(price)), (probe, price)]
             return (
-                sum(m * rate.cost(sent, 0, answer) for m, rate in rates),
+                sum(m * rate.cost(prompt_tokens, 0, answer) for m, rate in rates),
                 0.0,
                 [f"{said}, accuracy at the batch rate"],
             )
         if kept < CACHE_MINIMUM or price.cached_input_per_m >= price.input_per_m:
-            return n * price.cost(sent, 0, answer), 0.0, [said]
-        usd = price.cost(sent, 0, answer, kept) + (n - 1) * price.cost(sent, kept, answer)
+            return n * price.cost(prompt_tokens, 0, answer), 0.0, [said]
+        usd = price.cost(prompt_tokens, 0, answer, kept) + (n - 1) * price.cost(prompt_tokens, kept, answer)
         return usd, kept * (n - 1), [f"{said}, {kept:,.0f} prompt tokens cached after the first request"]
 
     def _request_seconds(self, model: BaseModel | None, speed: Speed | None, tokens: float) -> tuple[float | None, str]:
