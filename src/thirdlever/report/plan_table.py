@@ -104,7 +104,7 @@ def _effect(effect: DetectableEffect) -> list[str]:
         found = "can detect no difference between two candidates reliably"
     else:
         found = (
-            f"detect a difference of {100 * effect.detectable:.1f} points between two candidates in 4 of 5 cases; "
+            f"can detect a difference of {100 * effect.detectable:.1f} points between two candidates in 4 of 5 cases; "
             "smaller differences are likely missed"
         )
     wanted = f"Detecting {100 * effect.wanted:g} points takes {effect.needed:,} items"

@@ -330,14 +330,14 @@ class _Candidate:
         if kind == "classifier":
             self._add(None, None, "classifier not built yet: time unknown")
             return _Prompts(model=None)
-        if kind == "choice":
+        if kind == "choice" and asked:
             self._basis.append(f"dev chooses between {', '.join(of['options'])}: the longest prompts are assumed")
             return self._rendered(missing.asks[asked.index(max(asked))].deployment)
-        if kind == "job":
+        if kind == "job" and "provider" in of:
             model = self._job(of, model)
-        elif kind == "adapter":
+        elif kind == "adapter" and "settings" in of:
             self._train(of["examples"], of["settings"]["epochs"], of["settings"]["method"], args)
-        elif kind == "lesson":
+        elif kind == "lesson" and asked:
             self._train(len(missing.asks[0].items), args.get("epochs"), "lora", args)
         else:
             self._add(None, None, f"{kind} not built yet: the prompts that depend on it are unknown")
