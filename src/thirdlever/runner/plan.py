@@ -258,11 +258,11 @@ class _Candidate:
             setup_tokens=total(self._tokens),
             trained_tokens=total(self._trained),
             usd=total([usd, *self._usd]),
-            minutes=_minutes(total([seconds, *self._seconds])),
+            minutes=_times(total([seconds, *self._seconds]), 1 / 60),
             request_usd=usd,
-            request_minutes=_minutes(seconds),
+            request_minutes=_times(seconds, 1 / 60),
             setup_usd=total(self._usd),
-            setup_minutes=_minutes(total(self._seconds)),
+            setup_minutes=_times(total(self._seconds), 1 / 60),
             missing=self._missing,
             basis=[*basis, *self._basis],
         )
@@ -479,7 +479,3 @@ class _Candidate:
 
 def _times(rate: float | None, amount: float) -> float | None:
     return None if rate is None else rate * amount
-
-
-def _minutes(seconds: float | None) -> float | None:
-    return _times(seconds, 1 / 60)
