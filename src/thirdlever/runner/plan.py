@@ -369,8 +369,9 @@ class _Candidate:
             self._tokens.append(n * (prompts.mean + answer))
             self._usd.append(usd)
             self._seconds.append(seconds)
-        if self._requests:
-            self._basis.append(f"{self._requests:,} requests while preparing")
+        if asks:
+            sent = sum(len(questions.items) * questions.times for questions in asks)
+            self._basis.append(f"{sent:,} requests while preparing")
         return means
 
     def _train(self, examples: int, epochs: object, method: str, args: Mapping[str, Any]) -> None:
@@ -443,9 +444,7 @@ class _Candidate:
         tokens = self._recorder(model).tokens
         return statistics.fmean(tokens(item.target) + 1 for item in self._suite.train.items[:SAMPLE])
 
-    def _request_usd(
-        self, prompts: _Prompts, prompt_tokens: float, answer: float
-    ) -> tuple[float | None, float, list[str]]:
+    def _request_usd(self, prompts: _Prompts, mean: float, answer: float) -> tuple[float | None, float, list[str]]:
         """USD of all requests, their cached tokens, and where the price comes from."""
         model, kept = prompts.model, prompts.prefix
         n, probe = len(self._options.asked) + len(self._options.probed), len(self._options.probed)
@@ -456,15 +455,11 @@ class _Candidate:
             return None, 0.0, [f"price of {model.name} unknown: add it to prices.toml"]
         said = f"price: {price.origin}"
         if self._options.batch and batches(model):
-            rates = [(n - probe, in_batch(price)), (probe, price)]
-            return (
-                sum(m * rate.cost(prompt_tokens, 0, answer) for m, rate in rates),
-                0.0,
-                [f"{said}, accuracy at the batch rate"],
-            )
+            accuracy = (n - probe) * in_batch(price).cost(mean, 0, answer)
+            return accuracy + probe * price.cost(mean, 0, answer), 0.0, [f"{said}, accuracy at the batch rate"]
         if kept < CACHE_MINIMUM or price.cached_input_per_m >= price.input_per_m:
-            return n * price.cost(prompt_tokens, 0, answer), 0.0, [said]
-        usd = price.cost(prompt_tokens, 0, answer, kept) + (n - 1) * price.cost(prompt_tokens, kept, answer)
+            return n * price.cost(mean, 0, answer), 0.0, [said]
+        usd = price.cost(mean, 0, answer, kept) + (n - 1) * price.cost(mean, kept, answer)
         return usd, kept * (n - 1), [f"{said}, {kept:,.0f} prompt tokens cached after the first request"]
 
     def _request_seconds(self, model: BaseModel | None, speed: Speed | None, tokens: float) -> tuple[float | None, str]:
