@@ -96,7 +96,7 @@ def files(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("options", [{}, {"epochs": 2}, {"limit": 5}, {"probe": 0}])
-def test_a_plan_counts_the_tokens_that_the_run_sends(suite: Suite, options: dict[str, int]) -> None:
+def test_a_plan_counts_the_tokens_that_the_run_sends(suite: Suite, options: dict[str, Any]) -> None:
     specs, model = ["plain:k=3", "few_shot:k=2", "long_context"], FakeModel(answer=lambda _: "fuel")
     before = planned(suite, model, *specs, **options)
     done = thirdlever.run(suite, specs, models=[model], out="out", **{"probe": 2, **options})
