@@ -1,7 +1,8 @@
-"""A plan against the run that it is a plan of; and that making one spends nothing."""
+"""Plans agree with the runs that follow them, and making a plan spends and builds nothing."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,12 @@ from helpers.encoders import Hashing
 
 import thirdlever
 from thirdlever.core.errors import RunError, StrategyError
-from thirdlever.evaluation.ask import understudy
+from thirdlever.models import bundled, recorder
 from thirdlever.models.engine import local
-from thirdlever.report.tables import render_plan
+from thirdlever.report.plan_table import render_plan
 from thirdlever.retrieval import embedder
-from thirdlever.runner.plan import Plan, plan
+from thirdlever.retrieval.index import SERVER
+from thirdlever.runner.plan import RunPlan, plan
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ PRICE = """
 [[price]]
 model = "fake/model"
 input = 1.0
+cached_input = 0.1
 output = 10.0
 source = "a contract"
 as_of = 2026-11-01
@@ -43,12 +46,27 @@ train = 2.0
 source = "a contract"
 as_of = 2026-11-01
 """
+OWN = """
+from thirdlever import Deployment, ask, strategy
+
+@strategy
+def own():
+    def prepare(suite, model, store):
+        store.once("graph", of={"suite": suite.seen_hash}, build=lambda folder: 1 / 0)
+        return Deployment(ask(suite), model=model)
+    return prepare
+"""
 
 
 @pytest.fixture(autouse=True)
 def _encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of all-MiniLM-L6-v2."""
     monkeypatch.setattr(embedder, "_model", Hashing)
+
+
+@pytest.fixture
+def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder, "_model", lambda: pytest.fail("the embedder was loaded"))
 
 
 @pytest.fixture
@@ -60,7 +78,13 @@ def base(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"hf/{tiny.save(project / 'base')}"
 
 
-def planned(suite: Suite, model: str | FakeModel, *strategies: str, **options: Any) -> Plan:  # noqa: ANN401
+@pytest.fixture
+def unasked() -> FakeModel:
+    """A hosted model that must not be asked."""
+    return FakeModel(answer=lambda _: pytest.fail("the model was asked"))
+
+
+def planned(suite: Suite, model: str | FakeModel, *strategies: str, **options: Any) -> RunPlan:  # noqa: ANN401
     return plan(suite, strategies, models=[model], **{"probe": 2, **options})
 
 
@@ -68,147 +92,269 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if "__pycache__" not in path.parts)
 
 
-# Against the run
+# The plan agrees with the run
 
 
-def test_requests_and_tokens_are_those_of_the_run(suite: Suite, base: str) -> None:
-    specs = ["plain:k=3", "plain:k=1", "rag:k=2"]
+@pytest.mark.parametrize("options", [{}, {"epochs": 2}, {"limit": 5}, {"probe": 0}])
+def test_a_plan_counts_the_tokens_that_the_run_sends(suite: Suite, options: dict[str, Any]) -> None:
+    specs, model = ["plain:k=3", "few_shot:k=2", "long_context"], FakeModel(answer=lambda _: "fuel")
+    before = planned(suite, model, *specs, **options)
+    done = thirdlever.run(suite, specs, models=[model], out="out", **{"probe": 2, **options})
+    for one in before.candidates:
+        own = done.records[done.records["candidate"] == one.candidate]
+        assert one.requests == len(own)
+        assert one.input_tokens == own["input_tokens"].sum()
+
+
+def test_a_local_model_s_tokenizer_counts_exactly(suite: Suite, base: str) -> None:
+    specs = ["plain:k=3", "zero_shot"]
     before = planned(suite, base, *specs)
     done = thirdlever.run(suite, specs, models=[base], probe=2, out="out")
     for one in before.candidates:
         own = done.records[done.records["candidate"] == one.candidate]
-        assert one.requests == len(own) == 15
-        assert one.input_tokens == pytest.approx(own["input_tokens"].sum(), rel=0.05)
-        assert one.minutes is not None
-        assert one.minutes > 0
+        assert (one.requests, one.input_tokens) == (len(own), own["input_tokens"].sum())
+        assert "12 prompts rendered, counted by the model's tokenizer" in one.basis
 
 
-def test_a_tune_is_planned_and_not_made(project: Path, suite: Suite, base: str) -> None:
-    before = planned(suite, base, "lora:epochs=2,rank=4", device_usd_per_hour=1.0)
+def test_a_large_run_is_estimated_from_100_prompts() -> None:
+    suite, model = make_suite(150), FakeModel(answer=lambda _: "fuel")
+    [before] = planned(suite, model, "plain").candidates
+    done = thirdlever.run(suite, ["plain"], models=[model], probe=2, out="out")
+    assert before.input_tokens == pytest.approx(done.records["input_tokens"].sum(), rel=0.01)
+    assert "100 prompts rendered, tokens estimated from their length" in before.basis
+
+
+def test_an_index_in_the_store_is_used(suite: Suite) -> None:
+    model = FakeModel(answer=lambda _: "fuel")
+    [before] = planned(suite, model, "rag:k=2").candidates
+    done = thirdlever.run(suite, ["rag:k=2"], models=[model], probe=2, out="results/before")
+    [after] = planned(suite, model, "rag:k=2").candidates
+    assert (before.missing, after.missing) == (["embeddings"], [])
+    assert after.input_tokens == done.records["input_tokens"].sum()
+    assert before.input_tokens == pytest.approx(after.input_tokens, rel=0.05)
+    assert (before.setup_minutes, after.setup_minutes) == (None, 0.0)
+
+
+def test_an_adapter_is_estimated_until_it_is_trained(project: Path, suite: Suite, base: str) -> None:
+    spec = "lora:epochs=2,rank=4"
+    [one] = planned(suite, base, spec, device_usd_per_hour=1.0).candidates
     assert not (project / ".thirdlever").exists()
-    [one] = before.candidates
-    [made] = thirdlever.run(suite, ["lora:epochs=2,rank=4"], models=[base], probe=2, out="out").info["candidates"]
-    assert one.trained_tokens == pytest.approx(made["tuning"]["tokens"], rel=0.05)
-    assert one.usd is not None
-    assert one.usd > 0
-    assert "steps of training tried here" in " ".join(one.basis)
-    [again] = planned(suite, base, "lora:epochs=2,rank=4").candidates
-    assert (again.trained_tokens, again.setup_minutes) == (0, 0)  # it is in the store now
+    assert (one.missing, one.setup_minutes, one.usd) == (["adapter"], None, None)
+    done = thirdlever.run(suite, [spec], models=[base], probe=2, out="results/before")
+    assert one.trained_tokens == pytest.approx(done.info["candidates"][0]["tuning"]["tokens"], rel=0.05)
+    assert one.input_tokens == done.records["input_tokens"].sum()
+    [again] = planned(suite, base, spec, device_usd_per_hour=1.0).candidates
+    assert (again.missing, again.trained_tokens, again.setup_minutes) == ([], 0, 0)
+    assert again.usd is not None
+    assert again.usd > 0
     [other] = planned(suite, base, "lora:epochs=1,rank=4").candidates
-    assert "earlier trainings in .thirdlever/store" in " ".join(other.basis)
+    assert other.setup_minutes is not None
+    assert "speed of earlier trainings in .thirdlever/store" in " ".join(other.basis)
 
 
-# Spending nothing
+def test_a_strategy_on_an_adapter_is_planned_with_both(suite: Suite, base: str) -> None:
+    plain, both, lora = planned(suite, base, "plain:k=3", "plain:k=3 on lora:epochs=2", "lora:epochs=2").candidates
+    assert both.missing == ["adapter"]
+    assert (both.input_tokens, both.trained_tokens) == (plain.input_tokens, lora.trained_tokens)
 
 
-def test_a_hosted_model_is_never_asked(suite: Suite, project: Path) -> None:
-    model = FakeModel(answer=lambda _: pytest.fail("asked"))
+def test_a_rank_chosen_by_dev_leaves_the_training_unknown(suite: Suite, base: str) -> None:
+    [one] = planned(suite, base, "lora:rank=auto").candidates
+    assert (one.trained_tokens, one.setup_usd) == (None, None)
+    assert "training unknown: rank=auto trains several adapters" in one.basis
+
+
+# Planning spends and builds nothing
+
+
+@pytest.mark.usefixtures("no_encoder")
+def test_a_plan_asks_no_model_and_builds_nothing(
+    suite: Suite, project: Path, unasked: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SERVER, "http://localhost:9")
+    specs = ["plain:k=2", "few_shot:k=auto", "long_context", "rag:k=2", "null"]
     there = files(project)
-    made = planned(suite, model, "plain:k=2", "few_shot:k=auto", "long_context", "rag:k=2", "null", epochs=2)
-    assert model.prompts == []
+    made = planned(suite, unasked, *specs, epochs=2)
     assert files(project) == there
+    assert unasked.prompts == []
     assert [one.requests for one in made.candidates] == [27] * 5
-    plain, few_shot, *_, null = made.candidates
-    assert few_shot.setup_requests == 4 * 4  # four ways to ask, four items of dev
-    assert "dev is taken to choose 32" in few_shot.basis
-    assert few_shot.input_tokens > plain.input_tokens
+    assert [one.missing for one in made.candidates] == [[], ["choice"], [], ["embeddings"], ["classifier"]]
+    plain, few_shot, _, rag, null = made.candidates
+    assert few_shot.setup_requests == 4 * 4  # four options, four items of dev
+    assert "dev chooses between 4, 8, 16, 32: the longest prompts are assumed" in few_shot.basis
+    assert few_shot.input_tokens > plain.input_tokens  # type: ignore[operator]
+    assert rag.input_tokens == pytest.approx(plain.input_tokens, rel=0.1)  # two examples each
     assert (null.model, null.input_tokens) == (None, 0)
 
 
-def test_a_teacher_of_its_own_is_not_asked_either(suite: Suite, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    teacher = FakeModel(name="fake/teacher", answer=lambda _: pytest.fail("asked"))
+def test_a_teacher_is_not_asked(suite: Suite, base: str, unasked: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = dataclasses.replace(unasked, name="fake/teacher")
     resolve = thirdlever.resolve
     monkeypatch.setattr(thirdlever, "resolve", lambda name: teacher if name == "fake/teacher" else resolve(name))
     spec = "distilled:teacher=plain,teacher_model=fake/teacher,labelled=4,rows=5,epochs=1"
     [one] = planned(suite, base, spec).candidates
     assert teacher.prompts == []
-    assert one.setup_requests == 5
-    assert one.setup_tokens > 0
-    assert one.usd is None  # nobody states the teacher's price
+    assert (one.missing, one.setup_requests, one.usd) == (["lesson"], 5, None)  # the teacher's price is unknown
+    assert one.setup_tokens > 0  # type: ignore[operator]
+    assert one.trained_tokens > 0  # type: ignore[operator]
 
 
-def test_a_job_is_estimated_and_not_ordered(project: Path, suite: Suite) -> None:
+def test_what_depends_on_a_teacher_s_index_is_unknown(suite: Suite, unasked: FakeModel) -> None:
+    [one] = planned(suite, unasked, "distilled:teacher=rag").candidates
+    assert (one.missing, one.input_tokens, one.usd) == (["embeddings"], None, None)
+    assert "prompts unknown: they depend on the index" in one.basis
+
+
+def test_an_artefact_of_one_s_own_is_reported(
+    suite: Suite, unasked: FakeModel, add: Callable[[str, str], None]
+) -> None:
+    add("own", OWN)
+    made = planned(suite, unasked, "own", "plain")
+    assert (made.candidates[0].missing, made.candidates[0].input_tokens) == (["graph"], None)
+    assert "graph not built yet: the prompts that depend on it are unknown" in made.candidates[0].basis
+    assert made.candidates[1].input_tokens
+
+
+def test_a_tuning_job_is_estimated_and_not_ordered(project: Path, suite: Suite, unasked: FakeModel) -> None:
     (project / "tuning.toml").write_text(RATE, "utf-8")
-    model = FakeModel(name="nebius/qwen", answer=lambda _: pytest.fail("asked"))
-    [one] = planned(suite, model, "managed:epochs=2").candidates
+    [one] = planned(suite, dataclasses.replace(unasked, name="nebius/qwen"), "managed:epochs=2").candidates
     assert not (project / ".thirdlever").exists()
-    assert one.model == "Nebius: ft:qwen:planned"
-    assert one.setup_usd == pytest.approx(2.0 * one.trained_tokens / 1e6)
+    assert (one.model, one.missing) == ("Nebius: ft:qwen:planned", ["job"])
+    assert one.setup_usd == pytest.approx(2.0 * one.trained_tokens / 1e6)  # type: ignore[operator]
     assert (one.usd, one.minutes, one.setup_minutes) == (None, None, None)
 
 
-def test_what_a_provider_would_refuse_is_refused_in_the_plan(suite: Suite) -> None:
-    with pytest.raises(StrategyError, match="training file would be refused"):
-        planned(suite, FakeModel(name="nebius/qwen"), "managed:examples=3")
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        ("managed:examples=3", "training file would be refused"),
+        ("managed:max_usd=0.000001", "more than max_usd=1e-06"),
+        ("plain on null:method=majority", "prepares no model that another strategy could ask"),
+    ],
+)
+def test_a_plan_refuses_what_the_run_would_refuse(suite: Suite, project: Path, spec: str, error: str) -> None:
+    (project / "tuning.toml").write_text(RATE, "utf-8")
+    with pytest.raises(StrategyError, match=error):
+        planned(suite, FakeModel(name="nebius/qwen"), spec)
 
 
-def test_the_doors_are_open_again(suite: Suite, add: Callable[[str, str], None]) -> None:
+def test_a_strategy_s_own_mistake_is_reported(suite: Suite, add: Callable[[str, str], None]) -> None:
     add("bad", "from thirdlever import strategy\n@strategy\ndef bad():\n    return lambda *_: 1 / 0\n")
     with pytest.raises(StrategyError, match="ZeroDivisionError"):
         planned(suite, FakeModel(), "bad")
-    assert understudy() is None
+
+
+def test_a_model_is_not_downloaded_for_a_plan(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundled.Package, "folder", lambda *_: pytest.fail("weights were fetched"))
+    [one] = planned(suite, "embedded", "zero_shot").candidates
+    assert "12 prompts rendered, tokens estimated from their length" in one.basis
+    [hub] = planned(suite, "hf/someone/some-model", "zero_shot").candidates
+    assert hub.input_tokens == one.input_tokens
+
+
+def test_a_hosted_model_needs_no_key_for_a_plan() -> None:
+    assert recorder.resolve_offline("openai/gpt-4o-mini").context_window == 128_000
 
 
 # Money and time
 
 
-def test_tokens_are_priced(project: Path, suite: Suite) -> None:
+def test_tokens_are_priced(project: Path, suite: Suite, unasked: FakeModel) -> None:
     (project / "prices.toml").write_text(PRICE, "utf-8")
-    [one] = planned(suite, FakeModel(), "plain").candidates
-    assert one.usd == pytest.approx((one.input_tokens + 10 * one.output_tokens) / 1e6)
+    [one] = planned(suite, unasked, "plain").candidates
+    assert one.usd == pytest.approx((one.input_tokens + 10 * one.output_tokens) / 1e6)  # type: ignore[operator]
+    assert (one.cached_tokens, one.minutes) == (0, None)  # the prefix is shorter than what providers cache
     assert "price: a contract, 2026-11-01" in one.basis
-    assert "times: 1.5 s a request (assumed), 20 at once" in one.basis
+    assert "time unknown: no run in results/ has measured it" in one.basis
 
 
-def test_a_model_that_was_measured_is_as_fast_as_it_was(suite: Suite) -> None:
-    model = FakeModel(answer=lambda _: "fuel")
-    thirdlever.run(suite, ["plain"], models=[model], probe=2, out="results/before")
-    [one] = planned(suite, model, "plain").candidates
-    assert "measured in results/before" in " ".join(one.basis)
-    assert one.minutes is not None
-    assert one.minutes < 15 * 1.5 / 60
+def test_a_long_prefix_is_priced_as_cached(project: Path, suite: Suite, unasked: FakeModel) -> None:
+    (project / "prices.toml").write_text(PRICE, "utf-8")
+    long = dataclasses.replace(suite, instruction="Sort payments. " * 400)
+    [one] = planned(long, unasked, "plain").candidates
+    prefix = unasked.tokens(f"{long.instruction.strip()}\n{long.answer.describe()}")
+    assert one.cached_tokens == 14 * prefix  # 15 requests, the first of which fills the cache
+    tokens = one.input_tokens - 0.9 * one.cached_tokens + 10 * one.output_tokens  # type: ignore[operator]
+    assert one.usd == pytest.approx(tokens / 1e6)
+    assert f"price: a contract, 2026-11-01, {prefix:,} prompt tokens cached after the first request" in one.basis
 
 
-def test_a_price_that_nobody_states_is_unknown(suite: Suite) -> None:
-    made = planned(suite, FakeModel(), "plain", "null")
+def test_the_speed_and_length_of_an_earlier_run_are_used(suite: Suite) -> None:
+    model = FakeModel(answer=lambda _: "fuel, and more words than that")
+    done = thirdlever.run(suite, ["plain"], models=[model], probe=2, out="results/before")
+    probe = done.records[(done.records["phase"] == "latency") & ~done.records["cold"]]["latency_s"].median()
+    same, other = planned(suite, model, "plain", "plain:k=1").candidates
+    assert same.minutes == pytest.approx((12 / 20 + 3) * probe / 60)
+    assert other.minutes == same.minutes  # the same model
+    assert "speed of results/before" in same.basis
+    assert same.output_tokens == done.records["output_tokens"].sum()
+    assert other.output_tokens < same.output_tokens  # type: ignore[operator]
+
+
+def test_a_local_model_s_time_grows_with_the_prompt(suite: Suite, base: str) -> None:
+    thirdlever.run(suite, ["plain"], models=[base], probe=2, out="results/before")
+    same, longer = planned(suite, base, "plain", "rag:k=8", device_usd_per_hour=3.6).candidates
+    assert same.usd == pytest.approx(same.minutes * 60 * 0.001)  # type: ignore[operator]
+    assert longer.request_minutes > same.minutes  # type: ignore[operator]
+
+
+def test_an_unknown_price_stays_unknown(suite: Suite, unasked: FakeModel) -> None:
+    made = planned(suite, unasked, "plain", "null")
     assert made.usd is None
-    shown = render_plan(made)
-    assert "unknown" in shown
-    assert "Unknown USD: plain, null." in shown  # fitting takes this machine's time
+    assert "price of fake/model unknown: add it to prices.toml" in made.candidates[0].basis
+    assert "Unknown USD: plain, null." in render_plan(made)
     assert json.loads(render_plan(made, "json"))["usd"] is None
 
 
-# What it could show
+# The detectable effect
 
 
-def test_without_a_run_the_disagreement_is_assumed(suite: Suite) -> None:
-    seen = planned(suite, FakeModel(), "plain", wanted=0.1).sight
-    assert seen.basis.startswith("assumed: ")
-    assert (seen.items, seen.available) == (12, 12)
-    assert math.isnan(seen.detectable) or seen.detectable > 0.3
-    assert seen.needed > 100
+def test_without_a_run_the_disagreement_is_assumed(suite: Suite, unasked: FakeModel) -> None:
+    effect = planned(suite, unasked, "plain", wanted=0.1).detectable_effect
+    assert effect.basis.startswith("assumed: ")
+    assert (effect.items, effect.available) == (12, 12)
+    assert math.isnan(effect.detectable) or effect.detectable > 0.3
+    assert effect.needed > 100
 
 
-def test_with_a_run_it_is_measured() -> None:
+def test_with_a_run_the_disagreement_is_measured() -> None:
     suite = make_suite(60)
     answers = FakeModel(answer=lambda prompt: "fuel" if prompt.rpartition("number ")[2][0] in "1234" else "food")
     thirdlever.run(suite, ["plain", "plain:k=1", "null:method=majority"], models=[answers], out="results/before")
-    seen = planned(suite, FakeModel(), "plain", limit=20).sight
-    assert seen.basis.startswith("measured: ")
-    assert "on 60 items" in seen.basis
+    effect = planned(suite, FakeModel(), "plain", limit=20).detectable_effect
+    assert effect.basis.startswith("measured: ")
+    assert "on 60 items" in effect.basis
 
 
 @pytest.mark.parametrize("wanted", [0.0, 1.0, -0.03, math.nan])
-def test_a_wanted_difference_that_is_none(suite: Suite, wanted: float) -> None:
+def test_a_wanted_difference_outside_0_and_1_is_refused(suite: Suite, wanted: float) -> None:
     with pytest.raises(RunError, match="is not allowed; give a difference in accuracy between 0 and 1"):
         planned(suite, FakeModel(), "plain", wanted=wanted)
 
 
-def test_a_reader_is_told_what_to_do(suite: Suite) -> None:
-    shown = render_plan(planned(suite, FakeModel(), "plain", limit=6))
-    assert shown.startswith("Plan for payments: 6 of 12 test items, once each.\n")
-    assert "In all: 9 requests" in shown
+# What a reader sees
+
+
+def test_a_strategy_without_a_model_is_planned_once(suite: Suite) -> None:
+    models = [FakeModel(), FakeModel(name="fake/other")]
+    made = plan(suite, ["plain", "null"], models=models, probe=0)
+    assert [one.candidate for one in made.candidates] == [
+        "plain @ fake/model",
+        "plain @ fake/other",
+        "null @ fake/model",
+    ]
+    assert made.requests == 3 * 12
+
+
+def test_the_table_fits_and_ends_with_what_to_do(suite: Suite, unasked: FakeModel, snapshot: object) -> None:
+    shown = render_plan(planned(suite, unasked, "plain", "few_shot:k=auto", "rag:k=2", limit=6))
     assert max(map(len, shown.splitlines())) <= 100
-    plain = " ".join(shown.split())
-    assert "and the suite has 12: label more, or accept a coarser answer." in plain
-    assert "- plain: tokens: 6 prompts built, counted by length" in plain
+    assert shown == snapshot
+
+
+def test_the_json_holds_every_figure(suite: Suite, unasked: FakeModel) -> None:
+    made = planned(suite, unasked, "plain")
+    found = json.loads(render_plan(made, "json"))
+    assert found["candidates"] == [json.loads(json.dumps(dataclasses.asdict(made.candidates[0])))]
+    assert (found["requests"], found["minutes"]) == (made.requests, None)
+    assert found["detectable_effect"]["wanted"] == 0.03

@@ -118,12 +118,12 @@ def plan(
     utilisation: options.Utilisation = 1.0,
     batch: options.Batch = False,
     wanted: Annotated[
-        float, typer.Option(metavar="D", help="The difference in accuracy to be found; 0.03 is 3 points.")
+        float, typer.Option(metavar="D", help="Accuracy difference to detect; 0.03 is 3 percentage points.")
     ] = 0.03,
     fmt: Annotated[Literal["text", "json"], typer.Option("--format")] = "text",
 ) -> None:
-    """Say what a run would take, and what it could show, before anything is spent on it."""
-    from thirdlever.report import tables
+    """Estimate a run's requests, tokens, cost and time, and the smallest difference it could detect."""
+    from thirdlever.report.plan_table import render_plan
     from thirdlever.runner import plan as planning
 
     planned = planning.plan(
@@ -139,7 +139,7 @@ def plan(
         batch=batch,
         wanted=wanted,
     )
-    typer.echo(tables.render_plan(planned, fmt), nl=False)
+    typer.echo(render_plan(planned, fmt), nl=False)
 
 
 def show(

@@ -1,18 +1,14 @@
-"""The two doors through which preparing a strategy spends, and who stands in them while a plan is made.
-
-Strategies, a user's own among them, are none the wiser: they prepare, and nobody is asked and nothing is ordered. What
-is built on this machine goes through `Store.once`; a plan hands in a store of its own.
-"""
+"""The requests that preparing a strategy sends: `replies` asks, `choose` picks an option by its accuracy on dev."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from thirdlever.core.errors import StrategyError
 from thirdlever.core.progress import progress
+from thirdlever.core.readonly import NotBuilt
 from thirdlever.evaluation.records import Journal
 from thirdlever.strategies.contract import Deployment, SetupCost
 
@@ -24,49 +20,36 @@ if TYPE_CHECKING:
     from inspect_ai.solver import Solver
 
     from thirdlever.core.store import Store
-    from thirdlever.evaluation.inspect_eval import Pass
     from thirdlever.evaluation.records import Reply
-    from thirdlever.finetune.conversations import Conversation
-    from thirdlever.finetune.managed import Tuned
     from thirdlever.models.base import BaseModel
     from thirdlever.suites.suite import Split, Suite
 
 
-class Understudy(Protocol):
-    """Stands in for models and providers that preparing would pay."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """Requests that building an artefact sends.
 
-    def asked(self, work: Pass, deployment: Deployment) -> Sequence[Reply]:
-        """Reply to a strategy's own questions."""
+    Attributes:
+        deployment: answers them.
+        items: the inputs.
+        times: how often each item is asked.
+        output_tokens: expected length of an answer; None for about as long as the correct answers.
+    """
 
-    def ordered(
-        self,
-        model: BaseModel,
-        examples: Sequence[Conversation],
-        *,
-        dev: Sequence[Conversation],
-        provider: str,
-        epochs: int | None,
-        horizon_days: int,
-    ) -> Tuned:
-        """Stand in for a tuning job; the arguments are those of `managed.tune`, with the provider's name known."""
-
-
-_on: ContextVar[Understudy | None] = ContextVar("understudy", default=None)
-
-
-def understudy() -> Understudy | None:
-    """Who stands in; None when it is no rehearsal."""
-    return _on.get()
+    deployment: Deployment
+    items: Split
+    times: int = 1
+    output_tokens: float | None = None
 
 
 @contextmanager
-def standing_in(one: Understudy) -> Iterator[None]:
-    """Ask nobody and order nothing until the block ends."""
-    before = _on.set(one)
+def asking(*questions: Questions) -> Iterator[None]:
+    """Add to a `NotBuilt` raised in the block which requests the artefact needs, so that a plan can count them."""
     try:
         yield
-    finally:
-        _on.reset(before)
+    except NotBuilt as missing:
+        missing.asks = questions
+        raise
 
 
 def replies(
@@ -103,8 +86,6 @@ def replies(
         about={},
         temperature=temperature,
     )
-    if stand_in := understudy():
-        return list(stand_in.asked(work, deployment))
     journal = Journal(folder / "answers.jsonl")
     try:
         missing = [key for key in work.keys if journal.answered(key) is None]
@@ -205,6 +186,7 @@ def choose(
         return {"accuracy": accuracy, **asdict(Used.by([reply for answers in given.values() for reply in answers]))}
 
     depends = {"suite": suite.seen_hash, "model": [model.name, model.revision], "options": list(options), **of}
-    facts = store.once("choice", of=depends, build=build, resume=True).facts
+    with asking(*(Questions(deployment=Deployment(way, model=model), items=items) for way in options.values())):
+        facts = store.once("choice", of=depends, build=build, resume=True).facts
     accuracy: Mapping[str, float] = facts["accuracy"]
     return Choice(max(options, key=lambda name: accuracy[name]), accuracy, setup(facts, labels=len(items)))

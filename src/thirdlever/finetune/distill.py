@@ -14,7 +14,7 @@ from thirdlever.core.errors import StrategyError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note
 from thirdlever.core.text import normalise
-from thirdlever.evaluation.ask import Used, replies, setup, understudy
+from thirdlever.evaluation.ask import Questions, Used, asking, replies, setup
 from thirdlever.strategies.contract import Deployment
 from thirdlever.suites.suite import Item, Split
 
@@ -82,9 +82,9 @@ def teach(
         StrategyError: no row is left.
     """
     distinct = list({normalise(text): text for text in reversed(inputs)}.values())[::-1]
+    asked = Split("lesson", tuple(Item(id=f"lesson-{i}", input=text, target="") for i, text in enumerate(distinct)))
 
     def build(folder: Path) -> dict[str, Any]:
-        asked = Split("lesson", tuple(Item(id=f"lesson-{i}", input=text, target="") for i, text in enumerate(distinct)))
         given = replies(
             suite,
             teacher,
@@ -111,11 +111,11 @@ def teach(
         }
 
     depends = {"suite": suite.seen_hash, "inputs": content_hash(list(inputs)), "votes": [samples, agreement], **of}
-    artefact = store.once("lesson", of=depends, build=build, resume=True)
+    with asking(Questions(deployment=teacher, items=asked, times=samples)):
+        artefact = store.once("lesson", of=depends, build=build, resume=True)
     facts = artefact.facts
     dropped = ", ".join(f"{facts[why]} {why}" for why in ("duplicates", "unparseable", "disagreed"))
-    if not understudy():
-        note(f"teacher: {facts['kept']} of {facts['asked']} rows survived ({dropped})")
+    note(f"teacher: {facts['kept']} of {facts['asked']} rows survived ({dropped})")
     if not facts["kept"]:
         message = f"none of {facts['asked']} rows labelled by the teacher survived ({dropped}); use a better teacher"
         raise StrategyError(message)
@@ -137,10 +137,10 @@ def invent(
         "\n".join(f"- {text}" for text in draw.sample(texts, min(_SHOWN, len(texts))))
         for _ in range(math.ceil(n / (_WANTED * _USABLE)))
     ]
+    asked = Split("seeds", tuple(Item(id=f"seed-{i}", input=text, target="") for i, text in enumerate(shown)))
+    writer = Deployment(_writing(suite), model=model)
 
     def build(folder: Path) -> dict[str, Any]:
-        asked = Split("seeds", tuple(Item(id=f"seed-{i}", input=text, target="") for i, text in enumerate(shown)))
-        writer = Deployment(_writing(suite), model=model)
         given = replies(suite, writer, asked, folder, title="teacher: writing inputs", temperature=_TEMPERATURE)
         known = set(map(normalise, texts))
         written: dict[str, str] = {}
@@ -151,7 +151,9 @@ def invent(
         return {"inputs": list(written.values())[:n], **asdict(Used.by(given))}
 
     depends = {"suite": suite.seen_hash, "model": [model.name, model.revision], "shown": shown, "n": n}
-    facts = store.once("inputs", of=depends, build=build, resume=True).facts
+    expected = _WANTED * sum(map(model.tokens, texts)) / max(1, len(texts))
+    with asking(Questions(deployment=writer, items=asked, output_tokens=min(expected, _TOKENS))):
+        facts = store.once("inputs", of=depends, build=build, resume=True).facts
     return facts["inputs"], setup(facts, labels=0)
 
 

@@ -6,7 +6,7 @@ import atexit
 import datetime as dt
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.catalog.retirements import retirement
@@ -14,7 +14,7 @@ from thirdlever.catalog.tuning import estimate, profile, provider_of
 from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, question
-from thirdlever.evaluation.ask import understudy
+from thirdlever.core.readonly import NotBuilt
 from thirdlever.finetune import jobs
 from thirdlever.finetune.conversations import FormatError, parse, to_jsonl
 from thirdlever.finetune.jobs import ENDED, Job, Ledger, UndeployedError
@@ -250,36 +250,40 @@ def tune(
         MissingExtraError: the provider's client is not installed.
     """
     provider = provider_of(model.name) if provider == "auto" else provider
-    if stand_in := understudy():
-        return stand_in.ordered(model, examples, dev=dev, provider=provider, epochs=epochs, horizon_days=horizon_days)
     ledger = ledger or Ledger()
     terms = profile(provider)
     base = terms.base(model.name)
     training, validation = to_jsonl(examples), to_jsonl(dev)
     identity = content_hash([provider, base, model.revision, training, validation, epochs, seed])
-    with ledger.lock(identity):
-        job = ledger.get(identity)
-        if job is None:
-            check_format(terms, training, validation)
-            check_dates(terms, base, horizon_days=horizon_days)
-            tokens = count(examples, model.tokens, epochs)
-            expected = estimate(provider, base, tokens)
+
+    def checked() -> Job:
+        check_format(terms, training, validation)
+        check_dates(terms, base, horizon_days=horizon_days)
+        expected = estimate(provider, base, count(examples, model.tokens, epochs))
+        if max_usd is not None or not model.offline:  # a plan asks nobody for approval
             check_cost(terms, base, expected, max_usd)
-            new = Job(
-                identity=identity,
-                provider=provider,
-                base=base,
-                model=model.name,
-                label=label,
-                examples=len(examples),
-                validation=len(dev),
-                epochs=epochs,
-                seed=seed,
-                estimated_tokens=tokens,
-                estimated_usd=expected.usd,
-                ordered=time.time(),
-            )
-            job = ledger.add(new, training, validation)
+        return Job(
+            identity=identity,
+            provider=provider,
+            base=base,
+            model=model.name,
+            label=label,
+            examples=len(examples),
+            validation=len(dev),
+            epochs=epochs,
+            seed=seed,
+            estimated_tokens=expected.tokens,
+            estimated_usd=expected.usd,
+            ordered=time.time(),
+        )
+
+    if model.offline:
+        job = ledger.get(identity)
+        if job is None or job.stage not in ENDED:
+            raise NotBuilt(kind="job", of=asdict(job or checked()))
+        return _tuned(jobs.check_succeeded(job), model)
+    with ledger.lock(identity):
+        job = ledger.get(identity) or ledger.add(checked(), training, validation)
     return _tuned(finished(job, ledger), model)
 
 

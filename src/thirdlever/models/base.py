@@ -21,6 +21,11 @@ class Tokens(Protocol):
         """Number of tokens."""
 
 
+def estimated_tokens(text: str) -> int:
+    """A cautious estimate from the text's length."""
+    return int(len(text) / CHARS_PER_TOKEN) + 1
+
+
 @dataclass(frozen=True)
 class BaseModel:
     """A model to adapt.
@@ -33,6 +38,7 @@ class BaseModel:
         local: whether it runs in this process.
         context_window: tokens of prompt and answer together; None when unknown.
         tokens: exact counter where a tokenizer is at hand; else a cautious estimate from characters.
+        offline: whether it is part of a plan: no request is sent to it and no tuning job is ordered for it.
     """
 
     name: str
@@ -41,7 +47,8 @@ class BaseModel:
     revision: str = ""
     local: bool = False
     context_window: int | None = None
-    tokens: Tokens = field(default=lambda text: int(len(text) / CHARS_PER_TOKEN) + 1, compare=False)
+    tokens: Tokens = field(default=estimated_tokens, compare=False)
+    offline: bool = field(default=False, kw_only=True, compare=False)
 
     @property
     def costs_device_time(self) -> bool:

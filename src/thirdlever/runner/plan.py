@@ -1,364 +1,118 @@
-"""What earlier runs of this project measured: the best estimate of a hosted model, which a plan does not ask."""
+"""What a run would take, and which difference it could detect, before anything is spent.
+
+Each candidate is prepared by its own code, with a store that builds nothing and a model that records its requests. Up
+to 100 of its prompts are rendered, counted and multiplied by the catalog's rates. An artefact that does not exist yet
+is estimated from its settings, or reported as unknown.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import os
+import statistics
 import tempfile
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.analysis.run import INFO, load
-from thirdlever.analysis.stats.power import Design
+from thirdlever.analysis.past_runs import DetectableEffect, embedding_seconds, measured_speed, training_seconds
 from thirdlever.analysis.usage import total
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import device_cost, in_batch
+from thirdlever.catalog.tuning import profile
 from thirdlever.core import project
-from thirdlever.core.errors import ModelError, RunError
+from thirdlever.core.errors import RunError
 from thirdlever.core.progress import progress
-from thirdlever.core.store import Store
-from thirdlever.models.base import BaseModel
-from thirdlever.runner import dry_run
+from thirdlever.core.readonly import NotBuilt, ReadOnlyStore
+from thirdlever.core.text import counted
+from thirdlever.evaluation.inspect_eval import Pass, evaluate
+from thirdlever.finetune.conversations import conversations
+from thirdlever.finetune.settings import MOST_EPOCHS
+from thirdlever.models.recorder import Recorder, resolve_offline
+from thirdlever.prompting.frame import Context, ask, messages
+from thirdlever.retrieval.index import SERVER
 from thirdlever.runner.budget import batches
-from thirdlever.runner.dry_run import RehearsalStore, Spent, rehearsing
-from thirdlever.strategies.specs import once, parse_all
+from thirdlever.strategies.contract import Deployment
+from thirdlever.strategies.specs import once, parse, parse_all
 from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from thirdlever.analysis.run import Run
-    from thirdlever.runner.dry_run import Request, Round, Training
-    from thirdlever.strategies.contract import Deployment
-    from thirdlever.suites.suite import Split
-
-
-ASSUMED_S = 1.5  # a request to a hosted model with a short answer, where no run has measured one
-
-
-def runs() -> Iterator[Run]:
-    """Finished runs, the latest first."""
-    found = project.RESULTS.glob(f"*/{INFO}")
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
-        yield load(path.parent)
+    from thirdlever.analysis.past_runs import Speed
+    from thirdlever.evaluation.ask import Questions
+    from thirdlever.evaluation.records import Reply
+    from thirdlever.models.base import BaseModel
+    from thirdlever.strategies.specs import StrategySpec
+    from thirdlever.suites.suite import Item, Split
 
 
-def request_seconds(model: str) -> tuple[float, str]:
-    """Median latency of single requests to a model, and where it is from."""
-    for run in runs():
-        if not any(one["model"] == model for one in run.info["candidates"]):
-            continue
-        records = run.records
-        probe = records[(records["model"] == model) & (records["phase"] == "latency") & ~records["cold"]]
-        latencies = probe.loc[probe["error"].isna(), "latency_s"]
-        if len(latencies):
-            return float(latencies.median()), f"measured in {run.folder}"
-    return ASSUMED_S, "assumed"
-
-
-AT_ONCE = 20  # requests to a hosted model
-JOB_S = 10.0  # starting the endpoint of this machine, and queueing
+SAMPLE = 100  # prompts rendered per candidate
+# Tokens. Providers cache no shorter prefix; OpenAI, Anthropic and Google state 1,024 or more, depending on the model.
+CACHE_MINIMUM = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How the run would be made; see `runner.run`."""
-
-    items: Split
-    epochs: int
-    probe: int
-    device_usd_per_hour: float | None
-    utilisation: float
-    batch: bool
-
-    @property
-    def asked(self) -> int:
-        """Requests of the accuracy pass."""
-        return len(self.items) * self.epochs
-
-    @property
-    def timed(self) -> int:
-        """Requests of the latency probe, with its cold start."""
-        return min(self.probe + 1, len(self.items)) if self.probe else 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class PlannedCandidate:
     """What a candidate would take. None is unknown.
 
     Attributes:
         candidate: its name.
-        model: whom it asks; None when it asks none.
-        requests: to measure it, the latency probe included.
-        input_tokens: of these requests.
-        output_tokens: of their answers.
-        setup_requests: to prepare it.
-        setup_tokens: of these, prompts and answers.
-        trained_tokens: all epochs together.
-        usd: money, the one-off part included.
-        minutes: wall time, the one-off part included.
-        setup_usd: the one-off part.
-        setup_minutes: likewise.
-        basis: what the figures rest on.
+        model: answers the requests; None if it uses no model.
+        requests: of the accuracy pass and the latency probe; the next three are their tokens.
+        cached_tokens: input tokens that the provider, or the local engine, finds in its cache.
+        setup_requests: sent while preparing.
+        setup_tokens: of these requests and their answers.
+        trained_tokens: over all epochs.
+        usd: of requests and set-up together.
+        minutes: wall time of both.
+        missing: kinds of artefacts that are not built yet, e.g. "adapter".
+        basis: where the figures come from.
     """
 
     candidate: str
     model: str | None
     requests: int
-    input_tokens: float
-    output_tokens: float
+    input_tokens: float | None
+    cached_tokens: float | None
+    output_tokens: float | None
     setup_requests: int
-    setup_tokens: float
-    trained_tokens: float
+    setup_tokens: float | None
+    trained_tokens: float | None
     usd: float | None
     minutes: float | None
+    request_usd: float | None
+    request_minutes: float | None
     setup_usd: float | None
     setup_minutes: float | None
+    missing: Sequence[str]
     basis: Sequence[str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return dataclasses.asdict(self)
-
-
-class Estimator:
-    """Plans the candidates of one run, one after the other, as the run would make them."""
-
-    def __init__(self, suite: Suite, options: Options, store: Store, scratch: Store) -> None:
-        """Plan for a suite.
-
-        Args:
-            suite: with its test split.
-            options: of the run.
-            store: the project's, for what is made already.
-            scratch: thrown away with the plan.
-        """
-        self._suite, self._options = suite, options
-        self._store, self._scratch = store, scratch
-        self._trials = dry_run.Trials()
-        self._rates: dict[tuple[str, str], tuple[float, str] | None] = {}
-
-    def plan(self, spec: str, base: BaseModel, name: str) -> Planned:
-        """Plan one candidate.
-
-        Args:
-            spec: the strategy as the user writes it.
-            base: the model.
-            name: of the candidate.
-
-        Raises:
-            ThirdleverError: the run would refuse it as well.
-        """
-        from thirdlever.strategies.specs import parse
-
-        spent = Spent()
-        with rehearsing(base, spent, self._trials):
-            prepare = parse(spec).prepare
-            store = RehearsalStore(self._store.root, self._scratch, self._suite, base, spent)
-            deployment = prepare(self._suite.without_test(), base, store)
-        options = self._options
-        each = self._trials.rehearse(self._suite, deployment, options.items, base=base)
-        usd, seconds, basis = self._measuring(deployment, each, base)
-        setup_usd, setup_s, setup_basis = self._setting_up(spent, base)
-        count = options.asked + options.timed
-        return Planned(
-            candidate=name,
-            model=deployment.model.name if deployment.model else None,
-            requests=count,
-            input_tokens=count * each.input_tokens,
-            output_tokens=count * each.output_tokens,
-            setup_requests=sum(one.requests for one in spent.rounds),
-            setup_tokens=sum(one.requests * (one.each.input_tokens + one.each.output_tokens) for one in spent.rounds),
-            trained_tokens=sum(one.tokens for one in spent.trainings),
-            usd=total([usd, setup_usd]),
-            minutes=_minutes(total([seconds, setup_s])),
-            setup_usd=setup_usd,
-            setup_minutes=_minutes(setup_s),
-            basis=[*basis, *setup_basis, *spent.notes],
-        )
-
-    def _measuring(
-        self, deployment: Deployment, each: Request, base: BaseModel
-    ) -> tuple[float | None, float | None, list[str]]:
-        """USD, seconds and their basis, of the accuracy pass and the probe."""
-        options, model = self._options, deployment.model
-        together, in_turn, basis = _seconds(each, options, model, here=_here(model, base))
-        seconds = total([together, in_turn])
-        price = price_of(model) if model else None
-        if model is None or (price is None and _here(model, base)):
-            return self._device_usd(each.device_s(options.asked, options.timed)), seconds, basis
-        if price is None:
-            return None, seconds, [*basis, f"nobody states the price of {model.name}: state it in prices.toml"]
-        batched = options.batch and batches(model)
-        rates = [(options.asked, in_batch(price) if batched else price), (options.timed, price)]
-        basis.append(f"price: {price.origin}" + (", accuracy at the batch rate" if batched else ""))
-        return sum(n * rate.cost(each.input_tokens, 0, each.output_tokens) for n, rate in rates), seconds, basis
-
-    def _setting_up(self, spent: Spent, base: BaseModel) -> tuple[float | None, float | None, list[str]]:
-        """USD, seconds and their basis, of preparing."""
-        usd: list[float | None] = [self._device_usd(spent.seconds)]
-        seconds: list[float | None] = [spent.seconds]
-        basis: list[str] = []
-        for one in spent.rounds:
-            cost, took = self._round(one)
-            usd.append(cost)
-            seconds.append(took)
-            basis.append(f"{one.requests:,} requests to {one.model.name} while preparing")
-        for training in spent.trainings:
-            took, said = self._training_s(training, base)
-            seconds.append(took)
-            usd.append(training.estimate.usd if training.estimate else self._device_usd(took))
-            basis.append(said)
-        return total(usd), total(seconds), basis
-
-    def _round(self, one: Round) -> tuple[float | None, float | None]:
-        price = price_of(one.model)
-        seconds = one.each.together_s(one.requests)
-        if price is None:
-            return self._device_usd(one.each.device_s(one.requests, 0)) if one.model.local else None, seconds
-        if not one.model.local:
-            seconds = one.requests * request_seconds(one.model.name)[0] / AT_ONCE
-        return one.requests * price.cost(one.each.input_tokens, 0, one.each.output_tokens), seconds
-
-    def _training_s(self, training: Training, base: BaseModel) -> tuple[float | None, str]:
-        what = f"{training.tokens:,.0f} tokens trained ({training.examples:,} examples, {training.epochs} epochs)"
-        if not training.here:
-            charged = training.estimate.source if training.estimate and training.estimate.usd is not None else ""
-            return None, f"{what}, {charged or 'at a price that nobody states'}; {training.where} says not how long"
-        key = base.name, training.method
-        if key not in self._rates:
-            self._rates[key] = dry_run.rate(base, training.method, self._suite)
-        rate = self._rates[key]
-        if rate is None:
-            return None, f"{what}; how fast, only a first training tells"
-        extra = 0.0 if training.where == "local" else JOB_S
-        return dry_run.work(training) / rate[0] + extra, f"{what}, at the speed of {rate[1]}"
-
-    def _device_usd(self, seconds: float | None) -> float | None:
-        """What this machine's time costs; None when its rate is not stated. No time costs nothing."""
-        if not seconds:
-            return None if seconds is None else 0.0
-        return device_cost(seconds, self._options.device_usd_per_hour, self._options.utilisation)
-
-
-def _seconds(
-    each: Request, options: Options, model: BaseModel | None, *, here: bool
-) -> tuple[float | None, float | None, list[str]]:
-    """Of the accuracy pass and of the probe."""
-    if each.single_s is not None:
-        built = "all" if each.sampled >= len(options.items) else each.sampled
-        basis = [f"tokens: {built} prompts built", "times: a few requests tried here"]
-        return each.together_s(options.asked), each.in_turn_s(options.timed), basis
-    said = [f"tokens: {each.sampled} prompts built, counted by length", "answers as long as the right ones"]
-    if here or model is None:
-        return None, None, [*said, "times: the model is too large to be tried for a plan"]
-    single, source = request_seconds(model.name)
-    said.append(f"times: {single:.2g} s a request ({source}), {AT_ONCE} at once")
-    return options.asked * single / AT_ONCE, options.timed * single, said
-
-
-def _here(model: BaseModel | None, base: BaseModel) -> bool:
-    """Whether it is this machine that answers."""
-    return model is None or model.costs_device_time or (base.local and model.local)
-
-
-def _minutes(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds / 60
-
-
-USUAL = 0.2  # share of items that two good candidates answer differently, where nobody has measured it
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """What a comparison of two candidates would see, with a power of 80 % at a two-sided 5 %.
-
-    Attributes:
-        items: that are asked.
-        detectable: the smallest difference in accuracy that is found; nan when none is.
-        wanted: the difference that is to be found.
-        needed: items that this takes.
-        available: items of the test split.
-        discordant: share of items that two candidates answer differently.
-        effect: how many items are worth one, for items of one source are alike.
-        basis: where these two are from.
-    """
-
-    items: int
-    detectable: float
-    wanted: float
-    needed: int
-    available: int
-    discordant: float
-    effect: float
-    basis: str
-
-
-def sight(suite: Suite, items: Split, wanted: float) -> Sight:
-    """Look ahead, by the two best candidates of the latest run of the same suite where there is one."""
-    design, basis = _measured(suite) or (
-        Design(USUAL),
-        f"assumed: two candidates answer {USUAL:.0%} of the items differently, and items are independent",
-    )
-    return Sight(
-        items=len(items),
-        detectable=design.detectable(len(items)),
-        wanted=wanted,
-        needed=design.needed(wanted),
-        available=len(suite.test),
-        discordant=design.discordant,
-        effect=design.effect,
-        basis=basis,
-    )
-
-
-def _measured(suite: Suite) -> tuple[Design, str] | None:
-    from thirdlever.analysis.compare import Differences
-    from thirdlever.analysis.outcomes import outcomes
-    from thirdlever.core.errors import RunError
-
-    for run in runs():
-        if run.info["suite"]["hash"] != suite.hash or len(run.info["candidates"]) < 2:  # noqa: PLR2004 - a pair
-            continue
-        try:
-            found = outcomes(run.records)
-        except RunError:  # not all of its candidates answered the same items
-            continue
-        best = sorted(found.candidates, key=lambda name: -found.row(name).mean())[:2]
-        differences = Differences(found, *best)
-        if not differences.won + differences.lost:
-            continue
-        design = differences.design()
-        return design, f"measured: {best[0]} and {best[1]} in {run.folder}, on {differences.n:,} items"
-    return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a run would take.
-
-    Attributes:
-        suite: its name.
-        items: that would be asked.
-        epochs: how often each.
-        candidates: in the order of the run.
-        sight: what the items can show.
-    """
+class RunPlan:
+    """What a run would take. A total is None if any part of it is unknown."""
 
     suite: str
     items: int
     epochs: int
-    candidates: Sequence[Planned]
-    sight: Sight
-    requests: int = field(init=False)
-    usd: float | None = field(init=False)
-    minutes: float | None = field(init=False)
+    candidates: Sequence[PlannedCandidate]
+    detectable_effect: DetectableEffect
 
-    def __post_init__(self) -> None:
-        """Add up; a sum is unknown when a part is."""
-        object.__setattr__(self, "requests", sum(one.requests + one.setup_requests for one in self.candidates))
-        object.__setattr__(self, "usd", total([one.usd for one in self.candidates]))
-        object.__setattr__(self, "minutes", total([one.minutes for one in self.candidates]))
+    @property
+    def requests(self) -> int:
+        """All requests, those of the set-up included."""
+        return sum(one.requests + one.setup_requests for one in self.candidates)
+
+    @property
+    def usd(self) -> float | None:
+        """Total cost."""
+        return total([one.usd for one in self.candidates])
+
+    @property
+    def minutes(self) -> float | None:
+        """Total wall time; candidates run one after another."""
+        return total([one.minutes for one in self.candidates])
 
 
 def plan(
@@ -374,24 +128,13 @@ def plan(
     utilisation: float = 1.0,
     batch: bool = False,
     wanted: float = 0.03,
-) -> Plan:
-    """Estimate a run; the arguments are `run`'s. No hosted model is asked, no job ordered, nothing trained.
+) -> RunPlan:
+    """Estimate a run. It sends no request, orders no job, trains nothing and writes no file.
 
-    Args:
-        suite: a name under `evals/`, or a suite.
-        strategies: such as "rag:k=20".
-        models: base models.
-        limit: test items; None for all.
-        epochs: ask each item so often.
-        seed: of the draw of items.
-        probe: items that are timed one by one.
-        device_usd_per_hour: what an hour of this machine costs.
-        utilisation: the share of its hours that it is in use.
-        batch: whether accuracy passes go through a batch API.
-        wanted: the difference in accuracy that is to be found.
+    Args: those of `run`, and `wanted`, the difference in accuracy to detect.
 
     Raises:
-        ThirdleverError: the run would be refused as well, or `wanted` is no difference.
+        ThirdleverError: the run would be refused as well, or `wanted` is not between 0 and 1.
     """
     if not 0 < wanted < 1:
         message = f"wanted={wanted} is not allowed; give a difference in accuracy between 0 and 1, such as 0.03"
@@ -400,50 +143,334 @@ def plan(
         if value is not None and value < least:
             message = f"{name}={value} is not allowed; give {least} or more"
             raise RunError(message)
-    device_cost(0.0, device_usd_per_hour, utilisation)  # refuses a rate or a share that cannot be
+    device_cost(0.0, device_usd_per_hour, utilisation)  # raises if either is invalid
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
     specs = parse_all(strategies)
-    bases = [_resolve(model) for model in models]
+    bases = [resolve_offline(model) for model in models]
     once("model", [base.name for base in bases])
-    options = Options(
-        items=suite.test.first(limit, seed=seed),
-        epochs=epochs,
-        probe=probe,
+    items = suite.test.first(limit, seed=seed)
+    options = _Options(
+        asked=[*items] * epochs,
+        probed=suite.test.first(probe + 1, seed=seed).items if probe else (),
+        sample=suite.test.first(min(len(items), SAMPLE), seed=seed),
+        batch=batch,
         device_usd_per_hour=device_usd_per_hour,
         utilisation=utilisation,
-        batch=batch,
     )
-    planned: list[Planned] = []
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        estimator = Estimator(suite, options, Store(project.STORE), Store(Path(scratch)))
+    planned: list[PlannedCandidate] = []
+    with _without_chroma_server():
         for written, spec in zip(strategies, specs, strict=True):
             for base in bases:
                 name = f"{spec} @ {base.name}" if len(bases) > 1 else str(spec)
                 with progress(f"{name}: planning"):
-                    planned.append(estimator.plan(written, base, name))
-                if planned[-1].model is None:  # measured once, whatever the models
+                    planned.append(_Candidate(suite, options, base, spec).plan(written, name))
+                if planned[-1].model is None:  # measured once for all models
                     break
-    return Plan(
+    return RunPlan(
         suite=suite.name,
-        items=len(options.items),
+        items=len(items),
         epochs=epochs,
         candidates=planned,
-        sight=sight(suite, options.items, wanted),
+        detectable_effect=DetectableEffect.of(suite, len(items), wanted),
     )
 
 
-def _resolve(model: str | BaseModel) -> BaseModel:
-    """The model; one whose key is not set can be planned for all the same."""
-    if isinstance(model, BaseModel):
-        return model
-    from thirdlever.models import registry
-
+@contextmanager
+def _without_chroma_server() -> Iterator[None]:
+    """Preparing would write to a server that others share."""
+    server = os.environ.pop(SERVER, None)
     try:
-        return registry.resolve(model)
-    except ModelError:
-        from inspect_ai.model import get_model_info
+        yield
+    finally:
+        if server is not None:
+            os.environ[SERVER] = server
 
-        info = get_model_info(model) if "/" in model else None
-        if info is None:
-            raise
-        return BaseModel(name=model, inspect_name=model, revision=model, context_window=info.context_length)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """Requests of the accuracy pass and the latency probe, the items to render, and the rates."""
+
+    asked: Sequence[Item]
+    probed: Sequence[Item]
+    sample: Split
+    batch: bool
+    device_usd_per_hour: float | None
+    utilisation: float
+
+    def device_usd(self, seconds: float | None) -> float | None:
+        return seconds and device_cost(seconds, self.device_usd_per_hour, self.utilisation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prompts:
+    """A candidate's prompts: who answers them, and their tokens by item id, all model calls of an item together.
+
+    `prefix` counts the tokens with which all of them begin, also over all model calls of an item.
+    """
+
+    model: BaseModel | None
+    tokens: Mapping[str, float] = field(default_factory=dict)
+    prefix: float = 0.0
+    basis: str = "uses no model"
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.tokens.values()) if self.tokens else 0.0
+
+
+class _Candidate:
+    """Plans one candidate; the lists add up what preparing it takes."""
+
+    def __init__(self, suite: Suite, options: _Options, base: BaseModel, spec: StrategySpec) -> None:
+        self._suite, self._options, self._base, self._spec = suite, options, base, spec
+        self._requests = 0
+        self._tokens: list[float | None] = []
+        self._trained: list[float | None] = []
+        self._usd: list[float | None] = []
+        self._seconds: list[float | None] = []
+        self._missing: list[str] = []
+        self._basis: list[str] = []
+
+    def plan(self, written: str, name: str) -> PlannedCandidate:
+        prompts = self._prepared(written)
+        model = prompts.model if prompts else self._base
+        asked = [*self._options.asked, *self._options.probed]
+        sent = cached = came = usd = seconds = None
+        basis: list[str] = []
+        if prompts:
+            speed = measured_speed(self._suite, model, self._base, self._spec)
+            answer = self._answer_tokens(model, speed)
+            sent = sum(prompts.tokens.get(item.id, prompts.mean) for item in asked)
+            came = answer * len(asked)
+            usd, cached, basis = self._request_usd(prompts, sent / len(asked), answer)
+            seconds, timed = self._request_seconds(model, speed, (sent - cached + came) / len(asked))
+            if model is None or (model.costs_device_time and price_of(model) is None):
+                usd = self._options.device_usd(seconds)
+            basis = [prompts.basis, *basis, timed]
+        return PlannedCandidate(
+            candidate=name,
+            model=model.name if model else None,
+            requests=len(asked),
+            input_tokens=sent,
+            cached_tokens=cached,
+            output_tokens=came,
+            setup_requests=self._requests,
+            setup_tokens=total(self._tokens),
+            trained_tokens=total(self._trained),
+            usd=total([usd, *self._usd]),
+            minutes=_times(total([seconds, *self._seconds]), 1 / 60),
+            request_usd=usd,
+            request_minutes=_times(seconds, 1 / 60),
+            setup_usd=total(self._usd),
+            setup_minutes=_times(total(self._seconds), 1 / 60),
+            missing=self._missing,
+            basis=[*basis, *self._basis],
+        )
+
+    def _prepared(self, written: str) -> _Prompts | None:
+        """Prepare the strategy, after the one whose model it asks; its prompts, None if they are unknown."""
+        seen, store = self._suite.without_test(), ReadOnlyStore(project.STORE)
+        recorder = self._recorder(self._base)
+        model: BaseModel | None = recorder
+        prompts: _Prompts | None = None
+        for part in reversed(written.split(" on ")):
+            if model is None:  # the strategy below uses no model: preparing both raises the error of a run
+                self._spec.prepare(seen, recorder, store)
+                return None
+            spec = parse(part)
+            try:
+                prompts = self._rendered(spec.prepare(seen, model, store))
+            except NotBuilt as missing:
+                self._missing.append(missing.kind)
+                prompts = self._estimated(missing, spec.args, model)
+            model = prompts.model if prompts else model
+        if n := len(recorder.sent):  # a strategy that asks its model directly
+            self._requests += n
+            self._tokens.append(None)
+            self._add(None, None, f"{n:,} requests while preparing, their answers are unknown")
+        return prompts
+
+    def _recorder(self, model: BaseModel) -> Recorder:
+        return Recorder.of(model, answer=self._suite.train.items[0].target)
+
+    def _rendered(self, deployment: Deployment, items: Split | None = None) -> _Prompts:
+        """Run the solver on up to 100 items, through inspect as a run does, and record its requests."""
+        if deployment.model is None:
+            return _Prompts(model=None)
+        shown = items.first(SAMPLE) if items else self._options.sample
+        work = Pass(
+            name="plan", phase="accuracy", suite=self._suite, items=shown, epochs=1, seed=0, constrain=False, about={}
+        )
+        recorder = self._recorder(deployment.model)
+        replies: list[Reply] = []
+
+        def keep(reply: Reply) -> bool:
+            replies.append(reply)
+            return True
+
+        with tempfile.TemporaryDirectory() as folder:
+            evaluate(work, replace(deployment, model=recorder), Path(folder), answered=lambda _: None, keep=keep)
+        if failed := [reply.error for reply in replies if reply.error]:
+            message = f"a prompt cannot be rendered: {failed[0]}; the run would fail as well"
+            raise RunError(message)
+        how = "counted by the model's tokenizer" if recorder.exact else "tokens estimated from their length"
+        return _Prompts(
+            model=deployment.model,
+            tokens={reply.item_id: reply.input_tokens or 0 for reply in replies},
+            prefix=recorder.prefix() * len(recorder.sent) / len(replies),
+            basis=f"{len(replies)} prompts rendered, {how}",
+        )
+
+    def _estimated(self, missing: NotBuilt, args: Mapping[str, Any], model: BaseModel) -> _Prompts | None:
+        """Estimate what building an artefact takes, and the prompts that follow; None if these are unknown."""
+        of, kind = missing.of, missing.kind
+        asked = self._ask(missing.asks)
+        if kind in {"embeddings", "index"}:
+            return self._retrieval(len(of.get("texts", ())), args, model)
+        if kind == "classifier":
+            self._add(None, None, "classifier not built yet: time unknown")
+            return _Prompts(model=None)
+        if kind == "choice" and asked:
+            self._basis.append(f"dev chooses between {', '.join(of['options'])}: the longest prompts are assumed")
+            return self._rendered(missing.asks[asked.index(max(asked))].deployment)
+        if kind == "job" and "provider" in of:
+            model = self._job(of, model)
+        elif kind == "adapter" and "settings" in of:
+            self._train(of["examples"], of["settings"]["epochs"], of["settings"]["method"], args)
+        elif kind == "lesson" and asked:
+            self._train(len(missing.asks[0].items), args.get("epochs"), "lora", args)
+        else:
+            self._add(None, None, f"{kind} not built yet: the prompts that depend on it are unknown")
+            return None
+        return self._rendered(Deployment(ask(self._suite, brief=True), model=model))
+
+    def _add(self, usd: float | None, seconds: float | None, basis: str) -> None:
+        self._usd.append(usd)
+        self._seconds.append(seconds)
+        self._basis.append(basis)
+
+    def _ask(self, asks: Sequence[Questions]) -> list[float]:
+        """Count the requests that building an artefact sends; mean prompt tokens of each kind of them."""
+        means: list[float] = []
+        for questions in asks:
+            prompts = self._rendered(questions.deployment, questions.items)
+            means.append(prompts.mean)
+            if (model := prompts.model) is None:
+                continue
+            n = len(questions.items) * questions.times
+            answer = questions.output_tokens or self._answer_tokens(model, None)
+            speed = measured_speed(self._suite, model, model, None)
+            seconds = speed.seconds(model, n, 0, prompts.mean - prompts.prefix + answer) if speed else None
+            price = price_of(model)
+            usd = n * price.cost(prompts.mean, 0, answer) if price else None
+            if price is None and model.costs_device_time:
+                usd = self._options.device_usd(seconds)
+            self._requests += n
+            self._tokens.append(n * (prompts.mean + answer))
+            self._usd.append(usd)
+            self._seconds.append(seconds)
+        if asks:
+            sent = sum(len(questions.items) * questions.times for questions in asks)
+            self._basis.append(f"{sent:,} requests while preparing")
+        return means
+
+    def _train(self, examples: int, epochs: object, method: str, args: Mapping[str, Any]) -> None:
+        """Estimate a training on this machine: epochs times the tokens of the examples."""
+        several = [name for name, value in args.items() if value == "auto" and name != "epochs"]
+        passes = MOST_EPOCHS if epochs == "auto" else epochs
+        if several or not isinstance(passes, int):
+            self._trained.append(None)
+            why = f"{several[0]}=auto trains several adapters" if several else "the number of epochs is not stated"
+            return self._add(None, None, f"training unknown: {why}")
+        count = self._recorder(self._base)
+        shown = conversations(self._suite, self._suite.train.items[:SAMPLE])
+        each = statistics.fmean(count.count(turns[:-1]) + count.tokens(turns[-1]["content"]) + 1 for turns in shown)
+        self._trained.append(examples * each * passes)
+        seconds = _times(training_seconds(self._base.name, method), examples * each * passes)
+        speed = "speed unknown" if seconds is None else "speed of earlier trainings in .thirdlever/store"
+        said = f"training on {examples:,} examples, {'up to ' * (epochs == 'auto')}{counted(passes, 'epoch')}, {speed}"
+        return self._add(self._options.device_usd(seconds), seconds, said)
+
+    def _job(self, job: Mapping[str, Any], model: BaseModel) -> BaseModel:
+        """Estimate a tuning job, by the fields of `finetune.jobs.Job`; the tuned model, under its own price."""
+        terms, tokens = profile(job["provider"]), job["estimated_tokens"]
+        seconds = _times(training_seconds(job["model"], "lora"), tokens) if terms.free else None
+        usd = self._options.device_usd(seconds) if terms.free else job["estimated_usd"]
+        self._trained.append(tokens)
+        said = f"tuning job at {terms.title} on {job['examples']:,} examples"
+        said += ", duration unknown" if seconds is None else ", speed of earlier trainings in .thirdlever/store"
+        if usd is None and not terms.free:
+            said += ", price unknown: add it to tuning.toml"
+        self._add(usd, seconds, said)
+        base = job["base"].rpartition("/")[2] if job["base"].startswith("hf/") else job["base"]
+        return replace(model, name=f"{terms.title}: ft:{base}:planned")
+
+    def _retrieval(self, texts: int, args: Mapping[str, Any], model: BaseModel) -> _Prompts | None:
+        """Estimate prompts without an index: k examples and documents of mean length are added to each."""
+        seconds = _times(embedding_seconds(), texts) if texts else None
+        speed = "time unknown" if seconds is None else "speed of earlier embeddings in .thirdlever/store"
+        self._add(self._options.device_usd(seconds), seconds, f"retrieval index not built yet: {speed}")
+        k, documents = args.get("k", 0), args.get("documents", 0)
+        if not (isinstance(k, int) and isinstance(documents, int) and k + documents):
+            self._basis.append("prompts unknown: they depend on the index")
+            return None
+        k, documents = min(k, len(self._suite.train)), min(documents, len(self._suite.documents))
+        shots = [Context(shots=(item,)) for item in self._suite.train.sample(SAMPLE, how="random")]
+        notes = [Context(documents=(document,)) for document in self._suite.documents[:SAMPLE]]
+        more = k * self._added(shots, model) + documents * self._added(notes, model)
+        shown = " and ".join(counted(n, thing) for n, thing in ((k, "example"), (documents, "document")) if n)
+        plain = self._rendered(Deployment(ask(self._suite), model=model))
+        return replace(
+            plain,
+            tokens={item: tokens + more for item, tokens in plain.tokens.items()},
+            basis=f"prompts estimated with {shown} of mean length",
+        )
+
+    def _added(self, contexts: Sequence[Context], model: BaseModel) -> float:
+        """Mean tokens that a context adds to a prompt."""
+
+        def tokens(context: Context | None) -> int:
+            turns = messages(self._suite, self._options.sample.items[0].input, context)
+            return self._recorder(model).count([{"role": turn.role, "content": turn.text} for turn in turns])
+
+        return statistics.fmean(map(tokens, contexts)) - tokens(None) if contexts else 0.0
+
+    def _answer_tokens(self, model: BaseModel | None, speed: Speed | None) -> float:
+        """Mean tokens of an answer: measured if this candidate was run before, else those of the correct answers."""
+        if model is None:
+            return 0.0
+        if speed and speed.same and speed.output_tokens is not None:
+            return speed.output_tokens
+        tokens = self._recorder(model).tokens
+        return statistics.fmean(tokens(item.target) + 1 for item in self._suite.train.items[:SAMPLE])
+
+    def _request_usd(self, prompts: _Prompts, mean: float, answer: float) -> tuple[float | None, float, list[str]]:
+        """USD of all requests, their cached tokens, and where the price comes from."""
+        model, kept = prompts.model, prompts.prefix
+        n, probe = len(self._options.asked) + len(self._options.probed), len(self._options.probed)
+        price = price_of(model) if model else None
+        if model is None or price is None:
+            if model is None or model.costs_device_time:
+                return None, kept * (n - 1), []
+            return None, 0.0, [f"price of {model.name} unknown: add it to prices.toml"]
+        said = f"price: {price.origin}"
+        if self._options.batch and batches(model):
+            accuracy = (n - probe) * in_batch(price).cost(mean, 0, answer)
+            return accuracy + probe * price.cost(mean, 0, answer), 0.0, [f"{said}, accuracy at the batch rate"]
+        if kept < CACHE_MINIMUM or price.cached_input_per_m >= price.input_per_m:
+            return n * price.cost(mean, 0, answer), 0.0, [said]
+        usd = price.cost(mean, 0, answer, kept) + (n - 1) * price.cost(mean, kept, answer)
+        return usd, kept * (n - 1), [f"{said}, {kept:,.0f} prompt tokens cached after the first request"]
+
+    def _request_seconds(self, model: BaseModel | None, speed: Speed | None, tokens: float) -> tuple[float | None, str]:
+        """Wall time of all requests, and where it comes from."""
+        if self._options.batch and batches(model):
+            return None, "time unknown: a batch takes up to a day"
+        if speed is None:
+            return None, "time unknown: no run in results/ has measured it"
+        seconds = speed.seconds(model, len(self._options.asked), len(self._options.probed), tokens)
+        return seconds, f"speed of {speed.source}"
+
+
+def _times(rate: float | None, amount: float) -> float | None:
+    return None if rate is None else rate * amount

@@ -1,0 +1,194 @@
+"""What this project measured before: speeds, answer lengths, and how often two candidates disagree."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thirdlever.analysis.run import INFO, load
+from thirdlever.analysis.stats.power import Design
+from thirdlever.core import project
+from thirdlever.core.errors import RunError
+from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+
+    from thirdlever.analysis.run import Run
+    from thirdlever.models.base import BaseModel
+    from thirdlever.strategies.specs import StrategySpec
+    from thirdlever.suites.suite import Suite
+
+USUAL_DISCORDANCE = 0.2  # share of items that two good candidates answer differently, where no run has measured it
+
+
+def past_runs() -> Iterator[Run]:
+    """Finished runs under `results/`, the latest first."""
+    found = project.RESULTS.glob(f"*/{INFO}")
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        yield load(path.parent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """What an earlier run measured of a candidate, or of its model. None is unknown.
+
+    Attributes:
+        source: the run's folder.
+        same: whether it measured the same candidate on the same suite.
+        request_s: median time of a request sent alone.
+        device_s: mean device time of a request in the accuracy pass.
+        tokens: mean tokens of a request that were computed: prompt and answer, less cached ones.
+        output_tokens: mean tokens of an answer.
+    """
+
+    source: str
+    same: bool
+    request_s: float
+    device_s: float | None
+    tokens: float | None
+    output_tokens: float | None
+
+    def seconds(self, model: BaseModel | None, together: int, alone: int, tokens: float) -> float | None:
+        """Wall time of requests; of a local model also its device time, in proportion to the tokens.
+
+        Args:
+            model: answers them; None if none is used.
+            together: requests of an accuracy pass.
+            alone: requests of a latency probe.
+            tokens: mean tokens of a request that have to be computed.
+        """
+        if model and not model.costs_device_time:
+            return (together / HOSTED_CONNECTIONS + alone) * self.request_s
+        if self.device_s is None:
+            return None
+        scale = 1.0 if self.same or not self.tokens else tokens / self.tokens
+        return scale * (together * self.device_s + alone * self.request_s)
+
+
+def measured_speed(suite: Suite, model: BaseModel | None, base: BaseModel, spec: StrategySpec | None) -> Speed | None:
+    """Speed in the latest run of the same candidate on the same suite, else in the latest run with the same model."""
+    args = json.loads(json.dumps(dict(spec.args))) if spec else None
+    other: Speed | None = None
+    for run in past_runs():
+        about = run.info["candidates"]
+        if spec and run.info["suite"]["hash"] == suite.hash:
+            names = [
+                one["name"]
+                for one in about
+                if (one["strategy"], one["args"]) == (spec.name, args)
+                and (not one["model"] or one["base"] == base.name)
+            ]
+            if found := _speed(run, names, same=True):
+                return found
+        if other is None and model is not None:
+            key = "base" if base.local else "model"
+            wanted = base.name if base.local else model.name
+            other = _speed(run, [one["name"] for one in about if one["model"] and one.get(key) == wanted], same=False)
+    return other
+
+
+def _speed(run: Run, names: Sequence[str], *, same: bool) -> Speed | None:
+    if not names:
+        return None
+    rows = run.records[run.records["candidate"].isin(names) & run.records["error"].isna()]
+    accuracy, probe = rows[rows["phase"] == "accuracy"], rows[(rows["phase"] == "latency") & ~rows["cold"]]
+    if accuracy.empty:
+        return None
+    device_s = _mean(accuracy["device_s"])
+    alone = probe["latency_s"].median() if len(probe) else device_s or accuracy["latency_s"].median()
+    computed = accuracy["input_tokens"] - accuracy["cached_tokens"].fillna(0) + accuracy["output_tokens"]
+    return Speed(
+        source=str(run.folder),
+        same=same,
+        request_s=float(alone),
+        device_s=device_s,
+        tokens=_mean(computed),
+        output_tokens=_mean(accuracy["output_tokens"]),
+    )
+
+
+def _mean(values: pd.Series[Any]) -> float | None:
+    return float(values.mean()) if values.notna().any() else None
+
+
+def training_seconds(base: str, method: str) -> float | None:
+    """Seconds per token of this project's earlier trainings; None without any."""
+    made = [one for one in _built("adapter") if (one["of"]["base"], one["of"]["settings"]["method"]) == (base, method)]
+    tokens = sum(one["tokens"] for one in made)
+    return sum(one["trained_seconds"] for one in made) / tokens if tokens else None
+
+
+def embedding_seconds() -> float | None:
+    """Seconds per text of this project's earlier embeddings; None without any."""
+    made = _built("embeddings")
+    texts = sum(len(one["of"]["texts"]) for one in made)
+    return sum(one["seconds"] for one in made) / texts if texts else None
+
+
+def _built(kind: str) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text("utf-8")) for path in (project.STORE / kind).glob("*/artefact.json")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectableEffect:
+    """Which difference in accuracy between two candidates the run could detect, with 80 % power at a two-sided 5 %.
+
+    Attributes:
+        items: test items asked.
+        detectable: the smallest detectable difference; nan if there is none.
+        wanted: the difference to detect.
+        needed: items needed to detect it.
+        available: items of the test split.
+        discordant: share of items that two candidates answer differently.
+        effect: design effect: number of items that are worth one independent item.
+        basis: where the last two come from.
+    """
+
+    items: int
+    detectable: float
+    wanted: float
+    needed: int
+    available: int
+    discordant: float
+    effect: float
+    basis: str
+
+    @classmethod
+    def of(cls, suite: Suite, items: int, wanted: float) -> DetectableEffect:
+        """Use the disagreement that the latest run of the suite measured, else an assumed one."""
+        assumed = f"assumed: two candidates answer {USUAL_DISCORDANCE:.0%} of the items differently"
+        design, basis = _measured_design(suite) or (Design(USUAL_DISCORDANCE), f"{assumed}, and items are independent")
+        return cls(
+            items=items,
+            detectable=design.detectable(items),
+            wanted=wanted,
+            needed=design.needed(wanted),
+            available=len(suite.test),
+            discordant=design.discordant,
+            effect=design.effect,
+            basis=basis,
+        )
+
+
+def _measured_design(suite: Suite) -> tuple[Design, str] | None:
+    """How often the two best candidates of the latest run of a suite disagree, and where that was measured."""
+    from thirdlever.analysis.compare import Differences
+    from thirdlever.analysis.outcomes import outcomes
+
+    for run in past_runs():
+        if run.info["suite"]["hash"] != suite.hash or len(run.info["candidates"]) < 2:  # noqa: PLR2004 - a pair
+            continue
+        try:
+            found = outcomes(run.records)
+        except RunError:  # its candidates did not all answer the same items
+            continue
+        best = sorted(found.candidates, key=lambda name: -found.row(name).mean())[:2]
+        differences = Differences(found, *best)
+        if differences.won + differences.lost:
+            source = f"measured: {best[0]} and {best[1]} in {run.folder}, on {differences.n:,} items"
+            return differences.design(), source
+    return None
