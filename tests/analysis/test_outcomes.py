@@ -104,13 +104,13 @@ def test_no_answers(column: str) -> None:
 
 def test_missing_items_are_named() -> None:
     rows = records(THREE).iloc[1:]
-    with pytest.raises(RunError, match=r"not asked the same items \('b' 2, 'a' 3; missing somewhere: 'i2'\).*--out"):
+    with pytest.raises(RunError, match=r"not asked the same items \('b' 2, 'a' 3; not asked of all: 'i2'\).*--out"):
         outcomes(rows)
 
 
 def test_other_numbers_of_repeats_are_named() -> None:
     rows = records({"a": {"i1": [1.0]}, "b": {"i1": [1.0, 0.0]}})
-    with pytest.raises(RunError, match=r"not asked equally often.*'a' 1, 'b' 2"):
+    with pytest.raises(RunError, match=r"not repeated equally often.*'a' 1, 'b' 2"):
         outcomes(rows)
 
 

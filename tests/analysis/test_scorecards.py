@@ -2,20 +2,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from thirdlever.analysis.compare import accuracy
 from thirdlever.analysis.outcomes import outcomes
-from thirdlever.analysis.scorecards import COLUMNS, FURTHER, scorecards
+from thirdlever.analysis.run import Run
+from thirdlever.analysis.scorecards import COLUMNS, FURTHER
 from thirdlever.analysis.stats.proportions import wilson
 from thirdlever.catalog.prices import Price, Tier
 from thirdlever.strategies.contract import SetupCost
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PRICE = Price("openai/gpt-4o-mini", 0.15, 0.075, 0.6, "genai-prices 0.2.3", None)
 PROMISED = """candidate, strategy, model, n, accuracy, accuracy_ci95, macro_f1, latency_p50_s, latency_p95_s,
@@ -36,6 +35,13 @@ def record(item: int, *, right: bool = True, phase: str = "accuracy", **fields: 
 def failed(item: int, **fields: object) -> dict[str, Any]:
     unknown: dict[str, Any] = dict.fromkeys(["prediction", "input_tokens", "cached_tokens", "output_tokens"])
     return record(item, right=False, **(unknown | {"error": "TimeoutError: "} | fields))
+
+
+def scorecards(records: pd.DataFrame, info: dict[str, Any]) -> pd.DataFrame:
+    """The scorecards of a run in memory."""
+    made = Run(Path("nowhere"))
+    vars(made).update(records=records, info=info)
+    return made.summary
 
 
 def card(rows: list[dict[str, Any]], *, setup: SetupCost | None = None, **info: object) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.analysis.usage import preparing_usd, total
+from thirdlever.analysis.usage import total
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.analysis.run import Run
-    from thirdlever.analysis.usage import Usage
+    from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.decision.assumptions import Assumptions
 
 
@@ -130,14 +130,16 @@ def costs(run: Run, a: Assumptions) -> dict[str, Cost]:
     rate = info.get("device_usd_per_hour") if a.device_usd_per_hour is None else a.device_usd_per_hour
     utilisation = info.get("utilisation", 1.0) if a.utilisation is None else a.utilisation
     return {
-        candidate["name"]: _cost(candidate, run.usage[candidate["name"]], a, rate, utilisation)
+        candidate["name"]: _cost(candidate, run.figures[candidate["name"]], a, rate, utilisation)
         for candidate in info["candidates"]
     }
 
 
-def _cost(candidate: Mapping[str, Any], used: Usage, a: Assumptions, rate: float | None, utilisation: float) -> Cost:
+def _cost(
+    candidate: Mapping[str, Any], used: CandidateFigures, a: Assumptions, rate: float | None, utilisation: float
+) -> Cost:
     factor = used.usd_factor(rate, utilisation)
-    per_request = None if factor is None or used.amount is None else used.amount * factor
+    per_request = used.usd(rate, utilisation)
     draws = None if factor is None or used.draws is None else used.draws * factor
     low, high = (draws is not None and interval(draws)) or (None, None)
     tuning = candidate.get("tuning")
@@ -150,7 +152,7 @@ def _cost(candidate: Mapping[str, Any], used: Usage, a: Assumptions, rate: float
         strategy=candidate["strategy"],
         model=candidate.get("model"),
         tuned=tuning is not None,
-        accuracy=used.accuracy,
+        accuracy=used.accuracy and used.accuracy.value,
         per_request_usd=per_request,
         low=low,
         high=high,
@@ -164,12 +166,12 @@ def _cost(candidate: Mapping[str, Any], used: Usage, a: Assumptions, rate: float
 
 
 def _setup(
-    candidate: Mapping[str, Any], used: Usage, a: Assumptions, rate: float | None, utilisation: float
+    candidate: Mapping[str, Any], used: CandidateFigures, a: Assumptions, rate: float | None, utilisation: float
 ) -> dict[str, float | None]:
     """By part; what is prepared is trained weights, or else an index or a choice of demonstrations."""
     setup, tuned = candidate.get("setup"), candidate.get("tuning") is not None
     labels = setup["labels"] if setup else None
-    prepared = preparing_usd(setup, used.base_price, rate, utilisation) if setup else None
+    prepared = used.setup_usd(rate, utilisation)
     return {
         "labels": 0.0 if labels == 0 else _times(labels, a.usd_per_label),
         "training" if tuned or not used.asks else "indexing": prepared,
@@ -178,7 +180,7 @@ def _setup(
 
 
 def _standing(
-    tuning: Mapping[str, Any] | None, setup: Mapping[str, float | None], used: Usage, a: Assumptions
+    tuning: Mapping[str, Any] | None, setup: Mapping[str, float | None], used: CandidateFigures, a: Assumptions
 ) -> dict[str, float | None]:
     """By part. A tuned model is trained and measured again at each release of its base."""
     index = {"index": a.rag_usd_per_month} if used.retrieves and used.asks else {}
@@ -194,7 +196,7 @@ def _standing(
 
 
 def _basis(
-    candidate: Mapping[str, Any], used: Usage, a: Assumptions, rate: float | None, utilisation: float
+    candidate: Mapping[str, Any], used: CandidateFigures, a: Assumptions, rate: float | None, utilisation: float
 ) -> dict[str, str]:
     """What each part rests on."""
     sources = {one.name: one.source for one in a.listed()}

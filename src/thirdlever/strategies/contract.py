@@ -6,7 +6,7 @@
 
         def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
             shots = suite.train.sample(k, seed=seed)
-            return Deployment(ask(suite, shots=shots), model=model, given=shots)
+            return Deployment(ask(suite, shots=shots), model=model, lever="prompt", given=shots)
 
         return prepare
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from thirdlever.catalog.lookup import price_of
 from thirdlever.core.store import Store
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Prepare: TypeAlias = Callable[[Suite, BaseModel, Store], "Deployment"]
 Factory: TypeAlias = Callable[..., Prepare]
+Lever: TypeAlias = Literal["none", "prompt", "retrieval", "tuned"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,8 @@ class Deployment:
         given: every labelled item and document that the solver, its index or its training was given; the leakage check
             reads it.
         tuning: what tuning the model came to; None when it was not tuned.
+        lever: what the decision counts it as. If not stated, the run derives it: "none" without a model, "tuned" with
+            `tuning`, "retrieval" if its requests report retrieval time, otherwise "prompt".
     """
 
     solver: Solver
@@ -98,6 +101,7 @@ class Deployment:
     setup: SetupCost = field(default=SetupCost(), kw_only=True)
     given: Sequence[Item | Document] = field(default=(), kw_only=True, repr=False)
     tuning: Tuning | None = field(default=None, kw_only=True)
+    lever: Lever | None = field(default=None, kw_only=True)
 
 
 def strategy(factory: Factory) -> Factory:

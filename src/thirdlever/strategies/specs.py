@@ -219,6 +219,7 @@ def stacked(over: Prepare, under: Prepare, *, name: str) -> Prepare:
             setup=add_setups(below.setup, above.setup),
             given=(*below.given, *above.given),
             tuning=above.tuning or below.tuning,
+            lever="tuned" if "tuned" in {above.lever, below.lever} else above.lever,
         )
 
     return prepare
