@@ -171,7 +171,7 @@ def test_a_model_without_a_batch_api_is_asked_as_usual(suite: Suite, capsys: pyt
     run = runner.run(suite, ["plain"], models=[model], probe=0, out="fake", batch=True)
     assert len(run.records) == len(model.prompts) == 12
     assert {config.batch for config in model.configs} == {None}
-    assert "fake/model has no batch API that can be used here; it is asked as usual" in capsys.readouterr().err
+    assert "no batch API can be used for fake/model; sending requests as usual" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

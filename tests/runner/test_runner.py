@@ -293,7 +293,7 @@ def test_constrained_models_are_told_the_choices(suite: Suite) -> None:
 
 def test_a_model_that_takes_no_choices_cannot_be_constrained(suite: Suite) -> None:
     model = replace(FakeModel(answer=fuel), inspect_name="anthropic/model")
-    with pytest.raises(RunError, match="'anthropic' cannot be held to a list of answers"):
+    with pytest.raises(RunError, match="'anthropic' cannot be restricted to a list of answers"):
         measure(suite, model=model, constrain=True)
     assert model.prompts == []
 
@@ -389,7 +389,7 @@ def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(suite: Suite, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "append", fills_up)
-        with pytest.raises(RunError, match="no space left on device; free some space, then the same command"):
+        with pytest.raises(RunError, match="no space left on device; free some space and repeat the command"):
             measure(suite)
     model = FakeModel(answer=fuel)
     assert len(measure(suite, model=model).records) == 12
@@ -452,7 +452,7 @@ def test_a_model_that_reports_no_usage_cannot_be_held_to_a_budget(suite: Suite, 
             model.api.generate = without_usage  # type: ignore[method-assign]
             return model
 
-    with pytest.raises(RunError, match="does not report what it used"):
+    with pytest.raises(RunError, match="does not report its usage"):
         measure(suite, model=Mute(answer=fuel), budget=100.0)
 
 
