@@ -92,7 +92,7 @@ def reprice(
 def _todays_price(model: str, info: Mapping[str, Any]) -> Price | None:
     """Today's price, or else the run's.
 
-    A model without a price in the run is looked up in the user's overlay only: its name may be that of their own server.
+    A model without a price in the run is looked up in the user's overlay only: its name may be a private server's.
     """
     frozen = price_in(info, model)
     return overlaid(model) if frozen is None else price_of(BaseModel(model, model)) or frozen

@@ -95,7 +95,7 @@ def mcnemar_power(n: int, discordant: float, difference: float, alpha: float = A
 
 
 def normal_power(n: float, spread: float, difference: float, alpha: float = ALPHA) -> float:
-    """Power of a test that compares the mean difference with sqrt(spread / n), its standard error under no difference."""
+    """Power of a z-test whose standard error without a difference is sqrt(spread / n)."""
     law = NormalDist()
     bound = law.inv_cdf(1 - alpha / 2) * math.sqrt(spread)
     actual = math.sqrt(max(spread - difference * difference, 1e-12))  # 0 if every item differs
