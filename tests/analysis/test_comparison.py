@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.simulation import World
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -12,7 +13,6 @@ from thirdlever.analysis.compare import accuracy, compare, compare_all, non_infe
 from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.analysis.stats import paired
 from thirdlever.analysis.stats.proportions import wilson
-from thirdlever.analysis.stats.simulation import World
 from thirdlever.core.errors import RunError
 
 

@@ -37,8 +37,8 @@ GO, NO_GO, MORE_DATA = "#007a5a", "#b34700", "#00619a"
 # Okabe and Ito's colours, which colour-blind readers can tell apart; shapes that say the same in grey, even hollow.
 LOOKS = (
     ("o", "#7f7f7f"),
-    ("s", "#0072b2"),
     ("D", "#cc79a7"),
+    ("s", "#0072b2"),
     ("v", "#56b4e9"),
     ("^", "#e69f00"),
     (">", "#009e73"),

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 from inspect_ai import Epochs, Task, eval_async
@@ -37,7 +37,6 @@ from thirdlever.prompting.frame import RETRIEVAL
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from inspect_ai.log import EvalLog
     from inspect_ai.model import Model
@@ -129,42 +128,28 @@ def evaluate(work: Pass, deployment: Deployment, folder: Path, *, answered: Answ
 
 
 class PassControl:
-    """Lets requests through: known replies are reused, new ones kept, and the pass can be stopped.
-
-    Attributes:
-        work: the pass.
-        answered: see `evaluate`.
-        closed: whether no more requests are sent.
-        failure: why no more requests can be sent or kept.
-        sent: number of requests sent.
-        replies: graded ones that inspect has yet to score.
-    """
+    """Lets requests through: known replies are reused, new ones kept, and the pass can be stopped."""
 
     def __init__(self, work: Pass, answered: Answered, keep: Keep) -> None:
         """See `evaluate`."""
         self.work = work
         self.answered = answered
-        self.closed = False
+        self.closed = False  # once true, no more requests are sent
         self.failure: OSError | ThirdleverError | None = None
         self.sent = 0
-        self.replies: dict[Key, Reply] = {}
+        self.replies: dict[Key, Reply] = {}  # graded ones that inspect has yet to score
         self._keep = keep
         self._in_flight = 0
-        self._evaluation: asyncio.Future[list[EvalLog]] | None = None
+        self.evaluation: asyncio.Future[list[EvalLog]] | None = None
 
     def key(self, state: TaskState) -> Key:
         """The request that a state belongs to."""
         return self.work.phase, str(state.sample_id), state.epoch
 
-    async def watch(self, evaluation: asyncio.Future[list[EvalLog]]) -> list[EvalLog]:
-        """Wait for the eval, which `cancel` can then end."""
-        self._evaluation = evaluation
-        return await evaluation
-
     def cancel(self) -> None:
         """End the eval from any thread."""
-        if self._evaluation is not None:
-            self._evaluation.get_loop().call_soon_threadsafe(self._evaluation.cancel)
+        if self.evaluation is not None:
+            self.evaluation.get_loop().call_soon_threadsafe(self.evaluation.cancel)
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:
@@ -241,7 +226,8 @@ async def _run(work: Pass, deployment: Deployment, folder: Path, control: PassCo
             ctl_server=False,
             acp_server=False,
         )
-        return await control.watch(asyncio.ensure_future(evaluation))
+        control.evaluation = asyncio.ensure_future(evaluation)
+        return await control.evaluation
 
 
 def _connections(work: Pass, deployment: Deployment) -> int:
@@ -306,9 +292,7 @@ def _instrumented(inner: Solver, control: PassControl) -> Solver:
                 return _replay(state, control.grade(known, state.target.text))
             announce_retries()
             async with control.request():
-                with _TimedRequest(control, state) as request:
-                    request.state = await inner(state, generate)
-            return request.state
+                return await _ask(inner, control, state, generate)
 
         return solve
 
@@ -331,36 +315,31 @@ def _score_of(control: PassControl) -> Scorer:
     return graded()
 
 
-class _TimedRequest:
-    """Times a request, grades and keeps its reply. The error of a failed request is recorded and left to inspect."""
+async def _ask(inner: Solver, control: PassControl, given: TaskState, generate: Generate) -> TaskState:
+    """Send one request: time it, grade and keep its reply. An error is recorded and raised again, for inspect."""
+    cold = control.work.phase == "latency" and control.sent == 1
+    start = time.perf_counter()
 
-    def __init__(self, control: PassControl, state: TaskState) -> None:
-        self.state = state
-        self._control = control
-        self._given = state
+    def keep(state: TaskState, error: Exception | None = None) -> None:
+        reply = _reply(control.key(state), state, time.perf_counter() - start, error=error, cold=cold)
+        reply = control.grade(reply, state.target.text)
+        state.metadata |= _facts(reply)
+        control.keep(reply)
 
-    def __enter__(self) -> Self:
-        self._cold = self._control.work.phase == "latency" and self._control.sent == 1
-        self._start = time.perf_counter()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        seconds = time.perf_counter() - self._start
-        if isinstance(error, ThirdleverError):
-            self._control.fail(error)  # such as weights that do not load: it would fail every request
-            return
-        if error is not None and not isinstance(error, Exception):
-            return  # cancelled before it was answered
-        if error is not None:
-            self.state = self._given
-            self.state.output = ModelOutput()  # an answer given before the failure does not count
-        reply = _reply(self._control.key(self.state), self.state, seconds, error=error, cold=self._cold)
-        reply = self._control.grade(reply, self.state.target.text)
-        self.state.metadata |= _facts(reply)
-        self._control.keep(reply)
+    try:
+        state = await inner(given, generate)
+    except ThirdleverError as error:
+        control.fail(error)  # such as weights that do not load: it would fail every request
+        raise
+    except Exception as error:
+        given.output = ModelOutput()  # an answer given before the failure does not count
+        keep(given, error)
+        raise
+    keep(state)
+    return state
 
 
-def _reply(key: Key, state: TaskState, seconds: float, *, error: BaseException | None, cold: bool) -> Reply:
+def _reply(key: Key, state: TaskState, seconds: float, *, error: Exception | None, cold: bool) -> Reply:
     """A reply from the model calls in the transcript: a strategy may make several, or none."""
     calls = [event for event in transcript().events if isinstance(event, ModelEvent)]
     usages = [call.output.usage for call in calls]
@@ -390,11 +369,10 @@ def _reply(key: Key, state: TaskState, seconds: float, *, error: BaseException |
     )
 
 
-def _described(error: BaseException) -> str:
+def _described(error: Exception) -> str:
     """The provider's message. inspect's own error starts with the whole request, and that of its retries is empty."""
-    if isinstance(error, RetryError) and error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {getattr(error, 'provider_message', None) or error}"
+    cause = error.__cause__ if isinstance(error, RetryError) and error.__cause__ is not None else error
+    return f"{type(cause).__name__}: {getattr(cause, 'provider_message', None) or cause}"
 
 
 def _replay(state: TaskState, known: Reply) -> TaskState:

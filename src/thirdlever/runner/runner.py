@@ -14,7 +14,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -90,6 +90,8 @@ def run(
     Raises:
         ThirdleverError: with the cause and what to do about it.
     """
+    from thirdlever.models import registry
+
     for name, value, least in (("limit", limit, 1), ("epochs", epochs, 1), ("probe", probe, 0)):
         if value is not None and value < least:
             message = f"{name}={value} is not allowed; give {least} or more"
@@ -104,7 +106,8 @@ def run(
     started = _now()
     folder = Path(out) if out else project.RESULTS / f"{suite.name}-{started:%Y%m%d-%H%M%S}"
     with opened(folder):
-        bases = [_resolve(model) for model in models]  # last, because it may download weights
+        # Last, because it may download weights.
+        bases = [model if isinstance(model, BaseModel) else registry.resolve(model) for model in models]
         once("model", [base.name for base in bases])
         earlier = _earlier(folder, suite, specs, bases)
         for base in bases:
@@ -148,14 +151,8 @@ def run(
         return save(folder, [row for one in measured for row in one.rows], info)
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One candidate's results.
-
-    Attributes:
-        about: its entry in run.json.
-        rows: its records.
-    """
+class Measured(NamedTuple):
+    """A candidate's entry in run.json, and its records."""
 
     about: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
@@ -376,14 +373,6 @@ def _check_constrains(base: BaseModel) -> None:
             "leave --constrain out, or use a local model or a vLLM server"
         )
         raise RunError(message)
-
-
-def _resolve(model: str | BaseModel) -> BaseModel:
-    if isinstance(model, BaseModel):
-        return model
-    from thirdlever.models import registry
-
-    return registry.resolve(model)
 
 
 def _now() -> dt.datetime:
