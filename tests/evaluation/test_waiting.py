@@ -28,7 +28,7 @@ COMPLETION = {
 }
 
 
-def test_who_lets_it_wait_and_why_is_said_and_nothing_on_stdout(
+def test_a_notice_names_the_waiting_provider_and_its_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(inspect_eval, "_NOTICE_EVERY", 0.0)
@@ -52,7 +52,7 @@ def test_who_lets_it_wait_and_why_is_said_and_nothing_on_stdout(
     assert not shown.out
 
 
-def test_a_hundred_that_wait_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hundred_waiting_requests_give_one_notice(capsys: pytest.CaptureFixture[str]) -> None:
     hook = inspect_eval.RetryNotices()
     for attempt in range(100):
         asyncio.run(hook.on_model_retry(ModelRetry(model_name="busy", attempt=attempt, wait_time=3.4)))

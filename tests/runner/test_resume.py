@@ -89,9 +89,7 @@ def test_a_killed_run_resumes_exactly(tmp_path: Path, processes: ForkServerConte
     assert records.groupby(["candidate", "phase"]).size().to_list() == [ITEMS, PROBE + 1] * 2
 
 
-def test_a_run_killed_again_and_again_pays_only_for_what_was_in_flight(
-    tmp_path: Path, processes: ForkServerContext
-) -> None:
+def test_a_run_killed_repeatedly_pays_only_for_requests_in_flight(tmp_path: Path, processes: ForkServerContext) -> None:
     moments = (5, 30, 50)
     for moment in moments:
         assert start(processes, tmp_path, moment) == -9
@@ -103,9 +101,7 @@ def test_a_run_killed_again_and_again_pays_only_for_what_was_in_flight(
     assert asked(tmp_path) == done
 
 
-def test_a_probe_that_was_cut_short_has_a_cold_start_in_each_process(
-    tmp_path: Path, processes: ForkServerContext
-) -> None:
+def test_an_interrupted_probe_has_a_cold_start_in_each_process(tmp_path: Path, processes: ForkServerContext) -> None:
     """The first request of a new process finds no warm model: its latency is none of the warm ones."""
     start(processes, tmp_path, ITEMS + 3)
     start(processes, tmp_path, None)
@@ -130,7 +126,7 @@ def reply(item_id: str, error: str | None = None) -> Reply:
     )
 
 
-def test_replies_come_back_as_they_were(tmp_path: Path) -> None:
+def test_the_journal_returns_replies_unchanged(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     journal.append(reply("a"))
     journal.close()
@@ -158,7 +154,7 @@ def test_a_torn_line_loses_only_its_own_reply(tmp_path: Path, cut: int) -> None:
     whole.close()
 
 
-def test_a_failure_is_kept_until_an_answer_takes_its_place(tmp_path: Path) -> None:
+def test_a_failed_reply_is_kept_until_an_answer_replaces_it(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     journal.append(reply("a", error="down"))
     assert journal.answered(("accuracy", "a", 1)) is None
