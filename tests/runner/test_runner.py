@@ -379,9 +379,7 @@ def test_counts_that_make_no_sense_are_refused(suite: Suite, option: dict[str, A
         measure(suite, **option)
 
 
-def test_a_full_disk_ends_the_run_and_the_same_command_resumes_it(
-    suite: Suite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_ends_the_run_which_then_resumes(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     append = Journal.append
 
     def fills_up(journal: Journal, reply: Any) -> None:  # noqa: ANN401 - a Reply

@@ -12,7 +12,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     import pandas as pd
@@ -53,42 +53,6 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float,
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(max(p * (1 - p), 0.0) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def proportion(
-    scores: Iterable[float],
-    items: Iterable[Hashable],
-    groups: Iterable[str | None] | None = None,
-    *,
-    graded: bool | None = None,
-    confidence: float = 0.95,
-) -> Proportion:
-    """Mean score of requests, with the interval of `of_items`.
-
-    Args:
-        scores: one for each request, 0 to 1.
-        items: the item of each request.
-        groups: the source of each request's item; "" or None if it stands alone.
-        graded: whether scores other than 0 and 1 occur; by default, whether they occur here.
-        confidence: coverage of the interval.
-
-    Raises:
-        ValueError: no scores, or not as many items as scores.
-    """
-    import numpy as np
-    import pandas as pd
-
-    values = np.fromiter(scores, dtype=np.float64)
-    asked = pd.factorize(items if isinstance(items, pd.Series) else pd.Series(list(items), dtype=object))[0]
-    if len(values) != len(asked) or not len(values):
-        message = f"a proportion needs at least one score, and an item for each; got {len(values)} and {len(asked)}"
-        raise ValueError(message)
-    means = np.bincount(asked, weights=values) / np.bincount(asked)
-    first = np.unique(asked, return_index=True)[1]
-    source = pd.Series([None] * len(first) if groups is None else pd.Series(list(groups), dtype=object).iloc[first])
-    if graded is None:
-        graded = bool(((values != 0) & (values != 1)).any())
-    return of_items(means, clusters(source), requests=len(values), graded=graded, confidence=confidence)
 
 
 def of_items(
