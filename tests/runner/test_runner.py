@@ -84,7 +84,7 @@ def test_the_run_explains_itself(suite: Suite) -> None:
     [candidate] = info["candidates"]
     assert candidate["name"] == "plain(k=2)"
     assert candidate["args"] == {"k": 2, "seed": 0}
-    assert candidate["given"] == 2
+    assert (candidate["given"], candidate["lever"]) == (2, "prompt")
     assert info["versions"]["inspect-ai"] == "0.3.285"
     for name in ("records.parquet", "summary.csv", "chart.png", "chart.svg", *(f"logs/{n}" for n in candidate["logs"])):
         assert (done.folder / name).is_file()
@@ -167,7 +167,9 @@ def finds():
     return prepare
 """,
     )
-    records = measure(suite, "finds").records
+    found = measure(suite, "finds")
+    assert [candidate["lever"] for candidate in found.info["candidates"]] == ["retrieval"]
+    records = found.records
     assert (records["retrieval_s"] > 0).all()
     assert (records["retrieval_s"] < records["latency_s"]).all()
     assert run(suite, ["plain"], models=[FakeModel()], out="other").records["retrieval_s"].isna().all()
@@ -185,6 +187,7 @@ def test_a_strategy_that_asks_no_model_runs_once_and_costs_no_tokens(
     assert set(done.records["candidate"]) == {"null", "plain @ fake/model", "plain @ fake/other"}
     null = done.records[done.records["candidate"] == "null"]
     assert null["model"].isna().all()
+    assert [candidate["lever"] for candidate in done.info["candidates"]] == ["none", "prompt", "prompt"]
     assert (null["input_tokens"] == 0).all()
     assert null["score"].sum() == 9  # 8 of 12, and 1 of the 3 in the probe
     assert len(one.prompts) == len(two.prompts) == 15
