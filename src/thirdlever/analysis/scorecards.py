@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from thirdlever.analysis.run import lever
 from thirdlever.analysis.stats import proportions
@@ -229,16 +229,12 @@ class CandidateFigures:
         means = {name: answered[name].astype("float64").mean() for name in (*TOKENS, "device_s")}
         return means | {"device_s_per_request": means.pop("device_s")}
 
-    @property
-    def unit(self) -> Literal["usd", "device_s"]:
-        """Unit of `amount`: USD if the model's tokens have a price, otherwise seconds of the device."""
-        return "usd" if self.price else "device_s"
-
     @cached_property
     def amount(self) -> float | None:
-        """Mean over the answered requests, in `unit`; None if nothing was answered or reported.
+        """Mean cost of the answered requests; None if nothing was answered or reported.
 
-        Requests are priced one by one, because long prompts can have a higher rate.
+        In USD if the model's tokens have a price, request by request because long prompts can have a higher rate;
+        otherwise in seconds of the device.
         """
         import numpy as np
 
@@ -252,7 +248,7 @@ class CandidateFigures:
         return device_cost(self.amount, usd_per_hour, utilisation)
 
     def usd_factor(self, usd_per_hour: float | None, utilisation: float) -> float | None:
-        """USD for one `unit`; None if the device's hourly rate is unknown."""
+        """USD for one unit of `amount`; None if the device's hourly rate is unknown."""
         return 1.0 if self.price else device_cost(1.0, usd_per_hour, utilisation)
 
     def setup_usd(self, usd_per_hour: float | None, utilisation: float) -> float | None:
@@ -280,7 +276,7 @@ class CandidateFigures:
 
     @cached_property
     def _amounts(self) -> NDArray[np.float64]:
-        """`unit`s of each request; NaN where it failed or did not report them."""
+        """USD or device seconds of each request; NaN where it failed or did not report them."""
         import numpy as np
 
         amounts = request_usd(self.asked, self.price) if self.price else numbers(self.asked, "device_s")
