@@ -112,7 +112,7 @@ def figures(run: Run, *, part: str | None = None, confidence: float = 0.95) -> d
     found = {}
     for name in dict.fromkeys([*known, *map(str, rows)]):
         own = records.iloc[rows.get(name, [])]
-        about = known.get(name) or own.iloc[0][["strategy", "model"]].to_dict()
+        about = known.get(name) or {column: own[column].iloc[0] for column in ("strategy", "model")}
         price = price_in(run.info, about.get("model"))
         found[name] = CandidateFigures(
             name=name,

@@ -152,7 +152,7 @@ def _cost(
         strategy=candidate["strategy"],
         model=candidate.get("model"),
         tuned=tuning is not None,
-        accuracy=used.accuracy and used.accuracy.value,
+        accuracy=used.accuracy.value if used.accuracy else None,
         per_request_usd=per_request,
         low=low,
         high=high,
