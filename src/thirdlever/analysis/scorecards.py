@@ -98,13 +98,7 @@ def figures(run: Run, *, part: str | None = None, confidence: float = 0.95) -> d
         By name, in the order of run.json, then of the records.
     """
     records = run.records.drop(columns=[name for name in _TEXTS if name in run.records])
-    answers = records[records["phase"] == "accuracy"]
-    common = _Common(
-        graded=bool((~answers["score"].isin([0.0, 1.0]) & answers["score"].notna()).any()),
-        labels=bool(((answers["prediction"] == answers["target"]) == (answers["score"] == 1)).all()),
-        bootstrap=Bootstrap(answers),
-        confidence=confidence,
-    )
+    common = _Common(records[records["phase"] == "accuracy"], confidence)
     if part is not None:
         records = records[records["slice"] == part]
     rows = records.groupby("candidate", sort=False).indices
@@ -126,14 +120,29 @@ def figures(run: Run, *, part: str | None = None, confidence: float = 0.95) -> d
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class _Common:
-    """What concerns all candidates: whether any score is partial, whether answers are labels, the resamples."""
+    """What all candidates share: the answers of the accuracy pass, and the confidence of intervals."""
 
-    graded: bool
-    labels: bool
-    bootstrap: Bootstrap
+    answers: pd.DataFrame
     confidence: float
+
+    @cached_property
+    def graded(self) -> bool:
+        """Whether scores other than 0 and 1 occur."""
+        score = self.answers["score"]
+        return bool((score.notna() & ~score.isin([0.0, 1.0])).any())
+
+    @cached_property
+    def labels(self) -> bool:
+        """Whether answers are graded by equality, as labels are."""
+        equal = self.answers["prediction"] == self.answers["target"]
+        return bool((equal == (self.answers["score"] == 1)).all())
+
+    @cached_property
+    def bootstrap(self) -> Bootstrap:
+        """The same resamples for every candidate."""
+        return Bootstrap(self.answers)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
