@@ -80,7 +80,7 @@ def bench(session: nox.Session) -> None:
     session.install(EVERYTHING)
     every = sorted(path.stem for path in Path("benchmarks").glob("[!_]*.py"))
     for name in session.posargs or every:
-        session.run("python", f"benchmarks/{name}.py")
+        session.run("python", f"benchmarks/{name}.py", env={"PYTHONPATH": "tests"})
 
 
 @nox.session(default=False)

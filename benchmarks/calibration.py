@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
+from helpers.simulation import World
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -26,7 +27,6 @@ from thirdlever.analysis.compare import Differences, accuracy, compare_all, holm
 from thirdlever.analysis.stats import paired
 from thirdlever.analysis.stats.power import Design
 from thirdlever.analysis.stats.proportions import wilson
-from thirdlever.analysis.stats.simulation import World
 
 ALPHA = 0.05
 EQUAL = 1e-9

@@ -20,13 +20,13 @@ import numpy as np
 
 from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.analysis.stats import paired
-from thirdlever.analysis.stats.sequential import plan
+from thirdlever.analysis.stats.sequential import sequential_design
 from thirdlever.lifecycle.checks import NEW, OLD, Limits, accuracy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thirdlever.analysis.stats.sequential import Plan
+    from thirdlever.analysis.stats.sequential import SequentialDesign
     from thirdlever.lifecycle.checks import Level
 
     Counts: TypeAlias = NDArray[np.int64]
@@ -48,7 +48,7 @@ def main() -> None:
     print(f"{'items':>6}{'differ':>8}{'loss':>6}{'early':>7}{'promised':>10}{'PASS':>8}{'FAIL':>8}{'asked':>8}  bound")
     broken = 0
     for n, flips, loss, early in ((n, f, d, e) for n in ITEMS for f in FLIPS for d in LOSSES for e in (False, True)):
-        looks = plan(n, early=early)
+        looks = sequential_design(n, early=early)
         flipped = flips + loss / 2  # a loss adds losses and takes away wins
         drift = (MARGIN - loss) * math.sqrt(n / (flipped - loss * loss))
         promised = looks.power(drift)
@@ -63,7 +63,9 @@ def main() -> None:
     sys.exit(broken > 0)
 
 
-def simulate(looks: Plan, flips: float, loss: float, rng: np.random.Generator) -> tuple[float, float, float]:
+def simulate(
+    looks: SequentialDesign, flips: float, loss: float, rng: np.random.Generator
+) -> tuple[float, float, float]:
     """Shares of PASS and of FAIL, and the mean share of the items that was asked."""
     chances = [(flips - loss) / 2, (flips + loss) / 2, 1 - flips]
     steps = np.diff(looks.items, prepend=0)

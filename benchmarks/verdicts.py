@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thirdlever.analysis.compare import accuracy
 from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.analysis.stats.proportions import wilson
 from thirdlever.decision.assumptions import assume
@@ -78,7 +79,10 @@ def verdict(
         clusters=np.arange(n),
         slices=("",) * n,
     )
-    described = [Standing(name=name, kind=kind) for name, kind in zip(names, kinds, strict=True)]
+    described = [
+        Standing(name=name, kind=kind).measured(accuracy(outcomes, name))
+        for name, kind in zip(names, kinds, strict=True)
+    ]
     costs = {name: cost(name, kind) for name, kind in zip(names, kinds, strict=True)}
     return judge(assess(outcomes, described, labelled=5000, answers=20), costs, a).verdict
 

@@ -87,6 +87,7 @@ def distilled(
         return Deployment(
             ask(suite, brief=True),
             model=student.model,
+            lever="tuned",
             setup=replace(add_setups(setup, student.setup), labels=labels),
             given=(*deployment.given, *lesson.items, *dev),
             tuning=replace(student.tuning, survived=lesson.survived),

@@ -40,12 +40,14 @@ def few_shot(
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
         if k != "auto":
             shots = suite.train.sample(k, how=select, seed=seed)
-            return Deployment(ask(suite, Context(shots)), model=model, setup=SetupCost(labels=len(shots)), given=shots)
+            return Deployment(
+                ask(suite, Context(shots)), model=model, lever="prompt", setup=SetupCost(labels=len(shots)), given=shots
+            )
         drawn = {str(n): suite.train.sample(n, how=select, seed=seed) for n in OPTIONS}
         options = {name: ask(suite, Context(shots)) for name, shots in drawn.items()}
         choice = choose(suite, model, store, options, of={"few_shot": [select, seed]})
         shots = drawn[choice.best]
         setup = replace(choice.setup, labels=choice.setup.labels + len(shots))
-        return Deployment(options[choice.best], model=model, setup=setup, given=shots)
+        return Deployment(options[choice.best], model=model, lever="prompt", setup=setup, given=shots)
 
     return prepare

@@ -48,6 +48,8 @@ def long_context(*, tokens: int | Literal["window"] = 32_000, seed: int = 0) -> 
             raise StrategyError(message)
         shots = drawn[:fitting]
         context = Context(packed=shots[:-TURNS], shots=shots[-TURNS:])
-        return Deployment(ask(suite, context), model=model, setup=SetupCost(labels=len(shots)), given=shots)
+        return Deployment(
+            ask(suite, context), model=model, lever="prompt", setup=SetupCost(labels=len(shots)), given=shots
+        )
 
     return prepare

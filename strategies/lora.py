@@ -69,7 +69,12 @@ def lora(
             device_seconds=sum(t.setup.device_seconds for t in tuned),
         )
         return Deployment(
-            ask(suite, brief=True), model=best.model, setup=setup, given=(*items, *dev), tuning=best.tuning
+            ask(suite, brief=True),
+            model=best.model,
+            lever="tuned",
+            setup=setup,
+            given=(*items, *dev),
+            tuning=best.tuning,
         )
 
     return prepare

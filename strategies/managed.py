@@ -67,6 +67,7 @@ def managed(
         return Deployment(
             ask(suite, brief=True),
             model=made.model,
+            lever="tuned",
             setup=replace(made.setup, labels=len(given)),
             given=given,
             tuning=made.tuning,

@@ -46,10 +46,12 @@ def null(*, method: Literal["embeddings", "majority"] = "embeddings") -> Prepare
         given = (*suite.train, *suite.dev)
         if method == "majority" or len({item.target for item in given}) == 1:
             ((answer, _),) = Counter(item.target for item in given).most_common(1)
-            return Deployment(reply(lambda _: answer), model=None, setup=SetupCost(labels=len(given)), given=given)
+            return Deployment(
+                reply(lambda _: answer), model=None, lever="none", setup=SetupCost(labels=len(given)), given=given
+            )
         classify, seconds = classifier(suite, store)
         setup = SetupCost(labels=len(given), seconds=seconds, device_seconds=seconds)
-        return Deployment(reply(classify), model=None, setup=setup, given=given)
+        return Deployment(reply(classify), model=None, lever="none", setup=setup, given=given)
 
     return prepare
 

@@ -45,6 +45,8 @@ def rag(*, k: int = 10, documents: int = 0) -> Prepare:
 
         seconds = examples.seconds + notes.seconds
         setup = SetupCost(labels=len(examples.entries), seconds=seconds, device_seconds=seconds)
-        return Deployment(ask(suite, find), model=model, setup=setup, given=(*examples.entries, *notes.entries))
+        return Deployment(
+            ask(suite, find), model=model, lever="retrieval", setup=setup, given=(*examples.entries, *notes.entries)
+        )
 
     return prepare

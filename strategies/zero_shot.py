@@ -10,6 +10,6 @@ def zero_shot() -> Prepare:
     """The suite's instruction and answer specification, without demonstrations."""
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - nothing to keep
-        return Deployment(ask(suite), model=model)
+        return Deployment(ask(suite), model=model, lever="prompt")
 
     return prepare

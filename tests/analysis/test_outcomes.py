@@ -78,16 +78,16 @@ def test_a_request_that_failed_counts_as_wrong() -> None:
     assert o.scores.tolist() == [[0.0, 1.0]]
 
 
-def test_scores_between_right_and_wrong_are_graded() -> None:
+def test_partial_scores_are_recognised() -> None:
     assert outcomes(records({"a": {"i1": [0.5]}})).graded
 
 
-def test_items_of_a_group_are_a_cluster_and_others_their_own() -> None:
+def test_items_of_a_group_form_a_cluster() -> None:
     rows = records({"a": dict.fromkeys("wxyz", (1.0,))}, groups={"w": "g", "y": "g", "x": None, "z": ""})
     assert outcomes(rows).clusters.tolist() == [2, 0, 2, 1]
 
 
-def test_the_latency_pass_is_no_evidence() -> None:
+def test_the_latency_probe_is_not_an_outcome() -> None:
     rows = pd.concat([records(THREE), records({"a": {"i1": [0.0]}}, phase="latency")])
     assert same(outcomes(rows), outcomes(records(THREE)))
 
@@ -96,7 +96,7 @@ def test_the_latency_pass_is_no_evidence() -> None:
 
 
 @pytest.mark.parametrize("column", ["item_id", "score"])
-def test_no_answers(column: str) -> None:
+def test_a_run_without_answers_is_refused(column: str) -> None:
     rows = records(THREE)
     with pytest.raises(RunError, match="no answers"):
         outcomes(rows[rows[column].isna()])
@@ -104,24 +104,24 @@ def test_no_answers(column: str) -> None:
 
 def test_missing_items_are_named() -> None:
     rows = records(THREE).iloc[1:]
-    with pytest.raises(RunError, match=r"not asked the same items \('b' 2, 'a' 3; missing somewhere: 'i2'\).*--out"):
+    with pytest.raises(RunError, match=r"not asked the same items \('b' 2, 'a' 3; not asked of all: 'i2'\).*--out"):
         outcomes(rows)
 
 
-def test_other_numbers_of_repeats_are_named() -> None:
+def test_different_numbers_of_repeats_are_named() -> None:
     rows = records({"a": {"i1": [1.0]}, "b": {"i1": [1.0, 0.0]}})
-    with pytest.raises(RunError, match=r"not asked equally often.*'a' 1, 'b' 2"):
+    with pytest.raises(RunError, match=r"not repeated equally often.*'a' 1, 'b' 2"):
         outcomes(rows)
 
 
-def test_an_answer_that_is_there_twice() -> None:
+def test_a_duplicated_answer_is_refused() -> None:
     rows = records({"a": {"i1": [1.0, 0.0], "i2": [1.0, 1.0]}})
     rows["epoch"] = [1, 1, 1, 2]
     with pytest.raises(RunError, match="twice"):
         outcomes(rows)
 
 
-def test_two_versions_of_an_item() -> None:
+def test_two_versions_of_an_item_are_refused() -> None:
     rows = records(THREE)
     rows.loc[0, "item_hash"] = "another"
     with pytest.raises(RunError, match=r"1 items are not the same question.*'i2' for 'b' and 'a'|'a' and 'b'"):
@@ -131,7 +131,7 @@ def test_two_versions_of_an_item() -> None:
 # Parts
 
 
-def test_a_candidate_that_is_not_there_is_named_with_the_near_one() -> None:
+def test_an_unknown_candidate_is_named_with_the_nearest_name() -> None:
     o = outcomes(records({"few_shot": {"i1": [1.0]}, "rag": {"i1": [1.0]}}))
     with pytest.raises(RunError, match="did you mean 'rag'"):
         o.row("rga")
@@ -148,6 +148,6 @@ def test_a_slice_keeps_its_items_and_their_clusters() -> None:
         part.slice("herd")
 
 
-def test_the_best() -> None:
+def test_the_best_candidate_has_the_highest_mean() -> None:
     o = outcomes(records({"a": {"i1": [0.0]}, "c": {"i1": [1.0]}, "b": {"i1": [1.0]}}))
     assert o.best() == "b"

@@ -117,7 +117,7 @@ def test_a_model_that_had_no_listed_price_is_not_looked_up_by_its_name() -> None
 
 
 def test_a_model_without_a_price_is_refused() -> None:
-    with pytest.raises(ThirdleverError, match="no source states its price"):
+    with pytest.raises(ThirdleverError, match="its price is unknown"):
         reprice(local_run(), model="acme/unheard-of")
 
 

@@ -2,20 +2,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from thirdlever.analysis.compare import accuracy
 from thirdlever.analysis.outcomes import outcomes
-from thirdlever.analysis.scorecards import COLUMNS, FURTHER, scorecards
+from thirdlever.analysis.run import Run
+from thirdlever.analysis.scorecards import COLUMNS, FURTHER
 from thirdlever.analysis.stats.proportions import wilson
 from thirdlever.catalog.prices import Price, Tier
 from thirdlever.strategies.contract import SetupCost
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PRICE = Price("openai/gpt-4o-mini", 0.15, 0.075, 0.6, "genai-prices 0.2.3", None)
 PROMISED = """candidate, strategy, model, n, accuracy, accuracy_ci95, macro_f1, latency_p50_s, latency_p95_s,
@@ -38,6 +37,13 @@ def failed(item: int, **fields: object) -> dict[str, Any]:
     return record(item, right=False, **(unknown | {"error": "TimeoutError: "} | fields))
 
 
+def scorecards(records: pd.DataFrame, info: dict[str, Any]) -> pd.DataFrame:
+    """The scorecards of a run in memory."""
+    made = Run(Path("nowhere"))
+    vars(made).update(records=records, info=info)
+    return made.summary
+
+
 def card(rows: list[dict[str, Any]], *, setup: SetupCost | None = None, **info: object) -> dict[str, Any]:
     """The one candidate's scorecard."""
     candidate: dict[str, object] = {"name": "rag", "strategy": "rag", "args": {"k": 20}, "model": "m"}
@@ -47,7 +53,7 @@ def card(rows: list[dict[str, Any]], *, setup: SetupCost | None = None, **info: 
     return {str(name): value for name, value in frame.iloc[0].items()}
 
 
-def test_columns_are_those_promised_in_their_order() -> None:
+def test_the_columns_are_as_documented() -> None:
     frame = scorecards(pd.DataFrame([record(0)]), {})
     assert list(frame.columns) == [*COLUMNS, *FURTHER]
     assert ", ".join(COLUMNS) == PROMISED.replace("\n", " ")
@@ -114,7 +120,7 @@ def test_without_a_probe_latency_is_unknown() -> None:
 # Money
 
 
-def test_tokens_at_their_price() -> None:
+def test_tokens_are_priced() -> None:
     found = card([record(0), record(1, input_tokens=2000), failed(2)], prices={"m": PRICE.to_dict()})
     assert (found["input_tokens"], found["cached_tokens"], found["output_tokens"]) == (1500, 400, 10)
     assert found["cost_per_1k_usd"] == pytest.approx(1000 * (1100 * 0.15 + 400 * 0.075 + 10 * 0.6) / 1e6)
@@ -127,7 +133,7 @@ def test_long_prompts_are_priced_one_by_one() -> None:
     assert card(rows, prices={"m": price})["cost_per_1k_usd"] == pytest.approx((1000 * 0.15 + 2000 * 0.3) / 2 / 1000)
 
 
-def test_device_time_at_the_stated_rate() -> None:
+def test_device_time_is_priced_at_the_stated_rate() -> None:
     rows = [record(i, device_s=0.1 * (i + 1)) for i in range(2)] + [record(0, phase="latency", device_s=9.0)]
     found = card(rows, device_usd_per_hour=3.6, utilisation=0.5)
     assert found["device_s_per_request"] == pytest.approx(0.15)
@@ -135,14 +141,14 @@ def test_device_time_at_the_stated_rate() -> None:
     assert found["price_source"] == "device at $3.6/h, 50% utilised"
 
 
-def test_what_nobody_states_is_unknown_and_not_nought() -> None:
+def test_an_unstated_price_is_unknown_and_not_0() -> None:
     assert math.isnan(card([record(0, device_s=0.2)])["cost_per_1k_usd"])
     assert math.isnan(card([record(0)])["cost_per_1k_usd"])
     no_usage = record(0, input_tokens=None, cached_tokens=None, output_tokens=None)
     assert math.isnan(card([no_usage], prices={"m": PRICE})["cost_per_1k_usd"])
 
 
-def test_what_asks_no_model_costs_its_machine_s_time() -> None:
+def test_a_candidate_without_a_model_costs_device_time() -> None:
     asked = record(0, input_tokens=0, cached_tokens=0, output_tokens=0, device_s=0.5)
     candidates: list[dict[str, object]] = [{"name": "rag", "strategy": "null", "args": {}, "model": None}]
     found = card([asked], candidates=candidates)
@@ -167,7 +173,7 @@ def test_what_asks_no_model_costs_its_machine_s_time() -> None:
         (SetupCost(device_seconds=3600, usd=1.0), {"prices": {"m": PRICE}}, None),
     ],
 )
-def test_setup(setup: SetupCost, info: dict[str, Any], usd: float | None) -> None:
+def test_setup_is_priced(setup: SetupCost, info: dict[str, Any], usd: float | None) -> None:
     found = card([record(0)], setup=setup, **info)
     assert found["setup_usd"] == pytest.approx(math.nan if usd is None else usd, nan_ok=True)
     assert (found["setup_labels"], found["setup_s"]) == (setup.labels, setup.seconds)
@@ -176,7 +182,7 @@ def test_setup(setup: SetupCost, info: dict[str, Any], usd: float | None) -> Non
 # The whole
 
 
-def test_best_first_then_cheapest_with_unknown_last() -> None:
+def test_rows_are_sorted_by_accuracy_then_cost_with_unknown_last() -> None:
     rows = []
     for name, right, device in [
         ("bad", False, 0.1),
@@ -189,13 +195,13 @@ def test_best_first_then_cheapest_with_unknown_last() -> None:
     assert list(frame["candidate"]) == ["cheap", "dear", "unknown", "bad"]
 
 
-def test_a_candidate_with_nothing_but_errors() -> None:
+def test_a_candidate_whose_every_request_failed_has_accuracy_0() -> None:
     found = card([failed(0), failed(1)], prices={"m": PRICE})
     assert (found["accuracy"], found["errors"], found["macro_f1"]) == (0.0, 2, 0.0)
     assert all(math.isnan(found[name]) for name in ("input_tokens", "cost_per_1k_usd", "latency_p50_s"))
 
 
-def test_a_candidate_that_was_not_come_to() -> None:
+def test_a_candidate_without_records_has_no_figures() -> None:
     waiting: dict[str, object] = {"name": "zero_shot", "strategy": "zero_shot", "args": {}, "model": "m", "setup": None}
     frame = scorecards(pd.DataFrame([record(0)]), {"candidates": [waiting]})
     assert list(frame["candidate"]) == ["rag", "zero_shot"]
@@ -204,7 +210,7 @@ def test_a_candidate_that_was_not_come_to() -> None:
     assert math.isnan(last["accuracy"])
 
 
-def test_records_straight_from_parquet(tmp_path: Path) -> None:
+def test_records_from_parquet_give_the_same_scorecards(tmp_path: Path) -> None:
     rows = [record(0), failed(1), record(0, phase="latency", cold=True)]
     pd.DataFrame(rows).to_parquet(tmp_path / "records.parquet")
     again = pd.read_parquet(tmp_path / "records.parquet")

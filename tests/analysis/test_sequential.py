@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from thirdlever.analysis.stats.sequential import bounds, plan, spent
+from thirdlever.analysis.stats.sequential import bounds, sequential_design, spent
 
 DRIFT = NormalDist().inv_cdf(0.95) + NormalDist().inv_cdf(0.8)  # 80 % power at one look
 
@@ -26,21 +26,21 @@ DRIFT = NormalDist().inv_cdf(0.95) + NormalDist().inv_cdf(0.8)  # 80 % power at 
         (5, [4.877, 3.357, 2.680, 2.290, 2.031]),
     ],
 )
-def test_boundaries_are_the_published_ones(looks: int, published: list[float]) -> None:
+def test_boundaries_match_published_tables(looks: int, published: list[float]) -> None:
     found = bounds(tuple((i + 1) / looks for i in range(looks)), 0.025)
     assert found == pytest.approx(published, abs=6e-4)
 
 
-def test_one_look_is_the_ordinary_test() -> None:
-    fixed = plan(500, early=False)
+def test_one_look_is_an_ordinary_test() -> None:
+    fixed = sequential_design(500, early=False)
     assert fixed.items == (500,)
     assert fixed.level(0) == pytest.approx(0.05)
     assert fixed.power(DRIFT) == pytest.approx(0.8, abs=1e-6)
     assert fixed.expected(DRIFT) == 1
 
 
-def test_all_looks_together_spend_alpha_and_no_more() -> None:
-    early = plan(2000, early=True)
+def test_all_looks_together_spend_exactly_alpha() -> None:
+    early = sequential_design(2000, early=True)
     above, below = early.ends(0.0)
     assert float(above.sum()) == pytest.approx(0.05, abs=1e-6)  # at the margin, PASS
     assert float(below.sum()) == pytest.approx(0.05, abs=1e-6)  # and FAIL
@@ -49,29 +49,29 @@ def test_all_looks_together_spend_alpha_and_no_more() -> None:
 
 
 def test_several_tests_share_alpha_over_all_looks() -> None:
-    assert plan(500, early=False).level(0, among=10) == pytest.approx(0.005)
-    early = plan(2000, early=True)
+    assert sequential_design(500, early=False).level(0, among=10) == pytest.approx(0.005)
+    early = sequential_design(2000, early=True)
     assert [early.level(look, among=10) for look in range(4)] == [
         replace(early, alpha=0.005).level(look) for look in range(4)
     ]
 
 
-def test_looking_early_costs_little_power_and_saves_items() -> None:
-    early = plan(2000, early=True)
+def test_early_looks_cost_little_power_and_save_items() -> None:
+    early = sequential_design(2000, early=True)
     assert 0.78 < early.power(DRIFT) < 0.8
     assert early.expected(DRIFT) < 0.85
     assert early.expected(-5 * DRIFT) == pytest.approx(0.25, abs=0.01)  # hopeless: the first look ends it
 
 
-def test_looks_count_whole_items_and_start_where_the_normal_law_holds() -> None:
-    assert plan(2000, early=True).items == (500, 1000, 1500, 2000)
-    assert plan(90, early=True).items == (45, 68, 90)
-    assert plan(12, early=True).items == (12,)
+def test_looks_count_whole_items_and_start_at_thirty() -> None:
+    assert sequential_design(2000, early=True).items == (500, 1000, 1500, 2000)
+    assert sequential_design(90, early=True).items == (45, 68, 90)
+    assert sequential_design(12, early=True).items == (12,)
 
 
 @pytest.mark.parametrize("drift", [0.0, DRIFT])
-def test_the_chances_are_those_of_a_simulated_walk(drift: float) -> None:
-    early = plan(2000, early=True)
+def test_the_probabilities_match_a_simulated_walk(drift: float) -> None:
+    early = sequential_design(2000, early=True)
     times = np.array(early.items) / early.items[-1]
     steps = np.diff(times, prepend=0)
     draws = np.random.default_rng(1).normal(drift * steps, np.sqrt(steps), (100_000, len(times)))

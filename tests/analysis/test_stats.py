@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from thirdlever.analysis.stats.proportions import macro_f1, proportion, quantile, wilson
+from thirdlever.analysis.stats.proportions import Proportion, macro_f1, of_items, quantile, wilson
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 binomtest = pytest.importorskip("scipy.stats").binomtest  # comes with scikit-learn
 
@@ -14,7 +18,7 @@ binomtest = pytest.importorskip("scipy.stats").binomtest  # comes with scikit-le
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 40), (40, 40), (3, 7), (82, 100), (2763, 3080)])
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
-def test_wilson_is_scipys(successes: int, n: int, confidence: float) -> None:
+def test_wilson_agrees_with_scipy(successes: int, n: int, confidence: float) -> None:
     theirs = binomtest(successes, n).proportion_ci(confidence, method="wilson")
     assert wilson(successes, n, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
@@ -27,9 +31,16 @@ def test_wilson_stays_within_bounds() -> None:
 # Repeats of an item are not new items
 
 
-def test_one_repeat_gives_wilson_exactly() -> None:
+def proportion(scores: ArrayLike, items: ArrayLike) -> Proportion:
+    """Of requests: a score and an item each."""
+    item = np.unique(items, return_inverse=True)[1]
+    means = np.bincount(item, weights=scores) / np.bincount(item)
+    return of_items(means, np.arange(len(means)), requests=len(item))
+
+
+def test_items_without_repeats_give_wilson_exactly() -> None:
     scores = [1.0] * 82 + [0.0] * 18
-    found = proportion(scores, range(100))
+    found = proportion(scores, np.arange(100))
     assert (found.value, found.n) == (0.82, 100)
     assert (found.low, found.high) == pytest.approx(wilson(82, 100), abs=1e-12)
     assert found.se == pytest.approx((0.82 * 0.18 / 100) ** 0.5)
@@ -51,7 +62,7 @@ def test_repeats_that_disagree_narrow_the_interval_but_not_as_new_items_would() 
     assert naive[1] - naive[0] < found.high - found.low < single[1] - single[0]
 
 
-def test_the_interval_covers() -> None:
+def test_the_interval_has_its_coverage() -> None:
     rng, hits = np.random.default_rng(1), 0
     for _ in range(400):
         skill = rng.beta(4, 1, 60)  # true mean 0.8
@@ -61,38 +72,33 @@ def test_the_interval_covers() -> None:
     assert 0.925 <= hits / 400 <= 0.98
 
 
-def test_repeats_all_alike_within_items_are_bounded_by_requests() -> None:
+def test_repeats_count_at_most_as_their_requests() -> None:
     found = proportion([1.0, 0.0] * 10, list(itertools.chain.from_iterable([i, i] for i in range(10))))
     assert (found.low, found.high) == pytest.approx(wilson(10, 20))
 
 
-def test_unequal_repeats_weigh_items_alike() -> None:
+def test_items_with_unequal_repeats_have_equal_weight() -> None:
     assert proportion([1.0, 1.0, 1.0, 0.0], ["a", "a", "a", "b"]).value == 0.5
 
 
-def test_one_item() -> None:
+def test_a_single_item_has_a_wide_interval() -> None:
     found = proportion([1.0], ["a"])
     assert (found.value, found.low, found.high) == pytest.approx((1.0, *wilson(1, 1)))
-
-
-def test_no_scores_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        proportion([], [])
 
 
 # Macro-F1 and quantiles
 
 
-def test_macro_f1_by_hand() -> None:
+def test_macro_f1_matches_a_hand_calculation() -> None:
     # a: precision 1/2, recall 1/2; b: precision 1/1, recall 1/2
     assert macro_f1(["a", "a", "b", "b"], ["a", "x", "a", "b"]) == pytest.approx((1 / 2 + 2 / 3) / 2)
 
 
-def test_an_unreadable_answer_is_a_wrong_label() -> None:
+def test_an_unparsed_answer_is_a_wrong_label() -> None:
     assert macro_f1(["a", "a", "b"], ["a", None, "b"]) == pytest.approx((2 / 3 + 1) / 2)
 
 
-def test_only_labels_of_the_targets_count() -> None:
+def test_macro_f1_counts_only_labels_of_the_targets() -> None:
     assert macro_f1(["a"], ["a"]) == 1.0
     assert macro_f1(["a", "b"], ["z", "z"]) == 0.0
 

@@ -14,7 +14,7 @@ def table(scores: np.ndarray[Any, np.dtype[np.float64]], names: tuple[str, ...])
     return Outcomes(names, tuple(map(str, range(items))), scores, np.arange(items), ("",) * items)
 
 
-def test_components_are_found_again() -> None:
+def test_components_recover_the_simulated_variances() -> None:
     rng, found = np.random.default_rng(0), []
     for _ in range(300):
         scores = 0.3 * rng.normal(size=(1, 60)) + 0.1 * rng.normal(size=(6, 1)) + 0.2 * rng.normal(size=(6, 60))
@@ -35,7 +35,7 @@ def test_without_seeds_the_error_is_that_of_the_items() -> None:
     assert found.se_one == found.se_items == pytest.approx(right.std(ddof=1) / 20)
 
 
-def test_the_error_of_one_run_is_the_one_that_runs_show() -> None:
+def test_the_error_of_one_seed_matches_the_spread_of_seeds() -> None:
     # Many recipes with 10 seeds each on fresh items: how far a first seed's accuracy lies from the truth.
     rng, promised, actual = np.random.default_rng(2), [], []
     for _ in range(300):
@@ -47,12 +47,12 @@ def test_the_error_of_one_run_is_the_one_that_runs_show() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1)])
-def test_one_has_no_variance(shape: tuple[int, int]) -> None:
+def test_a_single_seed_or_item_has_no_components(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="two seeds and two items"):
         components(np.ones(shape))
 
 
-def test_candidates_that_differ_in_their_seed_alone_are_one_recipe() -> None:
+def test_candidates_that_differ_only_in_seed_are_one_recipe() -> None:
     def candidate(name: str, strategy: str, *, tuning: object = None, **args: object) -> dict[str, object]:
         return {"name": name, "strategy": strategy, "args": args, "base": "embedded", "tuning": tuning}
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from helpers.deciding_on import KINDS, assumptions, costs, evidence, scored
+from helpers.deciding_on import KINDS, assumptions, costs, evidence, measured, scored
 
 from thirdlever.analysis.run import Run
 from thirdlever.decision.assumptions import assume
@@ -126,7 +126,8 @@ def test_slices_distinguish_knowledge_from_behaviour() -> None:
     scores = np.array([half, half | facts, half | form], dtype=float)
     names = ["few_shot", "rag", "lora"]
     described = [Standing(name=name, kind=KINDS[name]) for name in names]
-    d = decided(assess(scored(names, scores, ("facts", "form")), described, labelled=1000))
+    paired = scored(names, scores, ("facts", "form"))
+    d = decided(assess(paired, measured(described, paired), labelled=1000))
     assert [(one.name, one.retrieval_helps, one.tuning_helps) for one in d.slices] == [
         ("facts", True, False),
         ("form", False, True),
@@ -142,10 +143,8 @@ def test_equal_candidates_are_rarely_go() -> None:
     described = [Standing(name=name, kind=KINDS[name]) for name in names]
     a = assumptions(target_accuracy="unknown", monthly_volume="10000000")
     known = {name: cost for name, cost in costs().items() if name in names}
-    verdicts = [
-        judge(assess(scored(names, rng.random((4, 60)) < 0.8), described, labelled=1000), known, a).verdict
-        for _ in range(20)
-    ]
+    draws = [scored(names, rng.random((4, 60)) < 0.8) for _ in range(20)]
+    verdicts = [judge(assess(o, measured(described, o), labelled=1000), known, a).verdict for o in draws]
     assert verdicts.count("GO") <= 1
 
 

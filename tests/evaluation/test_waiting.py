@@ -28,10 +28,10 @@ COMPLETION = {
 }
 
 
-def test_who_lets_it_wait_and_why_is_said_and_nothing_on_stdout(
+def test_a_notice_names_the_waiting_provider_and_its_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(inspect_eval, "_LINE_EVERY", 0.0)
+    monkeypatch.setattr(inspect_eval, "_NOTICE_EVERY", 0.0)
     refusals = [503] * 3  # the client itself tries that often before inspect hears of it
 
     def answer(_: str, path: str) -> Answer | None:
@@ -47,13 +47,13 @@ def test_who_lets_it_wait_and_why_is_said_and_nothing_on_stdout(
     assert done.records["error"].isna().all()
     shown = capsys.readouterr()
     [line] = [line for line in shown.err.splitlines() if line.startswith("waiting for")]
-    assert line.startswith("waiting for crusoe/busy (InternalServerError, 503): asked again in ")
+    assert line.startswith("waiting for crusoe/busy (InternalServerError, 503): retrying in ")
     assert "sk-test" not in shown.err
     assert not shown.out
 
 
-def test_a_hundred_that_wait_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    hook = inspect_eval.Waiting()
+def test_a_hundred_waiting_requests_give_one_notice(capsys: pytest.CaptureFixture[str]) -> None:
+    hook = inspect_eval.RetryNotices()
     for attempt in range(100):
         asyncio.run(hook.on_model_retry(ModelRetry(model_name="busy", attempt=attempt, wait_time=3.4)))
-    assert capsys.readouterr().err == "waiting for busy: asked again in 3 s\n"
+    assert capsys.readouterr().err == "waiting for busy: retrying in 3 s\n"

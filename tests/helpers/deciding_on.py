@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thirdlever.analysis.compare import accuracy
 from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost
@@ -54,6 +55,7 @@ def evidence(
 ) -> Evidence:
     """Candidates that are right on exactly such shares of n items, their errors spread evenly and apart."""
     rows = [_scores(share, n, shift) for shift, share in enumerate(accuracies.values())]
+    scores = scored(list(accuracies), np.array(rows), slices)
     described = [
         Standing(
             name=name,
@@ -66,7 +68,15 @@ def evidence(
         )
         for name in accuracies
     ]
-    return assess(scored(list(accuracies), np.array(rows), slices), described, labelled=labelled, answers=27)
+    return assess(scores, measured(described, scores), labelled=labelled, answers=27)
+
+
+def measured(described: Sequence[Standing], scores: Outcomes) -> list[Standing]:
+    """With their accuracies, except those whose every request failed."""
+    return [
+        one if one.requests and one.failed == one.requests else one.measured(accuracy(scores, one.name))
+        for one in described
+    ]
 
 
 def scored(names: Sequence[str], scores: Any, slices: Sequence[str] = ()) -> Outcomes:  # noqa: ANN401 - any array

@@ -52,7 +52,7 @@ def make_run(
         inputs: texts by item; others are made up.
         names: of the first candidates.
         context: put before every question.
-        logs: whether to write them; without, inputs and prompts are unknown.
+        logs: whether to write them; without, prompts are unknown.
     """
     drawn = random.Random(0)
     grader = Label(LABELS)
@@ -73,7 +73,7 @@ def make_run(
                     _sample(i=i, epoch=epoch, text=texts[i], target=targets[i], prompt=prompt, answer=answer)
                 )
                 records.append(
-                    {"candidate": name, "strategy": name.partition("(")[0], "model": "fake/model"}
+                    {"candidate": name, "strategy": name.partition("(")[0], "model": "fake/model", "input": texts[i]}
                     | _record(i=i, epoch=epoch, target=targets[i], prompt=prompt, answer=answer, grader=grader)
                 )
         if logs:

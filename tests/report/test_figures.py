@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,8 +18,6 @@ from thirdlever.charts.style import spread
 from thirdlever.decision.costs import Cost
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
@@ -287,8 +286,11 @@ def test_hostile_names_are_only_drawn(sheet: style.Sheet, tmp_path: Path) -> Non
 
 
 def test_marks_and_colours_are_as_in_the_chart() -> None:
-    assert len({shape for shape, _ in style.STRATEGIES.values()}) == len(style.STRATEGIES)
-    assert len({colour for _, colour in style.STRATEGIES.values()}) == len(style.STRATEGIES)
+    strategies = [path.stem for path in Path("strategies").glob("[!_]*.py")]
+    looks = style.styles([*strategies, "mine"])
+    for of_all in zip(*(looks[name] for name in strategies), strict=True):
+        assert len(set(of_all)) == len(strategies)
+    assert len(set(looks.values())) == len(looks)
 
 
 def luminance(colour: str) -> float:

@@ -168,7 +168,7 @@ def test_the_limit_is_the_highest_that_fits() -> None:
     assert fit(blocks, 0)[1] == 0
 
 
-def test_prompts_and_inputs_come_from_the_logs(tmp_path: Path) -> None:
+def test_prompts_come_from_the_logs(tmp_path: Path) -> None:
     data = page_data.page_data(make_run(tmp_path, items=3, candidates=1))
     shown = unpacked(data.blocks["first-0"])
     assert [tuple(message) for message in shown[:-1]] == [("system", SYSTEM), *SHOTS]
@@ -176,6 +176,11 @@ def test_prompts_and_inputs_come_from_the_logs(tmp_path: Path) -> None:
     whole, part, own = texts["prompt"][2]
     assert whole == len(SHOTS) + 1
     assert (shown[whole][1][:part] + own[0][1]).startswith("Payment: POS PURCHASE 1002")
+
+
+def test_a_run_without_logs_shows_its_inputs(tmp_path: Path) -> None:
+    data = page_data.page_data(make_run(tmp_path, items=2, candidates=1, logs=False))
+    assert unpacked(data.blocks["matrix"])["inputs"][1].startswith("POS PURCHASE 1001")
 
 
 def test_the_log_of_a_real_run_gives_the_prompt_that_was_sent(project: Path, suite: thirdlever.Suite) -> None:

@@ -154,7 +154,7 @@ def test_a_batch_changes_neither_the_candidate_nor_its_cost_in_production(
     assert batched.summary[columns].equals(plain.summary[columns])
 
 
-def test_what_the_run_is_charged_is_counted_at_the_batch_rate(
+def test_a_budget_counts_requests_at_the_batch_rate(
     project: Path, suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "prices.toml").write_text(PRICE, "utf-8")  # at an address of its own a model's list price does not hold
@@ -171,7 +171,7 @@ def test_a_model_without_a_batch_api_is_asked_as_usual(suite: Suite, capsys: pyt
     run = runner.run(suite, ["plain"], models=[model], probe=0, out="fake", batch=True)
     assert len(run.records) == len(model.prompts) == 12
     assert {config.batch for config in model.configs} == {None}
-    assert "fake/model has no batch API that can be used here; it is asked as usual" in capsys.readouterr().err
+    assert "no batch API can be used for fake/model; sending requests as usual" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_model_without_a_batch_api_is_asked_as_usual(suite: Suite, capsys: pyt
         ("vllm/qwen", False),
     ],
 )
-def test_who_has_one(name: str, there: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_only_some_providers_have_a_batch_api(name: str, there: bool) -> None:  # noqa: FBT001 - a parameter of the test
     assert batches(BaseModel(name, name)) is there
     assert not batches(BaseModel(name, name, local=True))
     assert not batches(None)

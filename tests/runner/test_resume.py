@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
+import pandas as pd
 import pytest
+from conftest import make_suite
 from helpers.killed import ASKED, HEAVY, ITEMS, PROBE, REQUESTS, attempt
 
-from thirdlever import load
+from thirdlever import Grade, Label, load
+from thirdlever.core.errors import RunError
 from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS
 from thirdlever.evaluation.records import Journal, Reply
+from thirdlever.runner.runner import run
+from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +77,7 @@ def test_a_killed_run_resumes_exactly(tmp_path: Path, processes: ForkServerConte
     assert records.groupby(["candidate", "phase"]).size().to_list() == [ITEMS, PROBE + 1] * 2
 
 
-def test_a_run_killed_again_and_again_pays_only_for_what_was_in_flight(
-    tmp_path: Path, processes: ForkServerContext
-) -> None:
+def test_a_run_killed_repeatedly_pays_only_for_requests_in_flight(tmp_path: Path, processes: ForkServerContext) -> None:
     moments = (5, 30, 50)
     for moment in moments:
         assert start(processes, tmp_path, moment) == -9
@@ -85,9 +89,7 @@ def test_a_run_killed_again_and_again_pays_only_for_what_was_in_flight(
     assert asked(tmp_path) == done
 
 
-def test_a_probe_that_was_cut_short_has_a_cold_start_in_each_process(
-    tmp_path: Path, processes: ForkServerContext
-) -> None:
+def test_an_interrupted_probe_has_a_cold_start_in_each_process(tmp_path: Path, processes: ForkServerContext) -> None:
     """The first request of a new process finds no warm model: its latency is none of the warm ones."""
     start(processes, tmp_path, ITEMS + 3)
     start(processes, tmp_path, None)
@@ -112,7 +114,7 @@ def reply(item_id: str, error: str | None = None) -> Reply:
     )
 
 
-def test_replies_come_back_as_they_were(tmp_path: Path) -> None:
+def test_the_journal_returns_replies_unchanged(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     journal.append(reply("a"))
     journal.close()
@@ -123,7 +125,7 @@ def test_replies_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [2, 20, 200])
-def test_a_torn_line_is_an_answer_in_flight_and_spoils_no_other(tmp_path: Path, cut: int) -> None:
+def test_a_torn_line_loses_only_its_own_reply(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "j"
     journal = Journal(path)
     journal.append(reply("a"))
@@ -140,7 +142,7 @@ def test_a_torn_line_is_an_answer_in_flight_and_spoils_no_other(tmp_path: Path, 
     whole.close()
 
 
-def test_a_failure_is_kept_until_an_answer_takes_its_place(tmp_path: Path) -> None:
+def test_a_failed_reply_is_kept_until_an_answer_replaces_it(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     journal.append(reply("a", error="down"))
     assert journal.answered(("accuracy", "a", 1)) is None
@@ -152,3 +154,60 @@ def test_a_failure_is_kept_until_an_answer_takes_its_place(tmp_path: Path) -> No
     again = Journal(tmp_path / "j")
     assert again.answered(("accuracy", "a", 1)) is not None
     again.close()
+
+
+# Grades
+
+
+class Counting(Label):
+    """Counts how often it grades."""
+
+    graded: ClassVar[list[str]] = []
+
+    def grade(self, completion: str, target: str) -> Grade:
+        self.graded.append(completion)
+        return super().grade(completion, target)
+
+
+@pytest.mark.usefixtures("project")
+def test_a_reply_is_graded_once_for_log_journal_and_records() -> None:
+    suite = dataclasses.replace(make_suite(6), answer=Counting(("food", "fuel")))
+    Counting.graded.clear()
+    done = run(suite, ["plain"], models=[FakeModel(answer=lambda _: "fuel")], out="out", probe=2)
+    assert len(Counting.graded) == 6 + 3
+    run(suite, ["plain"], models=[FakeModel()], out="out", probe=2)
+    assert len(Counting.graded) == 6 + 3
+    [path] = done.folder.glob("journal/*")
+    kept = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [row["score"] for row in kept] == done.records["score"].to_list()
+    assert [row["reason"] for row in kept] == done.records["reason"].to_list()
+
+
+@pytest.mark.usefixtures("project")
+def test_a_journal_without_grades_is_graded_when_the_run_resumes() -> None:
+    suite, model = make_suite(6), FakeModel(answer=lambda _: "fuel")
+    before = run(suite, ["plain"], models=[model], out="out", probe=0)
+    [path] = before.folder.glob("journal/*")
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    old = [
+        {name: value for name, value in row.items() if name not in {"score", "prediction", "reason"}} for row in rows
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in old), "utf-8")
+    for log in before.folder.glob("logs/*"):
+        log.unlink()
+    again = run(suite, ["plain"], models=[model], out="out", probe=0)
+    assert len(model.prompts) == 6
+    pd.testing.assert_frame_equal(again.records, before.records)
+
+
+@pytest.mark.usefixtures("project")
+def test_an_answer_that_cannot_grade_ends_the_run_and_keeps_the_replies() -> None:
+    class Broken(Label):
+        def grade(self, completion: str, target: str) -> Grade:  # noqa: ARG002 - it only fails
+            raise KeyError(completion)
+
+    suite = dataclasses.replace(make_suite(3), answer=Broken(("food", "fuel")))
+    with pytest.raises(RunError, match=r"item 'test-\d' could not be graded: KeyError: 'fuel'"):
+        run(suite, ["plain"], models=[FakeModel(answer=lambda _: "fuel")], out="out", probe=0)
+    [path] = Path("out").glob("journal/*")
+    assert path.read_text("utf-8").count("\n") == 3

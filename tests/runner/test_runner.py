@@ -62,7 +62,7 @@ def measure(suite: Suite, *strategies: str, model: FakeModel | None = None, **op
 # What is recorded
 
 
-def test_one_row_a_request_with_every_column(suite: Suite) -> None:
+def test_records_have_one_row_per_request_and_every_column(suite: Suite) -> None:
     records = measure(suite, probe=3).records
     assert list(records.columns) == list(COLUMNS)
     assert records.groupby("phase").size().to_dict() == {"accuracy": 12, "latency": 4}
@@ -84,7 +84,7 @@ def test_the_run_explains_itself(suite: Suite) -> None:
     [candidate] = info["candidates"]
     assert candidate["name"] == "plain(k=2)"
     assert candidate["args"] == {"k": 2, "seed": 0}
-    assert candidate["given"] == 2
+    assert (candidate["given"], candidate["lever"]) == (2, "prompt")
     assert info["versions"]["inspect-ai"] == "0.3.285"
     for name in ("records.parquet", "summary.csv", "chart.png", "chart.svg", *(f"logs/{n}" for n in candidate["logs"])):
         assert (done.folder / name).is_file()
@@ -167,7 +167,9 @@ def finds():
     return prepare
 """,
     )
-    records = measure(suite, "finds").records
+    found = measure(suite, "finds")
+    assert [candidate["lever"] for candidate in found.info["candidates"]] == ["retrieval"]
+    records = found.records
     assert (records["retrieval_s"] > 0).all()
     assert (records["retrieval_s"] < records["latency_s"]).all()
     assert run(suite, ["plain"], models=[FakeModel()], out="other").records["retrieval_s"].isna().all()
@@ -185,6 +187,7 @@ def test_a_strategy_that_asks_no_model_runs_once_and_costs_no_tokens(
     assert set(done.records["candidate"]) == {"null", "plain @ fake/model", "plain @ fake/other"}
     null = done.records[done.records["candidate"] == "null"]
     assert null["model"].isna().all()
+    assert [candidate["lever"] for candidate in done.info["candidates"]] == ["none", "prompt", "prompt"]
     assert (null["input_tokens"] == 0).all()
     assert null["score"].sum() == 9  # 8 of 12, and 1 of the 3 in the probe
     assert len(one.prompts) == len(two.prompts) == 15
@@ -208,7 +211,7 @@ def test_a_run_is_not_replaced_by_another(suite: Suite, strategies: list[str], m
     assert len(more.info["candidates"]) == 2
 
 
-def test_a_repeat_that_asks_nothing_keeps_the_dates(suite: Suite) -> None:
+def test_a_repeated_command_without_new_answers_keeps_the_dates(suite: Suite) -> None:
     first = run(suite, ["plain"], models=[FakeModel()], out="kept").info
     again = run(suite, ["plain"], models=[FakeModel()], out="kept").info
     assert [again[key] for key in ("started", "finished")] == [first[key] for key in ("started", "finished")]
@@ -216,7 +219,7 @@ def test_a_repeat_that_asks_nothing_keeps_the_dates(suite: Suite) -> None:
     assert more["finished"] > first["finished"]
 
 
-def test_the_same_command_twice_asks_the_model_nothing(suite: Suite) -> None:
+def test_a_repeated_command_sends_no_request(suite: Suite) -> None:
     first = measure(suite, probe=3)
     model = FakeModel(answer=fuel)
     second = measure(suite, model=model, probe=3)
@@ -224,7 +227,7 @@ def test_the_same_command_twice_asks_the_model_nothing(suite: Suite) -> None:
     pd.testing.assert_frame_equal(first.records, second.records)
 
 
-def test_one_changed_target_reuses_nothing(suite: Suite) -> None:
+def test_a_changed_target_invalidates_every_answer(suite: Suite) -> None:
     measure(suite, probe=3)
     one, *rest = suite.test
     changed = replace(suite, test_split=Split("test", (replace(one, target="fuel"), *rest)))
@@ -245,7 +248,7 @@ def test_a_larger_limit_asks_only_for_the_rest(suite: Suite) -> None:
     assert len(model.prompts) == 4
 
 
-def test_what_failed_is_asked_again(suite: Suite) -> None:
+def test_a_failed_request_is_sent_again(suite: Suite) -> None:
     down = True
 
     def answer(prompt: str) -> str:
@@ -262,7 +265,7 @@ def test_what_failed_is_asked_again(suite: Suite) -> None:
     assert len(records) == 12
 
 
-def test_a_lost_log_is_made_again_without_the_model(suite: Suite) -> None:
+def test_a_lost_log_is_rebuilt_without_the_model(suite: Suite) -> None:
     [log] = (measure(suite).folder / "logs").iterdir()
     log.unlink()
     model = FakeModel()
@@ -293,7 +296,7 @@ def test_constrained_models_are_told_the_choices(suite: Suite) -> None:
 
 def test_a_model_that_takes_no_choices_cannot_be_constrained(suite: Suite) -> None:
     model = replace(FakeModel(answer=fuel), inspect_name="anthropic/model")
-    with pytest.raises(RunError, match="'anthropic' cannot be held to a list of answers"):
+    with pytest.raises(RunError, match="'anthropic' cannot be restricted to a list of answers"):
         measure(suite, model=model, constrain=True)
     assert model.prompts == []
 
@@ -336,7 +339,7 @@ def test_a_budget_without_a_price_is_refused_before_anything_is_asked(suite: Sui
 # A notebook, two at once
 
 
-def test_it_runs_inside_a_running_loop(suite: Suite) -> None:
+def test_a_run_works_inside_a_running_loop(suite: Suite) -> None:
     async def notebook() -> Run:
         return measure(suite)
 
@@ -379,7 +382,7 @@ def test_counts_that_make_no_sense_are_refused(suite: Suite, option: dict[str, A
         measure(suite, **option)
 
 
-def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_ends_the_run_which_then_resumes(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     append = Journal.append
 
     def fills_up(journal: Journal, reply: Any) -> None:  # noqa: ANN401 - a Reply
@@ -389,20 +392,20 @@ def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(suite: Suite, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "append", fills_up)
-        with pytest.raises(RunError, match="no space left on device; free some space, then the same command"):
+        with pytest.raises(RunError, match="no space left on device; free some space and repeat the command"):
             measure(suite)
     model = FakeModel(answer=fuel)
     assert len(measure(suite, model=model).records) == 12
     assert len(model.prompts) == 12 - 5
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence(suite: Suite, project: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_explained(suite: Suite, project: Path) -> None:
     (project / "file").write_text("", "utf-8")
     with pytest.raises(RunError, match="cannot write 'file/out': not a directory; choose another --out"):
         measure(suite, out="file/out")
 
 
-def test_an_error_that_concerns_every_request_ends_the_run(suite: Suite) -> None:
+def test_an_error_that_affects_every_request_ends_the_run(suite: Suite) -> None:
     def unloadable(_: str) -> str:
         message = "weights are not there; fetch them"
         raise ModelError(message)
@@ -421,7 +424,7 @@ def _ctrl_c() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_ctrl_c")
-def test_an_interrupted_run_goes_on(suite: Suite) -> None:
+def test_an_interrupted_run_resumes(suite: Suite) -> None:
     def answer(_: str) -> str:
         if len(model.prompts) == 5:
             os.kill(os.getpid(), signal.SIGINT)
@@ -436,7 +439,7 @@ def test_an_interrupted_run_goes_on(suite: Suite) -> None:
     assert 12 - paid <= len(again.prompts) < 12
 
 
-def test_a_model_that_reports_no_usage_cannot_be_held_to_a_budget(suite: Suite, project: Path) -> None:
+def test_a_model_that_reports_no_usage_cannot_have_a_budget(suite: Suite, project: Path) -> None:
     (project / "prices.toml").write_text(PRICE, "utf-8")
 
     class Mute(FakeModel):
@@ -452,7 +455,7 @@ def test_a_model_that_reports_no_usage_cannot_be_held_to_a_budget(suite: Suite, 
             model.api.generate = without_usage  # type: ignore[method-assign]
             return model
 
-    with pytest.raises(RunError, match="does not report what it used"):
+    with pytest.raises(RunError, match="does not report its usage"):
         measure(suite, model=Mute(answer=fuel), budget=100.0)
 
 
@@ -474,7 +477,7 @@ def test_a_run_that_is_not_finished_says_how_to_finish_it(project: Path) -> None
         _ = load("out").summary
 
 
-def test_a_run_that_comes_to_nothing_leaves_no_folder(suite: Suite, project: Path) -> None:
+def test_a_run_that_fails_to_start_leaves_no_folder(suite: Suite, project: Path) -> None:
     before = set(project.rglob("*"))
     with pytest.raises(ModelError):
         run(suite, ["plain"], models=["no-such-model"], out="some/where")

@@ -1,1 +1,5 @@
-"""From a run folder to figures, offline."""
+"""From a run's folder to figures, offline."""
+
+from thirdlever.analysis.scorecards import figures
+
+__all__ = ["figures"]

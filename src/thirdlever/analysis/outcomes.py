@@ -1,7 +1,7 @@
-"""Who got what right: one score for each candidate and item, paired, ready for tests.
+"""Scores by candidate and item, paired for tests.
 
-Repeats of an item (epochs) are averaged within it: they say how steady an answer is and are never new items. What
-cannot be paired is refused, because a comparison over different items is a comparison of the items.
+Repeats of an item (epochs) are averaged within it: they show how stable an answer is, and are not new items. Candidates
+that were asked different items cannot be paired and raise, because comparing them would compare the items.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from thirdlever.analysis.run import Run
 
 
-COLUMNS = ("candidate", "phase", "item_id", "epoch", "slice", "group", "score", "item_hash")
 _COMPLETE = "repeat the run's command with the same --out to complete it"
 
 
@@ -30,13 +29,13 @@ class Outcomes:
     """Scores of every candidate on the same items.
 
     Attributes:
-        candidates: their names, as in the records.
+        candidates: names, as in the records.
         items: ids, sorted.
-        scores: [candidates, items]; the mean over epochs, 0 where a request failed or could not be read.
-        clusters: [items]; the items of one group share a number, an item without a group has its own.
-        slices: [items]; "" where there is none.
-        epochs: how often each item was asked.
-        graded: whether some answer scored other than 0 or 1.
+        scores: [candidates, items]; the mean over epochs, 0 for a failed request or an unparsed answer.
+        clusters: [items]; items of one group share a number, an item without a group has its own.
+        slices: [items]; "" if there is none.
+        epochs: repeats of each item.
+        graded: whether any score is other than 0 or 1.
     """
 
     candidates: tuple[str, ...]
@@ -48,7 +47,7 @@ class Outcomes:
     graded: bool = False
 
     def row(self, name: str) -> NDArray[np.float64]:
-        """Scores of one candidate, [items].
+        """Scores of one candidate [items].
 
         Raises:
             RunError: there is no such candidate.
@@ -81,38 +80,34 @@ class Outcomes:
         return self.only(mask)
 
     def best(self) -> str:
-        """The candidate with the highest mean score; the first of equals."""
+        """The candidate with the highest mean score; the first of several."""
         return self.candidates[int(self.scores.mean(axis=1).argmax())]
 
 
 def load(run: Run) -> Outcomes:
-    """A run's outcomes, read without the texts: a million records take seconds and little memory.
+    """A run's outcomes.
 
     Raises:
         RunError: the run is not finished, or its candidates cannot be paired.
     """
-    import pandas as pd
-
-    from thirdlever.analysis.run import RECORDS
-
-    _ = run.info  # written last: without it the records are not there yet, and it says so
-    return outcomes(pd.read_parquet(run.folder / RECORDS, columns=list(COLUMNS)))
+    _ = run.info  # written last; without it, raises that the run is not finished
+    return outcomes(run.records)
 
 
 def outcomes(records: pd.DataFrame) -> Outcomes:
-    """Pair the answers of the accuracy pass by item; the order of rows does not matter.
+    """Pair the answers of the accuracy pass by item.
 
     Args:
-        records: one row a request, as records.parquet holds them.
+        records: one row per request, in any order.
 
     Raises:
-        RunError: no answers, or candidates that were not asked the same items equally often.
+        RunError: no answers, or candidates with different items or numbers of repeats.
     """
     import pandas as pd
 
     asked = records[records["phase"] == "accuracy"]
     if asked.empty:
-        message = f"the run holds no answers to compare; {_COMPLETE}"
+        message = f"the run has no answers to compare; {_COMPLETE}"
         raise RunError(message)
     candidate, candidates = pd.factorize(asked["candidate"], sort=False)
     item, items = pd.factorize(asked["item_id"], sort=True)
@@ -120,13 +115,13 @@ def outcomes(records: pd.DataFrame) -> Outcomes:
     cell = candidate.astype(np.int64) * shape[1] + item
     counts = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
     names = [str(name) for name in candidates]
-    _same_items(names, [str(name) for name in items], counts)
-    _same_repeats(asked, cell, int(counts[0, 0]))
+    _check_items(names, [str(name) for name in items], counts)
+    _check_repeats(asked, cell, int(counts[0, 0]))
     first = np.unique(item, return_index=True)[1]
-    _same_questions(asked, item, first)
+    _check_questions(asked, item, first)
     score = asked["score"].fillna(0.0).to_numpy(dtype=np.float64)
     total = np.bincount(cell, weights=score, minlength=counts.size).reshape(shape)
-    order = sorted(range(len(names)), key=names.__getitem__)  # no order of rows in it
+    order = sorted(range(len(names)), key=names.__getitem__)  # independent of the order of rows
     return Outcomes(
         candidates=tuple(names[i] for i in order),
         items=tuple(map(str, items)),
@@ -138,34 +133,32 @@ def outcomes(records: pd.DataFrame) -> Outcomes:
     )
 
 
-def _same_items(names: list[str], items: list[str], counts: NDArray[np.int64]) -> None:
+def _check_items(names: list[str], items: list[str], counts: NDArray[np.int64]) -> None:
     missing = counts == 0
     if missing.any():
-        had = (~missing).sum(axis=1)
-        listed = ", ".join(f"{name!r} {n:,}" for name, n in zip(names, had, strict=True))
+        listed = ", ".join(f"{name!r} {n:,}" for name, n in zip(names, (~missing).sum(axis=1), strict=True))
         example = items[int(np.flatnonzero(missing.any(axis=0))[0])]
-        message = f"candidates were not asked the same items ({listed}; missing somewhere: {example!r}); {_COMPLETE}"
+        message = f"candidates were not asked the same items ({listed}; not asked of all: {example!r}); {_COMPLETE}"
         raise RunError(message)
     if (counts != counts[0, 0]).any():
         often = [f"{row.min()}" if row.min() == row.max() else f"{row.min()} to {row.max()}" for row in counts]
         listed = ", ".join(f"{name!r} {n}" for name, n in zip(names, often, strict=True))
-        message = f"items were not asked equally often (times an item: {listed}); {_COMPLETE}"
+        message = f"items were not repeated equally often (times per item: {listed}); {_COMPLETE}"
         raise RunError(message)
 
 
-def _same_repeats(asked: pd.DataFrame, cell: NDArray[np.int64], repeats: int) -> None:
-    """Each repeat once: a row counted twice would pass for a second answer."""
+def _check_repeats(asked: pd.DataFrame, cell: NDArray[np.int64], repeats: int) -> None:
+    """Each repeat must occur once: a duplicated row would count as a second answer."""
     import pandas as pd
 
     epoch, epochs = pd.factorize(asked["epoch"])
-    once = np.bincount(cell * len(epochs) + epoch).max() == 1
-    if len(epochs) != repeats or not once:
+    if len(epochs) != repeats or np.bincount(cell * len(epochs) + epoch).max() > 1:
         message = f"the records hold an answer twice, or repeats with different numbers; {_COMPLETE}"
         raise RunError(message)
 
 
-def _same_questions(asked: pd.DataFrame, item: NDArray[np.int64], first: NDArray[np.int64]) -> None:
-    """An id must stand for one question, or answers to two versions of a suite would be paired."""
+def _check_questions(asked: pd.DataFrame, item: NDArray[np.int64], first: NDArray[np.int64]) -> None:
+    """An id must mean one question, or answers to two versions of a suite would be paired."""
     import pandas as pd
 
     code = pd.factorize(asked["item_hash"])[0]

@@ -1,4 +1,4 @@
-"""A run at other prices: its measured tokens and seconds stay, and nobody is asked anything."""
+"""A run at other prices: its measured tokens and seconds stay, and no model is asked."""
 
 from __future__ import annotations
 
@@ -22,19 +22,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Repriced:
-    """What came of it.
+    """A run at other prices.
 
     Attributes:
-        run: the same records at the new prices; the folder is as it was.
-        prices: by model, of its tokens; None where its device's time is paid, or the price is unknown.
-        device: an hour of the device; None when no rate is stated.
-        utilisation: share of the device's paid hours that serve requests.
+        run: the same records at the new prices; the folder is unchanged.
+        prices: of tokens, by model; None if device time is paid instead, or the price is unknown.
+        device: an hour of the device; None if no rate is stated.
+        utilisation: share of the device's hours in which it serves requests.
     """
 
     run: Run
     prices: Mapping[str, Price | None]
     device: Hour | None
     utilisation: float
+
+
+class _Terms(NamedTuple):
+    """Who tunes a model, and at what price."""
+
+    profile: Profile
+    rate: Rate
 
 
 def reprice(
@@ -45,27 +52,33 @@ def reprice(
     utilisation: float | None = None,
     batch: bool = False,
 ) -> Repriced:
-    """Apply other prices; whatever is not given is as today's price lists have it, or else as the run had it.
+    """Apply other prices. What is not given comes from today's price lists, or else from the run.
 
     Args:
-        run: a finished one; it is left as it is.
-        model: whose prices to take for every model that was asked. A tuned candidate takes those of this model tuned.
-        device: USD an hour of the local models' device, or a GPU's name.
-        utilisation: share of the device's paid hours that serve requests.
-        batch: take the rates of batch APIs.
+        run: a finished run, which is not changed.
+        model: use this model's prices for every model in the run, and those of its tuned version for tuned candidates.
+        device: USD per hour of the local models' device, or a GPU's name.
+        utilisation: share of the device's hours in which it serves requests.
+        batch: use the rates of batch APIs.
 
     Raises:
-        ThirdleverError: no source has a price for `model`; no such GPU; a malformed overlay.
+        ThirdleverError: the price of `model` is unknown, there is no such GPU, or the price overlay is malformed.
     """
     info: dict[str, Any] = dict(run.info)
-    records, tuned = run.records, _tuned(model) if model else None
+    records = run.records
     if model:
-        info["candidates"] = [_trained_as(tuned, candidate) for candidate in info["candidates"]]
+        terms = _tuning_terms(model)
+        info["candidates"] = [_trained_as(terms, candidate) for candidate in info["candidates"]]
         records = _off_the_device(records, info["candidates"])
-    prices = _prices_as(model, tuned, info) if model else {name: _today(name, info) for name in info["prices"]}
+        prices = _prices_as(model, terms, info)
+    else:
+        prices = {name: _todays_price(name, info) for name in info["prices"]}
     if batch:
         prices = {name: price and in_batch(price) for name, price in prices.items()}
-    rate = hour(device) if device is not None else _hour_of(info)
+    stated = info.get("device_usd_per_hour")
+    rate = Hour(usd=stated, source="as the run had it") if stated is not None else None
+    if device is not None:
+        rate = hour(device)
     info |= {
         "prices": {name: price and price.to_dict() for name, price in prices.items()},
         "device_usd_per_hour": rate.usd if rate else None,
@@ -76,39 +89,33 @@ def reprice(
     return Repriced(run=again, prices=prices, device=rate, utilisation=info["utilisation"])
 
 
-def _today(model: str, info: Mapping[str, Any]) -> Price | None:
-    """Today's. Only a model that had a listed price is looked up again: a name may have stood for a server's own."""
+def _todays_price(model: str, info: Mapping[str, Any]) -> Price | None:
+    """Today's price, or else the run's.
+
+    A model without a price in the run is looked up in the user's overlay only: its name may be a private server's.
+    """
     frozen = price_in(info, model)
-    if frozen is None:
-        return overlaid(model)
-    return price_of(BaseModel(model, model)) or frozen
+    return overlaid(model) if frozen is None else price_of(BaseModel(model, model)) or frozen
 
 
-def _prices_as(model: str, tuned: _Terms | None, info: Mapping[str, Any]) -> dict[str, Price | None]:
-    """By model of the run, another model's; its tuned one's where the run's is tuned.
+def _prices_as(model: str, terms: _Terms | None, info: Mapping[str, Any]) -> dict[str, Price | None]:
+    """Another model's price for every model of the run; that of its tuned version for tuned ones.
 
     Raises:
-        ThirdleverError: no source states the model's price.
+        ThirdleverError: the model's price is unknown.
     """
     price = price_of(BaseModel(model, model))
     if price is None:
-        message = f"--as {model}: no source states its price; add it to prices.toml, with its source and date"
+        message = f"--as {model}: its price is unknown; add it to prices.toml, with its source and date"
         raise ThirdleverError(message)
-    tuned_price = tuned.rate.price() if tuned else None
+    tuned = terms.rate.price() if terms else None
     asked = {candidate.get("model"): candidate.get("tuning") is not None for candidate in info["candidates"]}
-    prices = dict.fromkeys(info["prices"], price)
-    return prices | {name: tuned_price if was else price for name, was in asked.items() if name is not None}
+    prices: dict[str, Price | None] = dict.fromkeys(info["prices"], price)
+    return prices | {name: tuned if was_tuned else price for name, was_tuned in asked.items() if name is not None}
 
 
-class _Terms(NamedTuple):
-    """Who tunes a model, and at what price."""
-
-    profile: Profile
-    rate: Rate
-
-
-def _tuned(model: str) -> _Terms | None:
-    """None when nobody that is known tunes the model, or no source states what it costs."""
+def _tuning_terms(model: str) -> _Terms | None:
+    """None if no known provider tunes the model, or its price for that is unknown."""
     from thirdlever.catalog.tuning import profiles, rate
 
     for profile in profiles().values():
@@ -119,7 +126,7 @@ def _tuned(model: str) -> _Terms | None:
 
 
 def _trained_as(terms: _Terms | None, candidate: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tuned candidate as if that provider had trained on its tokens; what nobody states is unknown."""
+    """A tuned candidate as if that provider had trained on its tokens; None is unknown."""
     tuning = candidate.get("tuning")
     if tuning is None:
         return candidate
@@ -134,11 +141,6 @@ def _trained_as(terms: _Terms | None, candidate: Mapping[str, Any]) -> Mapping[s
 
 
 def _off_the_device(records: pd.DataFrame, candidates: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """A hosted model takes no time of a device here: where it has no price, its cost is unknown."""
+    """A hosted model uses no local device: without a price, its cost is unknown."""
     hosted = [candidate["name"] for candidate in candidates if candidate.get("model") is not None]
     return records.assign(device_s=records["device_s"].mask(records["candidate"].isin(hosted)))
-
-
-def _hour_of(info: Mapping[str, Any]) -> Hour | None:
-    usd = info.get("device_usd_per_hour")
-    return None if usd is None else Hour(usd=usd, source="as the run had it")

@@ -1,8 +1,9 @@
-"""A run on disk: a folder that explains itself, read without model, key or GPU."""
+"""A run's folder, read without a model, a key or a GPU."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +14,12 @@ from thirdlever.core.errors import RunError, unknown
 from thirdlever.core.progress import note
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     import pandas as pd
 
-    from thirdlever.analysis.usage import Usage
+    from thirdlever.analysis.scorecards import CandidateFigures
+    from thirdlever.strategies.contract import Lever
 
 
 INFO = "run.json"
@@ -25,10 +29,10 @@ SUMMARY = "summary.csv"
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
+    """A finished run. Every file is read once.
 
     Attributes:
-        folder: where its files are.
+        folder: contains its files.
     """
 
     folder: Path
@@ -39,36 +43,72 @@ class Run:
         path = self._file(INFO)
         try:
             info: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        except ValueError as error:  # no UTF-8, or no JSON
+        except ValueError as error:  # neither UTF-8 nor JSON
             message = f"{path} is damaged ({error}); repeat the run's command with --out {self.folder}"
             raise RunError(message) from error
         return info
 
     @cached_property
     def records(self) -> pd.DataFrame:
-        """One row a request."""
+        """One row per request."""
         import pandas as pd
 
         return pd.read_parquet(self._file(RECORDS))
 
     @cached_property
-    def summary(self) -> pd.DataFrame:
-        """The scorecards: one row a candidate, made anew from the records."""
-        from thirdlever.analysis.scorecards import scorecards
+    def figures(self) -> Mapping[str, CandidateFigures]:
+        """Accuracy, latency and cost of every candidate, by name."""
+        from thirdlever.analysis.scorecards import figures
 
-        return scorecards(self.records, self.info)
+        return figures(self)
 
     @cached_property
-    def usage(self) -> dict[str, Usage]:
-        """What each candidate's requests used, made anew from the records."""
-        from thirdlever.analysis.usage import usage
+    def summary(self) -> pd.DataFrame:
+        """The scorecards: the figures as a table, one row per candidate."""
+        return self.summary_at()
 
-        return usage(self.records, self.info)
+    def summary_at(self, usd_per_hour: float | None = None, utilisation: float | None = None) -> pd.DataFrame:
+        """The scorecards at another price of a device hour, or another utilisation; None keeps the run's."""
+        from thirdlever.analysis.scorecards import scorecards
+
+        rate = self.info.get("device_usd_per_hour") if usd_per_hour is None else usd_per_hour
+        share = self.info.get("utilisation", 1.0) if utilisation is None else utilisation
+        return scorecards(self.figures, rate, share)
+
+    def inputs(self, items: Collection[str] | None = None) -> dict[str, str]:
+        """The text of each item, by item id.
+
+        The records of older releases have no column `input`: then inspect's logs are read. An item is missing if
+        neither has its text.
+
+        Args:
+            items: item ids; all by default.
+        """
+        records = self.records
+        asked = records["item_id"].unique() if items is None else items
+        found: dict[str, str] = {}
+        if "input" in records:
+            known = records[["item_id", "input"]].dropna().drop_duplicates("item_id")
+            found = dict(known[known["item_id"].isin(list(asked))].itertuples(index=False, name=None))
+        missing = {str(item) for item in asked} - found.keys()
+        return found | self._logged(missing) if missing else found
+
+    def _logged(self, items: set[str]) -> dict[str, str]:
+        """The texts of items from the accuracy logs that can be read."""
+        from thirdlever.evaluation import logs
+
+        listed = [name for candidate in self.info.get("candidates", ()) for name in candidate.get("logs", ())]
+        found: dict[str, str] = {}
+        for path in (self.folder / "logs" / Path(name).name for name in listed if ".accuracy." in name):
+            if missing := items - found.keys():
+                with suppress(OSError, ValueError):
+                    found |= {sample.item_id: sample.input for sample in logs.read(path, missing)}
+        return found
 
     def _file(self, name: str) -> Path:
         path = self.folder / name
         if not path.is_file():
-            message = f"{path} is not there: the run is not finished; repeat its command with --out {self.folder}"
+            message = f"{path} is missing: the run is not finished; repeat its command with --out {self.folder}"
             raise RunError(message)
         return path
 
@@ -82,12 +122,29 @@ def load(run: str | Path) -> Run:
     Raises:
         RunError: there is no such run.
     """
-    begun = {path.parent.name: path.parent for path in project.RESULTS.glob(f"*/{INFO}")}
-    if run == "latest" and begun:
-        newest = max(begun.values(), key=lambda folder: (folder / INFO).stat().st_mtime)
-        note(f"latest: {newest}")  # a regression's run may have come after the one that was meant
+    finished = {path.parent.name: path.parent for path in project.RESULTS.glob(f"*/{INFO}")}
+    if run == "latest" and finished:
+        newest = max(finished.values(), key=lambda folder: (folder / INFO).stat().st_mtime)
+        note(f"latest: {newest}")  # a regression gate may have written a newer run than the one that was meant
         return Run(newest)
     for folder in (Path(run), project.RESULTS / run):
         if folder.is_dir():
             return Run(folder)
-    raise RunError(unknown("run", str(run), begun) + "; `thirdlever run SUITE` makes one")
+    raise RunError(unknown("run", str(run), finished) + "; create one with `thirdlever run SUITE`")
+
+
+def lever(candidate: Mapping[str, Any], *, retrieves: bool) -> Lever:
+    """The lever that a candidate pulls: as its deployment states it, or else by what it does.
+
+    Args:
+        candidate: its entry in run.json. Older releases wrote no `lever`.
+        retrieves: whether its requests report retrieval time.
+    """
+    stated: Lever | None = candidate.get("lever")
+    if stated is not None:
+        return stated
+    if candidate.get("tuning") is not None:
+        return "tuned"
+    if "model" in candidate and candidate["model"] is None:
+        return "none"
+    return "retrieval" if retrieves else "prompt"

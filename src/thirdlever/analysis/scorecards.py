@@ -1,26 +1,35 @@
-"""From records to scorecards: one row a candidate, every figure with its unit in its name, unknown as a missing value.
+"""A run's figures: accuracy, latency and cost of every candidate, and the scorecards that show them as a table.
 
-In memory and in summary.csv unknown is a missing value; in JSON it is null. It is never 0. `accuracy_ci95` is a
-(low, high) tuple in memory, a pair in JSON, and the two columns `accuracy_ci95_low` and `accuracy_ci95_high` in CSV.
+In a scorecard every column has its unit in its name. Unknown is a missing value in memory and in summary.csv, null in
+JSON, and never 0. `accuracy_ci95` is a (low, high) tuple in memory, a pair in JSON, and two columns in CSV:
+`accuracy_ci95_low` and `accuracy_ci95_high`.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from thirdlever.analysis.run import lever
 from thirdlever.analysis.stats import proportions
-from thirdlever.analysis.usage import base_price_in, preparing_usd, price_in, request_usd
+from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core.text import csv_cell, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from thirdlever.analysis.run import Run
+    from thirdlever.analysis.stats.proportions import Proportion
     from thirdlever.catalog.prices import Price
+    from thirdlever.strategies.contract import Lever
 
 
 COLUMNS = (
@@ -65,51 +74,245 @@ FURTHER = (
     "hosting_usd_per_hour",
     "prompt_tokens_saved",
 )
-LEAST_TIMED = 20  # requests: of fewer, the p95 is little more than the slowest
+LEAST_TIMED = 20  # requests: with fewer, the p95 is little more than the slowest
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 TEXT = ("candidate", "strategy", "model", "args", "price_source")
 COUNTS = ("n", "sources", "errors", "requests", "unparseable", "timed")
+_PAIR = "accuracy_ci95"
+# Figures need no texts but the answers: without the others, a million records are quickly divided by candidate.
+_TEXTS = ("input", "completion", "reason")
 
 
-def scorecards(records: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
-    """One row a candidate, best accuracy first; ties by cost (unknown last), then by latency.
+def figures(run: Run, *, part: str | None = None, confidence: float = 0.95) -> dict[str, CandidateFigures]:
+    """Accuracy, latency and cost of every candidate: the only place where they are computed.
 
-    Accuracy, tokens, device time and errors come from the accuracy pass; latencies from the serial probe alone, whose
-    cold and failed requests are left out. Tokens and device time are means over the requests that were answered.
-
-    `cost_per_1k_usd` is what the model's use costs: tokens at its price or, without one, device time at the stated rate
-    and utilisation. Device time is a request's share of its batch in the accuracy pass, which is what a loaded server
-    costs; the serial probe's would be an idle one's. What asks no model costs its device time too. `setup_usd` is
-    preparing at the same prices; the labels it took are in `setup_labels`, for their price is the reader's to state.
-    `prompt_tokens_saved` is how many fewer tokens a tuned model is sent than the most accurate model that was not
-    tuned.
+    Accuracy, tokens and device time come from the accuracy pass; latencies from the serial probe, without its cold and
+    failed requests.
 
     Args:
-        records: one row a request, as records.parquet holds them.
-        info: run.json: `candidates` (each with name, strategy, args, model, setup), `prices` by model name,
-            `device_usd_per_hour`, `utilisation`.
+        run: whose records and run.json are read.
+        part: a slice of the items; None for all.
+        confidence: coverage of accuracy's interval.
+
+    Returns:
+        By name, in the order of run.json, then of the records.
+    """
+    records = run.records.drop(columns=[name for name in _TEXTS if name in run.records])
+    common = _Common(records[records["phase"] == "accuracy"], confidence)
+    if part is not None:
+        records = records[records["slice"] == part]
+    rows = records.groupby("candidate", sort=False).indices
+    known = {str(about["name"]): about for about in run.info.get("candidates", ())}
+    found = {}
+    for name in dict.fromkeys([*known, *map(str, rows)]):
+        own = records.iloc[rows.get(name, [])]
+        about = known.get(name) or {column: own[column].iloc[0] for column in ("strategy", "model")}
+        price = price_in(run.info, about.get("model"))
+        found[name] = CandidateFigures(
+            name=name,
+            about=about,
+            asked=own[own["phase"] == "accuracy"],
+            probe=own[own["phase"] == "latency"],
+            price=price,
+            base_price=price_in(run.info, about.get("base")) or price,
+            common=common,
+        )
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Common:
+    """What all candidates share: the answers of the accuracy pass, and the confidence of intervals."""
+
+    answers: pd.DataFrame
+    confidence: float
+
+    @cached_property
+    def graded(self) -> bool:
+        """Whether scores other than 0 and 1 occur."""
+        score = self.answers["score"]
+        return bool((score.notna() & ~score.isin([0.0, 1.0])).any())
+
+    @cached_property
+    def labels(self) -> bool:
+        """Whether answers are graded by equality, as labels are."""
+        equal = self.answers["prediction"] == self.answers["target"]
+        return bool((equal == (self.answers["score"] == 1)).all())
+
+    @cached_property
+    def bootstrap(self) -> Bootstrap:
+        """The same resamples for every candidate."""
+        return Bootstrap(self.answers)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CandidateFigures:
+    """One candidate's figures, each computed when first read.
+
+    Attributes:
+        name: of the candidate.
+        about: its entry in run.json.
+        asked: its rows of the accuracy pass.
+        probe: its rows of the latency probe.
+        price: of its model's tokens; None if unknown.
+        base_price: of the tokens of the model it was prepared from.
+        common: what it shares with the others.
+    """
+
+    name: str
+    about: Mapping[str, Any]
+    asked: pd.DataFrame
+    probe: pd.DataFrame
+    price: Price | None
+    base_price: Price | None
+    common: _Common
+
+    @property
+    def requests(self) -> int:
+        """Requests in both phases."""
+        return len(self.asked) + len(self.probe)
+
+    @cached_property
+    def failed(self) -> int:
+        """Requests of the accuracy pass that failed."""
+        return int(self.asked["error"].notna().sum())
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks a model."""
+        return self.about.get("model") is not None
+
+    @cached_property
+    def retrieves(self) -> bool:
+        """Whether its requests report retrieval time."""
+        return bool(self.asked["retrieval_s"].notna().any())
+
+    @property
+    def lever(self) -> Lever:
+        """The lever it pulls."""
+        return lever(self.about, retrieves=self.retrieves)
+
+    @cached_property
+    def accuracy(self) -> Proportion | None:
+        """Mean score over items, failed requests 0; None without records."""
+        if self.asked.empty:
+            return None
+        import numpy as np
+        import pandas as pd
+
+        item = pd.factorize(self.asked["item_id"])[0]
+        first = np.unique(item, return_index=True)[1]
+        return proportions.of_items(
+            np.bincount(item, weights=self._score) / np.bincount(item),
+            proportions.clusters(self.asked["group"].iloc[first]),
+            requests=len(item),
+            graded=self.common.graded,
+            confidence=self.common.confidence,
+        )
+
+    @cached_property
+    def macro_f1(self) -> float | None:
+        """None for free text and partial scores, for which it has no meaning."""
+        if self.asked.empty or not self.common.labels:
+            return None
+        predictions = [value if isinstance(value, str) else None for value in self.asked["prediction"].tolist()]
+        return proportions.macro_f1(self.asked["target"].tolist(), predictions)
+
+    @cached_property
+    def latency(self) -> Mapping[str, float | None]:
+        """Columns of the scorecard, in seconds, from warm, answered requests of the probe."""
+        cold = self.probe["cold"].fillna(value=False).astype(bool)
+        warm = self.probe[~cold & self.probe["error"].isna()]
+        measured = {"latency": (50, 95, 99), "ttft": (50,), "retrieval": (50,)}
+        row: dict[str, float | None] = {
+            f"{name}_p{q}_s": proportions.quantile(warm[f"{name}_s"].dropna().to_list(), q / 100)
+            for name, percentiles in measured.items()
+            for q in percentiles
+        }
+        return row | {"timed": len(warm), "cold_start_s": self.probe.loc[cold, "latency_s"].max()}
+
+    @cached_property
+    def tokens(self) -> Mapping[str, float]:
+        """Mean tokens and device seconds per answered request; NaN where unknown."""
+        answered = self.asked[self.asked["error"].isna()]
+        means = {name: answered[name].astype("float64").mean() for name in (*TOKENS, "device_s")}
+        return means | {"device_s_per_request": means.pop("device_s")}
+
+    @cached_property
+    def amount(self) -> float | None:
+        """Mean cost of the answered requests; None if nothing was answered or reported.
+
+        In USD if the model's tokens have a price, request by request because long prompts can have a higher rate;
+        otherwise in seconds of the device.
+        """
+        import numpy as np
+
+        known = self._amounts[~np.isnan(self._amounts)]
+        return float(known.mean()) if len(known) else None
+
+    def usd(self, usd_per_hour: float | None, utilisation: float) -> float | None:
+        """Cost of one request; None if unknown."""
+        if self.price or self.amount is None:
+            return self.amount
+        return device_cost(self.amount, usd_per_hour, utilisation)
+
+    def usd_factor(self, usd_per_hour: float | None, utilisation: float) -> float | None:
+        """USD for one unit of `amount`; None if the device's hourly rate is unknown."""
+        return 1.0 if self.price else device_cost(1.0, usd_per_hour, utilisation)
+
+    def setup_usd(self, usd_per_hour: float | None, utilisation: float) -> float | None:
+        """Cost of preparing it, without people's work and labels; None if unknown."""
+        setup = self.about.get("setup")
+        return setup and preparing_usd(setup, self.base_price, usd_per_hour, utilisation)
+
+    @cached_property
+    def draws(self) -> NDArray[np.float64] | None:
+        """Bootstrap means of `amount` [draws]; None if it is None, or with a single source."""
+        import numpy as np
+
+        known = ~np.isnan(self._amounts)
+        return self.common.bootstrap.means(self.asked["item_id"][known], self._amounts[known])
+
+    @cached_property
+    def accuracy_draws(self) -> NDArray[np.float64] | None:
+        """Bootstrap means of the accuracy, from the same resamples."""
+        means = self._score.groupby(self.asked["item_id"].to_numpy(), sort=True).mean()
+        return self.common.bootstrap.means(means.index.to_series(), means.to_numpy())
+
+    @property
+    def _score(self) -> pd.Series[float]:
+        return self.asked["score"].fillna(0.0).astype("float64")
+
+    @cached_property
+    def _amounts(self) -> NDArray[np.float64]:
+        """USD or device seconds of each request; NaN where it failed or did not report them."""
+        import numpy as np
+
+        amounts = request_usd(self.asked, self.price) if self.price else numbers(self.asked, "device_s")
+        return np.where(self.asked["error"].notna(), np.nan, amounts)
+
+
+def scorecards(known: Mapping[str, CandidateFigures], usd_per_hour: float | None, utilisation: float) -> pd.DataFrame:
+    """One row per candidate, best accuracy first; ties by cost (unknown last), then by latency.
+
+    `cost_per_1k_usd` is the cost of the model: tokens at its price or, without one, device time at the given rate.
+    Device time is a request's share of its batch in the accuracy pass, as on a loaded server; that of the serial probe
+    would be an idle server's. A candidate without a model costs its device time too. `setup_usd` is the cost of
+    preparing at the same prices, without labels: `setup_labels` counts them, for the reader to price.
+    `prompt_tokens_saved` is how many fewer tokens a tuned model is sent than the most accurate untuned model.
+
+    Args:
+        known: what `figures` returns.
+        usd_per_hour: price of a device hour; None if unknown.
+        utilisation: share of the device's hours in which it serves requests.
 
     Returns:
         `COLUMNS`, then `FURTHER`. Seconds, USD, tokens per request; a candidate without records has n = 0.
     """
     import pandas as pd
 
-    known = {candidate["name"]: candidate for candidate in info.get("candidates", ())}
-    names = [*known, *(name for name in records["candidate"].unique() if name not in known)]
-    answers = records[records["phase"] == "accuracy"]
-    labels = _are_labels(answers)
-    rows = []
-    for name in names:
-        own = records[records["candidate"] == name]
-        candidate = known.get(name) or own.iloc[0][["strategy", "model"]].to_dict()
-        quality = _quality(own[own["phase"] == "accuracy"], labels=labels)
-        speed = _speed(own[own["phase"] == "latency"])
-        money = _money(own[own["phase"] == "accuracy"], candidate, info)
-        described = {"candidate": name, "strategy": candidate["strategy"], "model": candidate.get("model") or None}
-        described["args"] = json.dumps(candidate.get("args") or {}, sort_keys=True)
-        rows.append(described | quality | speed | money | _tuning(candidate.get("tuning")))
-    frame = pd.DataFrame(_with_savings(rows), columns=[*COLUMNS, *FURTHER])
-    return typed(frame).sort_values(
+    rows = _with_savings([_row(one, usd_per_hour, utilisation) for one in known.values()])
+    return typed(pd.DataFrame(rows, columns=[*COLUMNS, *FURTHER])).sort_values(
         ["accuracy", "cost_per_1k_usd", "latency_p50_s", "candidate"],
         ascending=[False, True, True, True],
         na_position="last",
@@ -117,16 +320,47 @@ def scorecards(records: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def _tuning(tuning: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What tuning came to; nothing where there was none."""
-    if tuning is None:
-        return {}
-    row = {f"tuned_{name}": tuning[name] for name in ("examples", "epochs", "tokens", "bytes")}
-    return row | {"hosting_usd_per_hour": tuning["hosting_usd_per_hour"]}
+def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) -> dict[str, Any]:
+    accuracy, usd = one.accuracy, one.usd(usd_per_hour, utilisation)
+    row: dict[str, Any] = {
+        "candidate": one.name,
+        "strategy": one.about["strategy"],
+        "model": one.about.get("model") or None,
+        "args": json.dumps(one.about.get("args") or {}, sort_keys=True),
+        "n": accuracy.n if accuracy else 0,
+        "sources": accuracy.clusters if accuracy else 0,
+        "requests": len(one.asked),
+        "errors": one.failed,
+        "unparseable": int((one.asked["prediction"].isna() & one.asked["error"].isna()).sum()),
+        "accuracy_ci95": (accuracy.low, accuracy.high) if accuracy else None,
+        "macro_f1": one.macro_f1,
+        "cost_per_1k_usd": None if usd is None else 1000 * usd,
+        **one.latency,
+        **one.tokens,
+    }
+    if accuracy:
+        row |= {"accuracy": accuracy.value, "accuracy_se": accuracy.se}
+    if one.price:
+        row["price_source"] = one.price.origin
+    elif usd is not None:
+        row["price_source"] = f"device at ${usd_per_hour:g}/h, {utilisation:.0%} utilised"
+    if setup := one.about.get("setup"):
+        row |= {
+            "setup_usd": one.setup_usd(usd_per_hour, utilisation),
+            "setup_labels": setup["labels"],
+            "setup_s": setup["seconds"],
+            "setup_device_s": setup["device_seconds"],
+            "setup_input_tokens": setup["input_tokens"],
+            "setup_output_tokens": setup["output_tokens"],
+        }
+    if (tuning := one.about.get("tuning")) is not None:
+        row |= {f"tuned_{name}": tuning[name] for name in ("examples", "epochs", "tokens", "bytes")}
+        row["hosting_usd_per_hour"] = tuning["hosting_usd_per_hour"]
+    return row
 
 
 def _with_savings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tuned rows held against the most accurate one that is only prompted."""
+    """Adds the prompt tokens that tuned candidates save."""
     prompted = [row for row in rows if row["model"] and "tuned_examples" not in row and "accuracy" in row]
     if prompted:
         best = max(prompted, key=lambda row: row["accuracy"])
@@ -138,111 +372,20 @@ def _with_savings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """Figures as floats (missing where unknown), counts as integers, text as text."""
-    numbers = [c for c in frame.columns if c not in {*TEXT, *COUNTS, "accuracy_ci95"}]
-    return frame.astype(dict.fromkeys(numbers, "float64") | dict.fromkeys(COUNTS, "int64"))
-
-
-def _are_labels(answers: pd.DataFrame) -> bool:
-    """Whether answers are graded as labels are, by equality: macro-F1 means nothing for free text or graded scores."""
-    return bool(((answers["prediction"] == answers["target"]) == (answers["score"] == 1)).all())
-
-
-def _quality(asked: pd.DataFrame, *, labels: bool) -> dict[str, Any]:
-    """Accuracy, macro-F1 and what went wrong. A request that failed is a wrong answer."""
-    row: dict[str, Any] = {
-        "n": asked["item_id"].nunique(),
-        "sources": 0,
-        "requests": len(asked),
-        "errors": int(asked["error"].notna().sum()),
-        "unparseable": int((asked["prediction"].isna() & asked["error"].isna()).sum()),
-        "accuracy_ci95": None,
-    }
-    if asked.empty:
-        return row
-    # Lists, because to iterate over a column of text takes twelve times as long.
-    scores = asked["score"].fillna(0.0).tolist()
-    accuracy = proportions.proportion(scores, asked["item_id"].tolist(), asked["group"].tolist())
-    row |= {
-        "accuracy": accuracy.value,
-        "accuracy_ci95": (accuracy.low, accuracy.high),
-        "accuracy_se": accuracy.se,
-        "sources": accuracy.clusters,
-    }
-    if labels:
-        predictions = [value if isinstance(value, str) else None for value in asked["prediction"].tolist()]
-        row["macro_f1"] = proportions.macro_f1(asked["target"].tolist(), predictions)
-    return row
-
-
-def _speed(probe: pd.DataFrame) -> dict[str, Any]:
-    """Latencies of warm, answered requests, in seconds."""
-    cold = probe["cold"].fillna(value=False).astype(bool)
-    warm = probe[~cold & probe["error"].isna()]
-    row: dict[str, Any] = {
-        f"latency_p{q}_s": proportions.quantile(warm["latency_s"].dropna().to_list(), q / 100) for q in (50, 95, 99)
-    }
-    row["timed"] = len(warm)
-    row["cold_start_s"] = probe.loc[cold, "latency_s"].max()
-    row["ttft_p50_s"] = proportions.quantile(warm["ttft_s"].dropna().to_list(), 0.5)
-    row["retrieval_p50_s"] = proportions.quantile(warm["retrieval_s"].dropna().to_list(), 0.5)
-    return row
-
-
-def _money(asked: pd.DataFrame, candidate: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
-    """Tokens and device time per request, and what they and the setting up cost."""
-    import numpy as np
-
-    answered = asked[asked["error"].isna()]
-    tokens = answered[[*TOKENS]].astype("float64")
-    device_s = answered["device_s"].astype("float64").mean()
-    row: dict[str, Any] = {name: tokens[name].mean() for name in TOKENS}
-    row["device_s_per_request"] = device_s
-
-    price = price_in(info, candidate.get("model"))
-    rate, utilisation = info.get("device_usd_per_hour"), info.get("utilisation", 1.0)
-    if price:
-        # Request by request, because a long prompt can be dearer by the token.
-        costs = request_usd(answered, price)
-        known = costs[~np.isnan(costs)]
-        row["cost_per_1k_usd"] = 1000 * known.mean() if len(known) else None
-        row["price_source"] = price.origin
-    elif not math.isnan(device_s):
-        cost = device_cost(device_s, rate, utilisation)
-        row["cost_per_1k_usd"] = None if cost is None else 1000 * cost
-        row["price_source"] = None if cost is None else f"device at ${rate:g}/h, {utilisation:.0%} utilised"
-    return row | _setup(candidate.get("setup"), base_price_in(info, candidate), rate, utilisation)
-
-
-def _setup(
-    setup: Mapping[str, Any] | None, price: Price | None, rate: float | None, utilisation: float
-) -> dict[str, Any]:
-    """The one-off cost."""
-    if setup is None:
-        return {}
-    return {
-        "setup_usd": preparing_usd(setup, price, rate, utilisation),
-        "setup_labels": setup["labels"],
-        "setup_s": setup["seconds"],
-        "setup_device_s": setup["device_seconds"],
-        "setup_input_tokens": setup["input_tokens"],
-        "setup_output_tokens": setup["output_tokens"],
-    }
-
-
-_PAIR = "accuracy_ci95"
-_ENDS = (f"{_PAIR}_low", f"{_PAIR}_high")
+    floats = [name for name in frame.columns if name not in {*TEXT, *COUNTS, _PAIR}]
+    return frame.astype(dict.fromkeys(floats, "float64") | dict.fromkeys(COUNTS, "int64"))
 
 
 def to_csv(summary: pd.DataFrame) -> str:
-    """One line a candidate; the interval as two columns, unknown as an empty cell.
+    """One line per candidate; the interval in two columns, unknown as an empty cell.
 
-    To read it with pandas, pass `keep_default_na=False, na_values=[""]`: the strategy null is no missing value.
+    To read it with pandas, pass `keep_default_na=False, na_values=[""]`, or a strategy named "null" reads as missing.
     """
     frame = summary.copy()
     place = list(frame.columns).index(_PAIR)
     pairs = [pair or (None, None) for pair in frame.pop(_PAIR)]
-    for offset, name in enumerate(_ENDS):
-        frame.insert(place + offset, name, [pair[offset] for pair in pairs])
+    for end, name in enumerate(("low", "high")):
+        frame.insert(place + end, f"{_PAIR}_{name}", [pair[end] for pair in pairs])
     for name in TEXT:
         frame[name] = [csv_cell(printable(cell)) if isinstance(cell, str) else "" for cell in frame[name]]
     return frame.to_csv(index=False, lineterminator="\n")
@@ -255,7 +398,7 @@ def to_json(summary: pd.DataFrame) -> str:
 
 
 def rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
-    """One dictionary a candidate."""
+    """One dictionary per candidate."""
     return cast("list[dict[str, Any]]", summary.to_dict("records"))
 
 

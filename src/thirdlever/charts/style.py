@@ -9,6 +9,7 @@ import random
 import re
 import textwrap
 import warnings
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -34,16 +35,17 @@ POINTS = 72  # typographic points an inch
 INK, QUIET, LINE, GRID, BAND, PAPER = "#1f1f1f", "#595959", "#9a9a9a", "#e4e4e4", "#f5f5f5", "#ffffff"
 GO, NO_GO, MORE_DATA = "#007a5a", "#b34700", "#00619a"
 # Okabe and Ito's colours, which colour-blind readers can tell apart; shapes that say the same in grey, even hollow.
-STRATEGIES = {
-    "null": ("o", "#7f7f7f"),
-    "zero_shot": ("v", "#56b4e9"),
-    "few_shot": ("^", "#e69f00"),
-    "long_context": ("D", "#cc79a7"),
-    "rag": ("s", "#0072b2"),
-    "lora": ("p", "#d55e00"),
-    "managed": (">", "#009e73"),
-    "distilled": ("<", "#101010"),  # SVG leaves plain black out, and a page could not turn it
-}
+LOOKS = (
+    ("o", "#7f7f7f"),
+    ("D", "#cc79a7"),
+    ("s", "#0072b2"),
+    ("v", "#56b4e9"),
+    ("^", "#e69f00"),
+    (">", "#009e73"),
+    ("<", "#101010"),  # SVG leaves plain black out, and a page could not turn it
+    ("p", "#d55e00"),
+)
+_SALT = "52"  # gives each strategy that comes with thirdlever a look of its own
 # What each colour is on a dark page: the same hue, light enough to be seen there.
 DARK = {
     INK: "#ececec",
@@ -122,9 +124,13 @@ def settings() -> Iterator[None]:
 
 
 def styles(strategies: Iterable[str]) -> Mapping[str, tuple[str, str]]:
-    """Shape and colour by strategy; a user's own strategies take further shapes in order of name."""
-    own = sorted(set(strategies) - set(STRATEGIES))
-    return STRATEGIES | {name: (_OWN_SHAPES[i % len(_OWN_SHAPES)], _OWN_COLOUR) for i, name in enumerate(own)}
+    """Shape and colour by strategy, the same in every chart; where two share a look, the second takes a further one."""
+    further = itertools.cycle((shape, _OWN_COLOUR) for shape in _OWN_SHAPES)
+    looks: dict[str, tuple[str, str]] = {}
+    for name in sorted(set(strategies)):
+        look = LOOKS[zlib.crc32(f"{_SALT}{name}".encode()) % len(LOOKS)]
+        looks[name] = next(further) if look in looks.values() else look
+    return looks
 
 
 def blank(

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.analysis.usage import preparing_usd, total
+from thirdlever.analysis.usage import total
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.analysis.run import Run
-    from thirdlever.analysis.usage import Usage
+    from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.decision.assumptions import Assumptions
 
 HOURS_PER_MONTH = 365 * 24 / 12
@@ -109,7 +109,7 @@ def costs(run: Run, a: Assumptions) -> dict[str, Cost]:
     rate = info.get("device_usd_per_hour") if a.device_usd_per_hour is None else a.device_usd_per_hour
     utilisation = info.get("utilisation", 1.0) if a.utilisation is None else a.utilisation
     return {
-        candidate["name"]: _cost(candidate, run.usage[candidate["name"]], a, rate, utilisation)
+        candidate["name"]: _cost(candidate, run.figures[candidate["name"]], a, rate, utilisation)
         for candidate in info["candidates"]
     }
 
@@ -125,9 +125,11 @@ def interval(draws: NDArray[np.float64]) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _cost(candidate: Mapping[str, Any], used: Usage, a: Assumptions, rate: float | None, utilisation: float) -> Cost:
+def _cost(
+    candidate: Mapping[str, Any], used: CandidateFigures, a: Assumptions, rate: float | None, utilisation: float
+) -> Cost:
     factor = used.usd_factor(rate, utilisation)
-    per_request = None if factor is None or used.amount is None else used.amount * factor
+    per_request = used.usd(rate, utilisation)
     draws = None if factor is None or used.draws is None else used.draws * factor
     low, high = (draws is not None and interval(draws)) or (None, None)
     setup = _setup(candidate, used, a, rate, utilisation)
@@ -139,7 +141,7 @@ def _cost(candidate: Mapping[str, Any], used: Usage, a: Assumptions, rate: float
         strategy=candidate["strategy"],
         model=candidate.get("model"),
         tuned=candidate.get("tuning") is not None,
-        accuracy=used.accuracy,
+        accuracy=used.accuracy.value if used.accuracy else None,
         per_request_usd=per_request,
         low=low,
         high=high,
@@ -153,12 +155,12 @@ def _cost(candidate: Mapping[str, Any], used: Usage, a: Assumptions, rate: float
 
 
 def _setup(
-    candidate: Mapping[str, Any], used: Usage, a: Assumptions, rate: float | None, utilisation: float
+    candidate: Mapping[str, Any], used: CandidateFigures, a: Assumptions, rate: float | None, utilisation: float
 ) -> dict[str, float | None]:
     """Set-up costs by part; preparing means training, or else indexing or selecting demonstrations."""
     setup, tuned = candidate.get("setup"), candidate.get("tuning") is not None
     labels = setup["labels"] if setup else None
-    prepared = preparing_usd(setup, used.base_price, rate, utilisation) if setup else None
+    prepared = used.setup_usd(rate, utilisation)
     return {
         "labels": 0.0 if labels == 0 else _product(labels, a.usd_per_label),
         "training" if tuned or not used.asks else "indexing": prepared,
@@ -167,7 +169,7 @@ def _setup(
 
 
 def _standing(
-    tuning: Mapping[str, Any] | None, setup: Mapping[str, float | None], used: Usage, a: Assumptions
+    tuning: Mapping[str, Any] | None, setup: Mapping[str, float | None], used: CandidateFigures, a: Assumptions
 ) -> dict[str, float | None]:
     """Monthly costs by part. A tuned model is trained and measured again at each release of its base."""
     index = {"index": a.rag_usd_per_month} if used.retrieves and used.asks else {}
@@ -183,7 +185,7 @@ def _standing(
 
 
 def _basis(
-    candidate: Mapping[str, Any], used: Usage, a: Assumptions, rate: float | None, utilisation: float
+    candidate: Mapping[str, Any], used: CandidateFigures, a: Assumptions, rate: float | None, utilisation: float
 ) -> dict[str, str]:
     sources = {one.name: one.source for one in a.listed()}
     if used.price:

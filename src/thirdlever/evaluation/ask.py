@@ -85,6 +85,7 @@ def replies(
         constrain=False,
         about={},
         temperature=temperature,
+        graded=any(item.target for item in items),  # not the unlabelled inputs of a teacher
     )
     journal = Journal(folder / "answers.jsonl")
     try:
@@ -180,7 +181,7 @@ def choose(
         }
         targets = {item.id: item.target for item in items}
         accuracy = {
-            name: sum(suite.answer.grade(r.completion, targets[r.item_id]).value for r in answers) / len(items)
+            name: sum(r.graded(suite.answer, targets[r.item_id]).score or 0.0 for r in answers) / len(items)
             for name, answers in given.items()
         }
         return {"accuracy": accuracy, **asdict(Used.by([reply for answers in given.values() for reply in answers]))}

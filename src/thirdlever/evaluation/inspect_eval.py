@@ -1,6 +1,6 @@
-"""Says that a provider makes a run wait: a bar that stands still for minutes looks like a crash.
+"""Run one pass of one candidate through inspect: timed, graded, resumable, and stoppable by a budget.
 
-Import this module at the point of use: inspect comes with it.
+Import this module at the point of use: it imports inspect.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 from inspect_ai import Epochs, Task, eval_async
@@ -37,7 +37,6 @@ from thirdlever.prompting.frame import RETRIEVAL
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from inspect_ai.log import EvalLog
     from inspect_ai.model import Model
@@ -48,211 +47,17 @@ if TYPE_CHECKING:
     from thirdlever.suites.suite import Item, Split, Suite
 
 
-_LINE_EVERY = 30.0  # seconds
-
-
-class Waiting(Hooks):
-    """A line when a request is to be tried again, and no other for a while: hundreds may be waiting at once."""
-
-    def __init__(self) -> None:
-        """Nothing is said yet."""
-        self._said = -math.inf
-
-    async def on_model_retry(self, data: ModelRetry) -> None:
-        """Name the model, what it answered and when it is asked again."""
-        now = time.monotonic()
-        if now - self._said < _LINE_EVERY:
-            return
-        self._said = now
-        why = ", ".join(filter(None, [data.exception_type, str(data.status_code) if data.status_code else None]))
-        note(f"waiting for {data.model_name}{f' ({why})' if why else ''}: asked again in {data.wait_time:.0f} s")
-
-
-@functools.cache
-def tell_of_waiting() -> None:
-    """Listen from now on. Call it while requests are made: hooks that are there before, inspect announces on stdout."""
-    hooks(name="waiting", description="says that a provider makes a run wait")(Waiting)
-
-
 Answered: TypeAlias = Callable[[Key], Reply | None]
 Keep: TypeAlias = Callable[[Reply], bool]
 
-
-class Gate:
-    """Where requests pass: replies known already are given back, new ones are kept, and all can be brought to an end.
-
-    Attributes:
-        closed: whether no more requests go through.
-        failure: why no request can be made or kept any more.
-    """
-
-    def __init__(self, answered: Answered, keep: Keep) -> None:
-        """See `evaluate`."""
-        self.answered = answered
-        self.closed = False
-        self.failure: OSError | ThirdleverError | None = None
-        self.asked = 0
-        self._keep = keep
-        self._under_way = 0
-        self._evaluation: asyncio.Future[list[EvalLog]] | None = None
-
-    async def watch(self, evaluation: asyncio.Future[list[EvalLog]]) -> list[EvalLog]:
-        """Wait for the eval that the requests belong to, and be able to end it."""
-        self._evaluation = evaluation
-        return await evaluation
-
-    def cancel(self) -> None:
-        """End the eval from any thread."""
-        if self._evaluation is not None:
-            self._evaluation.get_loop().call_soon_threadsafe(self._evaluation.cancel)
-
-    @asynccontextmanager
-    async def passing(self) -> AsyncIterator[None]:
-        """Around one request. When the gate is closed, what is under way finishes and then the eval is ended."""
-        if self.closed:
-            if not self._under_way:
-                self.cancel()
-            await anyio.sleep_forever()
-        self._under_way += 1
-        self.asked += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if self.closed and not self._under_way:
-                self.cancel()
-
-    def keep(self, reply: Reply) -> None:
-        """Hand a reply on; close when no more are wanted or can be kept."""
-        try:
-            self.closed = not self._keep(reply) or self.closed
-        except (OSError, ThirdleverError) as error:
-            self.fail(error)
-
-    def fail(self, error: OSError | ThirdleverError) -> None:
-        """Close for a reason that concerns every request: inspect would take it for one sample's error and go on."""
-        self.closed = True
-        self.failure = self.failure or error
-
-
-class _Request:
-    """Times a request and keeps its reply; one that failed is noted and its failure let through to inspect."""
-
-    def __init__(self, gate: Gate, phase: Phase, state: TaskState) -> None:
-        self.state = state
-        self._gate = gate
-        self._phase = phase
-        self._given = state
-
-    def __enter__(self) -> Self:
-        self._cold = self._phase == "latency" and self._gate.asked == 1
-        self._start = time.perf_counter()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        seconds = time.perf_counter() - self._start
-        if isinstance(error, ThirdleverError):
-            self._gate.fail(error)  # weights that do not load, a test split asked for: no request would fare better
-            return
-        if error is not None and not isinstance(error, Exception):
-            return  # cancelled: it never came to an answer
-        if error is not None:
-            self.state = self._given
-            self.state.output = ModelOutput()  # what it had before it failed is not graded
-        reply = _reply(self.state, self._phase, seconds, error=error, cold=self._cold)
-        self.state.metadata |= _facts(reply)
-        self._gate.keep(reply)
-
-
-def measured(inner: Solver, gate: Gate, phase: Phase) -> Solver:
-    """Wrap a deployment's solver."""
-
-    @solver(name="measured")
-    def measuring() -> Solver:
-        async def solve(state: TaskState, generate: Generate) -> TaskState:
-            known = gate.answered((phase, str(state.sample_id), state.epoch))
-            if known is not None:
-                return _replay(state, known)
-            tell_of_waiting()
-            async with gate.passing():
-                with _Request(gate, phase, state) as request:
-                    request.state = await inner(state, generate)
-            return request.state
-
-        return solve
-
-    return measuring()
-
-
-def _reply(state: TaskState, phase: Phase, seconds: float, *, error: BaseException | None, cold: bool) -> Reply:
-    """What a request came to, from the model calls in its transcript: a strategy may make several, or none."""
-    calls = [event for event in transcript().events if isinstance(event, ModelEvent)]
-    usages = [call.output.usage for call in calls]
-    used = sum((usage for usage in usages if usage is not None), ModelUsage())
-    known = None not in usages
-    cached, written = used.input_tokens_cache_read or 0, used.input_tokens_cache_write or 0
-    device: list[float] = [s for call in calls if (s := (call.output.metadata or {}).get("device_s")) is not None]
-    return Reply(
-        phase=phase,
-        item_id=str(state.sample_id),
-        epoch=state.epoch,
-        completion=state.output.completion,
-        input_tokens=used.input_tokens + cached + written if known else None,
-        cached_tokens=cached if known else None,
-        cache_write_tokens=written if known else None,
-        output_tokens=used.output_tokens if known else None,
-        latency_s=seconds,
-        retrieval_s=state.metadata.get(RETRIEVAL),
-        ttft_s=(calls[-1].output.metadata or {}).get("ttft_s") if calls else None,
-        # What asks no model is computed here, one item after the other: its time is the device's.
-        device_s=(sum(device) if len(device) == len(calls) else None) if calls else seconds,
-        stop_reason=state.output.stop_reason if calls and error is None else None,
-        error=_told(error) if error is not None else None,
-        prompt_hash=prompt_hash((m.role, m.text) for call in calls for m in call.input) if calls else None,
-        cold=cold,
-    )
-
-
-def _told(error: BaseException) -> str:
-    """What went wrong; inspect's own error repeats the whole request first, and that of its retries says nothing."""
-    if isinstance(error, RetryError) and error.__cause__ is not None:
-        error = error.__cause__
-    said = getattr(error, "provider_message", None) or str(error)
-    return f"{type(error).__name__}: {said}"
-
-
-def _replay(state: TaskState, known: Reply) -> TaskState:
-    """Put a reply from before the resume where the solver would have left it."""
-    state.output = ModelOutput.from_content(str(state.model), known.completion)
-    state.output.usage = _usage(known)
-    state.metadata |= _facts(known) | {"resumed": True}
-    return state
-
-
-def _usage(known: Reply) -> ModelUsage | None:
-    if known.input_tokens is None or known.output_tokens is None:
-        return None
-    cached, written = known.cached_tokens or 0, known.cache_write_tokens or 0
-    return ModelUsage(
-        input_tokens=known.input_tokens - cached - written,
-        input_tokens_cache_read=cached,
-        input_tokens_cache_write=known.cache_write_tokens,
-        output_tokens=known.output_tokens,
-        total_tokens=known.input_tokens + known.output_tokens,
-    )
-
-
-def _facts(reply: Reply) -> dict[str, Any]:
-    """For the log's sample metadata; the completion is the log's output already."""
-    facts = dataclasses.asdict(reply)
-    return {name: value for name, value in facts.items() if name not in {"completion", "phase", "item_id", "epoch"}}
-
-
-LOCAL_CONNECTIONS = 512  # the engine batches; it wants to see as many requests as it can hold
-HOSTED_CONNECTIONS = 20  # polite to any provider's rate limit
-BATCH = 1000  # requests handed to a batch API together; a budget can end a run between two batches, not within one
+LOCAL_CONNECTIONS = 512  # the engine batches, and batches best when it sees as many requests as it can hold
+HOSTED_CONNECTIONS = 20  # within every provider's rate limit
+BATCH = 1000  # requests per call of a batch API; a budget can stop a run between two batches, not within one
 LOG_BUFFER = 500  # samples; inspect's work grows with its square, and with the log's size at every write
-RETRIES = 8  # of one request, with inspect's backoff; its own default is to go on for ever
+RETRIES = 8  # per request, with inspect's backoff; inspect's default never stops
+_NOTICE_EVERY = 30.0  # seconds
+# The log has these elsewhere: as its output, its sample's id and its score.
+_LOGGED_ELSEWHERE = {"completion", "phase", "item_id", "epoch", "score", "prediction", "reason"}
 
 _one_eval = threading.Lock()
 
@@ -262,16 +67,17 @@ class Pass:
     """One phase of one candidate.
 
     Attributes:
-        name: the candidate's, as progress shows it.
-        phase: "accuracy" asks as many at once as the model likes, "latency" one at a time.
-        suite: where answers are specified.
-        items: what is asked, in this order.
-        epochs: how often.
-        seed: passed to the model; None lets it draw anew.
-        constrain: whether models may answer with one of the suite's choices only.
-        about: what the log tells of the candidate.
-        temperature: of the sampling; candidates are measured at 0.
-        batch: whether the requests go through the provider's batch API.
+        name: of the candidate, as progress shows it.
+        phase: "accuracy" sends as many requests at once as the model allows, "latency" one at a time.
+        suite: specifies the answers.
+        items: what to ask, in this order.
+        epochs: repeats of each item.
+        seed: for the model; None if each repeat should differ.
+        constrain: whether models may answer only with one of the suite's choices.
+        about: what the log says about the candidate.
+        temperature: candidates are measured at 0.
+        batch: whether to use the provider's batch API.
+        graded: whether the items have targets to grade against.
     """
 
     name: str
@@ -284,6 +90,7 @@ class Pass:
     about: Mapping[str, Any]
     temperature: float = 0.0
     batch: bool = False
+    graded: bool = True
 
     @property
     def keys(self) -> list[Key]:
@@ -292,59 +99,123 @@ class Pass:
 
 
 def evaluate(work: Pass, deployment: Deployment, folder: Path, *, answered: Answered, keep: Keep) -> EvalLog | None:
-    """Run a pass through inspect, from inside or outside a running event loop.
+    """Run a pass through inspect, inside or outside a running event loop.
 
     Args:
         work: what to ask.
         deployment: what to ask it of.
-        folder: where inspect writes its log.
-        answered: the reply to a request that need not be asked again.
-        keep: takes each new reply as it comes; False lets what is under way finish and asks no more.
+        folder: for inspect's log.
+        answered: returns the reply to a request that need not be sent again.
+        keep: takes each new reply, graded, as it arrives; returns False to let requests in flight finish and stop.
 
     Returns:
-        The log's header; None when `keep` ended the pass.
+        The log's header; None if `keep` stopped the pass.
 
     Raises:
-        RunError: inspect could not run it, or another run is in progress in this process.
-        ThirdleverError: what the solver or `keep` raised: it concerns every request. Other errors of a solver fail one.
-        OSError: what `keep` raised, or the log cannot be written.
+        RunError: inspect could not run the pass, or another run is in progress in this process.
+        ThirdleverError: from the solver or `keep`: it affects every request. Other errors of a solver fail one request.
+        OSError: from `keep`, or the log cannot be written.
         KeyboardInterrupt: the user stopped it.
     """
     if not _one_eval.acquire(blocking=False):
         message = "another run is in progress in this process; wait for it to end"
         raise RunError(message)
+    control = PassControl(work, answered, keep)
     try:
-        return _conclude(*_in_a_loop(work, deployment, folder, Gate(answered, keep)))
+        return _conclude(control, _run_in_a_loop(work, deployment, folder, control))
     finally:
         _one_eval.release()
 
 
-def _in_a_loop(work: Pass, deployment: Deployment, folder: Path, gate: Gate) -> tuple[Gate, list[EvalLog]]:
-    """A notebook's loop is running already and cannot run ours: a thread with a loop of its own can."""
+class PassControl:
+    """Lets requests through: known replies are reused, new ones kept, and the pass can be stopped."""
+
+    def __init__(self, work: Pass, answered: Answered, keep: Keep) -> None:
+        """See `evaluate`."""
+        self.work = work
+        self.answered = answered
+        self.closed = False  # once true, no more requests are sent
+        self.failure: OSError | ThirdleverError | None = None
+        self.sent = 0
+        self.replies: dict[Key, Reply] = {}  # graded ones that inspect has yet to score
+        self._keep = keep
+        self._in_flight = 0
+        self.evaluation: asyncio.Future[list[EvalLog]] | None = None
+
+    def key(self, state: TaskState) -> Key:
+        """The request that a state belongs to."""
+        return self.work.phase, str(state.sample_id), state.epoch
+
+    def cancel(self) -> None:
+        """End the eval from any thread."""
+        if self.evaluation is not None:
+            self.evaluation.get_loop().call_soon_threadsafe(self.evaluation.cancel)
+
+    @asynccontextmanager
+    async def request(self) -> AsyncIterator[None]:
+        """Surrounds one request. Once closed, requests in flight finish and then the eval ends."""
+        if self.closed:
+            if not self._in_flight:
+                self.cancel()
+            await anyio.sleep_forever()
+        self._in_flight += 1
+        self.sent += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if self.closed and not self._in_flight:
+                self.cancel()
+
+    def grade(self, reply: Reply, target: str) -> Reply:
+        """The reply with its grade, ready for inspect's scorer."""
+        if self.work.graded:
+            try:
+                reply = reply.graded(self.work.suite.answer, target)
+            except Exception as error:  # noqa: BLE001 - a suite's own `grade` can raise anything; it ends the pass
+                self.fail(RunError(f"item {reply.item_id!r} could not be graded: {type(error).__name__}: {error}"))
+            self.replies[reply.key] = reply
+        return reply
+
+    def keep(self, reply: Reply) -> None:
+        """Pass a reply on; close if no more are wanted or can be kept."""
+        try:
+            self.closed = not self._keep(reply) or self.closed
+        except (OSError, ThirdleverError) as error:
+            self.fail(error)
+
+    def fail(self, error: OSError | ThirdleverError) -> None:
+        """Close for an error that affects every request; inspect would fail one sample and continue."""
+        self.closed = True
+        self.failure = self.failure or error
+
+
+def _run_in_a_loop(work: Pass, deployment: Deployment, folder: Path, control: PassControl) -> list[EvalLog]:
+    """Run in a new event loop; if one is running already, as in a notebook, in a thread of its own."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return gate, asyncio.run(_run(work, deployment, folder, gate))
+        return asyncio.run(_run(work, deployment, folder, control))
     with ThreadPoolExecutor(1) as thread:
-        logs = thread.submit(asyncio.run, _run(work, deployment, folder, gate))
+        logs = thread.submit(asyncio.run, _run(work, deployment, folder, control))
         try:
-            return gate, logs.result()
+            return logs.result()
         except KeyboardInterrupt:
-            gate.cancel()
+            control.cancel()
             raise
 
 
-async def _run(work: Pass, deployment: Deployment, folder: Path, gate: Gate) -> list[EvalLog]:
+async def _run(work: Pass, deployment: Deployment, folder: Path, control: PassControl) -> list[EvalLog]:
     init_display_type("none")
     connections = _connections(work, deployment)
     async with _connected(deployment.model) as model:
         evaluation = eval_async(
-            _task(work, deployment, gate, connections),
+            _task(work, deployment, control, connections),
             model=model,
             log_dir=str(folder),
             log_format="eval",
             log_level="error",
-            log_realtime=False,  # a third of the overhead, and the journal does what it is for
+            log_realtime=False,  # a third of the overhead, and the journal does its job
             log_buffer=LOG_BUFFER,
             log_header_only=True,
             log_model_api=False,
@@ -355,14 +226,14 @@ async def _run(work: Pass, deployment: Deployment, folder: Path, gate: Gate) -> 
             ctl_server=False,
             acp_server=False,
         )
-        return await gate.watch(asyncio.ensure_future(evaluation))
+        control.evaluation = asyncio.ensure_future(evaluation)
+        return await control.evaluation
 
 
 def _connections(work: Pass, deployment: Deployment) -> int:
-    """How many requests are under way at once."""
     if work.phase == "latency":
         return 1
-    if work.batch:  # what waits for a batch to fill is under way too
+    if work.batch:  # requests that wait for a batch to fill count too
         return BATCH
     return LOCAL_CONNECTIONS if deployment.model is None or deployment.model.local else HOSTED_CONNECTIONS
 
@@ -374,29 +245,29 @@ async def _connected(base: BaseModel | None) -> AsyncIterator[Model | None]:
         yield None
     elif base.local:
         model = base.connect()
-        # Asked about a model that it does not know, inspect makes a second one to ask it: a second set of weights.
+        # Without this, inspect creates a second model to look up the first, and loads the weights twice.
         set_model_info(str(model), ModelInfo(context_length=base.context_window))
         yield model
     else:
-        async with base.connect() as model:  # its connections belong to the pass's loop, and end before that does
+        async with base.connect() as model:  # its connections belong to the pass's loop, and must close before it
             yield model
 
 
-def _task(work: Pass, deployment: Deployment, gate: Gate, connections: int) -> Task:
-    """A fresh task: inspect changes the tasks that it is given."""
-    choices = list(work.suite.answer.choices)
-    constraint = {"structured_outputs": {"choice": choices}} if work.constrain and choices else None
+def _task(work: Pass, deployment: Deployment, control: PassControl, connections: int) -> Task:
+    """A fresh task, because inspect changes the tasks it is given."""
+    answer = work.suite.answer
+    constraint = {"structured_outputs": {"choice": list(answer.choices)}} if work.constrain and answer.choices else None
     return Task(
         name=f"{work.suite.name}-{work.phase}",
         dataset=MemoryDataset([_sample(item) for item in work.items]),
-        solver=measured(deployment.solver, gate, work.phase),
-        scorer=_graded(work.suite),
+        solver=_instrumented(deployment.solver, control),
+        scorer=_score_of(control) if work.graded else None,
         epochs=Epochs(work.epochs, "mean"),
         metadata={"phase": work.phase, **work.about},
         config=GenerateConfig(
             temperature=work.temperature,
             seed=work.seed,
-            max_tokens=work.suite.answer.max_tokens,
+            max_tokens=answer.max_tokens,
             max_connections=connections,
             max_retries=RETRIES,
             extra_body=constraint,
@@ -410,27 +281,153 @@ def _sample(item: Item) -> Sample:
     return Sample(id=item.id, input=item.input, target=item.target, metadata=facts)
 
 
-def _graded(suite: Suite) -> Scorer:
+def _instrumented(inner: Solver, control: PassControl) -> Solver:
+    """A deployment's solver, timed, graded and resumable."""
+
+    @solver(name="measured")
+    def measured() -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
+            known = control.answered(control.key(state))
+            if known is not None:
+                return _replay(state, control.grade(known, state.target.text))
+            announce_retries()
+            async with control.request():
+                return await _ask(inner, control, state, generate)
+
+        return solve
+
+    return measured()
+
+
+def _score_of(control: PassControl) -> Scorer:
+    """Hands inspect the grade that the records have."""
+
     @scorer(name="graded", metrics=[accuracy(), stderr()])
     def graded() -> Scorer:
-        async def score(state: TaskState, target: Target) -> Score:
-            grade = suite.answer.grade(state.output.completion, target.text)
-            return Score(value=grade.value, answer=grade.prediction, explanation=grade.reason)
+        async def score(state: TaskState, target: Target) -> Score | None:  # noqa: ARG001 - graded by now
+            reply = control.replies.pop(control.key(state), None)
+            if reply is None or reply.score is None:  # the pass is being ended
+                return None
+            return Score(value=reply.score, answer=reply.prediction, explanation=reply.reason)
 
         return score
 
     return graded()
 
 
-def _conclude(gate: Gate, logs: list[EvalLog]) -> EvalLog | None:
-    if gate.failure is not None:
-        raise gate.failure
+async def _ask(inner: Solver, control: PassControl, given: TaskState, generate: Generate) -> TaskState:
+    """Send one request: time it, grade and keep its reply. An error is recorded and raised again, for inspect."""
+    cold = control.work.phase == "latency" and control.sent == 1
+    start = time.perf_counter()
+
+    def keep(state: TaskState, error: Exception | None = None) -> None:
+        reply = _reply(control.key(state), state, time.perf_counter() - start, error=error, cold=cold)
+        reply = control.grade(reply, state.target.text)
+        state.metadata |= _facts(reply)
+        control.keep(reply)
+
+    try:
+        state = await inner(given, generate)
+    except ThirdleverError as error:
+        control.fail(error)  # such as weights that do not load: it would fail every request
+        raise
+    except Exception as error:
+        given.output = ModelOutput()  # an answer given before the failure does not count
+        keep(given, error)
+        raise
+    keep(state)
+    return state
+
+
+def _reply(key: Key, state: TaskState, seconds: float, *, error: Exception | None, cold: bool) -> Reply:
+    """A reply from the model calls in the transcript: a strategy may make several, or none."""
+    calls = [event for event in transcript().events if isinstance(event, ModelEvent)]
+    usages = [call.output.usage for call in calls]
+    used = sum((usage for usage in usages if usage is not None), ModelUsage())
+    known = None not in usages
+    cached, written = used.input_tokens_cache_read or 0, used.input_tokens_cache_write or 0
+    device: list[float] = [s for call in calls if (s := (call.output.metadata or {}).get("device_s")) is not None]
+    phase, item_id, epoch = key
+    return Reply(
+        phase=phase,
+        item_id=item_id,
+        epoch=epoch,
+        completion=state.output.completion,
+        input_tokens=used.input_tokens + cached + written if known else None,
+        cached_tokens=cached if known else None,
+        cache_write_tokens=written if known else None,
+        output_tokens=used.output_tokens if known else None,
+        latency_s=seconds,
+        retrieval_s=state.metadata.get(RETRIEVAL),
+        ttft_s=(calls[-1].output.metadata or {}).get("ttft_s") if calls else None,
+        # Without a model the answer is computed here, one item at a time: its time is device time.
+        device_s=(sum(device) if len(device) == len(calls) else None) if calls else seconds,
+        stop_reason=state.output.stop_reason if calls and error is None else None,
+        error=_described(error) if error is not None else None,
+        prompt_hash=prompt_hash((m.role, m.text) for call in calls for m in call.input) if calls else None,
+        cold=cold,
+    )
+
+
+def _described(error: Exception) -> str:
+    """The provider's message. inspect's own error starts with the whole request, and that of its retries is empty."""
+    cause = error.__cause__ if isinstance(error, RetryError) and error.__cause__ is not None else error
+    return f"{type(cause).__name__}: {getattr(cause, 'provider_message', None) or cause}"
+
+
+def _replay(state: TaskState, known: Reply) -> TaskState:
+    """Put the reply of an earlier process where the solver would have left it."""
+    state.output = ModelOutput.from_content(str(state.model), known.completion)
+    if known.input_tokens is not None and known.output_tokens is not None:
+        cached, written = known.cached_tokens or 0, known.cache_write_tokens or 0
+        state.output.usage = ModelUsage(
+            input_tokens=known.input_tokens - cached - written,
+            input_tokens_cache_read=cached,
+            input_tokens_cache_write=known.cache_write_tokens,
+            output_tokens=known.output_tokens,
+            total_tokens=known.input_tokens + known.output_tokens,
+        )
+    state.metadata |= _facts(known) | {"resumed": True}
+    return state
+
+
+def _facts(reply: Reply) -> dict[str, Any]:
+    """For the log's sample metadata."""
+    return {name: value for name, value in dataclasses.asdict(reply).items() if name not in _LOGGED_ELSEWHERE}
+
+
+def _conclude(control: PassControl, logs: list[EvalLog]) -> EvalLog | None:
+    if control.failure is not None:
+        raise control.failure
     log = logs[0] if logs else None
     if log is not None and log.status == "success":
         return log
     if log is not None and log.error is not None:
-        message = f"inspect could not run this pass: {log.error.message}; the same command with the same --out goes on"
+        message = f"inspect could not run this pass: {log.error.message}; repeat the command with the same --out"
         raise RunError(message)
-    if not gate.closed:
+    if not control.closed:
         raise KeyboardInterrupt
     return None
+
+
+class RetryNotices(Hooks):
+    """Says that a provider makes the run wait, at most every 30 s: hundreds of requests may be waiting."""
+
+    def __init__(self) -> None:
+        """Start without a notice."""
+        self._last = -math.inf
+
+    async def on_model_retry(self, data: ModelRetry) -> None:
+        """Name the model, its error, and the time until the next try."""
+        now = time.monotonic()
+        if now - self._last < _NOTICE_EVERY:
+            return
+        self._last = now
+        why = ", ".join(filter(None, [data.exception_type, str(data.status_code) if data.status_code else None]))
+        note(f"waiting for {data.model_name}{f' ({why})' if why else ''}: retrying in {data.wait_time:.0f} s")
+
+
+@functools.cache
+def announce_retries() -> None:
+    """Register the hook. Called with the first request: inspect lists hooks registered earlier on stdout."""
+    hooks(name="retry_notices", description="says that a provider makes a run wait")(RetryNotices)

@@ -1,7 +1,7 @@
-"""What inspect's logs know and the records do not: each item's input, and the messages that were sent.
+"""Reads the messages that were sent, and each item's input, from inspect's logs.
 
-A log is a zip with one JSON member a sample. inspect's own reader builds every sample whole, events and all, which
-takes 24 ms each; what is wanted here stands at the front of each member, and the rest is not parsed.
+A log is a zip with one JSON member per sample. inspect's own reader builds every sample with all of its events, which
+takes 24 ms each; the fields needed here come first in each member, so the rest is not parsed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _ATTACHED = "attachment://"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request as its log tells it.
+    """One request in a log.
 
     Attributes:
         item_id: the test item.
         epoch: from 1.
         input: the item's text.
-        prompt: gives the messages that were sent, when their hash is the one given; None when the log does not have
-            them: the answer is from before a resume, or no model was asked.
+        prompt: takes a hash and returns the messages sent that have it. None if the log does not have them: the answer
+            is from before a resume, or no model was asked.
     """
 
     item_id: str
@@ -50,31 +50,30 @@ def read(log: Path, only: Collection[str] | None = None) -> Iterator[Sample]:
 
     Args:
         log: the file.
-        only: ids of items; all by default. The rest is not unpacked.
+        only: item ids, all by default. Other samples are not unpacked.
 
     Raises:
         OSError: it cannot be opened.
-        ValueError: it is no such log, or damaged.
+        ValueError: it is not a log, or damaged.
     """
     if sys.version_info < (3, 14):
-        import zipfile_zstd  # type: ignore[import-untyped] # noqa: F401 - teaches zipfile the compression of inspect's logs
+        import zipfile_zstd  # type: ignore[import-untyped] # noqa: F401 - adds inspect's compression to zipfile
         from zstandard import ZstdError
     else:
         from compression.zstd import ZstdError
-    damage = (zipfile.BadZipFile, ZstdError, NotImplementedError, EOFError)
     try:
         with zipfile.ZipFile(log) as members:
             for name in members.namelist():
                 item, _, _ = name.removeprefix("samples/").rpartition("_epoch_")
                 if name.startswith("samples/") and (only is None or item in only):
                     yield parse(members.read(name).decode("utf-8", errors="replace"))
-    except damage as error:
-        message = f"{log} is not a log that can be read: {error}"
+    except (zipfile.BadZipFile, ZstdError, NotImplementedError, EOFError) as error:
+        message = f"cannot read the log {log}: {error}"
         raise ValueError(message) from error
 
 
 def parse(text: str) -> Sample:
-    """One member of a log."""
+    """Parse one member of a log."""
     front = _front(text, upto="messages")
     if not {"id", "epoch", "input"} <= front.keys() or not isinstance(front["messages"], list):
         message = "a sample lacks its id, epoch, input or messages"
@@ -82,7 +81,7 @@ def parse(text: str) -> Sample:
 
     def prompt(sent: str) -> list[Message] | None:
         messages = [_message(message) for message in front["messages"]]
-        # The conversation ends with the answer; where there were several, or the call failed, the events have it.
+        # The conversation ends with the answer. After several calls, or a failed one, only the events have the prompt.
         for found in (messages[:-1], messages):
             if prompt_hash(found) == sent:
                 return found
@@ -95,18 +94,18 @@ def parse(text: str) -> Sample:
 
 
 def _front(text: str, *, upto: str) -> dict[str, Any]:
-    """The first members of a JSON object, until one of that name."""
+    """The first members of a JSON object, up to and including one with this name."""
     found: dict[str, Any] = {}
     at = 0
     while upto not in found:
-        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr] # it matches nothing, too
+        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr] # it also matches the empty string
         key, at = _JSON.raw_decode(text, at)
         found[key], at = _JSON.raw_decode(text, _BETWEEN.match(text, at).end())  # type: ignore[union-attr]
     return found
 
 
 def _called(sample: dict[str, Any]) -> list[Message]:
-    """The messages of every model call, from the events, which refer to a pool of messages and of long texts."""
+    """The messages of every model call, from the events, which refer to pools of messages and of long texts."""
     attached = sample.get("attachments") or {}
     pool = (sample.get("events_data") or {}).get("messages") or []
     sent: list[Message] = []
@@ -119,7 +118,7 @@ def _called(sample: dict[str, Any]) -> list[Message]:
 
 
 def _message(message: dict[str, Any], attached: dict[str, str] | None = None) -> Message:
-    return message["role"], _text(message["content"], attached or {})
+    return message["role"], _text(message["content"], attached)
 
 
 def _text(content: Any, attached: dict[str, str] | None = None) -> str:  # noqa: ANN401 - JSON

@@ -1,8 +1,8 @@
-"""Answers as they come in, on disk before the next thing happens: what a killed run resumes from.
+"""Replies, the journal that keeps each one as it arrives, and the rows of records.parquet.
 
-inspect's own log is whole only when a pass is; its live buffer costs a third more and cannot be resumed exactly. So
-each answer is one appended line here. A line is written by one system call and survives the process; a torn last line
-(the kill came inside that call) is an answer that was in flight.
+A killed run resumes from its journals. inspect's own log is complete only when a pass is, its live buffer costs a third
+more, and it cannot be resumed exactly. Each reply is one line, appended by one system call, so it survives the process;
+a torn last line is a request that was in flight.
 """
 
 from __future__ import annotations
@@ -28,103 +28,7 @@ if TYPE_CHECKING:
 Phase: TypeAlias = Literal["accuracy", "latency"]
 Key: TypeAlias = tuple[Phase, str, int]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What came back for one request, before it is graded. None is unknown, or nothing there.
-
-    Attributes:
-        phase: the accuracy pass or the serial latency probe.
-        item_id: the test item.
-        epoch: from 1.
-        completion: the whole text; "" when the request failed.
-        input_tokens: of all model calls, cached ones included.
-        cached_tokens: those of them that the provider or the engine had already computed.
-        cache_write_tokens: those of the input tokens that the provider put into its cache, at a rate of its own.
-        output_tokens: of all model calls.
-        latency_s: of the whole solver, wall clock; in the accuracy pass it includes waiting for others.
-        retrieval_s: the part of it that the solver says it spent retrieving.
-        ttft_s: from the last model call's start to its first token.
-        device_s: time of the local device, shared out over the requests of a batch.
-        stop_reason: why the model stopped.
-        error: why the request failed; it is asked again when the run is resumed.
-        prompt_hash: sha256 of every message sent.
-        cold: whether it was the first request of a probe in its process.
-    """
-
-    phase: Phase
-    item_id: str
-    epoch: int
-    completion: str
-    input_tokens: int | None
-    cached_tokens: int | None
-    output_tokens: int | None
-    latency_s: float
-    retrieval_s: float | None = None
-    ttft_s: float | None = None
-    device_s: float | None = None
-    stop_reason: str | None = None
-    error: str | None = None
-    prompt_hash: str | None = None
-    cold: bool = False
-    cache_write_tokens: int | None = None
-
-    @property
-    def key(self) -> Key:
-        """What it is the reply to."""
-        return (self.phase, self.item_id, self.epoch)
-
-
-class Journal:
-    """The replies of one candidate, in a file of its own."""
-
-    def __init__(self, path: Path) -> None:
-        """Read what an earlier process left; open for appending.
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
-        self.replies = {reply.key: reply for reply in _read(path)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o644)
-        size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
-            os.write(self._file, b"\n")  # closes a torn line, so that the next one is whole
-
-    def append(self, reply: Reply) -> None:
-        """Keep a reply; a later one for the same request replaces an earlier, failed one.
-
-        Raises:
-            OSError: the disk is full.
-        """
-        line = json.dumps(dataclasses.asdict(reply)).encode() + b"\n"
-        while line:  # a short write means a full disk, which the next one says
-            line = line[os.write(self._file, line) :]
-        self.replies[reply.key] = reply
-
-    def answered(self, key: Key) -> Reply | None:
-        """The reply to a request that need not be asked again; None when it was not answered or failed."""
-        reply = self.replies.get(key)
-        return reply if reply is not None and reply.error is None else None
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
-
-
-def _read(path: Path) -> Iterator[Reply]:
-    """Whole lines, in the order they were written."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            try:
-                yield Reply(**json.loads(line))
-            except (json.JSONDecodeError, TypeError):
-                continue  # torn by a kill
-
-
-# By name, the pandas type: in this order in records.parquet, missing where unknown.
+# Column names and pandas types of records.parquet, in order. Unknown values are missing.
 COLUMNS = {
     "candidate": "str",
     "strategy": "str",
@@ -134,6 +38,7 @@ COLUMNS = {
     "epoch": "int64",
     "slice": "str",
     "group": "str",
+    "input": "str",
     "target": "str",
     "prediction": "str",
     "score": "float64",
@@ -153,37 +58,152 @@ COLUMNS = {
     "cold": "bool",
     "cache_write_tokens": "Int64",
 }
+# Inputs repeat for every candidate: a dictionary page with room for all of them stores each once.
+_DICTIONARY_BYTES = 1 << 28
 
 
-def rows(
-    replies: Iterable[Reply], items: Mapping[str, Item], answer: Answer, about: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Records of one candidate.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The response to one request and its grade. None is unknown or not applicable.
+
+    Attributes:
+        phase: the accuracy pass or the serial latency probe.
+        item_id: the test item.
+        epoch: from 1.
+        completion: the complete text; "" if the request failed.
+        input_tokens: of all model calls, including cached ones.
+        cached_tokens: input tokens that the provider or the engine read from its cache.
+        cache_write_tokens: input tokens that the provider wrote to its cache, which have their own rate.
+        output_tokens: of all model calls.
+        latency_s: wall time of the whole solver; in the accuracy pass this includes waiting for other requests.
+        retrieval_s: the part of it that the solver reports as retrieval.
+        ttft_s: from the start of the last model call to its first token.
+        device_s: this request's share of its batch's time on the local device.
+        stop_reason: why the model stopped.
+        error: why the request failed; a resumed run sends it again.
+        prompt_hash: sha256 of every message sent.
+        cold: whether it was the first request of a probe in its process.
+        score: 0 to 1; None if not graded yet.
+        prediction: the answer parsed from the completion.
+        reason: why it got this score.
+    """
+
+    phase: Phase
+    item_id: str
+    epoch: int
+    completion: str
+    input_tokens: int | None
+    cached_tokens: int | None
+    output_tokens: int | None
+    latency_s: float
+    retrieval_s: float | None = None
+    ttft_s: float | None = None
+    device_s: float | None = None
+    stop_reason: str | None = None
+    error: str | None = None
+    prompt_hash: str | None = None
+    cold: bool = False
+    cache_write_tokens: int | None = None
+    score: float | None = None
+    prediction: str | None = None
+    reason: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """Identifies the request."""
+        return (self.phase, self.item_id, self.epoch)
+
+    def graded(self, answer: Answer, target: str) -> Reply:
+        """The reply with its grade. One that already has a grade keeps it: every reply is graded once."""
+        if self.score is not None:
+            return self
+        if self.error is not None:
+            return dataclasses.replace(self, score=0.0, reason=f"the request failed: {self.error}")
+        grade = answer.grade(self.completion, target)
+        return dataclasses.replace(self, score=grade.value, prediction=grade.prediction, reason=grade.reason)
+
+
+class Journal:
+    """The replies of one candidate, in one file."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the replies of earlier processes and open the file for appending.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.replies = {reply.key: reply for reply in _read(path)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o644)
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            os.write(self._file, b"\n")  # end a torn line, so that the next one is complete
+
+    def append(self, reply: Reply) -> None:
+        """Write a reply. It replaces an earlier, failed one for the same request.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        line = json.dumps(dataclasses.asdict(reply)).encode() + b"\n"
+        while line:  # a short write means a full disk; the next write raises
+            line = line[os.write(self._file, line) :]
+        self.replies[reply.key] = reply
+
+    def answered(self, key: Key) -> Reply | None:
+        """The reply to a request; None if it was never sent, or failed."""
+        reply = self.replies.get(key)
+        return reply if reply is not None and reply.error is None else None
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+def _read(path: Path) -> Iterator[Reply]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                yield Reply(**json.loads(line))
+            except (json.JSONDecodeError, TypeError):
+                continue  # torn by a kill
+
+
+def rows(replies: Iterable[Reply], items: Mapping[str, Item], about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Records of one candidate: one mapping per reply, with the keys of `COLUMNS`.
 
     Args:
-        replies: what came back.
+        replies: graded ones.
         items: the test items by id.
-        answer: the suite's specification, which grades.
-        about: the candidate's `candidate`, `strategy` and `model` (None when it asks none).
-
-    Returns:
-        One mapping a reply, with the keys of `COLUMNS`.
+        about: the candidate's `candidate`, `strategy` and `model` (None without a model).
     """
-    return [{**about, **_row(reply, items[reply.item_id], answer)} for reply in replies]
+    return [{**about, **dataclasses.asdict(reply), **_columns(items[reply.item_id])} for reply in replies]
+
+
+def _columns(item: Item) -> dict[str, Any]:
+    return {
+        "slice": item.slice,
+        "group": item.group,
+        "input": item.input,
+        "target": item.target,
+        "item_hash": item_hash(item),
+    }
 
 
 def to_parquet(records: Sequence[Mapping[str, Any]]) -> bytes:
-    """The rows as the content of records.parquet."""
+    """The content of records.parquet."""
     import pandas as pd
 
     frame = pd.DataFrame(records, columns=list(COLUMNS)).astype(COLUMNS)
     buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False, compression="zstd")
+    frame.to_parquet(buffer, index=False, compression="zstd", dictionary_pagesize_limit=_DICTIONARY_BYTES)
     return buffer.getvalue()
 
 
 def item_hash(item: Item) -> str:
-    """sha256 of input and target: runs over other versions of a suite are told apart by it."""
+    """sha256 of input and target, which differs between versions of a suite."""
     return content_hash([item.input, item.target])
 
 
@@ -193,11 +213,3 @@ def prompt_hash(messages: Iterable[tuple[str, str]]) -> str:
     for role, text in messages:
         digest.update(f"\0{role}\0{text}".encode(errors="replace"))
     return digest.hexdigest()
-
-
-def _row(reply: Reply, item: Item, answer: Answer) -> dict[str, Any]:
-    grade = answer.grade(reply.completion, item.target)
-    row = dataclasses.asdict(reply)
-    row |= {"slice": item.slice, "group": item.group, "target": item.target, "item_hash": item_hash(item)}
-    row |= {"prediction": grade.prediction, "score": grade.value, "reason": grade.reason}
-    return row if reply.error is None else row | {"reason": f"the request failed: {reply.error}"}

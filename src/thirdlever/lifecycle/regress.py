@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.analysis.stats.sequential import Plan, plan
+from thirdlever.analysis.stats.sequential import SequentialDesign, sequential_design
 from thirdlever.core import files, project
 from thirdlever.core.errors import RunError
 from thirdlever.core.files import content_hash
@@ -419,7 +419,7 @@ def regress(
         folder=Path(out) if out is not None else _folder(pinned, [*names, remeasure, stop_early]),
     )
     work.first()
-    judged, asked = _looks(work, held, plan(work.total, early=True)) if stop_early else ({}, work.total)
+    judged, asked = _looks(work, held, sequential_design(work.total, early=True)) if stop_early else ({}, work.total)
     fresh = work.measure(asked, probe=pinned.options["probe"])
     texts = {item.id: (item.input, item.target) for item in suite.test}
     results = [
@@ -428,7 +428,7 @@ def regress(
     return _kept(work.folder, _conclude(work, results, held, asked=asked))
 
 
-def _looks(work: Rerun, held: Limits, looks: Plan) -> tuple[dict[Pair, list[Check]], int]:
+def _looks(work: Rerun, held: Limits, looks: SequentialDesign) -> tuple[dict[Pair, list[Check]], int]:
     """Ask in parts until every pair is settled: its checks of accuracy when it was, and how many items that took."""
     judged: dict[Pair, list[Check]] = {}
     for look, asked in enumerate(looks.items):

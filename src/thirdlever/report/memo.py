@@ -163,7 +163,8 @@ def write(run: Run, decision: Decision, folder: Path, *, given: Sequence[str] = 
     Raises:
         OSError: the folder cannot be written.
     """
-    summary = _summary(run, decision)
+    a = decision.assumptions
+    summary = run.summary_at(a.device_usd_per_hour, a.utilisation)
     scores = outcomes.load(run)
     use = decision.chosen if decision.chosen in scores.candidates else None
     failed = failures(run, scores, use) if use else ([], [])
@@ -175,23 +176,6 @@ def write(run: Run, decision: Decision, folder: Path, *, given: Sequence[str] = 
     files.write(paths[0], render_html(memo, pictures).encode())
     files.write(paths[1], render_markdown(memo, pictures).encode())
     return [*paths, *figures]
-
-
-def _summary(run: Run, decision: Decision) -> pd.DataFrame:
-    """The scorecards with the decision's intervals, which count sources of items, and its costs: one figure each."""
-    import pandas as pd
-
-    from thirdlever.analysis.scorecards import typed
-
-    summary = run.summary.copy()
-    ends, usd = [], []
-    for name, measured in zip(summary["candidate"], summary["accuracy_ci95"], strict=True):
-        one, cost = decision.standings.get(name), decision.costs.get(name)
-        ends.append(measured if one is None or one.low is None else (one.low, one.high))
-        usd.append(None if cost is None or cost.per_request_usd is None else 1000 * cost.per_request_usd)
-    summary["accuracy_ci95"] = pd.Series(ends, dtype="object")
-    summary["cost_per_1k_usd"] = pd.Series(usd, dtype="float64")
-    return typed(summary)
 
 
 def _pictures(run: Run, decision: Decision, summary: pd.DataFrame) -> list[Picture]:

@@ -9,7 +9,6 @@ import shlex
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +17,11 @@ from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.analysis.scorecards import LEAST_TIMED, rows
 from thirdlever.charts.figures import duration
 from thirdlever.core.text import UNKNOWN, counted, months, percent, printable, usd
-from thirdlever.evaluation import logs as samples
 from thirdlever.report.decision import notes, one_sentence, what_would_change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -649,7 +648,7 @@ class Failure:
     Attributes:
         item: its id.
         slice: "" where there is none.
-        input: what was asked; None when the run's logs do not have it.
+        input: what was asked; None when the run does not have it.
         target: the right answer.
         replies: right ones first; among each, the chosen candidate's, then what most said.
     """
@@ -671,7 +670,7 @@ def failures(run: Run, scores: Outcomes, chosen: str) -> tuple[list[Failure], li
     """
     lost, won = _pick(scores, chosen)
     answers = _answers(run, [scores.items[i] for i in (*lost, *won)])
-    inputs = _inputs(run, list(answers))
+    inputs = run.inputs(list(answers))
     picked = [[_failure(scores, i, answers, inputs, chosen) for i in group] for group in (lost, won)]
     return picked[0], picked[1]
 
@@ -702,13 +701,9 @@ def _telling(scores: Outcomes, mask: np.ndarray[Any, np.dtype[np.bool_]], agains
 
 def _answers(run: Run, items: Sequence[str]) -> Mapping[str, list[Mapping[str, Any]]]:
     """The first answer of every candidate, by item."""
-    import pandas as pd
-
     found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    if not items:
-        return found
-    wanted = [("phase", "==", "accuracy"), ("item_id", "in", list(items))]
-    rows = pd.read_parquet(run.folder / RECORDS, columns=list(_COLUMNS), filters=wanted)
+    wanted = (run.records["phase"] == "accuracy") & run.records["item_id"].isin(list(items))
+    rows = run.records.loc[wanted, list(_COLUMNS)]
     first = rows.sort_values(["epoch", "candidate"]).drop_duplicates(["candidate", "item_id"])
     for row in first.astype(object).where(first.notna(), None).to_dict("records"):
         found[str(row["item_id"])].append({str(name): value for name, value in row.items()})
@@ -738,26 +733,3 @@ def _answer_text(row: Mapping[str, Any]) -> str:
     if row["prediction"] is not None:
         return str(row["prediction"])
     return f"(no answer to be read in: {row['completion']})" if row["completion"] else "(no answer)"
-
-
-def _inputs(run: Run, items: Collection[str]) -> dict[str, str]:
-    """The texts of items, from the first log that has them; records do not hold them."""
-    logs = [
-        path
-        for candidate in run.info.get("candidates", ())
-        for name in candidate.get("logs", ())
-        if ".accuracy." in name and (path := run.folder / "logs" / Path(name).name).is_file()
-    ]
-    found: dict[str, str] = {}
-    for log in logs:
-        if len(found) < len(items):
-            found |= _read(log, [item for item in items if item not in found])
-    return found
-
-
-def _read(log: Path, items: Collection[str]) -> dict[str, str]:
-    """Nothing when the log cannot be read: a memo does without."""
-    try:
-        return {sample.item_id: sample.input for sample in samples.read(log, items)}
-    except (OSError, ValueError):
-        return {}

@@ -227,14 +227,12 @@ class Prompts:
         trouble: why it could not be read; "" when it could.
         first: the prompt by which the others are told.
         told: the prompts by request; one is missing where the log does not have what was sent.
-        inputs: the items' texts by id.
     """
 
     log: str = ""
     trouble: str = ""
     first: list[Message] = field(default_factory=list)
     told: dict[Request, Told] = field(default_factory=dict)
-    inputs: dict[str, str] = field(default_factory=dict)
 
 
 def read(folder: Path, logs: Iterable[str], sent: Mapping[Request, str]) -> Prompts:
@@ -251,7 +249,6 @@ def read(folder: Path, logs: Iterable[str], sent: Mapping[Request, str]) -> Prom
         return found
     try:
         for sample in samples.read(folder / found.log):
-            found.inputs[sample.item_id] = sample.input
             request = (sample.item_id, sample.epoch)
             messages = sample.prompt(sent[request]) if request in sent else None
             if messages:
@@ -299,19 +296,18 @@ def page_data(run: Run) -> PageData:
     logs = {about["name"]: about.get("logs") or [] for about in run.info.get("candidates", ())}
     cards = rows(run.summary)
     blocks: dict[str, str] = {}
-    inputs: dict[str, str] = {}
     candidates, columns = [], []
     for number, card in enumerate(cards):
         name = card["candidate"]
         requests = cells.requests(name)
         hashes: dict[Any, str] = requests["prompt_hash"].dropna().to_dict()
         prompts = read(run.folder / "logs", logs.get(name, ()), hashes)
-        inputs |= prompts.inputs
         packed, limit = _texts(requests, prompts, cells.epochs, ROOM // len(cards))
         blocks |= {f"texts-{number}-{block}": text for block, text in enumerate(packed)}
         blocks[f"first-{number}"] = pack(prompts.first)
         candidates.append(_card(card) | {"limit": limit, "log": prompts.log, "trouble": prompts.trouble})
         columns.append({"outcomes": cells.outcomes(requests), "predictions": texts(requests["prediction"])})
+    inputs = run.inputs()
     matrix, limit = fit(lambda limit: [pack(_matrix(cells, columns, inputs, limit))], _ROOM_MATRIX)
     head = _head(run, cells) | {"candidates": candidates, "input_limit": limit, "block": BLOCK}
     return PageData(head, {"matrix": matrix[0]} | blocks)

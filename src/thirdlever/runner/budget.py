@@ -1,4 +1,4 @@
-"""What a run has cost so far, held against what it may."""
+"""What a run has spent, checked against its budget, and which passes can use a batch API."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from thirdlever.catalog.prices import Price, device_cost, in_batch
 from thirdlever.core.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping, Sequence
+    from collections.abc import MutableMapping
 
     from thirdlever.evaluation.records import Reply
     from thirdlever.models.base import BaseModel
     from thirdlever.strategies.contract import SetupCost
 
 
+# inspect's providers that have a batcher (its `_providers/*_batch.py`); all others silently ignore the option.
+_PROVIDERS = {"anthropic", "google", "grok", "openai", "together"}
+# Clouds that these providers also reach, as the second part of a model's name; inspect batches none of them.
+_CLOUDS = {"azure", "bedrock", "vertex"}
+
+
 @dataclass(kw_only=True)
 class Budget:
-    """Money spent by a run, whenever and by whichever process it was spent.
+    """Money spent by a run, across all processes that worked on it.
 
     Attributes:
         limit: USD; None for no limit.
-        device_usd_per_hour: what a local model's device costs.
-        utilisation: the share of its hours that the device serves requests.
-        spent: USD; meaningful only under a limit, for without one unknown prices are let through.
-        prices: of every model seen; None where it is unknown.
+        device_usd_per_hour: price of a local model's device.
+        utilisation: share of its hours in which the device serves requests.
+        spent: USD; meaningful only with a limit, because without one unknown prices are allowed.
+        prices: of every model seen; None if unknown.
     """
 
     limit: float | None
@@ -41,10 +47,10 @@ class Budget:
         return self.limit is not None and self.spent > self.limit
 
     def admit(self, model: BaseModel | None) -> None:
-        """Look up a model's price before anything is spent on it.
+        """Look up a model's price before any money is spent on it.
 
         Raises:
-            RunError: there is a limit, and no source states what the model costs.
+            RunError: there is a limit, and the model's price is unknown.
         """
         if model is None:
             return
@@ -56,34 +62,32 @@ class Budget:
             raise RunError(message)
         if self.device_usd_per_hour is None:
             message = (
-                f"--budget: what {model.name!r} costs on this machine is unknown; "
-                "give --device-usd-per-hour (0 when its time costs you nothing) or leave --budget out"
+                f"--budget: the cost of running {model.name!r} on this machine is unknown; "
+                "give --device-usd-per-hour (0 if its time is free) or leave --budget out"
             )
             raise RunError(message)
 
     def add_setup(self, setup: SetupCost, model: BaseModel | None) -> None:
-        """Count what preparing took, at the price of the model that it was prepared for."""
+        """Count a set-up, at the price of the model it was made for."""
         self.spent += setup.usd or 0.0
         self.spent += self._cost((setup.input_tokens, 0, setup.output_tokens), setup.device_seconds, model)
 
-    def add(self, replies: Iterable[Reply], model: BaseModel | None) -> None:
-        """Count requests.
+    def add(self, reply: Reply, model: BaseModel | None) -> None:
+        """Count a request.
 
         Raises:
-            RunError: there is a limit, and a reply does not say what was used.
+            RunError: there is a limit, and the reply does not report its usage.
         """
-        for reply in replies:
-            tokens = (reply.input_tokens, reply.cached_tokens, reply.output_tokens)
-            counted = tokens if model is None or self.prices[model.name] else (reply.device_s,)
-            if self.limit is not None and reply.error is None and None in counted:
-                message = f"--budget: {model and model.name!r} does not report what it used; leave --budget out"
-                raise RunError(message)
-            sent, cached, came = (count or 0 for count in tokens)
-            used = (sent, cached, came, reply.cache_write_tokens or 0)
-            self.spent += self._cost(used, reply.device_s or 0.0, model)
+        tokens = (reply.input_tokens, reply.cached_tokens, reply.output_tokens)
+        usage = tokens if model is None or self.prices[model.name] else (reply.device_s,)
+        if self.limit is not None and reply.error is None and None in usage:
+            message = f"--budget: {model and model.name!r} does not report its usage; leave --budget out"
+            raise RunError(message)
+        counted = tuple(count or 0 for count in (*tokens, reply.cache_write_tokens))
+        self.spent += self._cost(counted, reply.device_s or 0.0, model)
 
-    def _cost(self, tokens: Sequence[int], device_s: float, model: BaseModel | None) -> float:
-        """Of tokens, in the order of `Price.cost`, or of the device's time."""
+    def _cost(self, tokens: tuple[int, ...], device_s: float, model: BaseModel | None) -> float:
+        """Cost of tokens, in the order of `Price.cost`, or of device time."""
         if model is None:
             return 0.0
         if price := self.prices[model.name]:
@@ -91,29 +95,23 @@ class Budget:
         return device_cost(device_s, self.device_usd_per_hour, self.utilisation) or 0.0
 
 
-# inspect's providers that have a batcher (its `_providers/*_batch.py`); all others pass the wish over without a word.
-_PROVIDERS = {"anthropic", "google", "grok", "openai", "together"}
-# Cloud vendors that these providers reach as well, in the second part of a model's name; inspect batches none of them.
-_ELSEWHERE = {"azure", "bedrock", "vertex"}
-
-
 def batches(model: BaseModel | None) -> bool:
-    """Whether a model's accuracy pass can go through a batch API."""
+    """Whether a model's accuracy pass can use a batch API."""
     if model is None or model.local:
         return False
     provider, service, *_ = [*model.inspect_name.split("/"), ""]
-    return provider in _PROVIDERS and service not in _ELSEWHERE
+    return provider in _PROVIDERS and service not in _CLOUDS
 
 
 def priced_in_batch(model: BaseModel, prices: MutableMapping[str, Price | None]) -> BaseModel:
-    """The model under a name of its own among the prices, at its batch rate.
+    """The model under a name of its own, and its batch rate under that name.
 
     Args:
-        model: whose full price is among them.
-        prices: by model name; run.json lists them.
+        model: one whose full price is in `prices`.
+        prices: by model name, as run.json lists them; the batch rate is added.
 
     Raises:
-        ThirdleverError: the user's overlay of prices is malformed.
+        ThirdleverError: the user's price overlay is malformed.
     """
     named = replace(model, name=f"{model.name}, batch")
     if named.name not in prices:

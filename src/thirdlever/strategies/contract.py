@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from thirdlever.catalog.lookup import price_of
 from thirdlever.core.store import Store
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Prepare: TypeAlias = Callable[[Suite, BaseModel, Store], "Deployment"]
 Factory: TypeAlias = Callable[..., Prepare]
+Lever: TypeAlias = Literal["none", "prompt", "retrieval", "tuned"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,8 @@ class Deployment:
         given: every labelled item and document that the solver, its index or its training uses; read by the leakage
             check.
         tuning: how the model was tuned; None if it was not.
+        lever: what the decision counts it as. If not stated, the run derives it: "none" without a model, "tuned" with
+            `tuning`, "retrieval" if its requests report retrieval time, otherwise "prompt".
     """
 
     solver: Solver
@@ -104,6 +107,7 @@ class Deployment:
     setup: SetupCost = field(default=SetupCost(), kw_only=True)
     given: Sequence[Item | Document] = field(default=(), kw_only=True, repr=False)
     tuning: Tuning | None = field(default=None, kw_only=True)
+    lever: Lever | None = field(default=None, kw_only=True)
 
 
 def strategy(factory: Factory) -> Factory:

@@ -194,6 +194,7 @@ def stack(over: StrategySpec, under: StrategySpec) -> StrategySpec:
             setup=add_setups(below.setup, above.setup),
             given=(*below.given, *above.given),
             tuning=above.tuning or below.tuning,
+            lever="tuned" if "tuned" in {above.lever, below.lever} else above.lever,
         )
 
     return StrategySpec(

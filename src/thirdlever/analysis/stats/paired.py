@@ -1,6 +1,6 @@
-"""Tests and intervals for the difference of two candidates on the same items.
+"""Tests and intervals for the difference of two candidates on the same items, each with its source.
 
-Plain functions of counts and arrays; `comparison` chooses between them. Sources stand with each.
+`compare` chooses between them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 FLIPS = 20_000
-_EXACT_RANGE = 1 << 16  # totals up to here are counted out; beyond, the normal law is as good as exact
-_MANY = 1 << 12  # clusters of graded scores that differ: likewise
+_EXACT_RANGE = 1 << 16  # totals up to here are counted exactly; beyond, the normal distribution is as good
+_MANY = 1 << 12  # differing clusters of partial scores: likewise
 _CHUNK_CELLS = 4_000_000
 _HALVINGS = 48  # of an interval of length 2 at most: to 1e-14
 
 
 def mcnemar(won: int, lost: int) -> float:
-    """Two-sided p of the exact McNemar test: flips that fall either way like a fair coin's.
+    """Two-sided p of the exact McNemar test: differing items fall either way like a fair coin.
 
     >>> round(mcnemar(16, 5), 4)
     0.0266
@@ -40,8 +40,8 @@ def mcnemar(won: int, lost: int) -> float:
 def score_z(difference: ArrayLike, won: ArrayLike, lost: ArrayLike, n: ArrayLike) -> Floats:
     """Tango's score statistic of a hypothetical difference (Statistics in Medicine 17, 1998, 891-908).
 
-    How many standard errors the observed difference (won - lost) / n lies above `difference`, the standard error being
-    that of the most likely table with that difference. Counts need not be whole: an effective sample size is not.
+    The number of standard errors by which the observed difference (won - lost) / n exceeds `difference`, with the
+    standard error of the most likely table that has that difference. Counts need not be whole numbers.
     """
     d, b, c, size = (np.asarray(value, dtype=np.float64) for value in (difference, won, lost, n))
     middle = (2 * size - b + c) * d - b - c
@@ -57,7 +57,7 @@ def score_z(difference: ArrayLike, won: ArrayLike, lost: ArrayLike, n: ArrayLike
 def score_interval(won: ArrayLike, lost: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
     """Tango's score interval for the difference of paired proportions, (won - lost) / n, as (low, high).
 
-    It holds its coverage at small n and at no flips at all, where Wald's collapses to a point. Arrays are taken whole.
+    It keeps its coverage with few items and without any difference, where Wald's shrinks to a point. Takes arrays.
     """
     b, c, size = (np.asarray(value, dtype=np.float64) for value in np.broadcast_arrays(won, lost, n))
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
@@ -91,11 +91,11 @@ def sign_flip(totals: Floats, *, seed: int = 0) -> float:
     """Two-sided p of the paired permutation test that swaps both candidates in whole clusters.
 
     If the two are equally good, a cluster's total is as likely with either sign, whatever the dependence within the
-    cluster. With one right-or-wrong item a cluster this is the exact McNemar test. Whole totals are counted out
-    exactly, others drawn `FLIPS` times with `seed`; where they are very many, the normal law gives the same digits.
+    cluster. With one right-or-wrong item per cluster this is the exact McNemar test. Whole totals are counted exactly,
+    others drawn `FLIPS` times with `seed`; with very many, the normal distribution gives the same digits.
 
     Args:
-        totals: [clusters]; sums of differences, scaled to whole numbers where they can be.
+        totals: [clusters]; sums of differences, scaled to whole numbers if possible.
         seed: of the draw.
     """
     size = np.abs(totals[totals != 0])
@@ -104,9 +104,9 @@ def sign_flip(totals: Floats, *, seed: int = 0) -> float:
     observed = abs(float(totals.sum()))
     whole = np.array_equal(size, np.rint(size))
     if whole and size.sum() <= _EXACT_RANGE:
-        return _counted(size.astype(np.int64), round(observed))
+        return _exact(size.astype(np.int64), round(observed))
     if whole or len(size) > _MANY:
-        # Whole sums lie 2 gcd apart: half a step makes up for taking a smooth law.
+        # Whole sums are 2 gcd apart: half a step corrects for the continuous distribution.
         step = int(np.gcd.reduce(size.astype(np.int64))) if whole else 0
         return min(1.0, 2 * NormalDist().cdf((step - observed) / math.sqrt(size @ size)))
     rng = np.random.default_rng(seed)
@@ -122,8 +122,8 @@ def sign_flip(totals: Floats, *, seed: int = 0) -> float:
     return (extreme + 1) / (FLIPS + 1)
 
 
-def _counted(size: NDArray[np.int64], observed: int) -> float:
-    """P(|sum of ±size| >= observed): a size that occurs some times is a binomial on a grid; these are convolved."""
+def _exact(size: NDArray[np.int64], observed: int) -> float:
+    """P(|sum of ±size| >= observed): each size that repeats is a binomial on a grid; these are convolved."""
     from scipy.signal import convolve
     from scipy.stats import binom
 
@@ -132,16 +132,16 @@ def _counted(size: NDArray[np.int64], observed: int) -> float:
         grid = np.zeros(step * times + 1)
         grid[::step] = binom.pmf(np.arange(times + 1), times, 0.5)
         law = convolve(law, grid)
-    total = len(law) - 1  # the sum of the positive ones runs from 0 to total; the signed sum is twice it less total
+    total = len(law) - 1  # the sum of the positive ones runs from 0 to total; the signed sum is twice it minus total
     low = (total - observed) // 2
     return min(1.0, max(0.0, 2 * float(law[: low + 1].sum())))
 
 
 def student_factor(clusters: int, confidence: float = 0.95) -> float:
-    """What few clusters are worth less because their variance is an estimate: (z / t)², 1 where they are many."""
+    """Reduces an effective sample size because the variance of few clusters is an estimate: (z / t)², 1 for many."""
     from scipy.stats import t
 
-    if clusters < 2:  # noqa: PLR2004 - Student's law has no degree of freedom then
+    if clusters < 2:  # noqa: PLR2004 - no degree of freedom
         return 1.0
     bound = 0.5 + confidence / 2
     return float(NormalDist().inv_cdf(bound) / t.ppf(bound, clusters - 1)) ** 2

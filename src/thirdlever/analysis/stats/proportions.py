@@ -1,7 +1,7 @@
-"""Figures with their uncertainty: proportions with intervals, macro-F1, quantiles.
+"""Proportions with intervals, macro-F1 and quantiles.
 
-Repeats of an item (epochs) say how steady an answer is, not how a candidate does on items nobody has tried: they are
-averaged within the item. Items of one source (its `group`) are alike: every interval counts sources.
+Repeats of an item (epochs) show how stable an answer is, not how a candidate does on new items: they are averaged
+within the item. Items from one source (its `group`) are alike, so every interval counts sources.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     import pandas as pd
@@ -26,10 +26,10 @@ class Proportion:
     Attributes:
         value: the mean over items of the mean over an item's repeats.
         low: lower end of the interval.
-        high: upper end of the interval.
-        se: standard error of the mean, clustered by source; nan where there is one source only.
+        high: upper end.
+        se: standard error of the mean, clustered by source; nan with a single source.
         n: number of items.
-        clusters: number of sources that they come from.
+        clusters: number of sources they come from.
     """
 
     value: float
@@ -43,7 +43,7 @@ class Proportion:
 def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval for a proportion, as (low, high).
 
-    In closed form, not `scipy.stats.binomtest`, because an effective sample size is no whole number.
+    In closed form, because `scipy.stats.binomtest` does not take an effective sample size, which need not be whole.
 
     >>> [round(bound, 4) for bound in wilson(82, 100)]
     [0.7333, 0.883]
@@ -53,38 +53,6 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float,
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(max(p * (1 - p), 0.0) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def proportion(
-    scores: Iterable[float],
-    items: Iterable[Hashable],
-    groups: Iterable[str | None] | None = None,
-    confidence: float = 0.95,
-) -> Proportion:
-    """Mean score of requests with a cluster-robust Wilson interval; see `of_items`.
-
-    Args:
-        scores: one for each request, 0 to 1.
-        items: the item that each request asks, in the same order.
-        groups: the source of each request's item, likewise; "" or None where it is on its own.
-        confidence: coverage of the interval.
-
-    Raises:
-        ValueError: no scores, or not as many items as scores.
-    """
-    import numpy as np
-    import pandas as pd
-
-    values = np.fromiter(scores, dtype=np.float64)
-    asked = pd.factorize(items if isinstance(items, pd.Series) else pd.Series(list(items), dtype=object))[0]
-    if len(values) != len(asked) or not len(values):
-        message = f"a proportion needs at least one score, and an item for each; got {len(values)} and {len(asked)}"
-        raise ValueError(message)
-    means = np.bincount(asked, weights=values) / np.bincount(asked)
-    first = np.unique(asked, return_index=True)[1]
-    source = pd.Series([None] * len(first) if groups is None else pd.Series(list(groups), dtype=object).iloc[first])
-    graded = bool(((values != 0) & (values != 1)).any())
-    return of_items(means, clusters(source), requests=len(values), graded=graded, confidence=confidence)
 
 
 def of_items(
@@ -98,14 +66,14 @@ def of_items(
     """Mean of item means, with Wilson's interval at the effective number of items.
 
     That number is p(1 - p) / se², where se is the standard error of the mean, robust to clusters (survey practice:
-    Franco et al. 2019, PMC6690503): ten items of one source are not ten sources, and ten repeats of an item that
-    always agree are worth one. Right-or-wrong items on their own, asked once, give Wilson's interval exactly.
+    Franco et al. 2019, PMC6690503): ten items from one source count less than ten sources, and ten repeats that always
+    agree count as one. Independent right-or-wrong items without repeats give Wilson's interval exactly.
 
     Args:
         means: [items]; scores, averaged over an item's repeats.
-        clusters: [items]; the items of one source share a number.
-        requests: of all items together; independent repeats would be worth no more than that.
-        graded: whether scores are other than right or wrong: that bound does not hold for them.
+        clusters: [items]; items from one source share a number.
+        requests: for all items together: the most that independent repeats could be worth.
+        graded: whether scores other than 0 and 1 occur, for which that limit does not hold.
         confidence: coverage of the interval.
     """
     import numpy as np
@@ -114,7 +82,7 @@ def of_items(
 
     totals, sizes = paired.cluster_totals(means, clusters)
     n = len(means)
-    value = float(np.cumsum(means)[-1]) / n  # one after the other: inspect adds so, and digits must agree
+    value = float(np.cumsum(means)[-1]) / n  # added one by one, as inspect does, so that all digits agree
     alone = len(sizes) == n
     variance = float(means.var()) / n if alone else paired.cluster_variance(totals, sizes)
     effective = float(len(sizes))
@@ -128,7 +96,7 @@ def of_items(
 
 
 def clusters(groups: pd.Series[Any]) -> NDArray[np.int64]:
-    """Numbers from 0, one for each source, and one for each item that is on its own ("" or missing)."""
+    """Numbers from 0, one for each source and for each item that stands alone ("" or missing)."""
     import numpy as np
     import pandas as pd
 
@@ -139,13 +107,13 @@ def clusters(groups: pd.Series[Any]) -> NDArray[np.int64]:
 
 
 def macro_f1(targets: Sequence[str], predictions: Sequence[str | None]) -> float:
-    """F1 averaged over the labels that occur among the targets, each label counting the same.
+    """F1 averaged over the labels among the targets, each with equal weight.
 
-    A prediction that could not be read (None) is a wrong label: it costs recall and cannot be skipped.
+    An answer that could not be parsed (None) counts as a wrong label and reduces recall.
     """
     from sklearn.metrics import f1_score
 
-    # By number, which scikit-learn compares many times faster than text; -1 is no label.
+    # As numbers, which scikit-learn compares many times faster than text; -1 is no label.
     code = {label: number for number, label in enumerate(sorted(set(targets)))}
     read = [-1 if prediction is None else code.get(prediction, -1) for prediction in predictions]
     truth = [code[target] for target in targets]
@@ -153,11 +121,7 @@ def macro_f1(targets: Sequence[str], predictions: Sequence[str | None]) -> float
 
 
 def quantile(values: Sequence[float], q: float) -> float | None:
-    """Quantile by linear interpolation between order statistics (numpy's "linear", Hyndman and Fan's type 7).
-
-    Returns:
-        The quantile in the values' unit; None when there are none.
-    """
+    """Quantile by linear interpolation (NumPy's "linear", Hyndman and Fan's type 7); None without values."""
     import numpy as np
 
     return float(np.quantile(np.asarray(values, dtype=float), q, method="linear")) if len(values) else None

@@ -1,7 +1,7 @@
-"""Where the spread of an accuracy comes from: the items, or the draw of demonstrations and of training.
+"""Components of an accuracy's variance: the items, and the seed of demonstrations or training.
 
-One run of a strategy that draws (examples to show, order of training) can mislead: another seed gives another accuracy.
-Candidates of a run that differ in their `seed` alone are repeats of one recipe; their scores are a table seeds × items.
+A strategy that draws its demonstrations or its order of training has another accuracy with another seed. Candidates
+that differ only in `seed` are repeats of one recipe; their scores are a table seeds × items.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Variance:
     """Components of the variance of a score, by the method of moments.
 
     Attributes:
-        recipe: what the candidates have in common, as a name.
-        source: what a seed draws: "demonstrations" or "training".
-        candidates: one for each seed.
-        items: how many.
+        recipe: the strategy that the candidates share.
+        source: what the seed draws: "demonstrations" or "training".
+        candidates: one per seed.
+        items: number of items.
         mean: accuracy over all seeds.
         lowest: of one seed.
         highest: of one seed.
         between_items: variance of an item's own difficulty.
-        between_seeds: variance of a seed's own accuracy; what remains when items are many.
-        residual: of items answered differently from seed to seed.
-        se_one: standard error of the accuracy of one seed, as a statement about the recipe.
+        between_seeds: variance of a seed's accuracy, which remains with many items.
+        residual: variance of items whose answers differ between seeds.
+        se_one: standard error of one seed's accuracy as an estimate for the recipe.
         se_all: of the mean over these seeds.
     """
 
@@ -56,12 +56,12 @@ class Variance:
 
     @property
     def se_items(self) -> float:
-        """The part of `se_one` that comes from the items: what an interval of one run counts."""
+        """The part of `se_one` that comes from the items, which the interval of one run includes."""
         return math.sqrt((self.between_items + self.residual) / self.items)
 
     @property
     def se_seeds(self) -> float:
-        """The part of `se_one` that comes from the seed: what an interval of one run cannot see."""
+        """The part of `se_one` that comes from the seed, which the interval of one run leaves out."""
         return math.sqrt(self.between_seeds)
 
 
@@ -69,14 +69,14 @@ def components(scores: NDArray[np.float64]) -> tuple[float, float, float]:
     """Variance between items, between seeds, and the residual, of a table [seeds, items].
 
     Two-way random effects without replication, Henderson's method of moments (Searle, Casella and McCulloch 1992,
-    section 4.7): mean squares are set equal to their expectations; an estimate below 0 is 0.
+    section 4.7): mean squares equal their expectations; negative estimates become 0.
 
     Raises:
         ValueError: fewer than two seeds or items.
     """
     seeds, items = scores.shape
     if min(seeds, items) < 2:  # noqa: PLR2004 - one has no variance
-        message = f"components of variance take two seeds and two items, not {seeds} and {items}"
+        message = f"components of variance need at least two seeds and two items; got {seeds} and {items}"
         raise ValueError(message)
     by_seed, by_item, mean = scores.mean(axis=1), scores.mean(axis=0), scores.mean()
     residual = scores - by_seed[:, None] - by_item[None, :] + mean
@@ -87,7 +87,7 @@ def components(scores: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def split(o: Outcomes, candidates: Sequence[str], *, recipe: str, source: str) -> Variance:
-    """The components for candidates that are one recipe with several seeds.
+    """The components for candidates that share a recipe and differ in seed.
 
     Raises:
         RunError: there is no such candidate.
@@ -114,7 +114,7 @@ def split(o: Outcomes, candidates: Sequence[str], *, recipe: str, source: str) -
 
 
 def by_recipe(o: Outcomes, info: Mapping[str, Any]) -> list[Variance]:
-    """The split for every recipe of a run that was tried with more than one seed.
+    """The components for every recipe of a run that ran with more than one seed.
 
     Args:
         o: the run's outcomes.

@@ -1,8 +1,8 @@
-"""Made-up outcomes whose truth is known, to test what is said about real ones.
+"""Simulated outcomes with known true accuracies, to check the statistics.
 
-A Gaussian copula: an answer is right when a standard normal value is below the accuracy's quantile, so that every
-candidate's true accuracy is exactly the one asked for. The value is a sum of what the item does to all candidates, what
-its group does to all, and the same two for one candidate alone; the last but one is what makes *differences* cluster.
+A Gaussian copula: an answer is right if a standard normal value is below the accuracy's quantile, so every candidate's
+true accuracy is exact. The value is the sum of effects of the item and of its group on all candidates, and on one
+candidate alone; the group's effect on one candidate is what makes *differences* cluster.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Where outcomes are drawn from.
+    """A distribution of outcomes.
 
     Attributes:
-        accuracies: the true one of each candidate, above 0 and below 1.
-        n: items a draw.
-        agreement: correlation of two candidates' values on an item: 0 they err independently, near 1 on the same items.
-        group_size: items a group, on average; 1 for none. Sizes differ (1 to 2 * group_size - 1, uniformly).
-        group_share: share of a value's variance that a group's items have in common.
-        epochs: how often each item is asked.
-        steadiness: share of a candidate's own variance that is the same each time it is asked.
-        softness: 0 for right or wrong; above it, scores are graded, the more evenly the softer, with the same mean.
+        accuracies: true accuracy of each candidate, above 0 and below 1.
+        n: items per draw.
+        agreement: correlation of two candidates on an item: 0 if they err independently, near 1 on the same items.
+        group_size: mean items per group; 1 for none. Sizes are uniform from 1 to 2 * group_size - 1.
+        group_share: share of a value's variance that a group's items share.
+        epochs: repeats of each item.
+        steadiness: share of a candidate's own variance that is the same in every repeat.
+        softness: 0 for right or wrong; above, scores are partial, spread more evenly, with the same mean.
     """
 
     accuracies: Sequence[float]
@@ -47,7 +47,7 @@ class World:
     softness: float = 0.0
 
     def draws(self, times: int, seed: int = 0) -> Iterator[Outcomes]:
-        """Draw so many times, the same for the same seed."""
+        """Draw several times, the same for the same seed."""
         rng = np.random.default_rng(seed)
         for _ in range(times):
             yield self.draw(rng)
