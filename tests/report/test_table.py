@@ -9,7 +9,7 @@ import pytest
 from helpers.summaries import summary
 
 from thirdlever.analysis.scorecards import COLUMNS
-from thirdlever.core.text import csv_cell, fold, printable
+from thirdlever.core.text import escape_csv, escape_terminal, fold
 from thirdlever.report.tables import render_summary
 
 EVIL = "=cmd|' /C calc'!A0"
@@ -114,7 +114,7 @@ def test_csv_names_its_columns_in_order() -> None:
 
 @pytest.mark.parametrize("text", [EVIL, "+1", "-1", "@x", "\tx", "\r=x"])
 def test_no_spreadsheet_takes_a_cell_for_a_formula(text: str) -> None:
-    assert csv_cell(text) == f"'{text}"
+    assert escape_csv(text) == f"'{escape_terminal(text)}"
     assert not render_summary(summary(1, candidate=text), "csv").splitlines()[1].startswith(("=", "+", "-", "@", '"='))
 
 
@@ -151,4 +151,4 @@ def test_names_break_where_a_reader_would(name: str, lines: list[str]) -> None:
 
 
 def test_printable_leaves_ordinary_text_alone() -> None:
-    assert printable("Überweisung – 50 €, 日本") == "Überweisung – 50 €, 日本"
+    assert escape_terminal("Überweisung – 50 €, 日本") == "Überweisung – 50 €, 日本"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from thirdlever.analysis.stats import proportions
 from thirdlever.analysis.usage import base_price_in, preparing_usd, price_in, request_usd
 from thirdlever.catalog.prices import device_cost
-from thirdlever.core.text import csv_cell, printable
+from thirdlever.core.text import escape_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -244,7 +244,7 @@ def to_csv(summary: pd.DataFrame) -> str:
     for offset, name in enumerate(_ENDS):
         frame.insert(place + offset, name, [pair[offset] for pair in pairs])
     for name in TEXT:
-        frame[name] = [csv_cell(printable(cell)) if isinstance(cell, str) else "" for cell in frame[name]]
+        frame[name] = [escape_csv(cell) if isinstance(cell, str) else "" for cell in frame[name]]
     return frame.to_csv(index=False, lineterminator="\n")
 
 
