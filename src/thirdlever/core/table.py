@@ -17,7 +17,7 @@ Kind: TypeAlias = Literal["name", "text", "figure"]
 Cell: TypeAlias = "str | tuple[str, ...]"
 
 _GAP = 2
-_LEAST_NAME = 12  # characters of a line
+_LEAST_NAME = 8  # characters of a line
 _MOST_TEXT = 24  # characters of a line, while names need the room
 
 

@@ -1,19 +1,20 @@
-"""A suite over its runs: accuracy, cost and latency, one panel each, a column for each run and base model."""
+"""The chart of a suite's runs: accuracy, cost and latency, with a column for each run and base model."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.charts import style
 from thirdlever.charts.accuracy import limits, seconds, ticks
-from thirdlever.core.text import printable
+from thirdlever.core.text import escape_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from thirdlever.lifecycle.history import Point
 
 
-_PANEL, _GAP = 1.75, 0.42  # inches of a panel, and between two
-_MOST_LABELS = 7  # columns that are named
-_LINE = 0.155  # inches of a line of a name
+_PANEL, _GAP = 1.75, 0.42  # inches: a panel's height, and the gap between panels
+_MOST_LABELS = 7  # labelled columns
+_LINE = 0.155  # inches: a name's line height
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """A scale: its caption, a point's value, and how a tick is written on a log scale; None for percent."""
+    """One measure: its caption, a point's value, and the tick format of a log scale (None for a linear one)."""
 
     caption: str
     value: Callable[[Point], float]
@@ -52,29 +53,43 @@ _PANELS = (
 
 
 def picture(points: Sequence[Point], *, suite: str = "") -> style.Picture:
-    """The chart.
+    """Draw the chart.
 
     Args:
-        points: of one suite, the oldest first.
+        points: one suite's, oldest first.
         suite: its name, for the heading.
     """
     title = "Accuracy, cost and latency over runs"
     first, last = points[0].when, points[-1].when
     under = style.heading(suite, f"{len({point.run for point in points})} runs", f"{first:%Y-%m-%d} to {last:%Y-%m-%d}")
-    notes = ["A column is a run on one base model, oldest left. Bars: 95 % intervals."]
+    notes = ["Each column is a run on one base model, oldest first. Bars: 95% confidence intervals."]
     if any(point.released for point in points):
-        notes.append("rel.: the day its base model was released.")
+        notes.append("rel.: release date of the base model.")
     if len({point.suite_hash for point in points}) > 1:
-        notes.append("Dashed: the suite itself changed there, and figures on either side cannot be compared.")
+        notes.append("Dashed line: the suite changed; figures on either side of it are not comparable.")
     if any(math.isnan(point.usd_per_1k) for point in points):
-        notes.append("Costs that are unknown are left out.")
+        notes.append("Unknown costs are left out.")
     said = (
-        f"{point.when:%Y-%m-%d} {printable(point.candidate)}, {printable(point.model or 'no model')}:"
+        f"{point.when:%Y-%m-%d} {escape_terminal(point.candidate)}, {escape_terminal(point.model or 'no model')}:"
         f" {100 * point.accuracy:.1f} %"
         for point in points
     )
     draw = partial(_figure, points, title=title, under=under, notes=notes)
     return style.Picture("history", title, under, notes, f"{title}: {'; '.join(said)}.", draw)
+
+
+def save(points: Sequence[Point], path: Path, *, suite: str) -> list[Path]:
+    """Write the chart as PNG and as SVG, beside each other.
+
+    Args:
+        points: what `history` returns.
+        path: one of the two files.
+        suite: its name, for the heading.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    return style.save(replace(picture(points, suite=suite), name=path.stem), path.parent)
 
 
 def _figure(points: Sequence[Point], sheet: style.Sheet, *, title: str, under: str, notes: Sequence[str]) -> Figure:
@@ -99,7 +114,7 @@ def _figure(points: Sequence[Point], sheet: style.Sheet, *, title: str, under: s
 
 
 def _columns(points: Sequence[Point]) -> list[_Column]:
-    """One for each run and base model; what asks no model stands in the first of its run."""
+    """One for each run and base model; a candidate without a model belongs to the first of its run."""
     found: dict[tuple[str, str | None], str] = {}
     for point in points:
         model = point.model or next((one.model for one in points if one.run == point.run and one.model), None)
@@ -142,11 +157,11 @@ def _panel(axes: Axes, panel: _Panel, points: Sequence[Point], columns: Sequence
     ends: dict[str, tuple[float, str]] = {}
     series = _series(shown)
     for place, (name, own) in enumerate(series.items()):
-        aside = (place - (len(series) - 1) / 2) * min(0.06, 0.5 / len(series))  # so that intervals do not hide another
+        aside = (place - (len(series) - 1) / 2) * min(0.06, 0.5 / len(series))  # keeps intervals from overlapping
         shape, colour = looks[own[0].strategy]
         xs = [_at(point, columns) + aside for point in own]
         ys = [panel.value(point) for point in own]
-        for which in dict.fromkeys(point.suite_hash for point in own):  # a line would compare two versions of the suite
+        for which in dict.fromkeys(point.suite_hash for point in own):  # no line joins two versions of the suite
             same = [i for i, point in enumerate(own) if point.suite_hash == which]
             line = [xs[i] for i in same], [ys[i] for i in same]
             axes.plot(*line, color=colour, linewidth=1.2, zorder=2, gid="line")
@@ -181,7 +196,7 @@ def _names(
     looks: Mapping[str, tuple[str, str]],
     ends: Mapping[str, tuple[float, str]],
 ) -> None:
-    """Mark and name of each line, right of the frame, in the order of their ends, as far apart as they must be."""
+    """Mark and name of each line, right of the frame, ordered by the lines' ends and spaced so that none overlap."""
     texts = {name: style.label(name, 19, 2) for name in series}
     order = sorted(series, key=lambda name: -ends[name][0])
     inches = axes.figure.get_size_inches()[1] * axes.get_position().height  # type: ignore[union-attr]
@@ -201,10 +216,10 @@ def _names(
 
 
 def _feet(axes: Axes, columns: Sequence[_Column], *, written: bool, few: bool) -> None:
-    """Dates and models under the lowest panel."""
+    """Label the columns with dates and models, under the lowest panel only."""
     from matplotlib.ticker import FixedLocator
 
     step = -(-len(columns) // (3 if few else _MOST_LABELS))
-    shown = range(len(columns) - 1, -1, -step)  # the latest is always named
+    shown = range(len(columns) - 1, -1, -step)  # the latest always has a label
     axes.xaxis.set_major_locator(FixedLocator(sorted(shown)))
     axes.set_xticklabels([columns[i].label if written else "" for i in sorted(shown)], fontsize=7.5)
