@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_flags_come_before_the_file() -> None:
 def test_the_least_that_can_be_given(tmp_path: Path) -> None:
     d = figures_file.read(written(tmp_path, SMALL)).decide({})
     assert one_sentence(d).removeprefix("On given figures: ") == (
-        "do not fine-tune: stay with a (80.0 % right), "
+        "do not fine-tune: stay with a (80.0 % accuracy), "
         "because fewer than 50,000 requests a month seldom pay a tune back."
     )
     assert render(d)
@@ -92,7 +93,7 @@ def test_the_least_that_can_be_given(tmp_path: Path) -> None:
 def test_an_accuracy_that_nobody_states_is_unknown(tmp_path: Path) -> None:
     text = SMALL + '[[candidate]]\nname = "b"\nkind = "tuned"\n'
     d = figures_file.read(written(tmp_path, text)).decide({})
-    assert "b          unknown" in render(d)
+    assert re.search(r"^b +unknown", render(d), re.MULTILINE)
     assert "No answers are there for b." not in notes(d)
     assert any("accuracy of b" in note for note in notes(d))
 

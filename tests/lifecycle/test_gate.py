@@ -188,7 +188,7 @@ def test_device_time_is_held_to_a_limit_only_when_somebody_states_one() -> None:
     told = held(*sides)
     assert (check(told, "cost per 1,000").verdict, told.verdict) == (None, "PASS")
     assert "device time" in check(told, "cost per 1,000").reason
-    assert "a month" not in render(report(results=[told]))  # a saving would be the machine's as much as the model's
+    assert "per month" not in render(report(results=[told]))  # a saving would be the machine's as much as the model's
     assert held(*sides, max_cost_ratio=2.0).verdict == "FAIL"
 
 
@@ -357,7 +357,7 @@ def test_markdown_keeps_names_and_answers_from_being_markup() -> None:
     assert page.count("<details>") == page.count("</details>") == 1
     assert "<summary>99 broken, the first 20</summary>" in page
     assert "Nothing fixed." in page
-    assert "it would save $500.00 a month at 1,000,000 requests" in page
+    assert "the new model would save $500.00 per month at 1,000,000 requests" in page
     assert page.startswith("<h2>❌ FAIL: ")
 
 
@@ -366,9 +366,9 @@ def test_the_terminal_gets_a_verdict_first_and_both_answers() -> None:
     lines = text.splitlines()
     assert lines[0].startswith("FAIL: ")
     assert "\x1b" not in text
-    assert "  broken: 99, the first 20" in lines
+    assert "broken: 99, the first 20" in lines
     assert any(line.strip().startswith("t00001") and line.endswith("fuel → food") for line in lines)
-    assert "  fixed: 0" in lines
+    assert "fixed: 0" in lines
 
 
 def test_json_holds_everything_and_unknown_is_null() -> None:

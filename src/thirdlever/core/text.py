@@ -207,7 +207,7 @@ def paragraph(text: str, *, width: int = WIDTH, first: str = "", rest: str = "")
 
 
 def fold(name: str, width: int) -> str:
-    r"""A candidate's name in lines of at most `width`: its model on its own line, breaks after , ( / and spaces.
+    r"""A candidate's name in lines of at most `width`: its model on its own line, breaks after , ( / = and spaces.
 
     >>> fold("rag(k=20,source=both) @ openai/gpt-4o-mini", 20)
     'rag(k=20,\nsource=both)\nopenai/gpt-4o-mini'
@@ -215,11 +215,12 @@ def fold(name: str, width: int) -> str:
     lines: list[str] = []
     for part in name.split(" @ "):
         line = ""
-        for piece in re.findall(rf"[^,(/ ]{{1,{width - 1}}}[,(/ ]?|[,(/ ]", part):
-            if line and len(line) + len(piece) > width:
-                lines.append(line.strip())
-                line = ""
-            line += piece
+        for piece in re.findall(r"[^,(/ ]*[,(/ ]|[^,(/ ]+", part):
+            for bit in [piece] if len(piece) <= width else re.findall(rf"[^=]{{1,{width - 1}}}=?|=", piece):
+                if line and len(line) + len(bit) > width:
+                    lines.append(line.strip())
+                    line = ""
+                line += bit
         lines.append(line.strip())
     return "\n".join(lines)
 

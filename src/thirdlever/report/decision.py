@@ -75,10 +75,8 @@ def to_dict(d: Decision) -> dict[str, Any]:
         "assumptions": [asdict(one) for one in d.assumptions.listed()],
     }
     for name, cost in d.costs.items():
-        whole["costs"][name] |= {
-            "setup_usd": cost.setup_usd,
-            "standing_usd_per_month": cost.standing_usd_per_month,
-        }
+        sums = {"setup_usd": cost.setup_usd, "standing_usd_per_month": cost.standing_usd_per_month}
+        whole["costs"][name] |= sums
     return whole
 
 
@@ -99,44 +97,34 @@ def _plain(value: Any, name: str) -> Any:  # noqa: ANN401 - anything a decision 
 
 
 def _text(d: Decision) -> str:
-    blocks = [
-        paragraph(f"{d.verdict}. {one_sentence(d)}"),
-        _candidates(d).terminal() + "\n" + paragraph(_legend(d)),
-        "The three gates",
-    ]
+    table = f"{_candidates(d).terminal()}\n{paragraph(_legend(d))}"
+    blocks = [paragraph(f"{d.verdict}. {one_sentence(d)}"), table, "The three gates"]
     for number, gate in enumerate(d.gates, 1):
-        labels = {
-            "question": gate.question,
-            "evidence": gate.evidence,
-            "threshold": gate.threshold,
-            "to change it": gate.change,
-        }
-        lines = (paragraph(text, first=f"   {label:<14}", rest=" " * 17) for label, text in labels.items())
-        blocks.append("\n".join([f"{number}. {gate.name}: {gate.verdict}", *lines]))
+        lines = [f"{number}. {gate.name}: {gate.verdict}"]
+        lines += [_labelled("question", gate.question), _labelled("evidence", gate.evidence)]
+        lines += [_labelled("threshold", gate.threshold), _labelled("to change it", gate.change)]
+        blocks.append("\n".join(lines))
     questions = ["The six questions, in order"]
     for number, one in enumerate(d.matrix, 1):
         stopped = "  <- stopped here" if one is d.stopped_at else ""
         questions.append(f"{number}. {one.question}\n   {one.answer.upper()} ({one.basis}): {one.verdict}{stopped}")
-        questions.append(paragraph(one.evidence, first="   evidence      ", rest=" " * 17))
+        questions.append(_labelled("evidence", one.evidence))
     blocks.append("\n".join(questions))
     for title, lines in _lists(d).items():
         blocks.append("\n".join([title, *(paragraph(line, first="- ", rest="  ") for line in lines)]))
     return "\n\n".join(blocks) + "\n"
 
 
+def _labelled(label: str, text: str) -> str:
+    return paragraph(text, first=f"   {label:<14}", rest=" " * 17)
+
+
 def _markdown(d: Decision) -> str:
     gates = [(one.name, one.verdict, one.evidence, one.threshold, one.change) for one in d.gates]
-    questions = [
-        (
-            str(number),
-            one.question,
-            one.answer,
-            one.basis,
-            f"{one.verdict}{' (stopped here)' if one is d.stopped_at else ''}",
-            one.evidence,
-        )
-        for number, one in enumerate(d.matrix, 1)
-    ]
+    questions = []
+    for number, one in enumerate(d.matrix, 1):
+        outcome = f"{one.verdict}{' (stopped here)' if one is d.stopped_at else ''}"
+        questions.append((str(number), one.question, one.answer, one.basis, outcome, one.evidence))
     blocks = [
         f"**{d.verdict}.** {escape_markdown(one_sentence(d))}",
         _candidates(d).markdown(),
@@ -153,13 +141,7 @@ def _markdown(d: Decision) -> str:
 
 def _candidates(d: Decision) -> Table:
     """The candidates, best first; the one to use is marked."""
-    heads = (
-        "accuracy %",
-        "cost $ per\n1,000 requests",
-        "set-up\ncost $",
-        "fixed cost $\nper month",
-        "payback",
-    )
+    heads = ("accuracy %", "cost $ per\n1,000 requests", "set-up\ncost $", "fixed cost $\nper month", "payback")
     marked = "(best measured)" if d.worse_than_today else "(recommended)"
     rows = []
     for name, one in d.standings.items():

@@ -107,7 +107,7 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     few = "" if most >= LEAST_TIMED else "; too few for a reliable p95 and p99"
     tested = f"{items} test items{'' if sources == items else f' from {sources} sources'}"
     lines = [
-        f"Accuracy: correct answers to {tested}, with the 95% confidence interval (Wilson).",
+        f"Accuracy: correct answers to {tested}; 95% confidence interval (Wilson).",
         f"Latency: percentiles of {timed} sequential warm request{'' if most == 1 else 's'}{few}."
         if most
         else "Latency: not measured.",
