@@ -18,10 +18,13 @@ from thirdlever.lifecycle.baseline import Baseline, Got, Kept, Pinned
 from thirdlever.lifecycle.checks import Limits, limits, worst
 from thirdlever.lifecycle.regress import Pair, Regression, hold
 from thirdlever.report.regression import render
+from thirdlever.report.tables import render_baseline, render_baselines
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
     from pathlib import Path
+
+    from syrupy.assertion import SnapshotAssertion
 
     from thirdlever.lifecycle.checks import Check
     from thirdlever.lifecycle.regress import Result
@@ -296,6 +299,15 @@ def test_limits_that_make_no_sense_are_refused(card: Any, message: str) -> None:
 
 
 # What a reader gets
+
+
+def test_a_baseline_is_shown_with_its_origin(snapshot: SnapshotAssertion) -> None:
+    pinned = measured(12, facts={"versions": {"openai": "3.1"}})
+    [one] = pinned.candidates
+    pinned = replace(pinned, candidates=[replace(one, figures=one.figures | {"accuracy": 0.75, "latency_p95_s": 0.12})])
+    assert render_baseline(pinned) == snapshot
+    assert render_baselines([pinned]) == snapshot
+
 
 EVIL = "a|b`<img src=x>\x1b[2J\n# no"
 
