@@ -238,19 +238,19 @@ def test_the_table_and_the_prices_behind_it(folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.iterdir()}
     out, _ = invoke(str(folder), "--as", "openai/gpt-4o-mini", "--device-usd-per-hour", "l4", "--utilisation", "0.5")
     assert "cost $" in out
-    assert "$0.15 in, $0.075 cached, $0.60 out" in out
+    assert "$0.15 input, $0.075 cached, $0.60 output per 1M tokens" in out
     assert "OpenAI's price list, mirrored, 2026-05-01" in out
-    assert "old: the price of tuned gpt-4o-mini" in out
-    assert "device time: $0.78 an hour" in out
-    assert "50 % utilised" in out
+    assert "warning: the price of tuned gpt-4o-mini" in out
+    assert "device time: $0.78 per hour" in out
+    assert "50 % utilisation" in out
     assert before == {path: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("fmt", ["json", "csv"])
 def test_for_other_tools_the_prices_go_to_stderr(folder: Path, fmt: str) -> None:
     out, told = invoke(str(folder), "--as", "openai/gpt-4o-mini", "--format", fmt)
-    assert "cached, $0.60 out" in told
-    assert "cached, $0.60 out" not in out
+    assert "cached, $0.60 output" in told
+    assert "cached, $0.60 output" not in out
     if fmt == "json":
         rows = {row["candidate"]: row for row in json.loads(out)}
         assert rows["few_shot"]["cost_per_1k_usd"] == pytest.approx(0.156, rel=0.05)

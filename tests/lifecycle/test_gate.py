@@ -304,7 +304,9 @@ def test_limits_that_make_no_sense_are_refused(card: Any, message: str) -> None:
 def test_a_baseline_is_shown_with_its_origin(snapshot: SnapshotAssertion) -> None:
     pinned = measured(12, facts={"versions": {"openai": "3.1"}})
     [one] = pinned.candidates
-    pinned = replace(pinned, candidates=[replace(one, figures=one.figures | {"accuracy": 0.75, "latency_p95_s": 0.12})])
+    pinned = replace(
+        pinned, candidates=[replace(one, figures={**one.figures, "accuracy": 0.75, "latency_p95_s": 0.12})]
+    )
     assert render_baseline(pinned) == snapshot
     assert render_baselines([pinned]) == snapshot
 

@@ -1,4 +1,4 @@
-"""The store of artefacts (indexes, adapters, choices made on dev), each under the hash of its inputs."""
+"""Artefacts of preparing (an index, an adapter, a choice made on dev), kept under the hash of what they depend on."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _FACTS = "artefact.json"
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """An artefact in the store.
+    """One thing in the store.
 
     Attributes:
         folder: where `build` wrote it.
-        facts: what `build` returned, plus `seconds`, the wall time of the build.
+        facts: what `build` returned, plus `seconds`, the wall time that building took.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A folder of artefacts, safe against interruption and concurrent processes."""
+    """A folder of artefacts, safe against a kill in the middle and a second process beside."""
 
     root: Path
 
@@ -48,14 +48,14 @@ class Store:
         build: Callable[[Path], Mapping[str, Any] | None],
         resume: bool = False,
     ) -> Artefact:
-        """Build an artefact, or return the one already built from the same inputs.
+        """Build an artefact, or find the one that was built from the same.
 
         Args:
-            kind: the parent folder, such as "index".
-            of: all inputs, as JSON values: hashes of data, the model's revision, arguments. thirdlever's version is
-                added.
-            build: writes into an empty folder and returns facts to keep, as JSON values.
-            resume: whether `build` gets the folder of an interrupted attempt as it was left.
+            kind: the folder it goes under, e.g. "index".
+            of: everything its content depends on, JSON-able: hashes of data, model revision, arguments; thirdlever's
+                own version is added.
+            build: writes into the empty folder it is given; returns JSON-able facts to keep.
+            resume: give it the folder as an attempt that was cut off left it.
         """
         home = self.root / kind / content_hash([version(), of])[:24]
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ class Store:
     def _build(
         home: Path, of: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any] | None], *, resume: bool
     ) -> None:
-        """Build next to `home` and rename, so that `home` is always complete."""
+        """Build beside its home and rename, so that what is at home is whole."""
         partial = home.with_suffix(".partial")
         if not resume:
             shutil.rmtree(partial, ignore_errors=True)

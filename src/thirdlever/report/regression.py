@@ -203,7 +203,7 @@ def to_xml(found: Regression) -> str:
         name = escape_terminal(f"{result.candidate}{models}")
         failures, errors, skipped = (str(sum(check.verdict == each for check in result.checks)) for each in _TAGS)
         counts = {"tests": str(len(result.checks)), "failures": failures, "errors": errors, "skipped": skipped}
-        suite = ET.SubElement(root, "testsuite", name=name, **counts, time="0")
+        suite = ET.SubElement(root, "testsuite", {"name": name, **counts, "time": "0"})
         for check in result.checks:
             case = ET.SubElement(suite, "testcase", classname=name, name=escape_terminal(check.name), time="0")
             tag = _TAGS.get(check.verdict)

@@ -192,6 +192,121 @@ def _aged(what: str, as_of: str | None, today: dt.date) -> list[str]:
     return [f"warning: the price of {what} is {days} days old ({as_of}); check it and update prices.toml"]
 
 
+# Baselines
+
+
+def render_baseline(pinned: Baseline) -> str:
+    """A baseline: its origin, and its candidates' figures."""
+    options = ", ".join(f"{name}={value}" for name, value in pinned.options.items() if value is not None)
+    installed = ", ".join(f"{name} {number}" for name, number in (pinned.facts.get("versions") or {}).items())
+    about = [
+        f"Baseline {pinned.name}: suite {pinned.suite['name']}, {counted(len(pinned.items), 'item')}, {pinned.date}",
+        f"Suite hash: {pinned.suite['hash'][:16]}",
+        f"Options: {options}",
+        f"Versions: {installed}",
+    ]
+    columns = [Column("candidate", "name"), Column("model", "name"), Column("accuracy %"), Column("p95 latency")]
+    rows = [
+        (
+            one.name,
+            one.base or "–",
+            f"{100 * one.figure('accuracy'):.1f}",
+            duration(one.figure("latency_p95_s")),
+            amount(one.figure("cost_per_1k_usd")),
+        )
+        for one in pinned.candidates
+    ]
+    table = Table([*columns, Column("cost $ per\n1,000 requests")], rows)
+    return "\n".join([*map(escape_terminal, about), "", table.terminal()])
+
+
+def render_baselines(pinned: Iterable[Baseline]) -> str:
+    """All baselines, one row each."""
+    columns = [Column("name", "text"), Column("suite", "text"), Column("date", "text"), Column("items")]
+    rows = [
+        (one.name, one.suite["name"], one.date, f"{len(one.items):,}", tuple(each.name for each in one.candidates))
+        for one in pinned
+    ]
+    return Table([*columns, Column("candidates", "name")], rows).terminal()
+
+
+# History
+
+HistoryFormat = Literal["text", "json"]
+
+
+def render_history(points: Sequence[Point], fmt: HistoryFormat = "text", *, width: int = WIDTH) -> str:
+    """A suite's runs, oldest first.
+
+    Args:
+        points: what `history` returns.
+        fmt: "text" for a terminal; "json" for programs, where unknown is null.
+        width: columns of the terminal.
+    """
+    versions = {suite_hash: n for n, suite_hash in enumerate(dict.fromkeys(point.suite_hash for point in points), 1)}
+    if fmt == "json":
+        return json.dumps([_history_json(point, versions) for point in points], indent=2, allow_nan=False)
+    heads = "accuracy %\n[95% CI]", "cost $\nper 1,000\nrequests", "latency\np50/p95"
+    names = [Column("run", "text"), Column("candidate", "name"), Column("model\n(released)", "name")]
+    before = [None, *(point.run for point in points[:-1])]
+    rows = [
+        ("" if point.run == above else _run(point, versions), *_history_cells(point))
+        for point, above in zip(points, before, strict=True)
+    ]
+    notes = ["Candidates whose intervals overlap may be equally accurate."]
+    if len(versions) > 1:
+        notes.insert(0, "The suite changed between runs: compare only figures of the same suite version.")
+    return "\n".join([Table([*names, *map(Column, heads)], rows).terminal(width), "", *notes]) + "\n"
+
+
+def _run(point: Point, versions: Mapping[str, int]) -> tuple[str, ...]:
+    lines = [f"{point.when:%Y-%m-%d}", point.run]
+    if point.baseline:
+        lines.append("(baseline)" if point.baseline == point.run else f"(baseline {point.baseline})")
+    return (*lines, f"suite v{versions[point.suite_hash]}") if len(versions) > 1 else tuple(lines)
+
+
+def _history_cells(point: Point) -> tuple[str | tuple[str, ...], ...]:
+    model = point.model or "–"
+    return (
+        point.candidate,
+        (model, f"({point.released})") if point.released else model,
+        interval(point.accuracy, point.low, point.high),
+        amount(point.usd_per_1k),
+        f"{duration(point.p50_s)}/{duration(point.p95_s)}" if not math.isnan(point.p50_s) else UNKNOWN,
+    )
+
+
+def _history_json(point: Point, versions: Mapping[str, int]) -> dict[str, Any]:
+    row = dataclasses.asdict(point)
+    row |= {"when": point.when.isoformat(), "released": point.released and point.released.isoformat()}
+    row["suite_version"] = versions[point.suite_hash]
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+
+
+# Adapters
+
+
+def render_adapters(adapters: Iterable[Adapter]) -> str:
+    """Tuned models in the store, one row each."""
+    columns = [Column("key", "text"), Column("suite", "text"), Column("base", "name"), Column("method", "text")]
+    figures = map(Column, ("examples", "epochs", "dev loss", "MB"))
+    rows = [
+        (
+            one.key[:8],
+            one.suite,
+            one.base,
+            one.method if one.rank is None else f"{one.method} r={one.rank}",
+            f"{one.examples:,}",
+            f"{one.epochs:.3g}",
+            "–" if one.dev_loss is None else f"{one.dev_loss:.3f}",
+            f"{one.bytes / 1e6:.1f}",
+        )
+        for one in adapters
+    ]
+    return Table([*columns, *figures], rows).terminal()
+
+
 # Plan
 
 PlanFormat = Literal["text", "json"]
@@ -344,118 +459,3 @@ def minutes(value: float | None) -> str:
     if value < 0.1:  # noqa: PLR2004
         return "< 0.1" if value else "0"
     return f"{value:.1f}" if value < 10 else f"{value:,.0f}"  # noqa: PLR2004
-
-
-# Baselines
-
-
-def render_baseline(pinned: Baseline) -> str:
-    """A baseline: its origin, and its candidates' figures."""
-    options = ", ".join(f"{name}={value}" for name, value in pinned.options.items() if value is not None)
-    installed = ", ".join(f"{name} {number}" for name, number in (pinned.facts.get("versions") or {}).items())
-    about = [
-        f"Baseline {pinned.name}: suite {pinned.suite['name']}, {counted(len(pinned.items), 'item')}, {pinned.date}",
-        f"Suite hash: {pinned.suite['hash'][:16]}",
-        f"Options: {options}",
-        f"Versions: {installed}",
-    ]
-    columns = [Column("candidate", "name"), Column("model", "name"), Column("accuracy %"), Column("p95 latency")]
-    rows = [
-        (
-            one.name,
-            one.base or "–",
-            f"{100 * one.figure('accuracy'):.1f}",
-            duration(one.figure("latency_p95_s")),
-            amount(one.figure("cost_per_1k_usd")),
-        )
-        for one in pinned.candidates
-    ]
-    table = Table([*columns, Column("cost $ per\n1,000 requests")], rows)
-    return "\n".join([*map(escape_terminal, about), "", table.terminal()])
-
-
-def render_baselines(pinned: Iterable[Baseline]) -> str:
-    """All baselines, one row each."""
-    columns = [Column("name", "text"), Column("suite", "text"), Column("date", "text"), Column("items")]
-    rows = [
-        (one.name, one.suite["name"], one.date, f"{len(one.items):,}", tuple(each.name for each in one.candidates))
-        for one in pinned
-    ]
-    return Table([*columns, Column("candidates", "name")], rows).terminal()
-
-
-# History
-
-HistoryFormat = Literal["text", "json"]
-
-
-def render_history(points: Sequence[Point], fmt: HistoryFormat = "text", *, width: int = WIDTH) -> str:
-    """A suite's runs, oldest first.
-
-    Args:
-        points: what `history` returns.
-        fmt: "text" for a terminal; "json" for programs, where unknown is null.
-        width: columns of the terminal.
-    """
-    versions = {suite_hash: n for n, suite_hash in enumerate(dict.fromkeys(point.suite_hash for point in points), 1)}
-    if fmt == "json":
-        return json.dumps([_history_json(point, versions) for point in points], indent=2, allow_nan=False)
-    heads = "accuracy %\n[95% CI]", "cost $\nper 1,000\nrequests", "latency\np50/p95"
-    names = [Column("run", "text"), Column("candidate", "name"), Column("model\n(released)", "name")]
-    before = [None, *(point.run for point in points[:-1])]
-    rows = [
-        ("" if point.run == above else _run(point, versions), *_history_cells(point))
-        for point, above in zip(points, before, strict=True)
-    ]
-    notes = ["Candidates whose intervals overlap may be equally accurate."]
-    if len(versions) > 1:
-        notes.insert(0, "The suite changed between runs: compare only figures of the same suite version.")
-    return "\n".join([Table([*names, *map(Column, heads)], rows).terminal(width), "", *notes]) + "\n"
-
-
-def _run(point: Point, versions: Mapping[str, int]) -> tuple[str, ...]:
-    lines = [f"{point.when:%Y-%m-%d}", point.run]
-    if point.baseline:
-        lines.append("(baseline)" if point.baseline == point.run else f"(baseline {point.baseline})")
-    return (*lines, f"suite v{versions[point.suite_hash]}") if len(versions) > 1 else tuple(lines)
-
-
-def _history_cells(point: Point) -> tuple[str | tuple[str, ...], ...]:
-    model = point.model or "–"
-    return (
-        point.candidate,
-        (model, f"({point.released})") if point.released else model,
-        interval(point.accuracy, point.low, point.high),
-        amount(point.usd_per_1k),
-        f"{duration(point.p50_s)}/{duration(point.p95_s)}" if not math.isnan(point.p50_s) else UNKNOWN,
-    )
-
-
-def _history_json(point: Point, versions: Mapping[str, int]) -> dict[str, Any]:
-    row = dataclasses.asdict(point)
-    row |= {"when": point.when.isoformat(), "released": point.released and point.released.isoformat()}
-    row["suite_version"] = versions[point.suite_hash]
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-
-
-# Adapters
-
-
-def render_adapters(adapters: Iterable[Adapter]) -> str:
-    """Tuned models in the store, one row each."""
-    columns = [Column("key", "text"), Column("suite", "text"), Column("base", "name"), Column("method", "text")]
-    figures = map(Column, ("examples", "epochs", "dev loss", "MB"))
-    rows = [
-        (
-            one.key[:8],
-            one.suite,
-            one.base,
-            one.method if one.rank is None else f"{one.method} r={one.rank}",
-            f"{one.examples:,}",
-            f"{one.epochs:.3g}",
-            "–" if one.dev_loss is None else f"{one.dev_loss:.3f}",
-            f"{one.bytes / 1e6:.1f}",
-        )
-        for one in adapters
-    ]
-    return Table([*columns, *figures], rows).terminal()
