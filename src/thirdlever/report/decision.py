@@ -205,8 +205,8 @@ def one_sentence(d: Decision) -> str:
     if d.verdict == "GO":
         text = f"fine-tune: use {described(d, d.tuned)}, because {_gain(d)}"
     else:
-        begin = "do not fine-tune" if d.verdict == "NO-GO" else "not decided yet; for now"
-        text = f"{begin}: {_staying(d)}{';' if d.worse_than_today else ', because'} {_reasons(d)}"
+        begin = "do not fine-tune:" if d.verdict == "NO-GO" else "not decided yet; for now,"
+        text = f"{begin} {_staying(d)}{';' if d.worse_than_today else ', because'} {_reasons(d)}"
     return f"On given figures: {text}." if d.given else sentence(text)
 
 

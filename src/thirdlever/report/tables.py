@@ -200,7 +200,7 @@ def render_baseline(pinned: Baseline) -> str:
     options = ", ".join(f"{name}={value}" for name, value in pinned.options.items() if value is not None)
     installed = ", ".join(f"{name} {number}" for name, number in (pinned.facts.get("versions") or {}).items())
     about = [
-        f"Baseline {pinned.name}: suite {pinned.suite['name']}, {counted(len(pinned.items), 'item')}, {pinned.date}",
+        f"Baseline {pinned.name}: suite {pinned.suite['name']}, {counted(len(pinned.items), 'item')}, run of {pinned.date}",
         f"Suite hash: {pinned.suite['hash'][:16]}",
         f"Options: {options}",
         f"Versions: {installed}",
@@ -217,7 +217,7 @@ def render_baseline(pinned: Baseline) -> str:
         for one in pinned.candidates
     ]
     table = Table([*columns, Column("cost $ per\n1,000 requests")], rows)
-    return "\n".join([*map(escape_terminal, about), "", table.terminal()])
+    return "\n".join([*(paragraph(line, rest="  ") for line in about), "", table.terminal()])
 
 
 def render_baselines(pinned: Iterable[Baseline]) -> str:
