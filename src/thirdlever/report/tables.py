@@ -200,7 +200,7 @@ def render_baseline(pinned: Baseline) -> str:
     options = ", ".join(f"{name}={value}" for name, value in pinned.options.items() if value is not None)
     installed = ", ".join(f"{name} {number}" for name, number in (pinned.facts.get("versions") or {}).items())
     about = [
-        f"Baseline {pinned.name}: suite {pinned.suite['name']}, {counted(len(pinned.items), 'item')}, run of {pinned.date}",
+        f"Baseline {pinned.name}: suite {pinned.suite['name']}, {pinned.date}, {counted(len(pinned.items), 'item')}",
         f"Suite hash: {pinned.suite['hash'][:16]}",
         f"Options: {options}",
         f"Versions: {installed}",
