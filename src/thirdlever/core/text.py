@@ -291,5 +291,5 @@ def normalise(text: str) -> str:
     return " ".join(text.casefold().translate(_BLANKED).split()) or text.strip()
 
 
-# The names that callers used before
-printable, md_code = escape_terminal, markdown_code
+# Former names, until their callers use the new ones
+printable, md_code, csv_cell = escape_terminal, markdown_code, escape_csv
