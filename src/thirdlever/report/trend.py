@@ -132,15 +132,33 @@ def _at(point: Point, columns: Sequence[_Column]) -> int:
 
 
 def _panel(axes: Axes, panel: _Panel, points: Sequence[Point], columns: Sequence[_Column], *, named: bool) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator
-
     style.bare(axes)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.text(0, 1.05, panel.caption, transform=axes.transAxes, fontsize=9, color=style.QUIET, va="bottom")
     shown = [point for point in points if not math.isnan(panel.value(point))]
+    _scale(axes, panel, shown)
+    series: dict[str, list[Point]] = {}
+    for point in shown:
+        series.setdefault(point.candidate, []).append(point)
+    looks = style.styles(point.strategy for point in points)
+    for place, own in enumerate(series.values()):
+        aside = (place - (len(series) - 1) / 2) * min(0.06, 0.5 / len(series))  # keeps intervals from overlapping
+        xs = [_at(point, columns) + aside for point in own]
+        _line(axes, panel, own, xs, looks[own[0].strategy])
+    versions = {point.run: point.suite_hash for point in points}
+    for i, (before, after) in enumerate(itertools.pairwise(columns)):
+        if versions[before.run] != versions[after.run]:
+            axes.axvline(i + 0.5, color=style.LINE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    if named:
+        ends = {name: panel.value(own[-1]) for name, own in series.items()}
+        _names(axes, ends, {name: looks[own[0].strategy] for name, own in series.items()})
+
+
+def _scale(axes: Axes, panel: _Panel, shown: Sequence[Point]) -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     if panel.tick:
-        positive = [value for point in shown if (value := panel.value(point)) > 0]
-        low, high = limits(positive or [1.0])
+        low, high = limits([value for point in shown if (value := panel.value(point)) > 0] or [1.0])
         axes.set_yscale("log")
         axes.set_ylim(low, high)
         axes.yaxis.set_minor_locator(NullLocator())
@@ -153,59 +171,31 @@ def _panel(axes: Axes, panel: _Panel, points: Sequence[Point], columns: Sequence
         axes.set_ylim(max(-2.0, low - room), min(102.0, high + room))
         axes.locator_params(axis="y", nbins=5)
     axes.grid(axis="y", color=style.GRID, linewidth=0.8)
-    looks = style.styles(point.strategy for point in points)
-    ends: dict[str, tuple[float, str]] = {}
-    series = _series(shown)
-    for place, (name, own) in enumerate(series.items()):
-        aside = (place - (len(series) - 1) / 2) * min(0.06, 0.5 / len(series))  # keeps intervals from overlapping
-        shape, colour = looks[own[0].strategy]
-        xs = [_at(point, columns) + aside for point in own]
-        ys = [panel.value(point) for point in own]
-        for which in dict.fromkeys(point.suite_hash for point in own):  # no line joins two versions of the suite
-            same = [i for i, point in enumerate(own) if point.suite_hash == which]
-            line = [xs[i] for i in same], [ys[i] for i in same]
-            axes.plot(*line, color=colour, linewidth=1.2, zorder=2, gid="line")
-        axes.plot(
-            xs, ys, color=colour, marker=shape, markersize=6.5, linestyle="none", mec=style.INK, mew=0.5, zorder=3
-        )
-        if not panel.tick:
-            for x, point in zip(xs, own, strict=True):
-                axes.plot([x, x], [100 * point.low, 100 * point.high], color=colour, linewidth=1.2, zorder=1.5)
-        ends[name] = (ys[-1], colour)
-    for i, (before, after) in enumerate(itertools.pairwise(columns)):
-        if _hash(points, before) != _hash(points, after):
-            axes.axvline(i + 0.5, color=style.LINE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    if named:
-        _names(axes, series, looks, ends)
 
 
-def _series(points: Sequence[Point]) -> Mapping[str, list[Point]]:
-    found: dict[str, list[Point]] = {}
-    for point in points:
-        found.setdefault(point.candidate, []).append(point)
-    return found
+def _line(axes: Axes, panel: _Panel, own: Sequence[Point], xs: Sequence[float], look: tuple[str, str]) -> None:
+    """One candidate's points; they are joined within a version of the suite only."""
+    shape, colour = look
+    ys = [panel.value(point) for point in own]
+    for version in dict.fromkeys(point.suite_hash for point in own):
+        same = [i for i, point in enumerate(own) if point.suite_hash == version]
+        joined = [xs[i] for i in same], [ys[i] for i in same]
+        axes.plot(*joined, color=colour, linewidth=1.2, zorder=2, gid="line")
+    axes.plot(xs, ys, color=colour, marker=shape, markersize=6.5, linestyle="none", mec=style.INK, mew=0.5, zorder=3)
+    if not panel.tick:
+        for x, point in zip(xs, own, strict=True):
+            axes.plot([x, x], [100 * point.low, 100 * point.high], color=colour, linewidth=1.2, zorder=1.5)
 
 
-def _hash(points: Sequence[Point], column: _Column) -> str:
-    return next(point.suite_hash for point in points if point.run == column.run)
-
-
-def _names(
-    axes: Axes,
-    series: Mapping[str, list[Point]],
-    looks: Mapping[str, tuple[str, str]],
-    ends: Mapping[str, tuple[float, str]],
-) -> None:
+def _names(axes: Axes, ends: Mapping[str, float], looks: Mapping[str, tuple[str, str]]) -> None:
     """Mark and name of each line, right of the frame, ordered by the lines' ends and spaced so that none overlap."""
-    texts = {name: style.label(name, 19, 2) for name in series}
-    order = sorted(series, key=lambda name: -ends[name][0])
+    texts = {name: style.label(name, 19, 2) for name in ends}
     inches = axes.figure.get_size_inches()[1] * axes.get_position().height  # type: ignore[union-attr]
+    low, high = axes.get_ylim()
     y = 1.0
-    for name in order:
-        low, high = axes.get_ylim()
-        wanted = (ends[name][0] - low) / (high - low)
-        y = min(y, wanted + 0.5 * _LINE / inches)
-        shape, colour = looks[series[name][0].strategy]
+    for name in sorted(ends, key=lambda name: -ends[name]):
+        y = min(y, (ends[name] - low) / (high - low) + 0.5 * _LINE / inches)
+        shape, colour = looks[name]
         look: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
         axes.plot([1.035], [y], marker=shape, color=colour, mec=style.INK, mew=0.5, markersize=6, **look)
         axes.text(
