@@ -152,12 +152,17 @@ def _size(one: Comparison) -> str:
 def _chance(one: Comparison, family: int) -> str:
     share = "fewer than 1 in 10,000" if one.p < 0.0001 else f"{100 * one.p:.2g} % of" if one.p < 0.995 else "all"  # noqa: PLR2004 - as p_value
     chance = f"If both were equally good, a difference this large would occur in {share} runs"
-    adjusted = f"adjusted p {p_value(one.p_adjusted)}"
+    adjusted = f"adjusted {_p(one.p_adjusted)}"
     if one.p <= 0.05 < one.p_adjusted:  # noqa: PLR2004 - the usual level
         return f"{chance}; among {family} comparisons that is not unusual ({adjusted}): it is not significant."
     verdict = "the difference is significant" if one.significant() else "the difference is not significant"
     among = f", {adjusted} for {family} comparisons" if family > 1 else ""
-    return f"{chance} (p {p_value(one.p)}{among}): {verdict}."
+    return f"{chance} ({_p(one.p)}{among}): {verdict}."
+
+
+def _p(value: float) -> str:
+    shown = p_value(value)
+    return f"p < {shown[1:]}" if shown.startswith("<") else f"p = {shown}"
 
 
 def _power(one: Comparison) -> str:
