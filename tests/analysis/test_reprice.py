@@ -206,13 +206,15 @@ def test_an_unknown_gpu_is_told_its_near_match() -> None:
 @pytest.mark.parametrize(("as_of", "old"), [("2026-08-24", False), ("2026-08-23", True), (None, False)])
 def test_prices_older_than_90_days_are_flagged(as_of: str | None, old: bool) -> None:  # noqa: FBT001 - expected
     price = Price("m", 1.0, 1.0, 1.0, source="s", as_of=as_of)
-    assert any(line.startswith("old:") for line in price_lines({"m": price, "n": None}, TODAY)) == old
+    assert any("days old" in line for line in price_lines({"m": price, "n": None}, TODAY)) == old
     hours = Hour(usd=1.0, source="s", as_of=as_of)
-    assert any(line.startswith("old:") for line in device_lines(hours, 1.0, TODAY)) == old
+    assert any("days old" in line for line in device_lines(hours, 1.0, TODAY)) == old
 
 
-def test_a_date_that_is_none_is_told() -> None:
-    assert "is none" in "".join(price_lines({"m": Price("m", 1.0, 1.0, 1.0, source="s", as_of="spring")}, TODAY))
+def test_an_invalid_price_date_is_reported() -> None:
+    assert "invalid date 'spring'" in "".join(
+        price_lines({"m": Price("m", 1.0, 1.0, 1.0, source="s", as_of="spring")}, TODAY)
+    )
 
 
 # The command
@@ -238,20 +240,20 @@ def invoke(*arguments: str) -> tuple[str, str]:
 def test_the_table_and_the_prices_behind_it(folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.iterdir()}
     out, _ = invoke(str(folder), "--as", "openai/gpt-4o-mini", "--device-usd-per-hour", "l4", "--utilisation", "0.5")
-    assert "USD per" in out
-    assert "$0.15 in, $0.075 cached, $0.60 out" in out
+    assert "cost $" in out
+    assert "$0.15 input, $0.075 cached, $0.60 output per 1M tokens" in out
     assert "OpenAI's price list, mirrored, 2026-05-01" in out
-    assert "old: the price of tuned gpt-4o-mini" in out
-    assert "device time: $0.78 an hour" in out
-    assert "50 % utilised" in out
+    assert "warning: the price of tuned gpt-4o-mini" in out
+    assert "device time: $0.78 per hour" in out
+    assert "50 % utilisation" in out
     assert before == {path: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("fmt", ["json", "csv"])
 def test_for_other_tools_the_prices_go_to_stderr(folder: Path, fmt: str) -> None:
     out, told = invoke(str(folder), "--as", "openai/gpt-4o-mini", "--format", fmt)
-    assert "cached, $0.60 out" in told
-    assert "cached, $0.60 out" not in out
+    assert "cached, $0.60 output" in told
+    assert "cached, $0.60 output" not in out
     if fmt == "json":
         rows = {row["candidate"]: row for row in json.loads(out)}
         assert rows["few_shot"]["cost_per_1k_usd"] == pytest.approx(0.156, rel=0.05)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ from thirdlever.report import comparison
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from syrupy.assertion import SnapshotAssertion
 
 HOSTILE = "rag\x1b[2J|<script>`"
 
@@ -59,7 +62,7 @@ def flat(text: str) -> str:
 # What is compared
 
 
-def test_the_best_is_held_against_all_and_p_allows_for_every_pair(run: Run) -> None:
+def test_the_best_is_compared_with_all_and_p_adjusts_for_every_pair(run: Run) -> None:
     found = compared(run)
     assert [(one.a, one.b) for one in found.comparisons] == [("B", "A"), ("B", "worse")]
     assert found.family == 3
@@ -114,47 +117,49 @@ def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
 # In words
 
 
-def test_flips_are_told(run: Run) -> None:
-    text = flat(comparison.render(compared(run, "A", "B")))
-    assert "B is right on 16 items where A is wrong, and wrong on 5 where A is right." in text
-    assert "So B is 4.4 points better here" in text
-    assert "in 2.7 % of cases (p 0.027): the difference is real." in text
+def test_a_pair_is_described_in_sentences(run: Run, snapshot: SnapshotAssertion) -> None:
+    text = comparison.render(compared(run, "A", "B"))
+    assert text == snapshot
+    assert re.search(r"right on 16 items.* wrong on 5 .*4\.4 points better.*2\.7 % of runs", flat(text))
 
 
-def test_what_is_not_proven_says_what_it_takes(tmp_path: Path) -> None:
-    text = flat(comparison.render(compared(saved(tmp_path, {"A": "10" * 20, "B": "10" * 19 + "11"}), "A", "B")))
-    assert "B is right on 1 item where A is wrong, and wrong on 0 where A is right." in text
-    assert "the difference is not proven" in text
-    assert "Not proven is not the same as equal." in text
-    assert "for 2.5 points it takes about 3" in text
+def test_a_difference_that_is_not_significant_says_how_many_items_it_takes(
+    tmp_path: Path, snapshot: SnapshotAssertion
+) -> None:
+    found = compared(saved(tmp_path, {"A": "10" * 20, "B": "10" * 19 + "11"}), "A", "B")
+    text = flat(comparison.render(found))
+    assert comparison.difference_sentence(found.comparisons[0], 1) == snapshot
+    assert "right on 1 item " in text
+    assert "not significant" in text
+    assert "to detect 2.5 points, use about 315 items" in text
 
 
-def test_what_luck_explains_among_many(tmp_path: Path) -> None:
+def test_a_difference_that_is_not_unusual_among_many_is_not_significant(tmp_path: Path) -> None:
     others = {f"c{n}": B[n:] + B[:n] for n in (30, 60, 90)}
     text = flat(comparison.render(compared(saved(tmp_path, {"A": A, "B": B} | others))))
-    assert "among 10 comparisons one like it is no rarity" in text
+    assert "among 10 comparisons that is not unusual" in text
 
 
-def test_equals(tmp_path: Path) -> None:
+def test_equal_candidates_are_described_without_nan(tmp_path: Path) -> None:
     text = flat(comparison.render(compared(saved(tmp_path, {"A": A, "B": A}), "A", "B")))
-    assert "B and A do equally well on every item. So B is exactly as good here" in text
+    assert "B and A do equally well on every item. Overall, B is equally good" in text
     assert "nan" not in text
 
 
-def test_a_margin_is_shown_or_not(run: Run) -> None:
-    assert "B may replace A: a loss of 2.0 points or more is ruled out" in flat(
+def test_a_margin_is_shown_to_hold_or_not(run: Run) -> None:
+    assert "B can replace A: a loss of 2.0 points or more is ruled out" in flat(
         comparison.render(compared(run, "A", "B", margin=0.02))
     )
     text = flat(comparison.render(compared(run, "B", "A", margin=0.02)))
-    assert "That A is less than 2.0 points worse than B is not shown: it may be 7.7 points worse." in text
+    assert "It is not shown that A is less than 2.0 points worse than B: it may be 7.7 points worse." in text
 
 
-def test_seeds_are_split(tmp_path: Path) -> None:
+def test_the_spread_over_seeds_is_split_into_its_sources(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     rng = np.random.default_rng(0)
     rows = {f"few_shot(seed={n})": "".join(rng.choice(["0", "1"], 100, p=[0.2, 0.8])) for n in range(3)}
-    text = flat(comparison.render(compared(saved(tmp_path, rows, seeds=True))))
-    assert "few_shot was tried with 3 seeds" in text
-    assert "from the draw of its demonstrations, which no interval of one run can see" in text
+    [spread] = compared(saved(tmp_path, rows, seeds=True)).variances
+    assert len(spread.candidates) == 3
+    assert comparison.spread_sentence(spread) == snapshot
 
 
 # The command
@@ -198,8 +203,8 @@ def test_hostile_names_are_inert(tmp_path: Path, fmt: comparison.Format) -> None
         assert "`rag\\x1b[2J\\|<script>'`" in text
 
 
-def test_many_pairs_are_a_table_alone(tmp_path: Path) -> None:
+def test_many_pairs_are_shown_in_the_table_only(tmp_path: Path) -> None:
     run = saved(tmp_path, {f"c{n}": A[n:] + A[:n] for n in range(5)})
     text = comparison.render(compared(run, every=True))
     assert "is right on" not in text
-    assert "Name two candidates" in text
+    assert "name its two candidates" in text

@@ -23,18 +23,18 @@ def run(*arguments: str) -> int | None:
     return code
 
 
-def test_the_verdict_stands_first_and_the_exit_code_is_0_whatever_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verdict_comes_first_and_the_exit_code_is_always_0(capsys: pytest.CaptureFixture[str]) -> None:
     for target, verdict in (("0.92", "NEED-MORE-DATA"), ("0.85", "NO-GO")):
         assert not run(SCENARIO, "--assume", f"target_accuracy={target}")
         assert capsys.readouterr().out.startswith(f"{verdict}. On given figures:")
 
 
-def test_text_fits_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_fits_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
     run(SCENARIO)
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
 
 
-def test_json_holds_every_figure_and_no_more_than_json_can(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_holds_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
     run(SCENARIO, "--format", "json")
     told = json.loads(capsys.readouterr().out)
     assert [gate["name"] for gate in told["gates"]][2] == "Pays back in time"
@@ -46,12 +46,12 @@ def test_json_holds_every_figure_and_no_more_than_json_can(capsys: pytest.Captur
     assert {one["name"]: one["value"] for one in told["assumptions"]}["monthly_volume"] == 3_000_000
 
 
-def test_never_is_told_apart_from_unknown() -> None:
+def test_never_differs_from_unknown() -> None:
     d = decide_on(evidence({"rag": 0.87, "lora": 0.95}), lambda _: costs(lora=0.5), assumptions())
     assert to_dict(d)["paybacks"]["lora"]["months"] == "never"
 
 
-def test_markdown_has_the_same_and_its_tables_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_markdown_has_the_same_content_in_whole_tables(capsys: pytest.CaptureFixture[str]) -> None:
     run(SCENARIO, "--format", "md")
     out = capsys.readouterr().out
     assert out.startswith("**NEED-MORE-DATA.** On given figures")
@@ -63,7 +63,7 @@ def test_markdown_has_the_same_and_its_tables_are_whole(capsys: pytest.CaptureFi
 HOSTILE = "<script>alert(1)</script> [x](javascript:1) \x1b[31m `a` | =cmd() \u202e"
 
 
-def test_names_are_shown_and_never_obeyed() -> None:
+def test_hostile_names_are_shown_as_text() -> None:
     e = evidence({"rag": 0.5, HOSTILE: 0.95}, kinds={"rag": "retrieval", HOSTILE: "tuned"})
     d = decide_on(e, lambda _: costs(), assumptions(maintainer=HOSTILE))
     text, md = render(d), render(d, "md")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -83,8 +84,8 @@ def test_flags_override_the_file() -> None:
 def test_one_candidate_is_enough_for_a_verdict(tmp_path: Path) -> None:
     d = figures_file.read(written(tmp_path, SMALL)).decide({})
     assert one_sentence(d).removeprefix("On given figures: ") == (
-        "do not fine-tune: stay with a (80.0 % right), "
-        "because fewer than 50,000 requests a month rarely pay a tune back."
+        "do not fine-tune: stay with a (80.0 % accuracy), "
+        "because fewer than 50,000 requests a month seldom pay a tune back."
     )
     assert render(d)
 
@@ -92,7 +93,7 @@ def test_one_candidate_is_enough_for_a_verdict(tmp_path: Path) -> None:
 def test_an_accuracy_that_is_not_stated_is_unknown(tmp_path: Path) -> None:
     text = SMALL + '[[candidate]]\nname = "b"\nkind = "tuned"\n'
     d = figures_file.read(written(tmp_path, text)).decide({})
-    assert "b          unknown" in render(d)
+    assert re.search(r"^b +unknown", render(d), re.MULTILINE)
     assert "No answers are there for b." not in notes(d)
     assert any("accuracy of b" in note for note in notes(d))
 

@@ -18,10 +18,13 @@ from thirdlever.lifecycle.baseline import Baseline, Got, Kept, Pinned
 from thirdlever.lifecycle.checks import Limits, limits, worst
 from thirdlever.lifecycle.regress import Pair, Regression, hold
 from thirdlever.report.regression import render
+from thirdlever.report.tables import render_baseline, render_baselines
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
     from pathlib import Path
+
+    from syrupy.assertion import SnapshotAssertion
 
     from thirdlever.lifecycle.checks import Check
     from thirdlever.lifecycle.regress import Result
@@ -188,7 +191,7 @@ def test_device_time_is_held_to_a_limit_only_when_somebody_states_one() -> None:
     told = held(*sides)
     assert (check(told, "cost per 1,000").verdict, told.verdict) == (None, "PASS")
     assert "device time" in check(told, "cost per 1,000").reason
-    assert "a month" not in render(report(results=[told]))  # a saving would be the machine's as much as the model's
+    assert "per month" not in render(report(results=[told]))  # a saving would be the machine's as much as the model's
     assert held(*sides, max_cost_ratio=2.0).verdict == "FAIL"
 
 
@@ -297,6 +300,17 @@ def test_limits_that_make_no_sense_are_refused(card: Any, message: str) -> None:
 
 # What a reader gets
 
+
+def test_a_baseline_is_shown_with_its_origin(snapshot: SnapshotAssertion) -> None:
+    pinned = measured(12, facts={"versions": {"openai": "3.1"}})
+    [one] = pinned.candidates
+    pinned = replace(
+        pinned, candidates=[replace(one, figures={**one.figures, "accuracy": 0.75, "latency_p95_s": 0.12})]
+    )
+    assert render_baseline(pinned) == snapshot
+    assert render_baselines([pinned]) == snapshot
+
+
 EVIL = "a|b`<img src=x>\x1b[2J\n# no"
 
 
@@ -357,7 +371,7 @@ def test_markdown_keeps_names_and_answers_from_being_markup() -> None:
     assert page.count("<details>") == page.count("</details>") == 1
     assert "<summary>99 broken, the first 20</summary>" in page
     assert "Nothing fixed." in page
-    assert "it would save $500.00 a month at 1,000,000 requests" in page
+    assert "the new model would save $500.00 per month at 1,000,000 requests" in page
     assert page.startswith("<h2>❌ FAIL: ")
 
 
@@ -366,9 +380,9 @@ def test_the_terminal_gets_a_verdict_first_and_both_answers() -> None:
     lines = text.splitlines()
     assert lines[0].startswith("FAIL: ")
     assert "\x1b" not in text
-    assert "  broken: 99, the first 20" in lines
+    assert "broken: 99, the first 20" in lines
     assert any(line.strip().startswith("t00001") and line.endswith("fuel → food") for line in lines)
-    assert "  fixed: 0" in lines
+    assert "fixed: 0" in lines
 
 
 def test_json_holds_everything_and_unknown_is_null() -> None:

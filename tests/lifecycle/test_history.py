@@ -28,6 +28,8 @@ from thirdlever.report.trend import picture
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
     from thirdlever import Suite
     from thirdlever.analysis.run import Run
 
@@ -110,24 +112,25 @@ def test_a_suite_without_a_run(suite: Suite) -> None:
 # What is told of it
 
 
-def test_a_table_and_json() -> None:
+def test_a_history_is_a_table_and_json(snapshot: SnapshotAssertion) -> None:
     points = [point(1), point(2, suite_hash="b", usd_per_1k=math.nan, model=None, candidate="null", baseline="spring")]
     shown = tables.render_history(points)
+    assert shown == snapshot
     assert "80.0 [70.0, 87.0]" in shown
     assert "unknown" in shown
     assert "(baseline spring)" in shown
-    assert "The suite changed: figures of different versions cannot be compared." in shown
+    assert "The suite changed between runs" in shown
     assert max(map(len, shown.splitlines())) <= 100
     rows = json.loads(tables.render_history(points, "json"))
     assert [(row["suite_version"], row["usd_per_1k"]) for row in rows] == [(1, 0.5), (2, None)]
     assert rows[0]["when"] == "2026-01-01T00:00:00+00:00"
 
 
-def test_one_version_of_the_suite_is_not_worth_a_word() -> None:
+def test_a_history_of_one_suite_version_does_not_mention_it() -> None:
     assert "suite" not in tables.render_history([point(1), point(2)])
 
 
-def test_names_are_shown_and_not_obeyed() -> None:
+def test_hostile_names_are_shown_as_text() -> None:
     evil = point(1, candidate="rag\x1b[2J", model="a\nb", run="r\x07")
     assert "\x1b" not in tables.render_history([evil])
     assert "\x07" not in tables.render_history([evil])
@@ -156,11 +159,11 @@ def test_a_column_for_each_run_and_model_and_a_break_where_the_suite_changes() -
     ]
     lines = [line for line in figure.axes[0].lines if line.get_gid() == "line"]
     assert sorted(len(np.asarray(line.get_xdata())) for line in lines) == [1, 1, 3]  # no line across the change
-    assert any("the suite itself changed" in note for note in drawn.notes)
+    assert any("the suite changed" in note for note in drawn.notes)
     assert "acme/two: 80.0 %" in drawn.alt
 
 
-def test_a_figure_that_nobody_knows_has_no_panel() -> None:
+def test_a_chart_without_costs_has_no_cost_panel() -> None:
     figure = picture([point(1, usd_per_1k=math.nan), point(2, usd_per_1k=math.nan)]).draw(style.FILE)
     assert len(figure.axes) == 2
 

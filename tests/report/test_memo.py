@@ -95,9 +95,9 @@ def test_one_command_writes_the_memo_and_every_figure_twice(good: tuple[Path, st
 
 def test_the_verdict_comes_first_in_one_sentence(good: tuple[Path, str, str]) -> None:
     _, page, text = good
-    assert text.startswith("**GO.** Fine-tune: use lora (95.0 % right")
+    assert text.startswith("**GO.** Fine-tune: use lora (95.0 % accuracy")
     assert text.splitlines()[0].endswith("pays back in 10 days.")
-    assert Page(page).said("h1")[0].startswith("Fine-tune: use lora (95.0 % right")
+    assert Page(page).said("h1")[0].startswith("Fine-tune: use lora (95.0 % accuracy")
 
 
 def test_the_sections_come_in_order(good: tuple[Path, str, str]) -> None:

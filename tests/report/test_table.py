@@ -1,16 +1,25 @@
+"""The results table and the kit that every table and sentence is written with."""
+
 from __future__ import annotations
 
 import io
 import json
 import math
+import re
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 from helpers.summaries import summary
+from markdown_it import MarkdownIt
 
 from thirdlever.analysis.scorecards import COLUMNS
-from thirdlever.core.text import csv_cell, fold, printable
+from thirdlever.core.table import Column, Table
+from thirdlever.core.text import escape_csv, escape_html, escape_markdown, escape_terminal, fold, markdown_code
 from thirdlever.report.tables import render_summary
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
 
 EVIL = "=cmd|' /C calc'!A0"
 ESCAPE = "rag\x1b[2J\x1b]0;owned\x07\u202e\r\n"
@@ -30,31 +39,33 @@ def test_the_table_fits_100_columns(count: int, model: str) -> None:
     assert "…" not in "".join(lines)  # nothing cut off
 
 
-def test_a_row_reads_as_it_should() -> None:
+@pytest.mark.parametrize("fmt", ["table", "md"])
+def test_the_results_table_is_understood_without_help(fmt: str, snapshot: SnapshotAssertion) -> None:
+    assert render_summary(summary(5), fmt) == snapshot  # type: ignore[arg-type]
+
+
+def test_a_row_holds_every_figure_of_its_candidate() -> None:
     line = next(line for line in render_summary(summary(5)).splitlines() if line.startswith("rag(k=20)"))
     assert line.split("  ")[-1].strip() == "3/0"  # three answers that could not be read, no request that failed
     for cell in ("89.7 [88.3, 91.0]", "88.3", "612/979/1408", "742 (118)/4", "0.11"):
         assert cell in line
 
 
-def test_who_asks_another_model_is_named() -> None:
+def test_the_legend_names_candidates_with_another_model() -> None:
     table = summary(5)
-    assert f"Model {table['model'][0]}." in render_summary(table).splitlines()
+    assert f"Model: {table['model'][0]}" in render_summary(table).splitlines()
     table.loc[2, "model"] = "local endpoint: ft:embedded:123"
-    assert f"Model {table['model'][0]}, except" in render_summary(table).splitlines()
+    assert f"Model: {table['model'][0]}, except" in render_summary(table).splitlines()
     assert f"  {table['candidate'][2]}: local endpoint: ft:embedded:123" in render_summary(table).splitlines()
 
 
-def test_few_timed_requests_tell_no_p95() -> None:
-    assert "Latency: 20 single warm requests.\n" in render_summary(summary(3))
-    assert "Latency: 1 single warm request each" in render_summary(summary(3, timed=1))
-    assert "Latency: nothing was timed.\n" in render_summary(summary(3, timed=0))
-    assert "Latency: 5 single warm requests each, too few to be sure of p95 and p99.\n" in render_summary(
-        summary(3, timed=5)
-    )
+@pytest.mark.parametrize("timed", [0, 1, 5, 20])
+def test_the_legend_says_how_many_requests_were_timed(timed: int, snapshot: SnapshotAssertion) -> None:
+    [line] = [line for line in render_summary(summary(3, timed=timed)).splitlines() if line.startswith("Latency:")]
+    assert line == snapshot
 
 
-def test_unknown_is_said_and_what_would_make_it_known() -> None:
+def test_an_unknown_cost_says_how_to_make_it_known() -> None:
     text = render_summary(summary(3, cost_per_1k_usd=[0.1, math.nan, 0.0]))
     cells = [line.split()[-3] for line in text.splitlines() if line.startswith(("rag", "null"))]
     assert sorted(cells) == ["0", "0.10", "unknown"]
@@ -62,7 +73,7 @@ def test_unknown_is_said_and_what_would_make_it_known() -> None:
     assert "prices.toml" not in render_summary(summary(3))
 
 
-def test_a_candidate_without_figures() -> None:
+def test_a_candidate_without_answers_has_unknown_figures() -> None:
     empty = summary(1, n=5)
     empty["accuracy_ci95"] = pd.Series([None], dtype="object")
     empty[["accuracy", "macro_f1", "latency_p50_s", "latency_p95_s", "latency_p99_s", "input_tokens"]] = math.nan
@@ -82,7 +93,7 @@ def test_square_brackets_are_no_markup() -> None:
 # Markdown
 
 
-def test_markdown_cells_hold_what_would_break_them() -> None:
+def test_markdown_cells_keep_characters_that_would_break_them() -> None:
     text = render_summary(summary(2, candidate=["a|b`c<script>", "[x](javascript:1)"]), "md")
     head, rule, *rows = [line for line in text.splitlines() if line.startswith("|")]
     assert "`a\\|b'c<script>`" in rows[0]
@@ -94,7 +105,7 @@ def test_markdown_cells_hold_what_would_break_them() -> None:
 # CSV
 
 
-def test_csv_comes_back_whole() -> None:
+def test_the_csv_can_be_read_back_without_loss() -> None:
     names = ["null", "NA", "nan", "a,b", 'say "x"', "", "rag(k=20, source=both)"]
     given = summary(7, cost_per_1k_usd=[0.1 + 0.2, math.nan, 0.0, 1e-9, 1, 2, 3], candidate=names)
     back = pd.read_csv(
@@ -106,7 +117,7 @@ def test_csv_comes_back_whole() -> None:
     assert list(ends) == list(given["accuracy_ci95"])
 
 
-def test_csv_names_its_columns_in_order() -> None:
+def test_the_csv_names_its_columns_in_order() -> None:
     header = render_summary(summary(1), "csv").splitlines()[0].split(",")
     ends = ["accuracy_ci95_low", "accuracy_ci95_high"]
     assert header[: len(COLUMNS) + 1] == [*COLUMNS[:5], *ends, *COLUMNS[6:]]
@@ -114,14 +125,14 @@ def test_csv_names_its_columns_in_order() -> None:
 
 @pytest.mark.parametrize("text", [EVIL, "+1", "-1", "@x", "\tx", "\r=x"])
 def test_no_spreadsheet_takes_a_cell_for_a_formula(text: str) -> None:
-    assert csv_cell(text) == f"'{text}"
+    assert escape_csv(text) == f"'{escape_terminal(text)}"
     assert not render_summary(summary(1, candidate=text), "csv").splitlines()[1].startswith(("=", "+", "-", "@", '"='))
 
 
 # JSON
 
 
-def test_json_is_strict_and_named_as_promised() -> None:
+def test_the_json_is_strict_and_has_the_documented_keys() -> None:
     def refuse(constant: str) -> None:
         pytest.fail(f"{constant} is no JSON")
 
@@ -146,9 +157,46 @@ def test_json_is_strict_and_named_as_promised() -> None:
         ("x" * 30, ["x" * 14, "x" * 14, "xx"]),
     ],
 )
-def test_names_break_where_a_reader_would(name: str, lines: list[str]) -> None:
+def test_names_break_after_commas_and_slashes(name: str, lines: list[str]) -> None:
     assert fold(name, 15).splitlines() == lines
 
 
-def test_printable_leaves_ordinary_text_alone() -> None:
-    assert printable("Überweisung – 50 €, 日本") == "Überweisung – 50 €, 日本"
+def test_escaping_leaves_ordinary_text_unchanged() -> None:
+    assert escape_terminal("Überweisung – 50 €, 日本") == "Überweisung – 50 €, 日本"
+
+
+# Escaping
+
+HOSTILE = "<b>x</b> [a](javascript:1) `c` *d* | www.e.com http://f mailto:g@h #1 \x1b[2J\u202e\n- ~~i~~ &lt;"
+
+
+@pytest.mark.parametrize("start", ["", "- ", "1. ", "# ", "> ", "=", "    "])
+def test_no_markdown_takes_effect_in_escaped_text(start: str) -> None:
+    page = (
+        MarkdownIt("commonmark", {"html": True})
+        .enable(["table", "strikethrough"])
+        .render(escape_markdown(start + HOSTILE))
+    )
+    assert set(re.findall(r"<(\w+)", page)) == {"p"}
+    assert "&lt;b&gt;x&lt;/b&gt;" in page
+    assert "\x1b" not in page
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "``", "`", "a\\", "|"])
+def test_a_code_span_in_a_cell_holds_any_text(text: str) -> None:
+    table = f"| a | b |\n|:--|:--|\n| {markdown_code(text)} | end |"
+    page = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(table)
+    assert page.count("<td") == 2
+    assert page.count("<code>") == 1
+    assert "<b>" not in page
+
+
+def test_escaped_html_is_text() -> None:
+    assert escape_html("<a b='c' d=\"e\">\x1b&") == "&lt;a b=&#x27;c&#x27; d=&quot;e&quot;&gt;\\x1b&amp;"
+
+
+def test_one_table_is_written_for_each_medium() -> None:
+    table = Table([Column("name", "name"), Column("why", "text"), Column("n")], [(("rag\x1b", "(best)"), "a|b", "-1")])
+    assert table.csv() == "name,why,n\nrag\\x1b (best),a|b,-1\n"
+    assert table.markdown().splitlines()[-1] == r"| `rag\x1b`<br>(best) | a\|b | -1 |"
+    assert [line.split() for line in table.terminal().splitlines()[2:]] == [[r"rag\x1b", "a|b", "-1"], ["(best)"]]

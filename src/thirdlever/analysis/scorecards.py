@@ -17,7 +17,7 @@ from thirdlever.analysis.run import lever
 from thirdlever.analysis.stats import proportions
 from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
 from thirdlever.catalog.prices import device_cost
-from thirdlever.core.text import csv_cell, printable
+from thirdlever.core.text import escape_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -387,7 +387,7 @@ def to_csv(summary: pd.DataFrame) -> str:
     for end, name in enumerate(("low", "high")):
         frame.insert(place + end, f"{_PAIR}_{name}", [pair[end] for pair in pairs])
     for name in TEXT:
-        frame[name] = [csv_cell(printable(cell)) if isinstance(cell, str) else "" for cell in frame[name]]
+        frame[name] = [escape_csv(cell) if isinstance(cell, str) else "" for cell in frame[name]]
     return frame.to_csv(index=False, lineterminator="\n")
 
 

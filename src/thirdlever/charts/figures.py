@@ -13,7 +13,7 @@ from thirdlever.analysis.scorecards import rows
 from thirdlever.charts import style
 from thirdlever.charts.accuracy import limits, seconds, ticks
 from thirdlever.charts.style import spread
-from thirdlever.core.text import printable, usd
+from thirdlever.core.text import duration, printable, usd
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -365,17 +365,6 @@ def latency_picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -
     alt = f"Latency of single requests, median to 95th percentile: {'; '.join(said) or 'none was measured'}."
     draw = partial(_latency_figure, shown, title=title, under=under, notes=notes)
     return style.Picture("latency", title, under, notes, alt, draw)
-
-
-def duration(value: float) -> str:
-    """Two or three digits and a unit.
-
-    >>> [duration(value) for value in (0.0004, 0.0175, 0.612, 1.553, 75.2)]
-    ['400 µs', '18 ms', '612 ms', '1.55 s', '75 s']
-    """
-    if value >= 1:
-        return f"{value:,.2f} s" if value < 10 else f"{value:,.0f} s"  # noqa: PLR2004 - three digits
-    return seconds(value)
 
 
 def _ends(row: Mapping[str, Any]) -> tuple[str, str]:

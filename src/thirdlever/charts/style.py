@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 import itertools
 import random
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from thirdlever.core import files
-from thirdlever.core.text import fold, printable
+from thirdlever.core.text import escape_html, fold, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -248,7 +247,7 @@ def _element(svg: str, prefix: str, kind: str, alt: str) -> str:
     used = {name for _, name in _USED.findall(svg)}
     svg = _ID.sub(lambda found: f'id="{prefix}-{found[1]}"' if found[1] in used else "", svg)
     svg = _USED.sub(rf"\1{prefix}-\2", svg)
-    opening = f'<svg class="{kind}" role="img" aria-label="{html.escape(alt)}"'
+    opening = f'<svg class="{kind}" role="img" aria-label="{escape_html(alt)}"'
     return svg.replace("<svg", opening, 1).strip()
 
 

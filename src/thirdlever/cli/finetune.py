@@ -23,18 +23,13 @@ def list_adapters(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     from thirdlever.finetune import tune
+    from thirdlever.report import tables
 
     found = tune.adapters()
     if not found:
         typer.echo("none yet; thirdlever run SUITE --strategy lora makes one")
         return
-    named = f"{'key':<10}{'suite':<18}{'base':<16}{'method':<14}"
-    typer.echo(f"{named}{'examples':>9}{'epochs':>8}{'dev loss':>10}{'MB':>8}")
-    for one in found:
-        loss = "" if one.dev_loss is None else f"{one.dev_loss:.3f}"
-        method = one.method if one.rank is None else f"{one.method} r={one.rank}"
-        line = f"{one.key[:8]:<10}{one.suite:<18}{one.base:<16}{method:<14}{one.examples:>9,}{one.epochs:>8.3g}"
-        typer.echo(printable(f"{line}{loss:>10}{one.bytes / 1e6:>8.1f}"))
+    typer.echo(tables.render_adapters(found))
 
 
 @adapters_app.command()

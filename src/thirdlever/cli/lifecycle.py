@@ -47,15 +47,13 @@ def set_(
 def list_() -> None:
     """List what is pinned."""
     from thirdlever.lifecycle import baseline as pinning
+    from thirdlever.report.tables import render_baselines
 
     names = pinning.available()
     if not names:
         typer.echo("none yet; thirdlever baseline set RUN pins one")
         return
-    typer.echo(f"{'name':<24}{'suite':<20}{'date':<12}{'items':>7}  candidates")
-    for one in map(pinning.load, names):
-        listed = ", ".join(candidate.name for candidate in one.candidates)
-        typer.echo(printable(f"{one.name:<24}{one.suite['name']:<20}{one.date:<12}{len(one.items):>7,}  {listed}"))
+    typer.echo(render_baselines(map(pinning.load, names)))
 
 
 @baseline_app.command()
@@ -216,10 +214,10 @@ def history(
 ) -> None:
     """Show accuracy, cost and latency of a suite over its runs and base models."""
     from thirdlever.lifecycle.history import history as found
-    from thirdlever.report import tables
+    from thirdlever.report import tables, trend
 
     points = found(suite)
     typer.echo(tables.render_history(points, fmt), nl=fmt == "json")
     if chart is not None:
-        for path in tables.save_history(points, chart, suite=suite):
+        for path in trend.save(points, chart, suite=suite):
             typer.echo(printable(f"Chart: {path}"), err=True)

@@ -1,6 +1,6 @@
-"""What can go wrong, as a small tree: every message names the cause and the remedy.
+"""Errors that users can fix, as a small tree. Every message names the cause and the fix.
 
-A user's mistake is a `ThirdleverError`; the command line prints it as one sentence and exits with `exit_code`.
+The command line prints a `ThirdleverError` as one sentence and exits with its `exit_code`.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 
 class ThirdleverError(Exception):
-    """Anything the user can put right."""
+    """Base class: anything that the user can fix."""
 
     exit_code = 2
 
 
 class SuiteError(ThirdleverError):
-    """The labelled data or its eval file cannot be used as they are."""
+    """The labelled data or the eval file is invalid."""
 
 
 class StrategyError(ThirdleverError):
-    """No such strategy, or arguments that it does not take."""
+    """The strategy does not exist, or does not take these arguments."""
 
 
 class ModelError(ThirdleverError):
-    """No such model, no key for it, or weights that cannot be loaded."""
+    """The model does not exist, has no API key, or its weights cannot be loaded."""
 
 
 class MissingExtraError(ThirdleverError):
-    """An optional part is not installed."""
+    """An optional dependency is not installed."""
 
 
 class LeakageError(ThirdleverError):
-    """A strategy was given something that is in the test split."""
+    """A strategy was given text from the test split."""
 
 
 class RunError(ThirdleverError):
@@ -45,7 +45,7 @@ class RunError(ThirdleverError):
 
 
 def unknown(kind: str, name: str, available: Iterable[str]) -> str:
-    """One sentence for a name that does not exist, with the near match first.
+    """The message for a name that does not exist, with the closest match first.
 
     >>> unknown("strategy", "rga", ["few_shot", "rag"])
     "strategy 'rga' not found; did you mean 'rag'? Available: few_shot, rag"
@@ -58,10 +58,10 @@ def unknown(kind: str, name: str, available: Iterable[str]) -> str:
 
 
 def require(*modules: str, extra: str) -> None:
-    """Make sure that optional dependencies are there, without paying for their import.
+    """Check that optional dependencies are installed, without importing them.
 
     Raises:
-        MissingExtraError: with the exact pip line, when the extra is not installed.
+        MissingExtraError: one is not installed; the message has the exact pip line.
     """
     for module in modules:
         if importlib.util.find_spec(module) is None:
@@ -72,7 +72,7 @@ def need(module: str, *, extra: str) -> Any:  # noqa: ANN401 - a module's attrib
     """Import an optional dependency at the point of use.
 
     Raises:
-        MissingExtraError: with the exact pip line, when the extra is not installed.
+        MissingExtraError: one is not installed; the message has the exact pip line.
     """
     try:
         return importlib.import_module(module)

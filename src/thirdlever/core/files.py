@@ -1,4 +1,4 @@
-"""Atomic writes, and hashes of content."""
+"""Atomic writes and content hashes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file beside `path`, then rename it: an interrupted write leaves the old content."""
+    """Write a file atomically: an interrupted write leaves the old content."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(data)
@@ -21,6 +21,6 @@ def write(path: Path, data: bytes) -> None:
 
 
 def content_hash(value: object) -> str:
-    """sha256 (hex) of a JSON-able value in canonical form."""
+    """SHA-256 (hex) of a JSON value in canonical form."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

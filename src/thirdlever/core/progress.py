@@ -1,4 +1,4 @@
-"""How far a long step has come: a bar where someone watches, a line now and then where a file does."""
+"""Progress of long steps on stderr: a bar on a terminal, an occasional line in a log file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thirdlever.core.text import printable
+from thirdlever.core.text import escape_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-_bars: list[Progress] = []  # that are shown now
+_bars: list[Progress] = []  # shown now
 _LINE_EVERY = 15.0  # seconds
-_WORTH_A_LINE = 2.0  # seconds that a step of unknown length must take to be mentioned at all
+_WORTH_A_LINE = 2.0  # seconds; a shorter step of unknown length is not reported
 
 
 @contextmanager
 def progress(title: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """Show a step on stderr until the block ends; call what is yielded once for each thing done.
+    """Show a step until the block ends; call the yielded function once for each unit done.
 
     Args:
         title: what is being done.
-        total: how many things; None when that is not known.
+        total: how many units; None if unknown.
     """
     from rich.console import Console
 
@@ -37,14 +37,14 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[], None
 
 
 def note(line: str) -> None:
-    """Say one thing on stderr; it may hold what a model or a provider wrote."""
+    """Print one line to stderr, escaped: it may contain text of a model or a provider."""
     from rich.console import Console
 
-    Console(stderr=True).print(printable(line), markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(escape_terminal(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def question(line: str) -> str:
-    """Ask who sits at the terminal, with no bar moving over what is typed; the answer in lower case."""
+    """Ask at the terminal, with all bars stopped, and return the answer in lower case."""
     for bar in _bars:
         bar.stop()
     note(line)
@@ -77,16 +77,16 @@ def _bar(console: Console, title: str, total: int | None) -> Iterator[Callable[[
 
 @contextmanager
 def _lines(title: str, total: int | None) -> Iterator[Callable[[], None]]:
-    start = told = time.monotonic()
+    start = last = time.monotonic()
     done = 0
 
     def advance() -> None:
-        nonlocal done, told
+        nonlocal done, last
         done += 1
         now = time.monotonic()
-        if total and done < total and now - told >= _LINE_EVERY:
-            told = now
-            # The first answers of a batch tell little of the rest.
+        if total and done < total and now - last >= _LINE_EVERY:
+            last = now
+            # The first units of a batch say little about the rest.
             left = f", about {(now - start) / done * (total - done):.0f} s left" if done >= total / 10 else ""
             note(f"{title} {done}/{total}{left}")
 

@@ -1,4 +1,4 @@
-"""Where evals, strategies, datasets and results are: the user's project first, then the starter set that is shipped."""
+"""The project: where its files are, how they are imported, and what they run on."""
 
 from __future__ import annotations
 
@@ -20,17 +20,28 @@ if TYPE_CHECKING:
 
 STORE = Path(".thirdlever", "store")
 RESULTS = Path("results")
+_REPORTED = (
+    "inspect-ai",
+    "openai",
+    "anthropic",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "scikit-learn",
+    "chromadb",
+    "pandas",
+)
 
 
 def roots() -> tuple[Path, ...]:
-    """Folders searched, nearest first: the current one, then the starter set (in a checkout: the checkout)."""
+    """Folders searched, in order: the current one, then the starter project (in a checkout, the checkout itself)."""
     package = Path(__file__).parents[1]
     starter = package / "starter"
     return (Path.cwd(), starter if starter.is_dir() else package.parents[1])
 
 
 def files(kind: str) -> Mapping[str, Path]:
-    """Python files under `evals/` or `strategies/` by name; the nearest root wins."""
+    """Python files under `evals/` or `strategies/`, by name; the first root that has a name wins."""
     found: dict[str, Path] = {}
     for root in reversed(roots()):
         found |= {p.stem: p for p in sorted((root / kind).glob("[!_]*.py"))}
@@ -38,27 +49,27 @@ def files(kind: str) -> Mapping[str, Path]:
 
 
 def dataset(name: str) -> Path:
-    """The folder `datasets/<name>` of the nearest root that has it; the current folder's when none does."""
+    """The folder `datasets/<name>` of the first root that has it; the current folder's if none does."""
     candidates = [root / "datasets" / name for root in roots()]
     return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
 
 def hide_datasets() -> None:
-    """Keep libraries from taking the project's folder `datasets/` for the package of that name.
+    """Stop libraries from importing the project's folder `datasets/` as the package of that name.
 
-    Where the current folder is on Python's path, as in a notebook, transformers' trainer finds the folder, and fails.
+    If the current folder is on Python's path, as in a notebook, transformers' trainer would import it and fail.
     """
     if "datasets" not in sys.modules:
         found = importlib.util.find_spec("datasets")
         if found is not None and found.origin is None:  # a folder without code
-            sys.modules["datasets"] = None  # type: ignore[assignment]  # what Python takes for "not installed"
+            sys.modules["datasets"] = None  # type: ignore[assignment]  # Python treats it as not installed
 
 
 def load_module(path: Path, error: type[ThirdleverError]) -> ModuleType:
     """Import a user's file by its path.
 
     Raises:
-        ThirdleverError: of the type given, when the file cannot be imported.
+        ThirdleverError: the file cannot be imported; of the type given.
     """
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"thirdlever_content_{path.parent.name}_{path.stem}_{digest}"
@@ -78,32 +89,19 @@ def load_module(path: Path, error: type[ThirdleverError]) -> ModuleType:
     return module
 
 
-_TOLD = (
-    "inspect-ai",
-    "openai",
-    "anthropic",
-    "torch",
-    "transformers",
-    "sentence-transformers",
-    "scikit-learn",
-    "chromadb",
-    "pandas",
-)
-
-
 def version() -> str:
-    """Of thirdlever itself; code that is not installed has none."""
+    """The version of thirdlever; "0+source" if it is not installed."""
     return _installed("thirdlever") or "0+source"
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the installed packages that answers or figures depend on."""
-    found = {name: _installed(name) for name in _TOLD}
+    """Versions of Python and of the installed packages that affect answers or figures."""
+    found = {name: _installed(name) for name in _REPORTED}
     return {"thirdlever": version(), "python": platform.python_version()} | {k: v for k, v in found.items() if v}
 
 
 def hardware() -> dict[str, Any]:
-    """The machine; accelerators only where torch was loaded, for a run that did without it need not load it now."""
+    """The machine; GPUs only if the run has already loaded torch."""
     facts: dict[str, Any] = {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

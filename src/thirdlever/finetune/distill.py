@@ -152,7 +152,7 @@ def invent(
 
     depends = {"suite": suite.seen_hash, "model": [model.name, model.revision], "shown": shown, "n": n}
     expected = _WANTED * sum(map(model.tokens, texts)) / max(1, len(texts))
-    with asking(Questions(deployment=writer, items=asked, output_tokens=min(expected, _TOKENS))):
+    with asking(Questions(deployment=writer, items=asked, output_tokens=min(expected, _MAX_TOKENS))):
         facts = store.once("inputs", of=depends, build=build, resume=True).facts
     return facts["inputs"], setup(facts, labels=0)
 

@@ -1,272 +1,187 @@
-"""Comparisons as sentences that need no statistics to be read."""
+"""Comparisons of candidates: tables of differences, and sentences that need no statistics to be read."""
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import json
 import math
-import textwrap
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
-from thirdlever.core.text import md_code, printable
+from thirdlever.core.table import Column, Table
+from thirdlever.core.text import WIDTH, counted, escape_markdown, interval, p_value, paragraph, points
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from thirdlever.analysis.compare import Compared, Comparison, NonInferiority
     from thirdlever.analysis.stats.variance import Variance
 
 
-_Z95 = 1.96
-_MOST_ITEMS = 10_000_000  # nobody labels more to settle one question
-
-
-def points(share: float) -> str:
-    """A share in points, signed: +4.4."""
-    return f"{100 * share:+.1f}" if round(100 * share, 1) else "0.0"
-
-
-def p_value(p: float) -> str:
-    """Two digits: 0.027; what is smaller than 0.0001 says so."""
-    if p < 0.0001:  # noqa: PLR2004 - as journals do
-        return "<0.0001"
-    return f"{p:.1f}" if p > 0.995 else f"{p:.2g}"  # noqa: PLR2004 - it rounds to 1
-
-
-def difference_sentence(one: Comparison, name: Callable[[str], str], family: int) -> str:
-    """Who was right where, by how much, how sure that is, and what the items could have shown."""
-    a, b = name(one.a), name(one.b)
-    return " ".join([_flips(one, a, b), _size(one, b), _luck(one, family), _reach(one)])
-
-
-def loss_sentence(found: NonInferiority, name: Callable[[str], str]) -> str:
-    """Whether one may take the other's place."""
-    candidate, reference, margin = name(found.candidate), name(found.reference), _plain_share(found.margin)
-    if found.holds:
-        return f"{candidate} may replace {reference}: a loss of {margin} or more is ruled out (95 % sure)."
-    bound = f"it may be {_plain_share(-found.low)} worse" if found.low < 0 else "the items are too few"
-    return (
-        f"That {candidate} is less than {margin} worse than {reference} is not shown: {bound}. "
-        f"About {found.needed:,} items would show it, were the two equally good."
-    )
-
-
-def spread_sentence(one: Variance, name: Callable[[str], str]) -> str:
-    """How far one run of a recipe can mislead."""
-    seeds = len(one.candidates)
-    return (
-        f"{name(one.recipe)} was tried with {seeds} seeds and scored "
-        f"{100 * one.lowest:.1f} to {100 * one.highest:.1f} %. "
-        f"One such run is off by up to {_plain_share(_Z95 * one.se_one)} (95 % of the time): "
-        f"{_plain_share(_Z95 * one.se_items)} from the choice of items, "
-        f"{_plain_share(_Z95 * one.se_seeds)} from the draw of its {one.source}, which no interval of one run can see. "
-        f"The mean of all {seeds} is {100 * one.mean:.1f} %, give or take {_plain_share(_Z95 * one.se_all)}."
-    )
-
-
-def _flips(one: Comparison, a: str, b: str) -> str:
-    if not one.won + one.lost:
-        return f"{b} and {a} do equally well on every item."
-    if one.epochs == 1 and not one.graded:
-        return f"{b} is right on {_items(one.won)} where {a} is wrong, and wrong on {one.lost:,} where {a} is right."
-    return f"{b} does better than {a} on {_items(one.won)}, and worse on {one.lost:,}."
-
-
-def _size(one: Comparison, b: str) -> str:
-    """The difference and its interval, in the direction that is observed."""
-    sign = -1 if one.difference < 0 else 1
-    better, worse = ("worse", "better") if sign < 0 else ("better", "worse")
-    near, far = sorted((sign * one.low, sign * one.high))
-    between = (
-        f"{_plain_share(far)} {better}"
-        if near >= 0
-        else f"{_plain_share(-near)} {worse} to {_plain_share(far)} {better}"
-    )
-    between = f"{_plain_share(near)} to {between}" if near >= 0 else between
-    what = f"{_plain_share(abs(one.difference))} {better}" if one.difference else "exactly as good"
-    return f"So {b} is {what} here; on other such items it would be {between} ({100 * one.confidence:g} % sure)."
-
-
-def _luck(one: Comparison, family: int) -> str:
-    odds = _odds(one.p)
-    if one.p <= 0.05 < one.p_adjusted:  # noqa: PLR2004 - the usual level
-        return (
-            f"Luck alone would part two equals so far in {odds}; but among {family} comparisons "
-            f"one like it is no rarity (adjusted p {p_value(one.p_adjusted)}): the difference is not proven."
-        )
-    verdict = "the difference is real" if one.significant() else "the difference is not proven"
-    among = f", {p_value(one.p_adjusted)} among {family} comparisons" if family > 1 else ""
-    return f"Luck alone would part two equals so far in {odds} (p {p_value(one.p)}{among}): {verdict}."
-
-
-def _reach(one: Comparison) -> str:
-    if one.significant():
-        return ""
-    reach = f"So many items reliably show differences from {_plain_share(one.mde)} on"
-    if math.isnan(one.mde):
-        reach = "So few items cannot show any difference"
-    if not one.difference or (more := one.needed(abs(one.difference))) > _MOST_ITEMS:
-        return f"{reach}; not proven is not the same as equal."
-    gap = _plain_share(abs(one.difference))
-    return f"{reach}; for {gap} it takes about {more:,}. Not proven is not the same as equal."
-
-
-def _odds(p: float) -> str:
-    if p < 0.0001:  # noqa: PLR2004 - as p_value
-        return "fewer than 1 of 10,000 cases"
-    return f"{100 * p:.2g} % of cases" if p < 0.995 else "every case"  # noqa: PLR2004 - it rounds to 100
-
-
-def _plain_share(share: float) -> str:
-    return f"{abs(100 * share):.1f} points"
-
-
-def _items(count: int) -> str:
-    return f"{count:,} item{'' if count == 1 else 's'}"
-
-
 Format = Literal["text", "md", "json"]
-_IN_WORDS = 8  # comparisons told one by one; more are a table to look up
-_HEADERS = (
-    "candidate",
-    "held\nagainst",
-    "points\n[{} interval]",
-    "won/\nlost",
-    "p\n(adjusted)",
-    "would show\n(points)",
-)
+_IN_WORDS = 8  # at most so many comparisons are described in sentences; more are shown in the table only
+_Z95 = 1.96
+_MOST_ITEMS = 10_000_000  # a larger test set is not worth suggesting
 
 
-def render(found: Compared, fmt: Format = "text", *, width: int = 100) -> str:
-    """Accuracies, differences with their uncertainty, and the same in words.
+def render(found: Compared, fmt: Format = "text", *, width: int = WIDTH) -> str:
+    """Accuracies, differences with their uncertainty, and the same in sentences.
 
     Args:
         found: what was compared.
         fmt: "text" for a terminal, "md" for Markdown; "json" holds every figure at full precision.
         width: columns of the terminal.
     """
-    match fmt:
-        case "json":
-            return json.dumps(_plain(dataclasses.asdict(found)), indent=2, allow_nan=False)
-        case "md":
-            return _markdown(found)
-        case "text":
-            return _text(found, width)
-
-
-def _text(found: Compared, width: int) -> str:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    tables = []
-    for headers, rows in (
-        (_accuracy_headers(found), _accuracies(found, printable)),
-        (_headers(found), _rows(found, printable)),
-    ):
-        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
-        for header in headers:
-            named = header.startswith(("candidate", "held"))
-            table.add_column(Text(header), justify="left" if named else "right", no_wrap=not named)
-        for row in rows:
-            table.add_row(*map(Text, row))
-        tables.append(table)
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, color_system=None, highlight=False, legacy_windows=False)
-    for part in (*_wrapped(_intro(found), width), "", tables[0], "", tables[1], ""):
-        console.print(Text(part) if isinstance(part, str) else part)
-    for paragraph in (*_sentences(found, printable), *_notes(found)):
-        console.print(Text("\n".join(_wrapped(paragraph, width)) + "\n"))
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).rstrip() + "\n"
-
-
-def _markdown(found: Compared) -> str:
-    lines = [_intro(found), ""]
-    for headers, rows in (
-        (_accuracy_headers(found), _accuracies(found, md_code)),
-        (_headers(found), _rows(found, md_code)),
-    ):
-        lines += ["| " + " | ".join(header.replace("\n", " ") for header in headers) + " |"]
-        lines += ["|" + "|".join(":--" if h.startswith(("candidate", "held")) else "--:" for h in headers) + "|"]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
-        lines += [""]
-    lines += [f"- {sentence}" for sentence in _sentences(found, md_code)]
-    return "\n".join([*lines, "", *(f"{note}  " for note in _notes(found))]).rstrip() + "\n"
+    if fmt == "json":
+        return json.dumps(_plain(asdict(found)), indent=2, allow_nan=False)
+    tables, sentences, notes = (_accuracies(found), _differences(found)), _sentences(found), _notes(found)
+    if fmt == "md":
+        blocks = [escape_markdown(_intro(found)), *(table.markdown() for table in tables)]
+        blocks.append("\n".join(f"- {escape_markdown(line)}" for line in sentences))
+        blocks.append("  \n".join(map(escape_markdown, notes)))
+        return "\n\n".join(filter(None, blocks)) + "\n"
+    blocks = [paragraph(_intro(found), width=width), *(table.terminal(width) for table in tables)]
+    blocks += [paragraph(line, width=width) for line in sentences]
+    blocks.append("\n".join(paragraph(note, width=width, rest="  ") for note in notes))
+    return "\n\n".join(blocks) + "\n"
 
 
 def _intro(found: Compared) -> str:
-    part = "" if found.part is None else f", slice {printable(found.part)}"
-    grouped = "" if found.clusters == found.items else f" from {found.clusters:,} independent groups"
-    asked = "" if found.epochs == 1 else f", each asked {found.epochs} times"
-    return f"Suite {printable(found.suite)}{part}: {found.items:,} test items{grouped}{asked}."
+    part = "" if found.part is None else f", slice {found.part}"
+    groups = "" if found.clusters == found.items else f" from {found.clusters:,} independent groups"
+    epochs = "" if found.epochs == 1 else f", each run {found.epochs} times"
+    return f"Suite {found.suite}{part}: {found.items:,} test items{groups}{epochs}."
 
 
-def _accuracy_headers(found: Compared) -> Sequence[str]:
-    return "candidate", f"accuracy %\n[{_confidence(found)} interval]"
+def _accuracies(found: Compared) -> Table:
+    columns = [Column("candidate", "name"), Column(f"accuracy %\n[{_confidence(found.comparisons[0])}]")]
+    return Table(columns, [(name, interval(one.value, one.low, one.high)) for name, one in found.accuracies.items()])
 
 
-def _accuracies(found: Compared, name: Callable[[str], str]) -> list[Sequence[str]]:
-    return [
-        (name(candidate), f"{100 * one.value:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}]")
-        for candidate, one in found.accuracies.items()
-    ]
-
-
-def _headers(found: Compared) -> Sequence[str]:
-    return [header.format(_confidence(found)) for header in _HEADERS]
-
-
-def _rows(found: Compared, name: Callable[[str], str]) -> list[Sequence[str]]:
-    return [
+def _differences(found: Compared) -> Table:
+    heads = (
+        f"difference, points\n[{_confidence(found.comparisons[0])}]",
+        "items better/\nworse",
+        "p\n(adjusted)",
+        "detectable,\npoints",
+    )
+    rows = [
         (
-            name(one.b),
-            name(one.a),
-            f"{points(one.difference)} [{points(one.low)}, {points(one.high)}]",
+            one.b,
+            one.a,
+            interval(one.difference, one.low, one.high, sign=True),
             f"{one.won:,}/{one.lost:,}",
             f"{p_value(one.p)} ({p_value(one.p_adjusted)})",
             "none" if math.isnan(one.mde) else f"{100 * one.mde:.1f}",
         )
         for one in found.comparisons
     ]
+    return Table([Column("candidate", "name"), Column("reference", "name"), *map(Column, heads)], rows)
 
 
-def _sentences(found: Compared, name: Callable[[str], str]) -> list[str]:
-    told = []
+def _sentences(found: Compared) -> list[str]:
+    lines = []
     if len(found.comparisons) <= _IN_WORDS:
-        losses = [" " + loss_sentence(one, name) for one in found.non_inferiority] or [""] * len(found.comparisons)
+        losses = [loss_sentence(one) for one in found.non_inferiority] or [""] * len(found.comparisons)
         for one, loss in zip(found.comparisons, losses, strict=True):
-            told.append(difference_sentence(one, name, found.family).rstrip() + loss)
-    return told + [spread_sentence(one, name) for one in found.variances]
+            lines.append(" ".join(filter(None, [difference_sentence(one, found.family), loss])))
+    return lines + [spread_sentence(one) for one in found.variances]
 
 
 def _notes(found: Compared) -> list[str]:
-    """How to read the table."""
-    methods = sorted({one.method for one in found.comparisons})
-    among = f"adjusted (Holm) for all {found.family} comparisons" if found.family > 1 else "of this one comparison"
+    methods = " or ".join(sorted({one.method for one in found.comparisons}))
+    several = found.family > 1
     notes = [
-        f"Test: {' or '.join(methods)}; p {among}.",
-        "Won/lost: items on which the candidate does better/worse than the one it is held against.",
-        "Would show: the smallest true difference that so many items show in 8 of 10 tries (at a two-sided 5 %).",
+        f"Test: {methods}; p {f'adjusted (Holm) for all {found.family} comparisons' if several else 'not adjusted'}.",
+        "Items better/worse: where the candidate does better/worse than the reference.",
+        "Detectable: the smallest true difference found with 80 % power on this many items (two-sided, 5 % level).",
     ]
     if len(found.comparisons) > _IN_WORDS:
-        notes.append("Name two candidates to read their comparison in words.")
-    if found.family == 1:
-        notes.append("A pair that was picked for its scores needs --all, which allows for the picking.")
+        notes.append("To read a comparison in words, name its two candidates.")
+    if not several:
+        notes.append("If you picked this pair by its scores, use --all, which adjusts for the choice.")
     return notes
 
 
-def _confidence(found: Compared) -> str:
-    return f"{100 * found.comparisons[0].confidence:g} %"
+def difference_sentence(one: Comparison, family: int) -> str:
+    """Which items differ, by how much, how likely chance is as the cause, and what the items can detect."""
+    return " ".join(filter(None, [_items(one), _size(one), _chance(one, family), _power(one)]))
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=True, break_on_hyphens=False)
+def loss_sentence(found: NonInferiority) -> str:
+    """Whether the candidate can replace the reference."""
+    candidate, reference, margin = found.candidate, found.reference, points(found.margin)
+    if found.holds:
+        return f"{candidate} can replace {reference}: a loss of {margin} or more is ruled out (95% confidence)."
+    bound = f"it may be {points(found.low)} worse" if found.low < 0 else "there are too few items"
+    return (
+        f"It is not shown that {candidate} is less than {margin} worse than {reference}: {bound}. "
+        f"If both are equally good, about {counted(found.needed, 'item')} would show it."
+    )
+
+
+def spread_sentence(one: Variance) -> str:
+    """How much the result depends on the seed."""
+    seeds, (all_, items, draw, mean) = (
+        len(one.candidates),
+        (points(_Z95 * error) for error in (one.se_one, one.se_items, one.se_seeds, one.se_all)),
+    )
+    return (
+        f"{one.recipe} was run with {seeds} seeds and scored {100 * one.lowest:.1f} to {100 * one.highest:.1f} %. "
+        f"A single run is off by up to {all_} (95% confidence): {items} from the choice of items and {draw} from the "
+        f"draw of its {one.source}, which the interval of a single run does not cover. "
+        f"The mean of all {seeds} is {100 * one.mean:.1f} %, plus or minus {mean}."
+    )
+
+
+def _items(one: Comparison) -> str:
+    if not one.won + one.lost:
+        return f"{one.b} and {one.a} do equally well on every item."
+    won = counted(one.won, "item")
+    if one.epochs == 1 and not one.graded:
+        return f"{one.b} is right on {won} that {one.a} gets wrong, and wrong on {one.lost:,} that {one.a} gets right."
+    return f"{one.b} does better than {one.a} on {won}, and worse on {one.lost:,}."
+
+
+def _size(one: Comparison) -> str:
+    """The difference and its interval, in the observed direction."""
+    better, worse = ("better", "worse") if one.difference >= 0 else ("worse", "better")
+    near, far = sorted((one.low, one.high) if one.difference >= 0 else (-one.low, -one.high))
+    least = f"{100 * near:.1f}" if near >= 0 else f"{points(near)} {worse}"
+    size = f"{points(one.difference)} {better}" if one.difference else "equally good"
+    return f"Overall, {one.b} is {size} ({_confidence(one)}: {least} to {points(far)} {better})."
+
+
+def _chance(one: Comparison, family: int) -> str:
+    share = "fewer than 1 in 10,000" if one.p < 0.0001 else f"{100 * one.p:.2g} % of" if one.p < 0.995 else "all"  # noqa: PLR2004 - as p_value
+    chance = f"If both were equally good, a difference this large would occur in {share} runs"
+    adjusted = f"adjusted {_p(one.p_adjusted)}"
+    if one.p <= 0.05 < one.p_adjusted:  # noqa: PLR2004 - the usual level
+        return f"{chance}; among {family} comparisons that is not unusual ({adjusted}): it is not significant."
+    verdict = "the difference is significant" if one.significant() else "the difference is not significant"
+    among = f", {adjusted} for {family} comparisons" if family > 1 else ""
+    return f"{chance} ({_p(one.p)}{among}): {verdict}."
+
+
+def _p(value: float) -> str:
+    shown = p_value(value)
+    return f"p < {shown[1:]}" if shown.startswith("<") else f"p = {shown}"
+
+
+def _power(one: Comparison) -> str:
+    if one.significant():
+        return ""
+    found = f"This many items reliably detect differences of {points(one.mde)} or more"
+    if math.isnan(one.mde):
+        found = "This few items cannot detect any difference"
+    if one.difference and (needed := one.needed(abs(one.difference))) <= _MOST_ITEMS:
+        found += f"; to detect {points(one.difference)}, use about {counted(needed, 'item')}"
+    return f"{found}. Not significant does not mean equal."
+
+
+def _confidence(one: Comparison) -> str:
+    return f"{100 * one.confidence:g}% CI"
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - what JSON takes
-    """The same with null for what is no number."""
+    """The same with null for NaN and infinity."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

@@ -15,8 +15,7 @@ import numpy as np
 
 from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.analysis.scorecards import LEAST_TIMED, rows
-from thirdlever.charts.figures import duration
-from thirdlever.core.text import UNKNOWN, counted, months, percent, printable, usd
+from thirdlever.core.text import UNKNOWN, counted, duration, months, percent, printable, usd
 from thirdlever.report.decision import notes, one_sentence, what_would_change
 
 if TYPE_CHECKING:

@@ -1,44 +1,40 @@
-"""The check of models as text for people and as JSON for programs."""
+"""Reports on models that change: which models in use are stale, and what can replace a candidate."""
 
 from __future__ import annotations
 
-import io
 import json
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.catalog.names import LOCAL
-from thirdlever.core.text import counted, fold, percent, points, printable, usd
+from thirdlever.core.table import Column, Table
+from thirdlever.core.text import amount, counted, escape_terminal, paragraph, percent, points, signed, usd
 from thirdlever.decision.costs import HOURS_PER_MONTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from thirdlever.lifecycle.replace import Option, Proposal
     from thirdlever.lifecycle.stale import Checked, Report
 
 
-_STALE_WIDTH = 100
-_NAMED = 3  # of what depends on a model
+# Models in use
+
+_INDENT = " " * 9
+_NAMED = 3  # candidates named for each run that uses a model
 
 
 def stale_text(report: Report) -> str:
-    """One block a model, those with something to do first."""
+    """One block per model, those that need action first."""
     models = sorted(report.models, key=lambda one: (not one.alerts, not one.blank))
-    lines = [line for one in models for line in _lines(one)]
-    stale = sum(bool(one.alerts) for one in models)
-    blank = sum(one.blank for one in models)
-    counts = [
-        f"{len(models)} {'model' if len(models) == 1 else 'models'} in use",
-        f"{stale} stale",
-        *([f"{blank} not checked at all"] if blank else []),
-    ]
-    lines.append(f"{report.today}: {', '.join(counts)}; retirements counted up to {report.within} days ahead.")
-    return "\n".join(printable(line) for line in lines)
+    lines = [line for one in models for line in _model(one)]
+    stale, blank = sum(bool(one.alerts) for one in models), sum(one.blank for one in models)
+    counts = [f"{counted(len(models), 'model')} in use", f"{stale} stale", *([f"{blank} not checked"] if blank else [])]
+    lines.append(f"{report.today}: {', '.join(counts)}; retirements within {counted(report.within, 'day')}.")
+    return "\n".join(lines)
 
 
 def as_json(report: Report) -> str:
-    """Every field; days in ISO 8601, null for what is not known."""
+    """Every field; dates in ISO 8601, null for unknown."""
     body = {
         "today": report.today.isoformat(),
         "within_days": report.within,
@@ -48,24 +44,29 @@ def as_json(report: Report) -> str:
     return json.dumps(body, indent=2, ensure_ascii=False)
 
 
-def _lines(one: Checked) -> Iterator[str]:
-    state = "STALE  " if one.alerts else "unknown" if one.blank else "ok     "
-    yield f"{state}  {one.pin.name}"
-    indent = " " * 9
+def _model(one: Checked) -> Iterator[str]:
+    state = "STALE" if one.alerts else "unknown" if one.blank else "ok"
+    yield escape_terminal(f"{state:<9}{one.pin.name}")
+    for line in _about(one):
+        command = line.startswith("Next: ")  # to be copied: not broken
+        yield _INDENT + escape_terminal(line) if command else paragraph(line, first=_INDENT, rest=_INDENT)
+
+
+def _about(one: Checked) -> Iterator[str]:
     for alert in one.alerts:
-        yield from textwrap.wrap(f"{alert.sentence}.", _STALE_WIDTH, initial_indent=indent, subsequent_indent=indent)
-        yield f"{indent}Next: {alert.remedy}"
+        yield f"{alert.sentence}."
+        yield f"Next: {alert.remedy}"
     if one.pin.provider == LOCAL:
-        yield f"{indent}Weights of your own: nobody can retire them."
+        yield "Local weights: they cannot be retired."
     elif not one.alerts and one.source:
-        yield f"{indent}{f'Answers until {one.retires}' if one.retires else 'No end is announced'}."
+        yield f"Available until {one.retires}." if one.retires else "No retirement announced."
     if one.newer is None and one.source and not one.unknown:
-        yield f"{indent}Newer models: not checked: its day of release is unknown."
+        yield "Newer models not checked: its release date is unknown."
     if one.unknown:
-        yield f"{indent}{'Newer models: not' if one.source else 'Not'} checked: {one.unknown}."
+        yield f"{'Newer models not' if one.source else 'Not'} checked: {one.unknown}."
     if one.source:
-        yield f"{indent}According to: {one.source}"
-    yield f"{indent}In use by: {'; '.join(_users(one.pin.by))}"
+        yield f"Source: {one.source}"
+    yield f"Used by: {'; '.join(_users(one.pin.by))}"
 
 
 def _users(by: Iterable[str]) -> Iterator[str]:
@@ -95,123 +96,119 @@ def _row(one: Checked) -> dict[str, Any]:
     }
 
 
-_WIDTH = 100
-_NAME = 30
+# A replacement
 
 
 def replace_text(proposal: Proposal) -> str:
-    """What retires, what takes its place, every candidate that was considered, and what tuning anew costs."""
-    blocks = [_retiring(proposal), _chosen(proposal), _options(proposal)]
+    """What retires, the recommended replacement, every candidate considered, and the cost of tuning again."""
+    blocks = [
+        "\n".join(map(paragraph, _retiring(proposal))),
+        "\n".join(map(paragraph, _chosen(proposal))),
+        _options(proposal),
+    ]
     if proposal.reference.tuned:
         blocks.append(_retuning(proposal))
-    return "\n\n".join("\n".join(textwrap.fill(line, _WIDTH) for line in lines) for lines in blocks)
+    return "\n\n".join(blocks)
 
 
 def _retiring(proposal: Proposal) -> Iterator[str]:
-    what = f"its base {proposal.base}" if proposal.reference.tuned else f"its model {proposal.base}"
+    what = f"its {'base' if proposal.reference.tuned else 'model'} {proposal.base}"
     if proposal.base is None:
-        end = "it asks no model"
+        end = "it uses no model"
     elif proposal.ours:
-        end = f"{what} runs on weights of your own, which nobody can retire"
+        end = f"{what} runs on local weights, which cannot be retired"
     elif proposal.retires is None:
-        end = f"no end of {what} is known"
+        end = f"no retirement date of {what} is known"
     else:
         days = (proposal.retires - proposal.today).days
-        when = f"stops answering on {proposal.retires}, in {counted(days, 'day')}"
-        end = f"{what} {when if days > 0 else f'stopped answering on {proposal.retires}'} ({proposal.source})"
-    yield printable(f"{proposal.reference.candidate}: {end}.")
-    right, asked = percent(proposal.reference.accuracy), usd(proposal.reference.per_request_usd)
-    yield f"It is right on {right} of {counted(proposal.items, 'item')}, at {asked} a request."
+        ends = f"retires on {proposal.retires}, in {counted(days, 'day')}"
+        when = ends if days > 0 else f"retired on {proposal.retires}"
+        end = f"{what} {when} ({proposal.source})"
+    yield f"{proposal.reference.candidate}: {end}."
+    accuracy, cost = percent(proposal.reference.accuracy), usd(proposal.reference.per_request_usd)
+    yield f"Accuracy: {accuracy} on {counted(proposal.items, 'item')}. Cost: {cost} per request."
 
 
 def _chosen(proposal: Proposal) -> Iterator[str]:
     chosen, margin = proposal.chosen, points(proposal.margin)
     if chosen is None:
-        yield f"Nothing measured takes its place: no candidate that lasts is shown to lose less than {margin}."
+        yield f"No replacement: no available candidate is shown to be less than {margin} worse."
         best = max((one for one in proposal.options if one.outlives), key=lambda one: one.evidence.low, default=None)
         if best:
-            yield printable(
-                f"Nearest is {best.cost.candidate}. If it is in truth as good, "
-                f"about {counted(best.evidence.needed, 'test item')} would show it."
-            )
+            needed = counted(best.evidence.needed, "test item")
+            yield f"Closest: {best.cost.candidate}. If it is equally good, about {needed} would show it."
         return
     volume = proposal.assumptions.monthly_volume
     if volume is None or chosen.monthly_usd is None:
-        price = f"{usd(chosen.cost.per_request_usd)} a request"
+        price = f"{usd(chosen.cost.per_request_usd)} per request"
     else:
-        price = f"{usd(chosen.monthly_usd)} a month for {counted(round(volume), 'request')}, all that stands included"
-    yield printable(f"Takes its place: {chosen.cost.candidate}, at {price}.")
-    yield f"It is the cheapest that lasts and is shown to lose less than {margin}, with a 5 % risk of error in all."
+        monthly = f"{usd(chosen.monthly_usd)} per month for {counted(round(volume), 'request')}"
+        price = f"{monthly}, fixed costs included"
+    yield f"Recommended replacement: {chosen.cost.candidate}, at {price}."
+    yield f"It is the cheapest available candidate shown to be less than {margin} worse (5 % risk of error overall)."
     if any(one.holds and one.outlives and one.cost.per_request_usd is None for one in proposal.options):
-        yield "Others that do as well may be cheaper: what they cost is unknown."
+        yield "Other candidates are as good and may be cheaper: their cost is unknown."
 
 
-def _options(proposal: Proposal) -> Iterator[str]:
+def _options(proposal: Proposal) -> str:
     monthly = proposal.assumptions.monthly_volume is not None
-    headers = ["right", "difference", "at worst", "$ a request", *["$ a month"] * monthly, "no worse?", "lasts?"]
+    heads = (
+        "accuracy %",
+        "difference,\npoints",
+        "at worst,\npoints",
+        "cost $ per\nrequest",
+        *["cost $ per\nmonth"] * monthly,
+        "as good?",
+        "available?",
+    )
     rows = [
-        [
-            fold(printable(one.cost.candidate), _NAME),
-            percent(one.cost.accuracy),
-            _signed(one.evidence.difference),
-            _signed(one.evidence.low),
-            usd(one.cost.per_request_usd),
-            *[usd(one.monthly_usd)] * monthly,
+        (
+            one.cost.candidate,
+            percent(one.cost.accuracy).removesuffix(" %"),
+            signed(one.evidence.difference),
+            signed(one.evidence.low),
+            amount(one.cost.per_request_usd),
+            *[amount(one.monthly_usd)] * monthly,
             "yes" if one.holds else "not shown",
-            _lasts(one),
-        ]
+            _available(one),
+        )
         for one in proposal.options
     ]
-    yield from _table(["candidate", *headers], rows)
-    yield "Difference: points of accuracy against the one to be replaced; at worst: with 95 % confidence, each alone."
+    table = Table([Column("candidate", "name"), *map(Column, heads)], rows).terminal()
+    return f"{table}\n" + paragraph(
+        "Difference: accuracy compared with the current candidate. At worst: its lower bound with 95 % confidence."
+    )
 
 
-def _lasts(option: Option) -> str:
+def _available(option: Option) -> str:
     if option.ours:
-        return "yes, yours"
+        return "yes, local"
     if option.retires is None:
         return "no end known"
     return f"to {option.retires}" if option.outlives else f"no: {option.retires}"
 
 
-def _retuning(proposal: Proposal) -> Iterator[str]:
+def _retuning(proposal: Proposal) -> str:
     if not proposal.retuning:
-        yield "Tuning anew: no provider whose rates are known takes jobs for a base that lasts."
-        return
-    count = "an unknown number of tokens" if proposal.tokens is None else counted(proposal.tokens, "token")
-    yield f"Tuning anew on the same data ({count}; another model may count others):"
+        return "Tuning again: no provider with known rates tunes a base that stays available."
+    tokens = "unknown number of tokens" if proposal.tokens is None else counted(proposal.tokens, "token")
+    heads = ("training $", "hosting $\nper month", "input $ per\n1M tokens", "output $ per\n1M tokens", "rates as of")
     rows = [
-        [
-            printable(f"{one.where} {one.base}"),
-            usd(one.usd),
-            usd(None if one.idle_usd_per_hour is None else one.idle_usd_per_hour * HOURS_PER_MONTH),
-            usd(one.input_per_m),
-            usd(one.output_per_m),
+        (
+            f"{one.where} {one.base}",
+            amount(one.usd),
+            amount(None if one.idle_usd_per_hour is None else one.idle_usd_per_hour * HOURS_PER_MONTH),
+            amount(one.input_per_m),
+            amount(one.output_per_m),
             one.as_of.isoformat(),
-        ]
+        )
         for one in proposal.retuning
     ]
-    yield from _table(["base", "training", "hosting a month", "in per 1M", "out per 1M", "rates as of"], rows)
-    work = proposal.assumptions.managed_engineering_usd
-    yield f"People's work comes on top, assumed at {usd(work)}. How right such a tune is, only a run will tell."
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    table.add_column(headers[0])
-    for header in headers[1:]:
-        table.add_column(Text(header), justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    buffer = io.StringIO()
-    Console(file=buffer, width=_WIDTH, color_system=None, highlight=False, legacy_windows=False).print(table)
-    yield from (line.rstrip() for line in buffer.getvalue().splitlines())
-
-
-def _signed(difference: float) -> str:
-    return f"{100 * difference:+.1f}"
+    work = usd(proposal.assumptions.managed_engineering_usd)
+    return "\n".join(
+        [
+            f"Tuning again on the same data ({tokens}; other models may count differently):",
+            Table([Column("base", "name"), *map(Column, heads)], rows).terminal(),
+            paragraph(f"Engineering is extra (assumed: {work}). Only a run shows the accuracy of the new tune."),
+        ]
+    )

@@ -1,8 +1,4 @@
-"""The release gate as JUnit XML, which every CI server shows: one test case a check.
-
-A check that fails is a failure. One that is open is an error, for it must not look green. One that is held to nothing
-is skipped.
-"""
+"""The release gate's findings: text for a terminal, Markdown for a pull request, JSON, and JUnit XML for CI."""
 
 from __future__ import annotations
 
@@ -10,64 +6,36 @@ import math
 from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree as ET
 
-from thirdlever.core.text import md_code, printable
+from thirdlever.core.table import Column, Table
+from thirdlever.core.text import (
+    UNKNOWN,
+    counted,
+    duration,
+    escape_markdown,
+    escape_terminal,
+    listed,
+    paragraph,
+    percent,
+    sentence,
+    signed,
+    usd,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from thirdlever.lifecycle.checks import Check
     from thirdlever.lifecycle.regress import Flip, Regression, Result
 
 
-_TAGS = {"FAIL": "failure", "INCONCLUSIVE": "error", None: "skipped"}
-
-
-def to_xml(found: Regression) -> str:
-    """The document, with its declaration."""
-    root = ET.Element("testsuites", name=printable(f"thirdlever regress {found.suite}"))
-    for result in found.results:
-        models = f": {result.old} -> {result.new}" if result.new else ""
-        name = printable(f"{result.candidate}{models}")
-        checks = result.checks
-        suite = ET.SubElement(
-            root,
-            "testsuite",
-            name=name,
-            tests=str(len(checks)),
-            failures=_count(checks, "FAIL"),
-            errors=_count(checks, "INCONCLUSIVE"),
-            skipped=_count(checks, None),
-            time="0",
-        )
-        for check in checks:
-            _case(suite, check, name)
-    ET.indent(root)
-    document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return f"{document.decode()}\n"
-
-
-def _case(suite: ET.Element, check: Check, of: str) -> None:
-    case = ET.SubElement(suite, "testcase", classname=of, name=printable(check.name), time="0")
-    tag = _TAGS.get(check.verdict)
-    if tag is not None:
-        told = ET.SubElement(case, tag, message=printable(check.reason))
-        if tag != "skipped":
-            told.set("type", str(check.verdict))
-
-
-def _count(checks: Sequence[Check], verdict: str | None) -> str:
-    return str(sum(check.verdict == verdict for check in checks))
-
-
 Format = Literal["text", "md", "json", "junit"]
-UNKNOWN = "unknown"
-LISTED = 20  # items that a reader is shown; JSON has them all
-_WIDE = 40  # characters of an item's input in a terminal
+_LISTED = 20  # changed items that are shown; the JSON has all
+_WIDE = 40  # characters of an item's input
 _SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔"}
 _MEANING = {
-    "PASS": "may replace what is pinned: every limit holds",
-    "FAIL": "must not replace what is pinned: a limit is broken",
-    "INCONCLUSIVE": "cannot be judged yet: nothing is shown to be broken, and not every limit is shown to hold",
+    "PASS": "can replace the baseline: every limit holds",
+    "FAIL": "must not replace the baseline: a limit is broken",
+    "INCONCLUSIVE": "cannot be judged yet: no limit is shown to be broken, but not every limit is shown to hold",
 }
 
 
@@ -86,129 +54,112 @@ def render(found: Regression, fmt: Format = "text") -> str:
 
 def headline(found: Regression) -> str:
     """The verdict as a sentence."""
-    new = " and ".join(dict.fromkeys(filter(None, (result.new for result in found.results))))
+    new = listed(list(dict.fromkeys(filter(None, (result.new for result in found.results)))))
     return f"{found.verdict}: {new or 'the new run'} {_MEANING[found.verdict]}."
 
 
 def saving(result: Result, found: Regression) -> str:
-    """What the new model would save or cost in a month; "" where a price or the volume is unknown.
+    """What the new model would save or cost per month; "" if a price or the volume is unknown.
 
-    A cost that is not held to a limit is device time, which says as much about the machine as about the model.
+    Also "" for a cost without a limit: that is device time, which depends on the machine as much as on the model.
     """
     cost = next(check for check in result.checks if check.name == "cost per 1,000")
     if cost.before is None or cost.after is None or cost.limit is None or found.monthly_volume is None:
         return ""
-    usd = (cost.before - cost.after) * found.monthly_volume / 1000
-    if math.isclose(usd, 0.0, abs_tol=0.005):
+    saved = (cost.before - cost.after) * found.monthly_volume / 1000
+    if math.isclose(saved, 0.0, abs_tol=0.005):
         return ""
-    would = f"save ${usd:,.2f}" if usd > 0 else f"cost ${-usd:,.2f} more"
-    return f"it would {would} a month at {found.monthly_volume:,.0f} requests"
+    would = f"save ${saved:,.2f}" if saved > 0 else f"cost ${-saved:,.2f} more"
+    return f"the new model would {would} per month at {found.monthly_volume:,.0f} requests"
 
 
 def _text(found: Regression) -> str:
-    lines = [printable(headline(found)), *_about(found, printable)]
+    blocks = ["\n".join(map(paragraph, [headline(found), *_about(found)]))]
     for result in found.results:
-        lines += ["", _title(result, printable)]
-        cells = [("", "baseline", "new", "change", "limit", ""), *(_cells(check) for check in result.checks)]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-        for row in cells:
-            padded = [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:5], widths[1:5], strict=True))]
-            lines.append(printable("  " + "  ".join([*padded, row[5]]).rstrip()))
-        lines += [printable(f"  - {line}") for line in _told(result, found)]
+        lines = [escape_terminal(_title(result)), *_checks(result).terminal().splitlines()]
+        lines += [paragraph(line, first="- ", rest="  ") for line in _remarks(result, found)]
         for what, flips in (("broken", result.broken), ("fixed", result.fixed)):
-            lines += [f"  {what}: {len(flips):,}{_first(flips)}"]
-            lines += [f"    {_flip(flip)}" for flip in flips[:LISTED]]
-    lines += ["", printable(f"Records, logs and all answers: {found.folder}")]
-    return "\n".join(lines) + "\n"
+            lines.append(f"{what}: {len(flips):,}{_first(flips)}")
+            lines += [f"  {escape_terminal(_flip(flip))}" for flip in flips[:_LISTED]]
+        blocks.append("\n".join(lines))
+    return "\n\n".join([*blocks, escape_terminal(f"Records, logs and all answers: {found.folder}")]) + "\n"
 
 
 def _markdown(found: Regression) -> str:
-    lines = [
-        f"## {_SIGNS[found.verdict]} {md_text(headline(found))}",
-        "",
-        *(f"{line}  " for line in _about(found, md_code)),
-    ]
+    about = "  \n".join(map(escape_markdown, _about(found)))
+    blocks = [f"## {_SIGNS[found.verdict]} {escape_markdown(headline(found))}", about]
     for result in found.results:
-        lines += ["", f"### {_SIGNS[result.verdict]} {_title(result, md_code)}", ""]
-        lines += ["| | baseline | new | change | limit | |", "|:--|--:|--:|--:|--:|:--|"]
-        for check in result.checks:
-            name, *cells = _cells(check)
-            lines.append(f"| {_md_name(name)} | {' | '.join(cells)} |")
-        lines += ["", *(f"- {md_text(line)}" for line in _told(result, found))]
+        blocks += [f"### {_SIGNS[result.verdict]} {escape_markdown(_title(result))}", _checks(result).markdown()]
+        blocks.append("\n".join(f"- {escape_markdown(line)}" for line in _remarks(result, found)))
         for what, flips in (("broken", result.broken), ("fixed", result.fixed)):
-            lines += ["", f"<details><summary>{len(flips):,} {what}{_first(flips)}</summary>", ""]
-            if not flips:
-                lines[-3:] = [f"Nothing {what}."]
-                continue
-            lines += ["| item | input | right | before | now |", "|:--|:--|:--|:--|:--|"]
-            lines += [f"| {' | '.join(md_code(cell) for cell in _row(flip))} |" for flip in flips[:LISTED]]
-            lines += ["", "</details>"]
-    return "\n".join(lines) + "\n"
+            summary = f"<summary>{len(flips):,} {what}{_first(flips)}</summary>"
+            details = ["<details>" + summary, _flips(flips).markdown(), "</details>"]
+            blocks += details if flips else [f"Nothing {what}."]
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def md_text(text: str) -> str:
-    """A sentence in which nothing is markup: names in it come from users and providers."""
-    return "".join(f"\\{c}" if c in r"\*_[]<>|~#" else c for c in printable(text).replace("`", "'"))
-
-
-def _md_name(name: str) -> str:
-    head, comma, slice_ = name.partition(", slice ")
-    return f"{head}, slice {md_code(slice_)}" if comma else head
-
-
-def _about(found: Regression, shown: Callable[[str], str]) -> list[str]:
-    pinned = f"Suite {shown(found.suite)}, baseline {shown(found.baseline)} of {printable(found.pinned)}"
-    lines = [f"{pinned}, {found.asked:,} of {found.items:,} items."]
-    slices = any(check.name.startswith("accuracy, slice") for result in found.results for check in result.checks)
-    if slices:
+def _about(found: Regression) -> list[str]:
+    pinned = f"Suite {found.suite}, baseline {found.baseline} of {found.pinned}"
+    lines = [
+        f"{pinned}, {found.asked:,} of {counted(found.items, 'item')}.",
+        "Change: percentage points, or a ratio (×) for latency and cost, with its interval.",
+    ]
+    if any(check.name.startswith("accuracy, slice") for result in found.results for check in result.checks):
+        proof = "each slice must be shown to hold" if found.limits.prove_slices else "a slice counts only if it fails"
         lines.append(
-            "PASS takes every check, so each is held at 5 % uncorrected; for FAIL the slices are corrected (Holm). "
-            + ("Each slice must be shown to hold." if found.limits.prove_slices else "A slice counts when it fails.")
+            "PASS requires every check, so each is tested at 5 % without correction; "
+            f"for FAIL, slices are corrected (Holm), and {proof}."
         )
-    return lines + [f"{_capital(note)}." for note in map(printable if shown is printable else md_text, found.notes)]
+    return lines + [sentence(note) for note in found.notes]
 
 
-def _title(result: Result, shown: Callable[[str], str]) -> str:
-    models = f": {shown(result.old)} → {shown(result.new)}" if result.new else ""  # some ask no model
-    return f"{shown(result.candidate)}{models}: {result.verdict}"
+def _title(result: Result) -> str:
+    models = f": {result.old} → {result.new}" if result.new else ""  # a strategy may use no model
+    return f"{result.candidate}{models}: {result.verdict}"
 
 
-def _told(result: Result, found: Regression) -> list[str]:
-    """Reasons of what is not a plain pass, and what else has changed."""
-    reasons = [f"{check.name}: {check.reason}" for check in result.checks if _word(check) not in {"PASS", "open"}]
-    return [*reasons, *filter(None, [saving(result, found)]), *result.notes]
+def _remarks(result: Result, found: Regression) -> Iterator[str]:
+    """The reasons of checks that do not simply pass, then what else has changed."""
+    for check in result.checks:
+        if _outcome(check) not in {"PASS", "open"}:
+            yield f"{check.name}: {check.reason}"
+    yield from filter(None, [saving(result, found), *result.notes])
 
 
-def _cells(check: Check) -> tuple[str, str, str, str, str, str]:
-    limit = "" if check.limit is None else f"{_limit(check)}{'' if check.source == 'default' else f' ({check.source})'}"
-    before, after = (_value(value, check) for value in (check.before, check.after))
-    return check.name, before, after, _change(check), limit, _word(check)
+def _checks(result: Result) -> Table:
+    heads = (Column("check", "text"), *map(Column, ("baseline", "new", "change", "limit")), Column("outcome", "text"))
+    rows = []
+    for check in result.checks:
+        source = "" if check.source == "default" else f" ({check.source})"
+        limit = "" if check.limit is None else f"{_limit(check)}{source}"
+        before, after = (_value(value, check) for value in (check.before, check.after))
+        rows.append((check.name, before, after, _change(check), limit, _outcome(check)))
+    return Table(heads, rows)
 
 
-def _word(check: Check) -> str:
-    return check.verdict or ("not held" if check.limit is None else "open")
+def _outcome(check: Check) -> str:
+    return check.verdict or ("no limit" if check.limit is None else "open")
 
 
 def _value(value: float | None, check: Check) -> str:
-    if value is None:
-        return UNKNOWN
     match check.unit:
+        case _ if value is None:
+            return UNKNOWN
         case "share":
-            return f"{100 * value:.1f} %"
+            return percent(value)
         case "s":
-            return f"{1000 * value:,.0f} ms" if value < 10 else f"{value:,.1f} s"  # noqa: PLR2004
+            return duration(value)
         case "usd_per_1k":
-            return f"${value:.3g}" if value < 100 else f"${value:,.0f}"  # noqa: PLR2004
+            return usd(value)
 
 
 def _change(check: Check) -> str:
+    """A difference in points for shares, a ratio for latency and cost, each with its interval."""
     if check.change is None:
         return ""
-    if check.unit == "share":
-        ends = "" if check.low is None else f" [{100 * check.low:+.1f}, {100 * (check.high or 0):+.1f}]"
-        return f"{100 * check.change:+.1f}{ends}"
-    ends = "" if check.low is None else f" [{check.low:.2f}, {check.high or 0:.2f}]"
-    return f"×{check.change:.2f}{ends}"
+    shown = signed if check.unit == "share" else "{:.2f}".format
+    ends = "" if check.low is None else f" [{shown(check.low)}, {shown(check.high or 0.0)}]"
+    return f"{'' if check.unit == 'share' else '×'}{shown(check.change)}{ends}"
 
 
 def _limit(check: Check) -> str:
@@ -219,12 +170,18 @@ def _limit(check: Check) -> str:
 
 
 def _first(flips: Sequence[Flip]) -> str:
-    return f", the first {LISTED}" if len(flips) > LISTED else ""
+    return f", the first {_LISTED}" if len(flips) > _LISTED else ""
+
+
+def _flips(flips: Sequence[Flip]) -> Table:
+    """Answers are shown as code: they come from a model."""
+    heads = ("item", "input", "target", "before", "now")
+    return Table([Column(head, "name") for head in heads], [_row(flip) for flip in flips[:_LISTED]])
 
 
 def _flip(flip: Flip) -> str:
-    item, asked, target, before, after = (printable(cell) for cell in _row(flip))
-    right = f" (right: {target})" if target and target not in {before, after} else ""
+    item, asked, target, before, after = _row(flip)
+    right = f" (target: {target})" if target and target not in {before, after} else ""
     return f"{item}  {asked}{'  ' if asked else ''}{before} → {after}{right}"
 
 
@@ -233,5 +190,27 @@ def _row(flip: Flip) -> tuple[str, str, str, str, str]:
     return flip.id, short, flip.target, flip.before, flip.after
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+# JUnit XML: an open check is an error, so that it does not look green; a check without a limit is skipped.
+
+_TAGS = {"FAIL": "failure", "INCONCLUSIVE": "error", None: "skipped"}
+
+
+def to_xml(found: Regression) -> str:
+    """A JUnit XML document with its declaration: one test suite per candidate, one test case per check."""
+    root = ET.Element("testsuites", name=escape_terminal(f"thirdlever regress {found.suite}"))
+    for result in found.results:
+        models = f": {result.old} -> {result.new}" if result.new else ""
+        name = escape_terminal(f"{result.candidate}{models}")
+        failures, errors, skipped = (str(sum(check.verdict == each for check in result.checks)) for each in _TAGS)
+        counts = {"tests": str(len(result.checks)), "failures": failures, "errors": errors, "skipped": skipped}
+        suite = ET.SubElement(root, "testsuite", {"name": name, **counts, "time": "0"})
+        for check in result.checks:
+            case = ET.SubElement(suite, "testcase", classname=name, name=escape_terminal(check.name), time="0")
+            tag = _TAGS.get(check.verdict)
+            if tag is not None:
+                why = ET.SubElement(case, tag, message=escape_terminal(check.reason))
+                if tag != "skipped":
+                    why.set("type", str(check.verdict))
+    ET.indent(root)
+    document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return f"{document.decode()}\n"

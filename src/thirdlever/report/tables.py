@@ -1,4 +1,4 @@
-"""The side-by-side view: one row a candidate, readable at 100 columns."""
+"""The tables of the commands: results, prices, plan, baselines, history and adapters."""
 
 from __future__ import annotations
 
@@ -11,30 +11,42 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.analysis import scorecards
 from thirdlever.analysis.scorecards import LEAST_TIMED
-from thirdlever.core.text import UNKNOWN, fold, md_code, months, printable, usd
+from thirdlever.core.table import Column, Table
+from thirdlever.core.text import (
+    UNKNOWN,
+    WIDTH,
+    amount,
+    compact,
+    counted,
+    duration,
+    escape_markdown,
+    escape_terminal,
+    fold,
+    interval,
+    paragraph,
+    usd,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pandas as pd
 
     from thirdlever.catalog.prices import Hour, Price
-    from thirdlever.decision.assumptions import Assumption, Value
-    from thirdlever.decision.costs import Cost
-    from thirdlever.decision.payback import Payback
-    from thirdlever.lifecycle.baseline import Baseline, Pinned
+    from thirdlever.finetune.tune import Adapter
+    from thirdlever.lifecycle.baseline import Baseline
     from thirdlever.lifecycle.history import Point
+    from thirdlever.runner.plan import Plan, Planned, Sight
 
+
+# Results
 
 TableFormat = Literal["table", "md", "csv", "json"]
 _SLOW_S = 10.0  # from here on, latencies are shown in seconds
-_GAP = 2
-_NARROWEST = 12
 
 
-def render_summary(summary: pd.DataFrame, fmt: TableFormat = "table", *, width: int = 100) -> str:
-    """Scorecards as text.
+def render_summary(summary: pd.DataFrame, fmt: TableFormat = "table", *, width: int = WIDTH) -> str:
+    """Scorecards side by side, one row per candidate, with a legend.
 
     Args:
         summary: what `scorecards` returns.
@@ -47,109 +59,32 @@ def render_summary(summary: pd.DataFrame, fmt: TableFormat = "table", *, width: 
         case "json":
             return scorecards.to_json(summary)
         case "md":
-            return _markdown(summary)
+            legend = (f"- {escape_markdown(line)}" for line in _legend(summary))
+            return "\n".join([_results(summary).markdown(), "", *legend]) + "\n"
         case "table":
-            return _table(summary, width)
+            legend = (paragraph(line, width=width, rest="  ") for line in _legend(summary))
+            return "\n".join([_results(summary).terminal(width), "", *legend]) + "\n"
 
 
-def _table(summary: pd.DataFrame, width: int) -> str:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    columns = _columns(summary)
-    rows = _rows(summary, columns)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    table.add_column("candidate")
-    for header in columns:
-        table.add_column(Text(header), justify="right", no_wrap=True)
-    # Figures keep to one line; a name takes what is left and breaks where a reader would break it.
-    figures = sum(_GAP + max(map(_width, column)) for column in zip(columns, *rows, strict=True))
-    for name, cells in zip(summary["candidate"], rows, strict=True):
-        table.add_row(Text(fold(printable(name), max(width - figures, _NARROWEST))), *map(Text, cells))
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, color_system=None, highlight=False, legacy_windows=False)
-    console.print(table)
-    console.print()
-    console.print(Text("\n".join(_legend(summary, printable))))
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
-def _markdown(summary: pd.DataFrame) -> str:
-    columns = _columns(summary)
-    lines = [
-        "| candidate | " + " | ".join(header.replace("\n", " ") for header in columns) + " |",
-        "|:--|" + "--:|" * len(columns),
-    ]
-    for name, cells in zip(summary["candidate"], _rows(summary, columns), strict=True):
-        lines.append(f"| {md_code(name)} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *(f"{line}  " for line in _legend(summary, md_code))]).rstrip() + "\n"
-
-
-def _columns(summary: pd.DataFrame) -> dict[str, Callable[[Mapping[str, Any]], str]]:
-    """Header -> the cell of a row. What belongs together shares a column: that is how it fits."""
-    slow = summary["latency_p99_s"].max() >= _SLOW_S
-    unit, scale = ("s", 1.0) if slow else ("ms", 1000.0)
-    return {
-        "accuracy %\n[95 % interval]": _accuracy,
+def _results(summary: pd.DataFrame) -> Table:
+    """Related figures share a column, so that the table fits 100 characters."""
+    unit, scale = ("s", 1.0) if summary["latency_p99_s"].max() >= _SLOW_S else ("ms", 1000.0)
+    figures: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "accuracy %\n[95% CI]": _accuracy,
         "macro\nF1 %": lambda row: "–" if math.isnan(row["macro_f1"]) else f"{100 * row['macro_f1']:.1f}",
-        f"latency, {unit}\np50/p95/p99": lambda row: _latency(row, scale),
+        f"latency {unit}\np50/p95/p99": lambda row: _latency(row, scale),
         "tokens in\n(cached)/out": _tokens,
-        "USD per\n1,000": lambda row: _usd(row["cost_per_1k_usd"]),
-        "set-up\nUSD": lambda row: _usd(row["setup_usd"]),
-        "unread\n/errs": lambda row: f"{row['unparseable']}/{row['errors']}",
+        "cost $\nper 1,000\nrequests": lambda row: amount(row["cost_per_1k_usd"]),
+        "set-up\ncost $": lambda row: amount(row["setup_usd"]),
+        "unparsed\n/failed": lambda row: f"{row['unparseable']}/{row['errors']}",
     }
-
-
-def _rows(summary: pd.DataFrame, columns: Mapping[str, Callable[[Mapping[str, Any]], str]]) -> list[list[str]]:
-    return [[cell(row) for cell in columns.values()] for row in scorecards.rows(summary)]
-
-
-def _legend(summary: pd.DataFrame, shown: Callable[[str], str]) -> Sequence[str]:
-    """What a figure is, and what would make an unknown one known."""
-    items, sources = _span(summary["n"]), _span(summary["sources"])
-    lines = [
-        f"{items} test items{'' if sources == items else f' from {sources} sources'}; 95 % Wilson intervals.",
-        f"Latency: {_timed(summary['timed'])}.",
-        "Tokens: mean a request. USD: model use only; labels and work apart.",
-        "Unread: answers in which no label or value was found; they count as wrong, as failed requests do.",
-    ]
-    if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
-        lines.append("Unknown USD: state --device-usd-per-hour for a local model, rates in prices.toml for others.")
-    return [*_models(summary, shown), *lines]
-
-
-def _timed(counts: pd.Series[int]) -> str:
-    most = counts.max()
-    if not most:
-        return "nothing was timed"
-    few = "" if most >= LEAST_TIMED else " each, too few to be sure of p95 and p99"
-    return f"{_span(counts)} single warm request{'' if most == 1 else 's'}{few}"
-
-
-def _span(counts: pd.Series[int]) -> str:
-    least, most = int(counts.min()), int(counts.max())
-    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
-
-
-def _models(summary: pd.DataFrame, shown: Callable[[str], str]) -> list[str]:
-    """Whom they ask: the model that most do, then the candidates with another."""
-    asking = summary[summary["model"].notna()]
-    if asking.empty:
-        return []
-    common = asking["model"].mode()[0]
-    others = asking[asking["model"] != common]
-    pairs = zip(others["candidate"], others["model"], strict=True)
-    named = [f"  {shown(name)}: {shown(model)}" for name, model in pairs]
-    return [f"Model {shown(common)}{', except' if named else '.'}", *named]
+    rows = [[row["candidate"], *(cell(row) for cell in figures.values())] for row in scorecards.rows(summary)]
+    return Table([Column("candidate", "name"), *map(Column, figures)], rows)
 
 
 def _accuracy(row: Mapping[str, Any]) -> str:
-    if row["accuracy_ci95"] is None:
-        return UNKNOWN
-    low, high = row["accuracy_ci95"]
-    return f"{row['accuracy']:.1%} [{low:.1%}, {high:.1%}]".replace("%", "")
+    ends = row["accuracy_ci95"]
+    return UNKNOWN if ends is None else interval(row["accuracy"], *ends)
 
 
 def _latency(row: Mapping[str, Any], scale: float) -> str:
@@ -160,297 +95,213 @@ def _latency(row: Mapping[str, Any], scale: float) -> str:
 
 
 def _tokens(row: Mapping[str, Any]) -> str:
-    sent, cached, out = (_count(row[name]) for name in ("input_tokens", "cached_tokens", "output_tokens"))
-    return UNKNOWN if sent == "?" else f"{sent} ({cached})/{out}"
-
-
-def _count(tokens: float) -> str:
-    if math.isnan(tokens):
-        return "?"
-    return f"{tokens:.0f}" if tokens < 9_999.5 else f"{tokens / 1000:.1f}k"  # noqa: PLR2004
-
-
-def _usd(value: float) -> str:
-    """Cents, or two significant digits below them: 1,234, 12.50, 0.14, 0.0041; nought is 0."""
-    if math.isnan(value):
+    if math.isnan(row["input_tokens"]):
         return UNKNOWN
-    if not value:
-        return "0"
-    size = math.floor(math.log10(abs(value)))
-    return f"{value:,.{0 if size > 2 else max(2, 1 - size)}f}"  # noqa: PLR2004
+    return f"{compact(row['input_tokens'])} ({compact(row['cached_tokens'])})/{compact(row['output_tokens'])}"
 
 
-def _width(cell: str) -> int:
-    return max(map(len, cell.split("\n")))
+def _legend(summary: pd.DataFrame) -> list[str]:
+    """What the figures mean, and how to get those that are unknown."""
+    items, sources, timed = (_span(summary[name]) for name in ("n", "sources", "timed"))
+    most = summary["timed"].max()
+    few = "" if most >= LEAST_TIMED else "; too few for a reliable p95 and p99"
+    tested = f"{items} test items{'' if sources == items else f' from {sources} sources'}"
+    lines = [
+        f"Accuracy: correct answers to {tested}; 95% confidence interval (Wilson).",
+        f"Latency: percentiles of {timed} sequential warm request{'' if most == 1 else 's'}{few}."
+        if most
+        else "Latency: not measured.",
+        "Tokens: mean per request; cached tokens are part of the input.",
+        "Costs: model usage only, without labels and engineering. Set-up: paid once.",
+        "Unparsed: no label or value found in the answer. Unparsed and failed requests count as wrong.",
+    ]
+    if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
+        lines.append("Unknown costs: pass --device-usd-per-hour for local models; add rates to prices.toml for others.")
+    return [*_models(summary), *lines]
 
 
-OLD_DAYS = 90
+def _span(counts: pd.Series[int]) -> str:
+    least, most = int(counts.min()), int(counts.max())
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def _models(summary: pd.DataFrame) -> list[str]:
+    """The model that most candidates use, then the candidates with another."""
+    used = summary[summary["model"].notna()]
+    if used.empty:
+        return []
+    common = used["model"].mode()[0]
+    others = used[used["model"] != common]
+    named = [f"  {name}: {model}" for name, model in zip(others["candidate"], others["model"], strict=True)]
+    return [f"Model: {common}{', except' if named else ''}", *named]
+
+
+# Prices
+
+_OLD_DAYS = 90
 
 
 def price_lines(prices: Mapping[str, Price | None], today: dt.date | None = None) -> list[str]:
-    """Which prices were used: rates, source, date; one line for models that share a price, then those that are old.
+    """The prices used, one line for all models that share one, then a warning for each that is old.
 
     Args:
-        prices: by model; a model without one is left out, for its device's time is paid or its cost is unknown.
-        today: from when age is counted; today by default.
+        prices: by model; None for a model without one, which is left out.
+        today: what ages are counted from; today by default.
     """
     today = today or dt.datetime.now(dt.UTC).date()
     models: dict[Price, list[str]] = {}
     for model, price in prices.items():
         if price is not None:
-            models.setdefault(price, []).append(printable(model))
+            models.setdefault(price, []).append(model)
     lines = [f"{', '.join(names)}: {_rates(price)}" for price, names in models.items()]
     for price in models:
         lines += _aged(price.model, price.as_of, today)
-    return lines
+    return [escape_terminal(line) for line in lines]
 
 
 def device_lines(device: Hour | None, utilisation: float, today: dt.date | None = None) -> list[str]:
-    """Which hourly rate local models' time was paid at."""
+    """The hourly rate used for local models, with a warning if it is old."""
     if device is None:
         return []
-    origin = printable(", ".join(filter(None, [device.source, device.as_of, device.confidence])))
-    least = "" if device.least is None else f", from {usd(device.least)}"
-    line = f"device time: {usd(device.usd)} an hour ({origin}{least}), {100 * utilisation:.0f} % utilised"
-    return [line, *_aged("device time", device.as_of, today or dt.datetime.now(dt.UTC).date())]
-
-
-def costs_table(costs: Sequence[Cost]) -> str:
-    """Markdown: what a request, a right answer, the set-up and a month cost."""
-    lines = [
-        "| candidate | 1,000 requests [95 % interval] | 1,000 right answers | set-up, once | standing, each month |",
-        "|:--|--:|--:|--:|--:|",
-    ]
-    for cost in costs:
-        cells = (_per_1000(cost), thousand(cost.per_correct_usd), usd(cost.setup_usd), usd(cost.standing_usd_per_month))
-        lines.append(f"| {md_code(cost.candidate)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def cost_lines(cost: Cost) -> list[str]:
-    """Every part of a candidate's cost, one line each, with what it rests on."""
-    lines = [f"a request: {usd(cost.per_request_usd)}{_interval(cost)}: {cost.basis.get('per request', 'given')}"]
-    for when, parts in (("once", cost.setup), ("a month", cost.standing)):
-        for part, amount in parts.items():
-            lines.append(f"{part}, {when}: {usd(amount)}: {cost.basis.get(part, 'given')}")
-    return [printable(line) for line in lines]
-
-
-def assumption_lines(assumptions: Sequence[Assumption]) -> list[str]:
-    """What was assumed, and who says so."""
-    return [
-        printable(f"{one.name} = {_value(one.value)}{f' {one.unit}' if one.unit and one.value is not None else ''}: ")
-        + printable(f"{one.meaning}{f' ({one.source})' if one.source else ''}")
-        for one in assumptions
-    ]
-
-
-def payback_sentence(back: Payback) -> str:
-    """When the money is back, in words."""
-    pair = printable(f"{back.candidate} against {back.reference}")
-    if back.months is None:
-        return f"{pair}: when the money is back is {UNKNOWN}; it {back.condition}"
-    if math.isinf(back.months):
-        return f"{pair}: the money never comes back at this volume; it {back.condition}"
-    if not back.months:
-        return f"{pair}: costs no more from the first day; it {back.condition}"
-    ends = (
-        "" if back.months_low is None else f" (95 % interval {months(back.months_low)} to {months(back.months_high)})"
-    )
-    return f"{pair}: the money is back after {months(back.months)}{ends}; it {back.condition}"
-
-
-def roi(value: float | None) -> str:
-    """What a dollar of extra set-up brings over the model's life, its own return not counted."""
-    if value is None or math.isnan(value):
-        return UNKNOWN
-    if math.isinf(value):
-        return "a gain without extra set-up" if value > 0 else "a loss without extra set-up"
-    return f"{usd(abs(value))} {'gained' if value >= 0 else 'lost'} for each $1 of extra set-up"
-
-
-def thousand(amount: float | None) -> str:
-    """USD for a thousand of what costs so much; never where there is none for any money."""
-    if amount is None or math.isnan(amount):
-        return UNKNOWN
-    return "never" if math.isinf(amount) else usd(1000 * amount)
-
-
-def _per_1000(cost: Cost) -> str:
-    ends = "" if cost.low is None or cost.high is None else f" [{usd(1000 * cost.low)}, {usd(1000 * cost.high)}]"
-    return thousand(cost.per_request_usd) + ends
-
-
-def _interval(cost: Cost) -> str:
-    if cost.low is None or cost.high is None:
-        return ""
-    return f" (95 % interval {usd(cost.low)} to {usd(cost.high)})"
+    least = "" if device.least is None else f"; from {usd(device.least)}"
+    origin = ", ".join(filter(None, [device.source, device.as_of, device.confidence]))
+    line = f"device time: {usd(device.usd)} per hour at {100 * utilisation:.0f} % utilisation ({origin}{least})"
+    aged = _aged("device time", device.as_of, today or dt.datetime.now(dt.UTC).date())
+    return [escape_terminal(line) for line in (line, *aged)]
 
 
 def _rates(price: Price) -> str:
-    parts = [f"{usd(price.input_per_m)} in", f"{usd(price.cached_input_per_m)} cached"]
-    if price.cache_write_per_m is not None:
-        parts.append(f"{usd(price.cache_write_per_m)} written to the cache")
-    parts.append(f"{usd(price.output_per_m)} out, USD per 1M tokens")
-    dearer = f"; dearer above {price.tiers[0].above:,} prompt tokens" if price.tiers else ""
-    origin = ", ".join(filter(None, [price.source, price.as_of or "no date given", price.confidence]))
-    return printable(f"{', '.join(parts)}{dearer} ({price.model}: {origin})")
+    written = "" if price.cache_write_per_m is None else f"{usd(price.cache_write_per_m)} cache writes, "
+    tiers = f"; higher above {price.tiers[0].above:,} prompt tokens" if price.tiers else ""
+    origin = ", ".join(filter(None, [price.source, price.as_of or "undated", price.confidence]))
+    return (
+        f"{usd(price.input_per_m)} input, {usd(price.cached_input_per_m)} cached, {written}"
+        f"{usd(price.output_per_m)} output per 1M tokens{tiers} ({price.model}: {origin})"
+    )
 
 
 def _aged(what: str, as_of: str | None, today: dt.date) -> list[str]:
-    """A line when a price is so old that it may have changed."""
     if as_of is None:
         return []
     try:
         days = (today - dt.date.fromisoformat(as_of[:10])).days
     except ValueError:
-        return [printable(f"{what}: its date {as_of!r} is none; write it as 2026-11-01 in prices.toml")]
-    if days <= OLD_DAYS:
+        return [f"warning: the price of {what} has an invalid date {as_of!r}; write it as 2026-11-01 in prices.toml"]
+    if days <= _OLD_DAYS:
         return []
-    return [
-        printable(f"old: the price of {what} is {days} days old ({as_of}); check it, and state today's in prices.toml")
-    ]
+    return [f"warning: the price of {what} is {days} days old ({as_of}); check it and update prices.toml"]
 
 
-def _value(value: Value) -> str:
-    match value:
-        case None:
-            return UNKNOWN
-        case bool():
-            return "yes" if value else "no"
-        case str():
-            return value
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - no decimals
-
-
-_UNKNOWN = "unknown"
+# Baselines
 
 
 def render_baseline(pinned: Baseline) -> str:
-    """What was pinned, when, of what, and how it did."""
+    """A baseline: its origin, and its candidates' figures."""
     options = ", ".join(f"{name}={value}" for name, value in pinned.options.items() if value is not None)
-    versions = ", ".join(f"{name} {number}" for name, number in (pinned.facts.get("versions") or {}).items())
-    lines = [
-        f"{pinned.name}: suite {pinned.suite['name']}, {len(pinned.items):,} items, {pinned.date}",
-        f"suite hash {pinned.suite['hash'][:16]}; {options}",
-        f"made with {versions}",
-        "",
-        f"{'candidate':<32}{'model':<28}{'accuracy':>9}{'p95':>11}{'$/1,000':>11}",
-        *(_baseline_row(one) for one in pinned.candidates),
+    installed = ", ".join(f"{name} {number}" for name, number in (pinned.facts.get("versions") or {}).items())
+    about = [
+        f"Baseline {pinned.name}: suite {pinned.suite['name']}, {pinned.date}, {counted(len(pinned.items), 'item')}",
+        f"Suite hash: {pinned.suite['hash'][:16]}",
+        f"Options: {options}",
+        f"Versions: {installed}",
     ]
-    return "\n".join(map(printable, lines))
-
-
-def _baseline_row(one: Pinned) -> str:
-    accuracy, p95, cost = (one.figure(name) for name in ("accuracy", "latency_p95_s", "cost_per_1k_usd"))
-    cells = [
-        f"{100 * accuracy:.1f} %",
-        _UNKNOWN if math.isnan(p95) else f"{1000 * p95:,.0f} ms",
-        _UNKNOWN if math.isnan(cost) else f"{cost:.4g}",
+    columns = [Column("candidate", "name"), Column("model", "name"), Column("accuracy %"), Column("p95 latency")]
+    rows = [
+        (
+            one.name,
+            one.base or "–",
+            f"{100 * one.figure('accuracy'):.1f}",
+            duration(one.figure("latency_p95_s")),
+            amount(one.figure("cost_per_1k_usd")),
+        )
+        for one in pinned.candidates
     ]
-    return f"{one.name:<32}{one.base or '-':<28}{cells[0]:>9}{cells[1]:>11}{cells[2]:>11}"
+    table = Table([*columns, Column("cost $ per\n1,000 requests")], rows)
+    return "\n".join([*(paragraph(line, rest="  ") for line in about), "", table.terminal()])
 
+
+def render_baselines(pinned: Iterable[Baseline]) -> str:
+    """All baselines, one row each."""
+    columns = [Column("name", "text"), Column("suite", "text"), Column("date", "text"), Column("items")]
+    rows = [
+        (one.name, one.suite["name"], one.date, f"{len(one.items):,}", tuple(each.name for each in one.candidates))
+        for one in pinned
+    ]
+    return Table([*columns, Column("candidates", "name")], rows).terminal()
+
+
+# History
 
 HistoryFormat = Literal["text", "json"]
-_HISTORY_NAME = 30  # characters of a line of a name
 
 
-def render_history(points: Sequence[Point], fmt: HistoryFormat = "text", *, width: int = 100) -> str:
-    """Oldest first.
+def render_history(points: Sequence[Point], fmt: HistoryFormat = "text", *, width: int = WIDTH) -> str:
+    """A suite's runs, oldest first.
 
     Args:
         points: what `history` returns.
-        fmt: "text" for a reader, "json" for a program: there unknown is null.
+        fmt: "text" for a terminal; "json" for programs, where unknown is null.
         width: columns of the terminal.
     """
-    return _history_json(points) if fmt == "json" else _history_text(points, width)
-
-
-def save_history(points: Sequence[Point], path: Path, *, suite: str) -> list[Path]:
-    """The chart, as PNG and as SVG beside it.
-
-    Args:
-        points: what `history` returns.
-        path: of either; the other ending goes beside it.
-        suite: its name, for the heading.
-
-    Raises:
-        OSError: they cannot be written.
-    """
-    from thirdlever.charts import style
-    from thirdlever.report import trend
-
-    picture = trend.picture(points, suite=suite)
-    return style.save(dataclasses.replace(picture, name=path.stem), path.parent)
-
-
-def versions(points: Sequence[Point]) -> Mapping[str, int]:
-    """Which versions of the suite there were, counted in the order of first use, by hash."""
-    return {suite_hash: n for n, suite_hash in enumerate(dict.fromkeys(point.suite_hash for point in points), 1)}
-
-
-def _history_text(points: Sequence[Point], width: int) -> str:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    known = versions(points)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    for header in ("run", "candidate", "model\n(released)"):
-        table.add_column(header, overflow="fold")
-    for header in ("accuracy %\n[95 %]", "USD per\n1,000", "latency\np50/p95"):
-        table.add_column(Text(header), justify="right", no_wrap=True)
-    before = None
-    for point in points:
-        run = "" if point.run == before else _run(point, known)
-        before = point.run
-        table.add_row(*(Text(cell) for cell in (run, *_history_cells(point))))
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, color_system=None, highlight=False, legacy_windows=False)
-    console.print(table)
-    console.print()
-    if len(known) > 1:
-        console.print(Text("The suite changed: figures of different versions cannot be compared."))
-    console.print(Text("Accuracy with 95 % intervals; intervals that overlap may well be the same accuracy."))
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
-def _run(point: Point, known: Mapping[str, int]) -> str:
-    lines = [f"{point.when:%Y-%m-%d}", printable(point.run)]
-    if point.baseline:
-        lines.append("(baseline)" if point.baseline == point.run else f"(baseline {printable(point.baseline)})")
-    if len(known) > 1:
-        lines.append(f"suite v{known[point.suite_hash]}")
-    return "\n".join(lines)
-
-
-def _history_cells(point: Point) -> list[str]:
-    model = "–" if point.model is None else fold(printable(point.model), _HISTORY_NAME)
-    if point.released:
-        model += f"\n({point.released})"
-    return [
-        fold(printable(point.candidate), _HISTORY_NAME),
-        model,
-        f"{100 * point.accuracy:.1f} [{100 * point.low:.1f}, {100 * point.high:.1f}]",
-        UNKNOWN if math.isnan(point.usd_per_1k) else f"{point.usd_per_1k:.3g}",
-        f"{_seconds(point.p50_s)}/{_seconds(point.p95_s)}",
+    versions = {suite_hash: n for n, suite_hash in enumerate(dict.fromkeys(point.suite_hash for point in points), 1)}
+    if fmt == "json":
+        return json.dumps([_history_json(point, versions) for point in points], indent=2, allow_nan=False)
+    heads = "accuracy %\n[95% CI]", "cost $\nper 1,000\nrequests", "latency\np50/p95"
+    names = [Column("run", "text"), Column("candidate", "name"), Column("model\n(released)", "name")]
+    before = [None, *(point.run for point in points[:-1])]
+    rows = [
+        ("" if point.run == above else _run(point, versions), *_history_cells(point))
+        for point, above in zip(points, before, strict=True)
     ]
+    notes = ["Candidates whose intervals overlap may be equally accurate."]
+    if len(versions) > 1:
+        notes.insert(0, "The suite changed between runs: compare only figures of the same suite version.")
+    return "\n".join([Table([*names, *map(Column, heads)], rows).terminal(width), "", *notes]) + "\n"
 
 
-def _seconds(value: float) -> str:
-    if math.isnan(value):
-        return "?"
-    return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.0f} ms"
+def _run(point: Point, versions: Mapping[str, int]) -> tuple[str, ...]:
+    lines = [f"{point.when:%Y-%m-%d}", point.run]
+    if point.baseline:
+        lines.append("(baseline)" if point.baseline == point.run else f"(baseline {point.baseline})")
+    return (*lines, f"suite v{versions[point.suite_hash]}") if len(versions) > 1 else tuple(lines)
 
 
-def _history_json(points: Sequence[Point]) -> str:
-    known = versions(points)
-    return json.dumps([_history_row(point, known) for point in points], indent=2, allow_nan=False)
+def _history_cells(point: Point) -> tuple[str | tuple[str, ...], ...]:
+    model = point.model or "–"
+    return (
+        point.candidate,
+        (model, f"({point.released})") if point.released else model,
+        interval(point.accuracy, point.low, point.high),
+        amount(point.usd_per_1k),
+        f"{duration(point.p50_s)}/{duration(point.p95_s)}" if not math.isnan(point.p50_s) else UNKNOWN,
+    )
 
 
-def _history_row(point: Point, known: Mapping[str, int]) -> dict[str, Any]:
+def _history_json(point: Point, versions: Mapping[str, int]) -> dict[str, Any]:
     row = dataclasses.asdict(point)
     row |= {"when": point.when.isoformat(), "released": point.released and point.released.isoformat()}
-    row["suite_version"] = known[point.suite_hash]
+    row["suite_version"] = versions[point.suite_hash]
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+
+
+# Adapters
+
+
+def render_adapters(adapters: Iterable[Adapter]) -> str:
+    """Tuned models in the store, one row each."""
+    columns = [Column("key", "text"), Column("suite", "text"), Column("base", "name"), Column("method", "text")]
+    figures = map(Column, ("examples", "epochs", "dev loss", "MB"))
+    rows = [
+        (
+            one.key[:8],
+            one.suite,
+            one.base,
+            one.method if one.rank is None else f"{one.method} r={one.rank}",
+            f"{one.examples:,}",
+            f"{one.epochs:.3g}",
+            "–" if one.dev_loss is None else f"{one.dev_loss:.3f}",
+            f"{one.bytes / 1e6:.1f}",
+        )
+        for one in adapters
+    ]
+    return Table([*columns, *figures], rows).terminal()

@@ -1,19 +1,20 @@
-"""A suite over its runs: accuracy, cost and latency, one panel each, a column for each run and base model."""
+"""The chart of a suite's runs: accuracy, cost and latency, with a column for each run and base model."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.charts import style
 from thirdlever.charts.accuracy import limits, seconds, ticks
-from thirdlever.core.text import printable
+from thirdlever.core.text import escape_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from thirdlever.lifecycle.history import Point
 
 
-_PANEL, _GAP = 1.75, 0.42  # inches of a panel, and between two
-_MOST_LABELS = 7  # columns that are named
-_LINE = 0.155  # inches of a line of a name
+_PANEL, _GAP = 1.75, 0.42  # inches: a panel's height, and the gap between panels
+_MOST_LABELS = 7  # labelled columns
+_LINE = 0.155  # inches: a name's line height
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """A scale: its caption, a point's value, and how a tick is written on a log scale; None for percent."""
+    """One measure: its caption, a point's value, and the tick format of a log scale (None for a linear one)."""
 
     caption: str
     value: Callable[[Point], float]
@@ -52,29 +53,43 @@ _PANELS = (
 
 
 def picture(points: Sequence[Point], *, suite: str = "") -> style.Picture:
-    """The chart.
+    """Draw the chart.
 
     Args:
-        points: of one suite, the oldest first.
+        points: one suite's, oldest first.
         suite: its name, for the heading.
     """
     title = "Accuracy, cost and latency over runs"
     first, last = points[0].when, points[-1].when
     under = style.heading(suite, f"{len({point.run for point in points})} runs", f"{first:%Y-%m-%d} to {last:%Y-%m-%d}")
-    notes = ["A column is a run on one base model, oldest left. Bars: 95 % intervals."]
+    notes = ["Each column is a run on one base model, oldest first. Bars: 95% confidence intervals."]
     if any(point.released for point in points):
-        notes.append("rel.: the day its base model was released.")
+        notes.append("rel.: release date of the base model.")
     if len({point.suite_hash for point in points}) > 1:
-        notes.append("Dashed: the suite itself changed there, and figures on either side cannot be compared.")
+        notes.append("Dashed line: the suite changed; figures on either side of it are not comparable.")
     if any(math.isnan(point.usd_per_1k) for point in points):
-        notes.append("Costs that are unknown are left out.")
+        notes.append("Unknown costs are left out.")
     said = (
-        f"{point.when:%Y-%m-%d} {printable(point.candidate)}, {printable(point.model or 'no model')}:"
+        f"{point.when:%Y-%m-%d} {escape_terminal(point.candidate)}, {escape_terminal(point.model or 'no model')}:"
         f" {100 * point.accuracy:.1f} %"
         for point in points
     )
     draw = partial(_figure, points, title=title, under=under, notes=notes)
     return style.Picture("history", title, under, notes, f"{title}: {'; '.join(said)}.", draw)
+
+
+def save(points: Sequence[Point], path: Path, *, suite: str) -> list[Path]:
+    """Write the chart as PNG and as SVG, beside each other.
+
+    Args:
+        points: what `history` returns.
+        path: one of the two files.
+        suite: its name, for the heading.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    return style.save(replace(picture(points, suite=suite), name=path.stem), path.parent)
 
 
 def _figure(points: Sequence[Point], sheet: style.Sheet, *, title: str, under: str, notes: Sequence[str]) -> Figure:
@@ -99,7 +114,7 @@ def _figure(points: Sequence[Point], sheet: style.Sheet, *, title: str, under: s
 
 
 def _columns(points: Sequence[Point]) -> list[_Column]:
-    """One for each run and base model; what asks no model stands in the first of its run."""
+    """One for each run and base model; a candidate without a model belongs to the first of its run."""
     found: dict[tuple[str, str | None], str] = {}
     for point in points:
         model = point.model or next((one.model for one in points if one.run == point.run and one.model), None)
@@ -117,15 +132,33 @@ def _at(point: Point, columns: Sequence[_Column]) -> int:
 
 
 def _panel(axes: Axes, panel: _Panel, points: Sequence[Point], columns: Sequence[_Column], *, named: bool) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator
-
     style.bare(axes)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.text(0, 1.05, panel.caption, transform=axes.transAxes, fontsize=9, color=style.QUIET, va="bottom")
     shown = [point for point in points if not math.isnan(panel.value(point))]
+    _scale(axes, panel, shown)
+    series: dict[str, list[Point]] = {}
+    for point in shown:
+        series.setdefault(point.candidate, []).append(point)
+    looks = style.styles(point.strategy for point in points)
+    for place, own in enumerate(series.values()):
+        aside = (place - (len(series) - 1) / 2) * min(0.06, 0.5 / len(series))  # keeps intervals from overlapping
+        xs = [_at(point, columns) + aside for point in own]
+        _line(axes, panel, own, xs, looks[own[0].strategy])
+    versions = {point.run: point.suite_hash for point in points}
+    for i, (before, after) in enumerate(itertools.pairwise(columns)):
+        if versions[before.run] != versions[after.run]:
+            axes.axvline(i + 0.5, color=style.LINE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    if named:
+        ends = {name: panel.value(own[-1]) for name, own in series.items()}
+        _names(axes, ends, {name: looks[own[0].strategy] for name, own in series.items()})
+
+
+def _scale(axes: Axes, panel: _Panel, shown: Sequence[Point]) -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     if panel.tick:
-        positive = [value for point in shown if (value := panel.value(point)) > 0]
-        low, high = limits(positive or [1.0])
+        low, high = limits([value for point in shown if (value := panel.value(point)) > 0] or [1.0])
         axes.set_yscale("log")
         axes.set_ylim(low, high)
         axes.yaxis.set_minor_locator(NullLocator())
@@ -138,59 +171,31 @@ def _panel(axes: Axes, panel: _Panel, points: Sequence[Point], columns: Sequence
         axes.set_ylim(max(-2.0, low - room), min(102.0, high + room))
         axes.locator_params(axis="y", nbins=5)
     axes.grid(axis="y", color=style.GRID, linewidth=0.8)
-    looks = style.styles(point.strategy for point in points)
-    ends: dict[str, tuple[float, str]] = {}
-    series = _series(shown)
-    for place, (name, own) in enumerate(series.items()):
-        aside = (place - (len(series) - 1) / 2) * min(0.06, 0.5 / len(series))  # so that intervals do not hide another
-        shape, colour = looks[own[0].strategy]
-        xs = [_at(point, columns) + aside for point in own]
-        ys = [panel.value(point) for point in own]
-        for which in dict.fromkeys(point.suite_hash for point in own):  # a line would compare two versions of the suite
-            same = [i for i, point in enumerate(own) if point.suite_hash == which]
-            line = [xs[i] for i in same], [ys[i] for i in same]
-            axes.plot(*line, color=colour, linewidth=1.2, zorder=2, gid="line")
-        axes.plot(
-            xs, ys, color=colour, marker=shape, markersize=6.5, linestyle="none", mec=style.INK, mew=0.5, zorder=3
-        )
-        if not panel.tick:
-            for x, point in zip(xs, own, strict=True):
-                axes.plot([x, x], [100 * point.low, 100 * point.high], color=colour, linewidth=1.2, zorder=1.5)
-        ends[name] = (ys[-1], colour)
-    for i, (before, after) in enumerate(itertools.pairwise(columns)):
-        if _hash(points, before) != _hash(points, after):
-            axes.axvline(i + 0.5, color=style.LINE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    if named:
-        _names(axes, series, looks, ends)
 
 
-def _series(points: Sequence[Point]) -> Mapping[str, list[Point]]:
-    found: dict[str, list[Point]] = {}
-    for point in points:
-        found.setdefault(point.candidate, []).append(point)
-    return found
+def _line(axes: Axes, panel: _Panel, own: Sequence[Point], xs: Sequence[float], look: tuple[str, str]) -> None:
+    """One candidate's points; they are joined within a version of the suite only."""
+    shape, colour = look
+    ys = [panel.value(point) for point in own]
+    for version in dict.fromkeys(point.suite_hash for point in own):
+        same = [i for i, point in enumerate(own) if point.suite_hash == version]
+        joined = [xs[i] for i in same], [ys[i] for i in same]
+        axes.plot(*joined, color=colour, linewidth=1.2, zorder=2, gid="line")
+    axes.plot(xs, ys, color=colour, marker=shape, markersize=6.5, linestyle="none", mec=style.INK, mew=0.5, zorder=3)
+    if not panel.tick:
+        for x, point in zip(xs, own, strict=True):
+            axes.plot([x, x], [100 * point.low, 100 * point.high], color=colour, linewidth=1.2, zorder=1.5)
 
 
-def _hash(points: Sequence[Point], column: _Column) -> str:
-    return next(point.suite_hash for point in points if point.run == column.run)
-
-
-def _names(
-    axes: Axes,
-    series: Mapping[str, list[Point]],
-    looks: Mapping[str, tuple[str, str]],
-    ends: Mapping[str, tuple[float, str]],
-) -> None:
-    """Mark and name of each line, right of the frame, in the order of their ends, as far apart as they must be."""
-    texts = {name: style.label(name, 19, 2) for name in series}
-    order = sorted(series, key=lambda name: -ends[name][0])
+def _names(axes: Axes, ends: Mapping[str, float], looks: Mapping[str, tuple[str, str]]) -> None:
+    """Mark and name of each line, right of the frame, ordered by the lines' ends and spaced so that none overlap."""
+    texts = {name: style.label(name, 19, 2) for name in ends}
     inches = axes.figure.get_size_inches()[1] * axes.get_position().height  # type: ignore[union-attr]
+    low, high = axes.get_ylim()
     y = 1.0
-    for name in order:
-        low, high = axes.get_ylim()
-        wanted = (ends[name][0] - low) / (high - low)
-        y = min(y, wanted + 0.5 * _LINE / inches)
-        shape, colour = looks[series[name][0].strategy]
+    for name in sorted(ends, key=lambda name: -ends[name]):
+        y = min(y, (ends[name] - low) / (high - low) + 0.5 * _LINE / inches)
+        shape, colour = looks[name]
         look: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
         axes.plot([1.035], [y], marker=shape, color=colour, mec=style.INK, mew=0.5, markersize=6, **look)
         axes.text(
@@ -201,10 +206,10 @@ def _names(
 
 
 def _feet(axes: Axes, columns: Sequence[_Column], *, written: bool, few: bool) -> None:
-    """Dates and models under the lowest panel."""
+    """Label the columns with dates and models, under the lowest panel only."""
     from matplotlib.ticker import FixedLocator
 
     step = -(-len(columns) // (3 if few else _MOST_LABELS))
-    shown = range(len(columns) - 1, -1, -step)  # the latest is always named
+    shown = range(len(columns) - 1, -1, -step)  # the latest always has a label
     axes.xaxis.set_major_locator(FixedLocator(sorted(shown)))
     axes.set_xticklabels([columns[i].label if written else "" for i in sorted(shown)], fontsize=7.5)
