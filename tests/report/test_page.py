@@ -23,7 +23,7 @@ from thirdlever.evaluation import logs
 from thirdlever.evaluation.records import prompt_hash
 from thirdlever.report import page
 from thirdlever.report import page as page_data
-from thirdlever.report.page import LONGEST, Cells, Cut, cut, first, fit, shorten, told
+from thirdlever.report.page import LONGEST, Cells, Cut, cut, delta, first, fit, shorten
 from thirdlever.testing import FakeModel
 
 TEMPLATES = Path(page.__file__).parent / "templates"
@@ -81,8 +81,8 @@ def test_hostile_names_and_answers_add_no_tag(tmp_path: Path) -> None:
 
 
 def test_placeholders_in_a_name_are_not_filled_in(tmp_path: Path) -> None:
-    html = page.render(make_run(tmp_path, names=["{{ script }}"]))
-    assert "{{ script }}" in [candidate["name"] for candidate in head(html)["candidates"]]
+    html = page.render(make_run(tmp_path, names=["$script"]))
+    assert "$script" in [candidate["name"] for candidate in head(html)["candidates"]]
 
 
 # The matrix
@@ -144,11 +144,11 @@ def test_a_prompt_is_told_by_the_first_one_and_comes_back_whole() -> None:
     one = [("system", SYSTEM), ("user", "A long passage that all share 😀. Payment: 1")]
     two = [("system", SYSTEM), ("user", "A long passage that all share 😀. Payment: 2"), ("user", "more")]
     by = first(one)
-    whole, part, own = told(two, by)
+    whole, part, own = delta(two, by)
     assert (whole, own) == (1, [("user", "2"), ("user", "more")])
     units = by[1][1].encode("utf-16-le")[: 2 * part].decode("utf-16-le")  # as JavaScript slices
     assert units + "2" == two[1][1]
-    assert told(one, by) == (2, 0, [])
+    assert delta(one, by) == (2, 0, [])
 
 
 def test_texts_are_cut_in_the_middle_and_say_how_much_is_gone() -> None:
@@ -156,7 +156,7 @@ def test_texts_are_cut_in_the_middle_and_say_how_much_is_gone() -> None:
     assert cut("abcdefgh", 5) == Cut("abc", 3, "gh")
     assert cut(Cut("abc", 3, "gh"), 2) == Cut("a", 6, "h")
     assert cut("abc", 0) == Cut("", 3, "")
-    assert shorten(told([("user", "x" * 99)], []), 9).own == [("user", Cut("xxxxx", 90, "xxxx"))]
+    assert shorten(delta([("user", "x" * 99)], []), 9).own == [("user", Cut("xxxxx", 90, "xxxx"))]
 
 
 def test_the_limit_is_the_highest_that_fits() -> None:
@@ -235,7 +235,7 @@ def test_a_log_is_never_read_outside_of_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", items=3, candidates=1, logs=False)
     run.info["candidates"][0]["logs"] = ["../../other/logs/0.accuracy.eval"]
     (candidate,) = page_data.page_data(run).head["candidates"]
-    assert candidate["trouble"] == "logs/0.accuracy.eval is not there"
+    assert candidate["trouble"] == "logs/0.accuracy.eval does not exist"
 
 
 # Size

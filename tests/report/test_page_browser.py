@@ -346,7 +346,7 @@ def test_one_candidate_and_no_logs_are_shown_in_words(opened: Opened, tmp_path: 
     tab = opened(page.write(make_run(tmp_path, items=3, candidates=1, logs=False)))
     assert tab.inner_text(cell(0, 0)).startswith("item-00000")
     assert "cannot be read" not in tab.inner_text("#candidates")
-    assert "logs/0.accuracy.eval is not there" in tab.inner_text("#notes")
+    assert "logs/0.accuracy.eval does not exist" in tab.inner_text("#notes")
     assert "unknown" in tab.inner_text("#candidates")
     tab.click(cell(0, 1))
     tab.wait_for_selector("#panel-body:not([aria-busy])")

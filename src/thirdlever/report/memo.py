@@ -6,7 +6,10 @@ import html
 import re
 from importlib.resources import files as resources
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 
 from thirdlever.analysis import outcomes
 from thirdlever.charts import accuracy, figures, style
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from markdown_it.token import Token
+    from markdown_it.utils import EnvType, OptionsDict
 
     from thirdlever.analysis.run import Run
     from thirdlever.charts.style import Picture
@@ -154,7 +158,8 @@ def _page_one(run: Run, decision: Decision, summary: pd.DataFrame, pictures: Map
     yield f"# **{sign} {decision.verdict}.** {escape(content.clean(one_sentence(decision)))}"
     yield from ("", f"{escape(_title(run))}. Decision memo on the run of {escape(run.info['finished'][:10])}.", "")
     for what, value in content.headline_facts(decision, summary):
-        yield f"- {escape(what)}: **{escape(value)}**"
+        figure, _, interval = value.partition("\n")
+        yield f"- {escape(what)}: **{escape(figure)}** {escape(interval)}".rstrip()
     yield from ("", *_table(content.candidates(decision, summary), level=2))
     yield from (*_image(pictures["chart"]), *_image(pictures["gates"]))
 
@@ -223,7 +228,7 @@ def _audit(run: Run, decision: Decision, summary: pd.DataFrame, given: Sequence[
     yield from ("## Provenance", "")
     yield from (f"- {escape(what)}: {_code(value)}" for what, value in content.provenance_facts(run))
     yield from ("", *_table(content.models(run)), *_table(content.prices(run)))
-    yield from ("### Reproduce", "", "Without a model, a key or a network, from the run’s folder:", "")
+    yield from ("### Reproduce", "", "Without a model, a key or a network, from the run's folder:", "")
     yield from (f"    {line}" for line in content.commands(run, given))
 
 
@@ -250,76 +255,97 @@ def render_html(markdown: str, title: str, pictures: Mapping[str, Picture]) -> s
         title: of the browser's tab.
         pictures: the figures by name; the page shows them as SVG in its own colours.
     """
-    from markdown_it import MarkdownIt
-
     # The memo has no links and no HTML: with these rules off, even a mistake in `escape` could not make any.
     off = ["link", "autolink", "reference", "html_inline", "html_block", "entity"]
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(off)
-    tokens = [*_structured(parser.parse(markdown), {f"{name}.png": one for name, one in pictures.items()})]
+    parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable("table").disable(off)
     templates = resources("thirdlever.report") / "templates"
     return Template((templates / "memo.html").read_text("utf-8")).substitute(
         title=html.escape(title),
         colours=style.variables(),
         css=(templates / "memo.css").read_text("utf-8"),
-        body=parser.renderer.render(tokens, parser.options, {}),
+        body=parser.render(markdown, {"pictures": {f"{name}.png": one for name, one in pictures.items()}}),
     )
 
 
-def _structured(tokens: Sequence[Token], pictures: Mapping[str, Picture]) -> Iterator[Token]:
-    """The same tokens with sections, articles and scrolling tables around them, and figures in place of images."""
-    levels: list[int] = []  # of the headings whose section or article is open
-    heading = ""
-    for i, token in enumerate(tokens):
-        match token.type:
-            case "heading_open":
-                level, heading = int(token.tag[1]), tokens[i + 1].content
-                while levels and levels[-1] >= level:
-                    yield _raw(_CLOSING[levels.pop()])
-                found = _VERDICT.search(heading)
-                tone = found[0].lower() if found else ""
-                if level in _CLOSING:
-                    levels.append(level)
-                    slug = re.sub(r"\W+", "-", heading.lower()).strip("-")
-                    yield _raw(f'<section id="{slug}">' if level == _SECTION else f'<article class="{tone or "plain"}">')
-                token.attrs = {"class": tone} if tone and level != _SECTION else {}
-            case "table_open":
-                label = html.escape(f"{heading}, table")
-                yield _raw(f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">')
-            case "th_open" | "td_open":
-                classes = ["figure"] if "right" in str(token.attrs.get("style")) else []
-                classes += ["long"] if len(tokens[i + 1].content) > _WIDE else []
-                token.attrs = {"class": " ".join(classes)} if classes else {}
-                if token.tag == "th" or tokens[i - 1].type == "tr_open":  # the first cell names the row
-                    token.attrs["scope"] = "col" if token.tag == "th" else "row"
-                    token.tag = "th"
-            case "td_close" if tokens[i - 3].type == "tr_open":
-                token.tag = "th"
-            case "code_block":
-                token.attrs["tabindex"] = "0"  # it scrolls
-            case "inline" if (picture := _only_image(token, pictures)) is not None:
-                yield _raw(_figure(picture))
-                continue
-            case "paragraph_open" | "paragraph_close":
-                beside = tokens[i + (1 if token.nesting == 1 else -1)]
-                token.hidden = token.hidden or _only_image(beside, pictures) is not None
-        yield token
-        if token.type == "table_close":
-            yield _raw("</div>")
-    yield from (_raw(_CLOSING[level]) for level in reversed(levels))
+class _Renderer(RendererHTML):
+    """Renders sections, articles and scrolling tables, and draws figures in place of images."""
+
+    def __init__(self, parser: Any = None) -> None:  # noqa: ANN401 - unused by markdown-it
+        super().__init__(parser)
+        self._levels: list[int] = []  # of the headings whose section or article is open
+        self._heading = ""
+
+    def render(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> str:
+        return super().render(tokens, options, env) + self._closed(0)
+
+    def heading_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        level, self._heading = int(tokens[i].tag[1]), tokens[i + 1].content
+        opened = self._closed(level)
+        found = _VERDICT.search(self._heading) if level != _SECTION else None
+        tone = found[0].lower() if found else "plain"
+        if level == _SECTION:
+            slug = re.sub(r"\W+", "-", self._heading.lower()).strip("-")
+            opened += f'<section id="{slug}">\n'
+        elif level > _SECTION:
+            opened += f'<article class="{tone}">\n'
+        else:
+            tokens[i].attrSet("class", tone)
+        if level in _CLOSING:
+            self._levels.append(level)
+        return opened + self.renderToken(tokens, i, options, env)
+
+    def _closed(self, level: int) -> str:
+        closed = ""
+        while self._levels and self._levels[-1] >= level:
+            closed += f"{_CLOSING[self._levels.pop()]}\n"
+        return closed
+
+    def table_open(self, *_: object) -> str:
+        label = html.escape(f"{self._heading}, table")
+        return f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">\n<table>\n'
+
+    def table_close(self, *_: object) -> str:
+        return "</table>\n</div>\n"
+
+    def th_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        return self._cell(tokens, i, options, env, scope="col")
+
+    def td_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        return self._cell(tokens, i, options, env, scope="row" if tokens[i - 1].type == "tr_open" else "")
+
+    def td_close(self, tokens: Sequence[Token], i: int, *_: object) -> str:
+        return "</th>\n" if tokens[i - 3].type == "tr_open" else "</td>\n"
+
+    def _cell(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType, *, scope: str) -> str:
+        """A cell; the first of a row is its heading."""
+        token = tokens[i]
+        figure = "right" in str(token.attrs.pop("style", ""))
+        long = len(tokens[i + 1].content) > _WIDE
+        if names := " ".join(name for name, applies in (("figure", figure), ("long", long)) if applies):
+            token.attrSet("class", names)
+        if scope:
+            token.tag = "th"
+            token.attrSet("scope", scope)
+        return self.renderToken(tokens, i, options, env)
+
+    def code_block(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        tokens[i].attrSet("tabindex", "0")  # it scrolls
+        return super().code_block(tokens, i, options, env)
+
+    def paragraph_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        return "" if _is_image(tokens[i + 1]) else self.renderToken(tokens, i, options, env)
+
+    def paragraph_close(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        return "" if _is_image(tokens[i - 1]) else self.renderToken(tokens, i, options, env)
+
+    def image(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:  # noqa: ARG002
+        picture: Picture | None = env["pictures"].get(tokens[i].attrs.get("src"))
+        if picture is None:
+            return html.escape(tokens[i].content)
+        caption = f"<strong>{html.escape(picture.title)}</strong> {html.escape(' '.join(picture.notes))}"
+        drawings = "\n".join(style.inline(picture))
+        return f'<figure id="{picture.name}">\n<figcaption>{caption}</figcaption>\n{drawings}\n</figure>\n'
 
 
-def _raw(markup: str) -> Token:
-    from markdown_it.token import Token
-
-    return Token("html_block", "", 0, content=f"{markup}\n")
-
-
-def _only_image(token: Token, pictures: Mapping[str, Picture]) -> Picture | None:
-    image = token.children[0] if token.children and len(token.children) == 1 else None
-    return pictures.get(str(image.attrs.get("src"))) if image and image.type == "image" else None
-
-
-def _figure(picture: Picture) -> str:
-    caption = f"<strong>{html.escape(picture.title)}</strong> {html.escape(' '.join(picture.notes))}"
-    drawings = "\n".join(style.inline(picture))
-    return f'<figure id="{picture.name}">\n<figcaption>{caption}</figcaption>\n{drawings}\n</figure>'
+def _is_image(token: Token) -> bool:
+    return [child.type for child in token.children or ()] == ["image"]

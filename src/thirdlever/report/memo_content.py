@@ -90,12 +90,14 @@ def roles(decision: Decision) -> Mapping[str, str]:
 
 
 def headline_facts(decision: Decision, summary: pd.DataFrame) -> list[tuple[str, str]]:
-    """The few figures at the top of page one."""
+    """The few figures at the top of page one; an interval follows on a second line."""
     chosen, target = decision.chosen, decision.assumptions.target_accuracy
     found = []
     if chosen is not None:
         found.append(("Best measured" if decision.worse_than_today else "Recommended", printable(chosen)))
-        found += [("Accuracy", accuracy(row)) for row in rows(summary) if row["candidate"] == chosen]
+        found += [
+            ("Accuracy", accuracy(row).replace(" [", "\n[")) for row in rows(summary) if row["candidate"] == chosen
+        ]
         found.append(("Cost per 1,000 requests", _usd_for(decision.costs.get(chosen), 1000)))
     found.append(("Target accuracy", "not stated" if target is None else percent(target)))
     if back := decision.paybacks.get(decision.tuned or ""):
@@ -259,7 +261,7 @@ def _comparisons(decision: Decision) -> Table:
     ]
     columns = ["Tuned", "Compared with", "Points [95 %]", "Won / lost", "p (adjusted)", "Detectable", "Test"]
     note = (
-        "Won: right where the other is wrong. Adjusted: by Holm’s method, for all comparisons in this table."
+        "Won: right where the other is wrong. Adjusted: by Holm's method, for all comparisons in this table."
         " Detectable: the smallest true difference, in points, that this many items would show in 80 % of runs."
     )
     return Table(title="Tuned against untuned", columns=columns, rows=cells, align="llrrrrl", note=note)
