@@ -312,8 +312,13 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Choices:
-    """A label's possible places: boxes [n, 4], leaders [n, 4] from the point to the label, whether a leader is
-    drawn [n], and what each place costs before there are other labels [n].
+    """A label's n possible places.
+
+    Attributes:
+        boxes: [n, 4].
+        leaders: [n, 4], from the point to the label.
+        led: [n], whether the leader is drawn.
+        cost: [n], what each place costs before there are other labels.
     """
 
     boxes: Array

@@ -328,9 +328,9 @@ class _Renderer(RendererHTML):
             token.attrSet("scope", scope)
         return self.renderToken(tokens, i, options, env)
 
-    def code_block(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
-        tokens[i].attrSet("tabindex", "0")  # it scrolls
-        return super().code_block(tokens, i, options, env)
+    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        tokens[idx].attrSet("tabindex", "0")  # it scrolls
+        return super().code_block(tokens, idx, options, env)
 
     def paragraph_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
         return "" if _is_image(tokens[i + 1]) else self.renderToken(tokens, i, options, env)
@@ -338,10 +338,10 @@ class _Renderer(RendererHTML):
     def paragraph_close(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
         return "" if _is_image(tokens[i - 1]) else self.renderToken(tokens, i, options, env)
 
-    def image(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:  # noqa: ARG002
-        picture: Picture | None = env["pictures"].get(tokens[i].attrs.get("src"))
+    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:  # noqa: ARG002
+        picture: Picture | None = env["pictures"].get(tokens[idx].attrs.get("src"))
         if picture is None:
-            return html.escape(tokens[i].content)
+            return html.escape(tokens[idx].content)
         caption = f"<strong>{html.escape(picture.title)}</strong> {html.escape(' '.join(picture.notes))}"
         drawings = "\n".join(style.inline(picture))
         return f'<figure id="{picture.name}">\n<figcaption>{caption}</figcaption>\n{drawings}\n</figure>\n'
