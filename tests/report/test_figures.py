@@ -95,7 +95,9 @@ def test_latency_names_and_figures_do_not_overlap(sheet: style.Sheet, count: int
 @pytest.mark.parametrize("count", [4, 12])
 @pytest.mark.parametrize("months", [0.2, 2.5, 4.9, 11.9])
 def test_names_and_events_of_the_cost_chart_do_not_overlap(sheet: style.Sheet, count: int, months: float) -> None:
-    assert_no_overlap_and_inside(drawn(money(count, pays=back(months, months * 0.8, months * 1.3)), sheet), "name", "event")
+    assert_no_overlap_and_inside(
+        drawn(money(count, pays=back(months, months * 0.8, months * 1.3)), sheet), "name", "event"
+    )
 
 
 @pytest.mark.parametrize("sheet", SHEETS)

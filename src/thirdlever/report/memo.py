@@ -40,7 +40,6 @@ _SHOWN_ANSWERS = 5
 _MARKS = re.compile(r"([\\`*_\[\]<>|#~&])|(:)(?=//)|(@)|(?<=www)(\.)")
 _BEGINNING = re.compile(r"^(?:([-+=])(?!\d)|(\d+)(?=[.)](?:\s|$)))")
 _SECTION = 2  # the level of headings that open a section; those below it open an article
-_CLOSING = {_SECTION: "</section>", _SECTION + 1: "</article>"}
 _WIDE = 40  # characters of a cell that needs a wide column
 _VERDICT = re.compile("|".join(sorted(figures.LOOKS, key=len, reverse=True)))
 
@@ -274,30 +273,29 @@ class _Renderer(RendererHTML):
         super().__init__(parser)
         self._levels: list[int] = []  # of the headings whose section or article is open
         self._heading = ""
+        self.rules |= dict.fromkeys(("th_open", "td_open"), self._cell)
+        self.rules |= dict.fromkeys(("paragraph_open", "paragraph_close"), self._paragraph)
 
     def render(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> str:
         return super().render(tokens, options, env) + self._closed(0)
 
     def heading_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
         level, self._heading = int(tokens[i].tag[1]), tokens[i + 1].content
-        opened = self._closed(level)
-        found = _VERDICT.search(self._heading) if level != _SECTION else None
+        found = _VERDICT.search(self._heading)
         tone = found[0].lower() if found else "plain"
-        if level == _SECTION:
-            slug = re.sub(r"\W+", "-", self._heading.lower()).strip("-")
-            opened += f'<section id="{slug}">\n'
-        elif level > _SECTION:
-            opened += f'<article class="{tone}">\n'
-        else:
+        slug = re.sub(r"\W+", "-", self._heading.lower()).strip("-")
+        opened = self._closed(level)
+        if level == 1:
             tokens[i].attrSet("class", tone)
-        if level in _CLOSING:
+        else:
+            opened += f'<section id="{slug}">\n' if level == _SECTION else f'<article class="{tone}">\n'
             self._levels.append(level)
         return opened + self.renderToken(tokens, i, options, env)
 
     def _closed(self, level: int) -> str:
         closed = ""
         while self._levels and self._levels[-1] >= level:
-            closed += f"{_CLOSING[self._levels.pop()]}\n"
+            closed += "</section>\n" if self._levels.pop() == _SECTION else "</article>\n"
         return closed
 
     def table_open(self, *_: object) -> str:
@@ -307,36 +305,29 @@ class _Renderer(RendererHTML):
     def table_close(self, *_: object) -> str:
         return "</table>\n</div>\n"
 
-    def th_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
-        return self._cell(tokens, i, options, env, scope="col")
-
-    def td_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
-        return self._cell(tokens, i, options, env, scope="row" if tokens[i - 1].type == "tr_open" else "")
+    def _cell(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        """A cell; the first of a row is its heading."""
+        token, first = tokens[i], tokens[i - 1].type == "tr_open"
+        classes = ["figure"] if "right" in str(token.attrs.pop("style", "")) else []
+        classes += ["long"] if len(tokens[i + 1].content) > _WIDE else []
+        if classes:
+            token.attrSet("class", " ".join(classes))
+        if token.tag == "th" or first:
+            token.attrSet("scope", "col" if token.tag == "th" else "row")
+            token.tag = "th"
+        return self.renderToken(tokens, i, options, env)
 
     def td_close(self, tokens: Sequence[Token], i: int, *_: object) -> str:
         return "</th>\n" if tokens[i - 3].type == "tr_open" else "</td>\n"
 
-    def _cell(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType, *, scope: str) -> str:
-        """A cell; the first of a row is its heading."""
-        token = tokens[i]
-        figure = "right" in str(token.attrs.pop("style", ""))
-        long = len(tokens[i + 1].content) > _WIDE
-        if names := " ".join(name for name, applies in (("figure", figure), ("long", long)) if applies):
-            token.attrSet("class", names)
-        if scope:
-            token.tag = "th"
-            token.attrSet("scope", scope)
-        return self.renderToken(tokens, i, options, env)
+    def _paragraph(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        beside = tokens[i + tokens[i].nesting]  # its text: the next token at its start, the one before at its end
+        only_image = [child.type for child in beside.children or ()] == ["image"]
+        return "" if only_image else self.renderToken(tokens, i, options, env)
 
     def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         tokens[idx].attrSet("tabindex", "0")  # it scrolls
         return super().code_block(tokens, idx, options, env)
-
-    def paragraph_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
-        return "" if _is_image(tokens[i + 1]) else self.renderToken(tokens, i, options, env)
-
-    def paragraph_close(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
-        return "" if _is_image(tokens[i - 1]) else self.renderToken(tokens, i, options, env)
 
     def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:  # noqa: ARG002
         picture: Picture | None = env["pictures"].get(tokens[idx].attrs.get("src"))
@@ -345,7 +336,3 @@ class _Renderer(RendererHTML):
         caption = f"<strong>{html.escape(picture.title)}</strong> {html.escape(' '.join(picture.notes))}"
         drawings = "\n".join(style.inline(picture))
         return f'<figure id="{picture.name}">\n<figcaption>{caption}</figcaption>\n{drawings}\n</figure>\n'
-
-
-def _is_image(token: Token) -> bool:
-    return [child.type for child in token.children or ()] == ["image"]
