@@ -81,8 +81,8 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     folder = tmp_path_factory.mktemp("evil")
     answers = [
         "<script>alert(1)</script>",
-        "</code></td><b>x",
-        "[x](javascript:alert(1)) `y`",
+        "</code></td><b>x [x](javascript:alert(1)) `y`",
+        "=cmd()",
         "\u202e\x1b[31m| a | b |\n\n# x",
     ] * 100
     run = memos.made(folder / "run", names=EVIL, prediction=answers, completion="x" * 100_000, target="<i>=cmd()\u202e")
@@ -320,7 +320,7 @@ def test_hostile_text_adds_no_element_to_the_page(evil: tuple[Path, str, str]) -
     page = Page(evil[1])
     assert not {"script", "img", "b", "i", "a"} & {tag for tag, _ in page.tags}
     code = page.said("code")
-    for wanted in (EVIL["few_shot"], "<script>alert(1)</script>", "</code></td><b>x", "[x](javascript:alert(1)) 'y'"):
+    for wanted in (EVIL["few_shot"], "<script>alert(1)</script>", "</code></td><b>x [x](javascript:alert(1)) 'y'"):
         assert wanted in code
     assert "\\u202e\\x1b[31m| a | b |\\n\\n# x" in code
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]

@@ -329,10 +329,10 @@ class _Renderer(RendererHTML):
         tokens[idx].attrSet("tabindex", "0")  # it scrolls
         return super().code_block(tokens, idx, options, env)
 
-    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:  # noqa: ARG002
+    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         picture: Picture | None = env["pictures"].get(tokens[idx].attrs.get("src"))
         if picture is None:
-            return html.escape(tokens[idx].content)
+            return html.escape(self.renderInlineAsText(tokens[idx].children, options, env))
         caption = f"<strong>{html.escape(picture.title)}</strong> {html.escape(' '.join(picture.notes))}"
         drawings = "\n".join(style.inline(picture))
         return f'<figure id="{picture.name}">\n<figcaption>{caption}</figcaption>\n{drawings}\n</figure>\n'
