@@ -22,16 +22,16 @@ const confusionsOf = (c) => {
     if (outcome === "-") continue;
     const right = matrix.targets[i];
     for (let epoch = 0; epoch < head.epochs; epoch++) {
-      const said = matrix.predictions[c][i * head.epochs + epoch];
+      const answer = matrix.predictions[c][i * head.epochs + epoch];
       asked.set(right, (asked.get(right) ?? 0) + 1);
-      if (said === right || outcome === "r") continue;
-      const key = `${right} ${said}`;
+      if (answer === right || outcome === "r") continue;
+      const key = `${right} ${answer}`;
       times.set(key, (times.get(key) ?? 0) + 1);
     }
   }
   const found = [...times].map(([key, number]) => {
-    const [right, said] = key.split(" ").map(Number);
-    return { target: right, prediction: said, times: number };
+    const [right, answer] = key.split(" ").map(Number);
+    return { target: right, prediction: answer, times: number };
   });
   return [found.sort((a, b) => b.times - a.times || a.target - b.target || a.prediction - b.prediction), asked];
 };
@@ -44,8 +44,8 @@ const showConfusions = () => {
     const bar = make("span", { class: "length" });
     bar.style.width = `${(100 * one.times) / most}%`;
     const button = make("button", { type: "button" }, "Show");
-    const said = one.prediction < 0 ? "no answer" : matrix.labels[one.prediction];
-    button.setAttribute("aria-label", `Show the items where ${line(matrix.labels[one.target], 60)} is mistaken for ${line(said, 60)}`);
+    const answer = one.prediction < 0 ? "no answer" : matrix.labels[one.prediction];
+    button.setAttribute("aria-label", `Show the items where ${line(matrix.labels[one.target], 60)} is mistaken for ${line(answer, 60)}`);
     button.addEventListener("click", () => {
       only({ candidate: c, target: one.target, prediction: one.prediction });
       byId("answers").scrollIntoView();
@@ -55,7 +55,7 @@ const showConfusions = () => {
       "tr",
       {},
       make("td", {}, isolated(matrix.labels[one.target])),
-      make("td", {}, one.prediction < 0 ? quiet(said) : isolated(said)),
+      make("td", {}, one.prediction < 0 ? quiet(answer) : isolated(answer)),
       make("td", { class: "bar" }, make("div", {}, make("span", { class: "room", "aria-hidden": "true" }, bar), count(one.times))),
       make("td", { class: "number" }, percent(one.times / asked.get(one.target), 0)),
       make("td", {}, button),

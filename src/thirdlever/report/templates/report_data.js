@@ -61,8 +61,8 @@ const target = (i) => matrix.labels[matrix.targets[i]];
 
 /** A candidate's distinct answers to an item. */
 const predicted = (c, i) => {
-  const said = matrix.predictions[c].slice(i * head.epochs, (i + 1) * head.epochs);
-  return [...new Set(said)].filter((label) => label >= 0).map((label) => matrix.labels[label]);
+  const predictions = matrix.predictions[c].slice(i * head.epochs, (i + 1) * head.epochs);
+  return [...new Set(predictions)].filter((label) => label >= 0).map((label) => matrix.labels[label]);
 };
 
 /** A cell's requests, one per repeat that was run. */

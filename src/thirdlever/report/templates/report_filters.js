@@ -8,12 +8,12 @@ let confusion = null; // {candidate, target, prediction}: only items with this c
 
 const SHOW = {
   "": ["all items", () => true],
-  disagree: ["candidates disagree", (right, said) => right > 0 && right < said.length],
+  disagree: ["candidates disagree", (right, outcomes) => right > 0 && right < outcomes.length],
   none: ["no candidate right", (right) => right === 0],
-  all: ["all candidates right", (right, said) => right === said.length],
-  wrong: ["some wrong", (_, said) => said.includes("w")],
-  unparsed: ["some unparsed", (_, said) => said.includes("u")],
-  failed: ["some failed", (_, said) => said.includes("f")],
+  all: ["all candidates right", (right, outcomes) => right === outcomes.length],
+  wrong: ["some wrong", (_, outcomes) => outcomes.includes("w")],
+  unparsed: ["some unparsed", (_, outcomes) => outcomes.includes("u")],
+  failed: ["some failed", (_, outcomes) => outcomes.includes("f")],
 };
 const ORDER = { "": "original", hard: "fewest right first", easy: "most right first" };
 
@@ -65,8 +65,8 @@ const filter = () => {
 
 const confuses = (i) => {
   if (matrix.targets[i] !== confusion.target) return false;
-  const said = matrix.predictions[confusion.candidate];
-  for (let at = i * head.epochs; at < (i + 1) * head.epochs; at++) if (said[at] === confusion.prediction) return true;
+  const predictions = matrix.predictions[confusion.candidate];
+  for (let at = i * head.epochs; at < (i + 1) * head.epochs; at++) if (predictions[at] === confusion.prediction) return true;
   return false;
 };
 

@@ -93,21 +93,21 @@ const rowElement = (row) => {
 
 const cellElement = (c, i, tabindex) => {
   const outcome = matrix.outcomes[c][i];
-  const said = outcome === "r" ? [] : predicted(c, i);
+  const answers = outcome === "r" ? [] : predicted(c, i);
   const { sign, word } = OUTCOMES[outcome];
-  const told = said.map((text) => line(text, 60)).join(" / ");
+  const answer = answers.map((text) => line(text, 60)).join(" / ");
   return make(
     "div",
     {
       role: "gridcell",
       "aria-colindex": c + 2,
-      "aria-label": `${letter(c)} ${word}${told ? `, answered ${told}` : ""}`,
+      "aria-label": `${letter(c)} ${word}${answer ? `, answered ${answer}` : ""}`,
       class: `cell ${CLASSES[outcome]}`,
-      title: told || null,
+      title: answer || null,
       tabindex,
     },
     make("span", { class: "sign", "aria-hidden": "true" }, sign),
-    told ? make("bdi", { class: "said", "aria-hidden": "true" }, told) : "",
+    answer ? make("bdi", { class: "answer", "aria-hidden": "true" }, answer) : "",
   );
 };
 

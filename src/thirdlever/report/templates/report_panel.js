@@ -114,7 +114,7 @@ const repeats = (made, epoch) => {
 
 const promptOf = (request) => {
   if (request.messages === null) return [quiet(WHY_NO_PROMPT[request.prompt])];
-  const message = ({ role, text: said }) => make("div", { class: "message" }, make("h4", {}, isolated(role)), text(said));
+  const message = ({ role, text: content }) => make("div", { class: "message" }, make("h4", {}, isolated(role)), text(content));
   const shared = request.messages.filter((one) => one.shared);
   const own = request.messages.filter((one) => !one.shared);
   if (!own.length) return request.messages.map(message);
