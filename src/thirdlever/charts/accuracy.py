@@ -195,16 +195,12 @@ def pareto(points: Iterable[tuple[float, float]]) -> list[bool]:
 
 def _points(summary: pd.DataFrame, axis: Axis) -> list[_Point]:
     shown = rows(summary[axis.shown])
-    fronts = pareto((x, row["accuracy"]) for x, row in zip(axis.positions, shown, strict=True))
+    places = ((x, row["accuracy"]) for x, row in zip(axis.positions, shown, strict=True))
+    fronts = pareto(places) if axis.title else [False] * len(shown)
     return [
-        _Point(
-            row["candidate"],
-            row["strategy"],
-            x,
-            *(100 * value for value in (row["accuracy"], *row["accuracy_ci95"])),
-            front=front and bool(axis.title),
-        )
+        _Point(row["candidate"], row["strategy"], x, 100 * row["accuracy"], 100 * low, 100 * high, front)
         for row, x, front in zip(shown, axis.positions, fronts, strict=True)
+        for low, high in [row["accuracy_ci95"]]
     ]
 
 
