@@ -273,8 +273,6 @@ class _Renderer(RendererHTML):
         super().__init__(parser)
         self._levels: list[int] = []  # of the headings whose section or article is open
         self._heading = ""
-        self.rules |= dict.fromkeys(("th_open", "td_open"), self._cell)
-        self.rules |= dict.fromkeys(("paragraph_open", "paragraph_close"), self._paragraph)
 
     def render(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> str:
         return super().render(tokens, options, env) + self._closed(0)
@@ -305,7 +303,7 @@ class _Renderer(RendererHTML):
     def table_close(self, *_: object) -> str:
         return "</table>\n</div>\n"
 
-    def _cell(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+    def td_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
         """A cell; the first of a row is its heading."""
         token, first = tokens[i], tokens[i - 1].type == "tr_open"
         classes = ["figure"] if "right" in str(token.attrs.pop("style", "")) else []
@@ -317,13 +315,17 @@ class _Renderer(RendererHTML):
             token.tag = "th"
         return self.renderToken(tokens, i, options, env)
 
+    th_open = td_open
+
     def td_close(self, tokens: Sequence[Token], i: int, *_: object) -> str:
         return "</th>\n" if tokens[i - 3].type == "tr_open" else "</td>\n"
 
-    def _paragraph(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+    def paragraph_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
         beside = tokens[i + tokens[i].nesting]  # its text: the next token at its start, the one before at its end
         only_image = [child.type for child in beside.children or ()] == ["image"]
         return "" if only_image else self.renderToken(tokens, i, options, env)
+
+    paragraph_close = paragraph_open
 
     def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         tokens[idx].attrSet("tabindex", "0")  # it scrolls
