@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from helpers.summaries import ROWS, summary
 
-from thirdlever.charts.accuracy import choose, draw, figure, pareto
-from thirdlever.charts.style import PAPER
+from thirdlever.charts.accuracy import choose, draw, pareto, picture
+from thirdlever.charts.style import FILE, PAPER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 COUNTS = [1, 3, 8, 12]
+
+
+def figure(frame: pd.DataFrame, **heading: str) -> Figure:
+    return picture(frame, **heading).draw(FILE)
 
 
 def boxes(chart: Figure, gid: str) -> list[Bbox]:

@@ -150,23 +150,12 @@ class _Point:
 
 
 def draw(summary: pd.DataFrame, folder: Path, *, suite: str = "", date: str = "") -> None:
-    """Write `chart.png` and `chart.svg`, each whole or not at all.
-
-    Args:
-        summary: what `scorecards` returns.
-        folder: the run's.
-        suite: its name, for the heading.
-        date: of the run, for the heading.
+    """Write the chart of the scorecards to `chart.png` and `chart.svg`, each whole or not at all.
 
     Raises:
         OSError: the folder cannot be written.
     """
     style.save(picture(summary, suite=suite, date=date), folder)
-
-
-def figure(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> Figure:
-    """The chart as a matplotlib figure, for a notebook."""
-    return picture(summary, suite=suite, date=date).draw(style.FILE)
 
 
 def picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> style.Picture:

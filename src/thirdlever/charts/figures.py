@@ -65,8 +65,8 @@ def gates_picture(
         verdict: of the decision.
         outcome: what to do, in a few words.
         names: of candidates; a sentence that begins with one is not capitalised.
-        suite: its name, for the heading.
-        date: of the run, for the heading.
+        suite: for the heading, as `date`.
+        date: of the run.
     """
     cards: list[_Card] = [
         (f"{i}  {gate.name}", gate.verdict, _capital(gate.reason, names)) for i, gate in enumerate(gates, 1)
@@ -179,8 +179,8 @@ def cumulative_picture(
         release: months until the next base model is expected.
         marked: names of the candidates that the decision is about; the scale fits them.
         pays: when the tuned candidate breaks even.
-        suite: its name, for the heading.
-        date: of the run, for the heading.
+        suite: for the heading, as `date`.
+        date: of the run.
     """
     span = _Span(_last(release, pays), release, pays)
     lines, unknown = [], []
@@ -330,13 +330,7 @@ def _event(axes: Axes, month: float, above: float, text: str, *, weight: str = "
 
 
 def latency_picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> style.Picture:
-    """Median and 95th percentile of the latency, fastest first.
-
-    Args:
-        summary: what `scorecards` returns.
-        suite: its name, for the heading.
-        date: of the run, for the heading.
-    """
+    """Median and 95th percentile of the latency in the scorecards, fastest first."""
     timed = summary["latency_p50_s"].notna()
     shown = sorted(rows(summary[timed]), key=lambda row: (row["latency_p50_s"], row["candidate"]))
     title, under = "Latency of one request", style.heading(suite, "one request at a time, warm", date)

@@ -146,17 +146,7 @@ def styles(strategies: Iterable[str]) -> Mapping[str, tuple[str, str]]:
 def blank(
     sheet: Sheet, height: float, *, left: float, right: float, top: float, bottom: float, notes: Sequence[str] = ()
 ) -> tuple[Figure, Axes]:
-    """A figure with empty axes of this height; inches.
-
-    Args:
-        sheet: what to draw on.
-        height: of the axes.
-        left: room beside the axes.
-        right: room beside the axes.
-        top: room between the axes and the heading.
-        bottom: room between the axes and the notes.
-        notes: the notes that `words` will write.
-    """
+    """A figure with empty axes of this height and this much room around them, in inches, and with room for `words`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
