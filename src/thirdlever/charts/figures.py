@@ -220,7 +220,7 @@ def _notes(span: _Span, unknown: Sequence[str]) -> list[str]:
         elif pays.months > span.end:
             notes.append(f"{name} breaks even with {reference} only in month {pays.months:,.0f}.")
         else:
-            notes.append(f"Ring: from here on, {name} has cost less than {reference}.")
+            notes.append(f"Ring: {name} breaks even with {reference}.")
     if unknown:
         notes.append(f"Not shown (cost unknown): {', '.join(unknown)}.")
     return notes
