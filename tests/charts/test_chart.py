@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from helpers.summaries import ROWS, summary
 
-from thirdlever.charts.accuracy import choose, draw, figure, pareto
-from thirdlever.charts.style import PAPER
+from thirdlever.charts.accuracy import choose, draw, pareto, picture
+from thirdlever.charts.style import FILE, PAPER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 COUNTS = [1, 3, 8, 12]
+
+
+def figure(frame: pd.DataFrame, **heading: str) -> Figure:
+    return picture(frame, **heading).draw(FILE)
 
 
 def boxes(chart: Figure, gid: str) -> list[Bbox]:
@@ -60,7 +64,7 @@ def crowd(kind: str, count: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("kind", ["spread", "latency", "one cost", "one accuracy", "coinciding", "long names"])
-def test_names_collide_with_nothing_and_stay_inside(kind: str, count: int) -> None:
+def test_names_overlap_nothing_and_stay_inside(kind: str, count: int) -> None:
     chart = figure(crowd(kind, count), suite="transactions")
     names = boxes(chart, "name")
     assert len(names) == count
@@ -68,7 +72,7 @@ def test_names_collide_with_nothing_and_stay_inside(kind: str, count: int) -> No
     assert all(min(b.x0, b.y0) >= 0 and b.x1 <= chart.bbox.x1 and b.y1 <= chart.bbox.y1 for b in names)
 
 
-def test_no_name_is_over_the_words_around() -> None:
+def test_names_do_not_overlap_the_title_and_notes() -> None:
     chart = figure(summary(12), suite="transactions", date="2026-11-21")
     renderer: Any = chart.canvas
     words = [text.get_window_extent(renderer.get_renderer()) for text in chart.texts]
@@ -76,13 +80,13 @@ def test_no_name_is_over_the_words_around() -> None:
     assert not [1 for a, b in itertools.combinations(words, 2) if a.overlaps(b)]
 
 
-def test_the_svg_has_names_where_the_png_has() -> None:
+def test_names_overlap_nothing_in_the_svg_either() -> None:
     chart = figure(summary(12))
     chart.set_dpi(400)  # no scale but the PNG's own, where letters are not fitted to pixels
     assert collisions(chart) == []
 
 
-def test_hostile_and_foreign_names(tmp_path: Path) -> None:
+def test_hostile_and_foreign_names_are_drawn_as_text(tmp_path: Path) -> None:
     names = ["$x^{2$", "\x1b[31mred", "<script>&amp;", "日本語", "a" * 300]
     draw(summary(5, candidate=names), tmp_path, suite="$\\frac$ <b>")
     assert ET.parse(tmp_path / "chart.svg").getroot().tag.endswith("svg")  # noqa: S314 - ours
@@ -91,12 +95,12 @@ def test_hostile_and_foreign_names(tmp_path: Path) -> None:
 # The front
 
 
-def test_pareto() -> None:
+def test_the_pareto_front_holds_the_points_that_no_other_beats() -> None:
     points = [(1.0, 0.5), (2.0, 0.7), (2.5, 0.7), (3.0, 0.6), (0.5, 0.4), (2.0, 0.7)]
     assert pareto(points) == [True, True, False, False, True, True]
 
 
-def test_the_front_is_drawn_through_its_members() -> None:
+def test_the_front_is_drawn_through_its_points() -> None:
     axes = figure(summary(8)).axes[0]
     line = next(line for line in axes.lines if line.get_gid() == "front")
     assert line.get_drawstyle() == "steps-post"
@@ -105,7 +109,7 @@ def test_the_front_is_drawn_through_its_members() -> None:
     assert len(filled) == 3
 
 
-def test_marks_differ_in_shape_as_well_as_colour() -> None:
+def test_strategies_differ_in_shape_as_well_as_colour() -> None:
     axes = figure(summary(12)).axes[0]
     shapes: dict[str, set[object]] = {}
     for name, line in zip(summary(12)["strategy"], [x for x in axes.lines if x.get_gid() == "mark"], strict=True):
@@ -117,37 +121,37 @@ def test_marks_differ_in_shape_as_well_as_colour() -> None:
 # The scale
 
 
-def test_cost_when_all_of_it_is_known() -> None:
+def test_the_scale_is_cost_when_every_cost_is_known() -> None:
     axis = choose(summary(5))
     assert axis.title == "cost"
     assert axis.ticks[0][1] == "$0"
     assert axis.broken_at is not None
-    nought = axis.positions[list(summary(5)["strategy"]).index("null")]
-    assert axis.limits[0] < nought < axis.broken_at < min(x for x in axis.positions if x != nought)
+    zero = axis.positions[list(summary(5)["strategy"]).index("null")]
+    assert axis.limits[0] < zero < axis.broken_at < min(x for x in axis.positions if x != zero)
 
 
-def test_no_column_for_nought_when_nothing_is_free() -> None:
+def test_the_scale_has_no_column_for_zero_when_nothing_is_free() -> None:
     assert choose(summary(1)).broken_at is None
 
 
-def test_latency_when_a_cost_is_unknown() -> None:
+def test_the_scale_is_latency_when_a_cost_is_unknown() -> None:
     given = summary(5)
     given.loc[given["candidate"] == "long_context", "cost_per_1k_usd"] = math.nan
     axis = choose(given)
     assert axis.title == "latency"
     assert list(axis.positions) == list(given["latency_p50_s"])
-    assert axis.notes == ["Latency stands in for cost, unknown for: long_context."]
+    assert axis.notes == ["Latency is shown because the cost is unknown for: long_context."]
 
 
-def test_a_candidate_without_a_place_is_named() -> None:
+def test_a_candidate_that_is_not_shown_is_named() -> None:
     given = summary(3, cost_per_1k_usd=math.nan)
     given.loc[0, "latency_p50_s"] = math.nan
     axis = choose(given)
     assert list(axis.shown) == [False, True, True]
-    assert axis.notes[-1] == f"Not shown, without a latency: {given['candidate'][0]}."
+    assert axis.notes[-1] == f"Not shown (no latency measured): {given['candidate'][0]}."
 
 
-def test_costs_stand_when_latencies_are_unknown() -> None:
+def test_the_scale_is_cost_when_every_latency_is_unknown() -> None:
     given = summary(3, latency_p50_s=math.nan)
     given.loc[given["strategy"] == "null", "cost_per_1k_usd"] = math.nan
     axis = choose(given)
@@ -167,12 +171,12 @@ def test_costs_stand_when_latencies_are_unknown() -> None:
         {"strategy": ["mine", "yours", "theirs"]},
     ],
 )
-def test_odd_figures_are_drawn_all_the_same(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_unusual_figures_are_drawn(tmp_path: Path, changes: dict[str, Any]) -> None:
     draw(summary(3, **changes), tmp_path)
     assert (tmp_path / "chart.png").stat().st_size > 5_000
 
 
-def test_no_candidates_at_all(tmp_path: Path) -> None:
+def test_a_run_without_candidates_is_drawn(tmp_path: Path) -> None:
     draw(summary(1).iloc[:0], tmp_path)
     assert (tmp_path / "chart.svg").exists()
 
@@ -187,7 +191,7 @@ def test_ticks_are_few_and_round(low: float, high: float) -> None:
 # The files
 
 
-def test_png_is_sharp_and_both_are_the_same_every_time(tmp_path: Path) -> None:
+def test_the_png_is_sharp_and_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
         folder.mkdir()
@@ -213,11 +217,11 @@ def test_a_failed_write_leaves_the_old_chart(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "chart.png").read_bytes() == b"old"
 
 
-def test_the_heading_says_suite_size_and_date() -> None:
+def test_the_heading_states_suite_size_and_date() -> None:
     texts = [text.get_text() for text in figure(summary(2), suite="transactions", date="21 November 2026").texts]
     assert "transactions · 2,000 test items · 21 November 2026" in texts
     assert "2,000 test items" in [text.get_text() for text in figure(summary(2)).texts]
 
 
-def test_rows_are_as_many_as_the_largest_crowd() -> None:
+def test_the_helper_has_enough_candidates() -> None:
     assert len(ROWS) == max(COUNTS)

@@ -13,7 +13,6 @@ import pytest
 from helpers.summaries import summary
 
 from thirdlever.charts import accuracy, figures, style
-from thirdlever.charts import style as files
 from thirdlever.charts.style import spread
 from thirdlever.decision.costs import Cost
 
@@ -70,7 +69,7 @@ def drawn(picture: style.Picture, sheet: style.Sheet) -> Figure:
         return picture.draw(sheet)
 
 
-def assert_apart_and_inside(figure: Figure, *gids: str) -> None:
+def assert_no_overlap_and_inside(figure: Figure, *gids: str) -> None:
     found = boxes(figure, *gids)
     assert found
     assert not [1 for a, b in itertools.combinations(found, 2) if a.overlaps(b)]
@@ -85,22 +84,24 @@ def assert_apart_and_inside(figure: Figure, *gids: str) -> None:
 
 @pytest.mark.parametrize("sheet", SHEETS)
 @pytest.mark.parametrize("count", [1, 8, 12])
-def test_latency_names_and_figures_are_apart(sheet: style.Sheet, count: int) -> None:
+def test_latency_names_and_figures_do_not_overlap(sheet: style.Sheet, count: int) -> None:
     frame = summary(count)
     frame["candidate"] += " @ anthropic/claude-sonnet-4-5"
-    assert_apart_and_inside(drawn(figures.latency_picture(frame), sheet), "name", "figures")
+    assert_no_overlap_and_inside(drawn(figures.latency_picture(frame), sheet), "name", "figures")
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
 @pytest.mark.parametrize("count", [4, 12])
 @pytest.mark.parametrize("months", [0.2, 2.5, 4.9, 11.9])
-def test_money_names_and_events_are_apart(sheet: style.Sheet, count: int, months: float) -> None:
-    assert_apart_and_inside(drawn(money(count, pays=back(months, months * 0.8, months * 1.3)), sheet), "name", "event")
+def test_names_and_events_of_the_cost_chart_do_not_overlap(sheet: style.Sheet, count: int, months: float) -> None:
+    assert_no_overlap_and_inside(
+        drawn(money(count, pays=back(months, months * 0.8, months * 1.3)), sheet), "name", "event"
+    )
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
 @pytest.mark.parametrize("verdict", ["GO", "NO-GO", "NEED-MORE-DATA"])
-def test_the_words_of_a_card_stay_in_it(sheet: style.Sheet, verdict: str) -> None:
+def test_the_text_of_a_card_stays_inside_it(sheet: style.Sheet, verdict: str) -> None:
     three = [
         gate(
             "NEED-MORE-DATA", "Stable task, enough examples", "nobody has said whether the task is narrow and stays so"
@@ -113,12 +114,12 @@ def test_the_words_of_a_card_stay_in_it(sheet: style.Sheet, verdict: str) -> Non
     cards = boxes(figure, "card")
     assert len(cards) == 4
     assert all(any(c.x0 <= w.x0 and w.x1 <= c.x1 and c.y0 <= w.y0 and w.y1 <= c.y1 for c in cards) for w in words)
-    assert_apart_and_inside(figure, "words")
+    assert_no_overlap_and_inside(figure, "words")
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
 @pytest.mark.parametrize("most", [0.010, 0.011, 0.012, 0.013, 0.014, 0.015, 0.016, 0.018, 0.020])
-def test_labels_under_the_ticks_stay_inside(sheet: style.Sheet, most: float) -> None:
+def test_tick_labels_stay_inside_the_figure(sheet: style.Sheet, most: float) -> None:
     usd = [most, 0.0017, 0.0016, 0.0024, 0.0019, 0.008, 0.002, 0.00037]
     figure = drawn(accuracy.picture(summary(8, cost_per_1k_usd=usd)), sheet)
     renderer: Any = figure.canvas
@@ -127,7 +128,7 @@ def test_labels_under_the_ticks_stay_inside(sheet: style.Sheet, most: float) -> 
     assert max(label.x1 for label in labels) <= (figure.get_figwidth() - room) * figure.dpi
 
 
-def test_a_candidates_name_keeps_its_letters() -> None:
+def test_a_sentence_that_begins_with_a_name_is_not_capitalised() -> None:
     made = figures.gates_picture(
         [gate("NO-GO", "Pays back", "lora is worse"), gate("GO", "First", "nothing is")], "GO", "Use it."
     )
@@ -143,36 +144,36 @@ def test_a_candidates_name_keeps_its_letters() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 12])
-def test_the_narrow_chart_has_its_names_apart(count: int) -> None:
+def test_names_do_not_overlap_in_the_narrow_chart(count: int) -> None:
     figure = drawn(accuracy.picture(summary(count)), style.NARROW)
     assert len(boxes(figure, "name")) == count
-    assert_apart_and_inside(figure, "name")
+    assert_no_overlap_and_inside(figure, "name")
 
 
 @pytest.mark.parametrize(
     "wanted", [[0.5], [0.1, 0.1, 0.1], [0.0, 1.0], [0.98, 0.99, 1.0], list(np.linspace(0.4, 0.6, 9)), []]
 )
-def test_spread_keeps_order_and_room(wanted: list[float]) -> None:
+def test_spread_labels_keep_their_order_and_do_not_overlap(wanted: list[float]) -> None:
     sizes = [0.08] * len(wanted)
     places = spread(wanted, sizes)
     assert all(b - a >= 0.08 - 1e-9 for a, b in itertools.pairwise(places))
     assert all(0.04 - 1e-9 <= place <= 0.96 + 1e-9 for place in places)
 
 
-# What they say
+# Content
 
 
-def test_latencies_are_fastest_first_and_a_missing_one_is_named() -> None:
+def test_latencies_come_fastest_first_and_a_missing_one_is_named() -> None:
     frame = summary(5)
     frame.loc[frame["strategy"] == "long_context", "latency_p50_s"] = math.nan
     made = figures.latency_picture(frame)
     names = [text.get_text() for text in drawn(made, style.FILE).axes[0].texts if text.get_gid() == "name"]
     assert names == ["null(kind=embeddings)", "rag(k=5)", "few_shot(k=32)", "rag(k=20)"]
-    assert made.notes[-1] == "Not shown, no latency measured: long_context."
+    assert made.notes[-1] == "Not shown (no latency measured): long_context."
     assert "long_context" not in made.alt
 
 
-def test_a_bar_goes_from_the_median_to_the_95th_percentile() -> None:
+def test_a_latency_bar_goes_from_the_median_to_the_95th_percentile() -> None:
     axes = drawn(figures.latency_picture(summary(1)), style.FILE).axes[0]
     bar = next(line for line in axes.lines if line.get_gid() == "bar")
     assert np.asarray(bar.get_xdata()).tolist() == pytest.approx([0.612, 0.612 * 1.6])
@@ -195,24 +196,24 @@ def test_the_break_even_is_where_the_lines_cross() -> None:
 @pytest.mark.parametrize(
     ("months", "said"),
     [
-        (math.inf, "lora never breaks even against rag."),
-        (None, "When lora breaks even against rag is unknown."),
-        (90.0, "lora breaks even against rag only in month 90."),
+        (math.inf, "lora never breaks even with rag."),
+        (None, "When lora breaks even with rag is unknown."),
+        (90.0, "lora breaks even with rag only in month 90."),
     ],
 )
-def test_no_break_even_is_said_and_not_drawn(months: float | None, said: str) -> None:
+def test_a_missing_break_even_is_stated_and_not_drawn(months: float | None, said: str) -> None:
     made = money(pays=back(months))
     assert said in made.notes
     assert not [line for line in drawn(made, style.FILE).axes[0].lines if line.get_gid() == "break-even"]
 
 
-def test_an_unknown_cost_is_named_and_not_drawn_as_nought() -> None:
+def test_a_candidate_of_unknown_cost_is_named_and_not_drawn_as_zero() -> None:
     made = figures.cumulative_picture([cost("rag", None), cost("lora", 0.1)], volume=10, release=5, marked=set())
-    assert "Not shown, cost unknown: rag." in made.notes
+    assert "Not shown (cost unknown): rag." in made.notes
     assert len([line for line in drawn(made, style.FILE).axes[0].lines if line.get_gid() == "line"]) == 1
 
 
-def test_what_is_far_dearer_does_not_flatten_the_rest() -> None:
+def test_a_far_more_expensive_candidate_does_not_flatten_the_others() -> None:
     made = figures.cumulative_picture(
         [cost("rag", 0.001), cost("lora", 0.0009), cost("long_context", 1.0)],
         volume=1e6,
@@ -224,7 +225,7 @@ def test_what_is_far_dearer_does_not_flatten_the_rest() -> None:
     assert [text.get_text() for text in axes.texts if "↑" in text.get_text()] == ["long_context\n↑ $12,000,100"]
 
 
-def test_cards_tell_verdicts_by_shape_and_word() -> None:
+def test_cards_show_verdicts_by_shape_and_word() -> None:
     figure = drawn(
         figures.gates_picture([gate("GO"), gate("NO-GO"), gate("NEED-MORE-DATA")], "NO-GO", "Use rag."), style.FILE
     )
@@ -232,43 +233,43 @@ def test_cards_tell_verdicts_by_shape_and_word() -> None:
     assert {"✓", "✕", "?", "GO", "NO-GO", "NEED-MORE-DATA"} <= set(texts)
 
 
-# Odd figures
+# Unusual data
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
-def test_nothing_to_show_is_drawn_all_the_same(sheet: style.Sheet) -> None:
+def test_charts_without_data_are_drawn(sheet: style.Sheet) -> None:
     empty = summary(1).iloc[:0]
     none = figures.cumulative_picture([cost("rag", None)], volume=10, release=5, marked=set())
     free = figures.cumulative_picture([cost("rag", 0.0, 0.0)], volume=0, release=5, marked={"rag"}, pays=back(0.0))
     for made in (figures.latency_picture(empty), none, free, figures.gates_picture([], "NEED-MORE-DATA", "")):
         assert drawn(made, sheet).axes
-    assert figures.latency_picture(empty).alt.endswith("none was measured.")
+    assert figures.latency_picture(empty).alt.endswith("not measured.")
     assert none.alt == "Cumulative cost over 12 months: unknown for every candidate."
 
 
 # Files and pages
 
 
-def test_files_are_the_same_every_time(tmp_path: Path) -> None:
+def test_the_same_chart_gives_the_same_files(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        assert [path.name for path in files.save(money(), tmp_path / folder)] == ["cumulative.png", "cumulative.svg"]
+        assert [path.name for path in style.save(money(), tmp_path / folder)] == ["cumulative.png", "cumulative.svg"]
     for name in ("cumulative.png", "cumulative.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_inline_figures_take_the_page_s_colours_and_bring_no_ids_twice() -> None:
-    both = "".join(svg for made in (money(), figures.latency_picture(summary(8))) for svg in files.inline(made))
+def test_inline_figures_use_the_page_s_colours_and_unique_ids() -> None:
+    both = "".join(svg for made in (money(), figures.latency_picture(summary(8))) for svg in style.inline(made))
     ids = re.findall(r'\bid="([^"]*)"', both)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', both)) <= set(ids)
     assert not set(re.findall(r"#[0-9a-f]{6}\b", both)) & set(style.DARK)
     for name in re.findall(r"var\((--f\w+)\)", both):
-        assert f"{name}: light-dark(" in files.variables()
+        assert f"{name}: light-dark(" in style.variables()
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
-def test_hostile_names_are_only_drawn(sheet: style.Sheet, tmp_path: Path) -> None:
+def test_hostile_names_are_drawn_as_text(sheet: style.Sheet, tmp_path: Path) -> None:
     costs = [cost(name, 0.1) for name in HOSTILE]
     made = [
         figures.cumulative_picture(costs, volume=10, release=5, marked=set(HOSTILE), suite="<b>"),
@@ -277,15 +278,15 @@ def test_hostile_names_are_only_drawn(sheet: style.Sheet, tmp_path: Path) -> Non
     ]
     for picture in made:
         assert drawn(picture, sheet).axes
-        files.save(picture, tmp_path)
-        for svg in files.inline(picture):
+        style.save(picture, tmp_path)
+        for svg in style.inline(picture):
             root = ET.fromstring(svg)  # noqa: S314 - ours
             assert not [element for element in root.iter() if "script" in element.tag]
             assert "\x1b" not in svg
             assert "\u202e" not in svg
 
 
-def test_marks_and_colours_are_as_in_the_chart() -> None:
+def test_every_strategy_has_its_own_shape_and_colour() -> None:
     strategies = [path.stem for path in Path("strategies").glob("[!_]*.py")]
     looks = style.styles([*strategies, "mine"])
     for of_all in zip(*(looks[name] for name in strategies), strict=True):
@@ -305,7 +306,7 @@ def contrast(a: str, b: str) -> float:
 
 
 @pytest.mark.parametrize("colour", [style.INK, style.QUIET, style.GO, style.NO_GO, style.MORE_DATA])
-def test_words_can_be_read_in_light_and_dark(colour: str) -> None:
+def test_text_has_enough_contrast_in_light_and_dark(colour: str) -> None:
     for paper in (style.PAPER, style.BAND):
         assert contrast(colour, paper) >= 4.5
         assert contrast(style.DARK[colour], style.DARK[paper]) >= 4.5

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from thirdlever.analysis.outcomes import load as load_outcomes
 from thirdlever.report import memo
-from thirdlever.report.memo import escaped
-from thirdlever.report.memo_content import clean, failures
+from thirdlever.report.memo import escape, render_html
+from thirdlever.report.memo_content import clean, disagreements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EVIL = {
     "null": "=cmd|'/c calc'!A0",
     "few_shot": "<script>document.title='pwned'</script><img src=x onerror=alert(1)>",
-    "rag": "rag\u202egnp.exe \x1b[2J | `x` [l](http://evil)",
+    "rag": "rag\u202egnp.exe \x1b[2J | `x` [l](http://evil) ![i](http://evil/i.png)",
     "lora": "lora(examples=600)",
 }
 FILES = [
@@ -79,7 +79,12 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 def evil(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """Names, answers and labels that would like to be more than text, and one line of 100,000 letters."""
     folder = tmp_path_factory.mktemp("evil")
-    answers = ["<script>alert(1)</script>", "</code></td><b>x", "=cmd()", "\u202e\x1b[31m| a | b |\n\n# x"] * 100
+    answers = [
+        "<script>alert(1)</script>",
+        "</code></td><b>x [x](javascript:alert(1)) `y`",
+        "=cmd()",
+        "\u202e\x1b[31m| a | b |\n\n# x",
+    ] * 100
     run = memos.made(folder / "run", names=EVIL, prediction=answers, completion="x" * 100_000, target="<i>=cmd()\u202e")
     page, text = write(run, folder / "memo")
     return folder / "memo", page, text
@@ -88,33 +93,44 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 # The whole
 
 
-def test_one_command_writes_the_memo_and_every_figure_twice(good: tuple[Path, str, str]) -> None:
+def test_the_memo_and_its_figures_are_written_in_two_formats_each(good: tuple[Path, str, str]) -> None:
     folder, _, _ = good
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
 
 
 def test_the_verdict_comes_first_in_one_sentence(good: tuple[Path, str, str]) -> None:
     _, page, text = good
-    assert text.startswith("**GO.** Fine-tune: use lora (95.0 % accuracy")
+    assert text.startswith("# **✓ GO.** Fine-tune: use lora (95.0 % accuracy")
     assert text.splitlines()[0].endswith("pays back in 10 days.")
     assert Page(page).said("h1")[0].startswith("Fine-tune: use lora (95.0 % accuracy")
+
+
+def test_the_page_says_what_the_markdown_says(good: tuple[Path, str, str]) -> None:
+    _, page, text = good
+    shown = Page(page)
+    headings = [re.sub(r"^#+ |[`*]", "", line) for line in text.splitlines() if line.startswith("#")]
+    assert len(headings) == len([tag for tag, _ in shown.tags if re.fullmatch(r"h\d", tag)])
+    assert len(re.findall(r"^\| ", text, re.MULTILINE)) == len([tag for tag, _ in shown.tags if tag == "tr"])
+    assert [heading for heading in headings if heading in shown.said("h2")] == shown.said("h2")
 
 
 def test_the_sections_come_in_order(good: tuple[Path, str, str]) -> None:
     _, page, text = good
     order = [
-        "Side by side",
-        "Money and time",
-        "The gates in full",
-        "What would change our mind",
+        "Candidates",
+        "Cost and latency",
+        "The gates in detail",
+        "What would change the verdict",
         "Failures worth reading",
+        "Assumptions",
+        "All figures, tests and costs",
+        "Provenance",
     ]
-    order += ["Assumptions", "Provenance"]
     for shown in (
         Page(page).said("h2"),
         [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")],
     ):
-        assert [heading for heading in shown if heading in order] == order
+        assert shown == order
 
 
 def test_headings_do_not_skip_a_level(good: tuple[Path, str, str]) -> None:
@@ -124,7 +140,7 @@ def test_headings_do_not_skip_a_level(good: tuple[Path, str, str]) -> None:
     assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
 
 
-def test_the_page_fetches_nothing_and_runs_nothing(good: tuple[Path, str, str]) -> None:
+def test_the_page_loads_nothing_and_runs_nothing(good: tuple[Path, str, str]) -> None:
     page = Page(good[1])
     assert not {"script", "link", "iframe", "img", "object", "form"} & {tag for tag, _ in page.tags}
     for _, attributes in page.tags:
@@ -133,9 +149,10 @@ def test_the_page_fetches_nothing_and_runs_nothing(good: tuple[Path, str, str]) 
         )
     assert "url(http" not in good[1]
     assert "@import" not in good[1]
+    assert "default-src 'none'" in good[1]
 
 
-def test_every_figure_says_what_it_shows(good: tuple[Path, str, str]) -> None:
+def test_every_figure_has_its_content_in_words(good: tuple[Path, str, str]) -> None:
     drawn = [attributes for tag, attributes in Page(good[1]).tags if tag == "svg"]
     assert len(drawn) == 8
     assert all(attributes["role"] == "img" and len(attributes["aria-label"] or "") > 40 for attributes in drawn)
@@ -147,10 +164,9 @@ def test_the_same_run_gives_the_same_memo(good: tuple[Path, str, str], tmp_path:
     assert (page, text) == good[1:]
 
 
-def test_the_table_and_the_gates_say_the_same_of_a_candidate(good: tuple[Path, str, str]) -> None:
-    """One figure, one interval, one cost, wherever it stands."""
+def test_the_table_the_gates_and_the_chart_state_the_same_figures(good: tuple[Path, str, str]) -> None:
     _, page, text = good
-    row = next(line for line in text.splitlines() if line.startswith("| `lora`"))
+    row = next(line for line in text.splitlines() if line.startswith("| **`lora`**"))
     low, high = re.findall(r"95\.0 \\\[([\d.]+), ([\d.]+)\\\]", row)[0]
     assert f"lora at 95.0 % ({low} to {high} % on 400 items)" in text
     assert f"lora 95.0 % ({low} to {high})" in page
@@ -159,7 +175,7 @@ def test_the_table_and_the_gates_say_the_same_of_a_candidate(good: tuple[Path, s
 # An auditor
 
 
-def test_provenance_holds_what_it_takes_to_recompute(good: tuple[Path, str, str]) -> None:
+def test_the_provenance_holds_what_is_needed_to_recompute(good: tuple[Path, str, str]) -> None:
     _, page, text = good
     for wanted in (
         "beef",
@@ -174,35 +190,35 @@ def test_provenance_holds_what_it_takes_to_recompute(good: tuple[Path, str, str]
         assert wanted in text
     assert "thirdlever decide" in text
     assert "--assume monthly_volume=1000000" in text
-    digests = re.findall(r"sha256 of records\.parquet.*?([0-9a-f]{64})", page, re.DOTALL)
+    digests = re.findall(r"sha256 of records\.parquet: <code>([0-9a-f]{64})", page)
     assert len(digests) == 1
 
 
-def test_what_errors_cost_stands_beside_what_requests_cost(tmp_path: Path) -> None:
+def test_the_cost_of_errors_has_its_own_column_when_it_is_stated(tmp_path: Path) -> None:
     run = memos.made(tmp_path / "run")
     unpriced, priced = (write(run, tmp_path / "memo", *given)[1] for given in ((), ("error_cost_usd=0.5",)))
-    assert "Errors, USD a month" not in unpriced
-    assert "as far as 12 timed requests can tell. A month has 1,000,000 requests." in unpriced
+    assert "Errors, USD per month" not in unpriced
+    assert "(from only 12 timed requests). Per month: 1,000,000 requests." in unpriced
     [row] = [line.split(" | ") for line in priced.splitlines() if line.startswith("| `few_shot` | 80.0")]
     assert row[4] == "100,000"  # a fifth of a million requests, at half a dollar
 
 
-def test_every_assumption_is_listed_with_who_says_so(good: tuple[Path, str, str]) -> None:
+def test_every_assumption_is_listed_with_its_source(good: tuple[Path, str, str]) -> None:
     run = memos.made(good[0].parent / "run")
     for one in memos.decided(run).assumptions.listed():
         assert one.name in good[1]
-    assert "| requests in production<br>**monthly_volume** | 1,000,000 | requests a month | given |" in good[2]
+    assert "| `monthly_volume` | requests in production | 1,000,000 | requests a month | given |" in good[2]
 
 
-def test_candidates_share_a_row_of_what_their_costs_rest_on(good: tuple[Path, str, str]) -> None:
-    table = good[2].partition("## What costs rest on")[2].partition("\n## ")[0]
+def test_candidates_with_the_same_basis_of_a_cost_share_a_row(good: tuple[Path, str, str]) -> None:
+    table = good[2].partition("### Basis of the costs")[2].partition("\n##")[0]
     rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| engineering | ")]
     assert [row[-1] for row in rows] == ["null, few\\_shot, rag |", "lora |"]
     assert rows[0][1].startswith("assumed: people's work (default: middle of 0-100 for a prompt")
 
 
-def test_what_changes_no_verdict_is_one_row(good: tuple[Path, str, str]) -> None:
-    table = good[2].partition("## Sensitivity")[2].partition("\n## ")[0]
+def test_assumptions_that_change_no_verdict_share_one_row(good: tuple[Path, str, str]) -> None:
+    table = good[2].partition("### Sensitivity")[2].partition("\n##")[0]
     rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
     assert ("| `monthly_volume`", "1,000,000") in [tuple(row[:2]) for row in rows]
     assert [row[0] for row in rows if "no value" in row] == [rows[-1][0]]
@@ -210,11 +226,11 @@ def test_what_changes_no_verdict_is_one_row(good: tuple[Path, str, str]) -> None
     assert "changing_knowledge" in rows[-1][0]
 
 
-def test_a_payback_that_never_comes_says_so_once(tmp_path: Path) -> None:
+def test_a_payback_that_never_comes_is_stated_once(tmp_path: Path) -> None:
     run = memos.made(
         tmp_path / "run", {"few_shot": 0.9, "lora": 0.6}, prices={"dear": costed.TUNED, "tuned": memos.DEAR}
     )
-    table = write(run, tmp_path / "memo")[1].partition("## Payback")[2]
+    table = write(run, tmp_path / "memo")[1].partition("### Payback")[2]
     assert "| never | never | a loss |" in table
     assert "[never to never]" not in table
 
@@ -222,47 +238,47 @@ def test_a_payback_that_never_comes_says_so_once(tmp_path: Path) -> None:
 # Failures worth reading
 
 
-def test_failures_are_where_the_chosen_and_the_others_part(tmp_path: Path) -> None:
+def test_failures_are_items_on_which_the_chosen_candidate_and_others_disagree(tmp_path: Path) -> None:
     run = memos.made(tmp_path)
     scores = load_outcomes(run)
-    lost, won = failures(run, scores, "lora")
+    lost, won = disagreements(run, scores, "lora")
     assert len(lost) == len(won) == 4
     for one in lost:
-        mine = next(reply for reply in one.replies if "lora" in reply.candidates)
+        mine = next(answer for answer in one.answers if "lora" in answer.candidates)
         assert (mine.right, mine.text) == (False, "b")
-        assert one.replies[0].right
+        assert one.answers[0].right
     for one in won:
-        assert next(reply for reply in one.replies if "lora" in reply.candidates).right
-    most = [sum(len(reply.candidates) for reply in one.replies if reply.right) for one in lost]
+        assert next(answer for answer in one.answers if "lora" in answer.candidates).right
+    most = [sum(len(answer.candidates) for answer in one.answers if answer.right) for one in lost]
     assert most == sorted(most, reverse=True)
     assert max(np.unique([one.slice for one in (*lost, *won)], return_counts=True)[1]) <= 4  # two of a slice in each
 
 
-def test_one_candidate_has_nobody_to_part_from(tmp_path: Path) -> None:
+def test_a_single_candidate_has_nothing_to_disagree_with(tmp_path: Path) -> None:
     run = memos.made(tmp_path, {"few_shot": 0.8})
-    assert failures(run, load_outcomes(run), "few_shot") == ([], [])
+    assert disagreements(run, load_outcomes(run), "few_shot") == ([], [])
 
 
-def test_an_answer_that_could_not_be_read_and_a_failed_one_say_so(tmp_path: Path) -> None:
+def test_unparsed_and_failed_answers_are_labelled(tmp_path: Path) -> None:
     run = memos.made(tmp_path, {"few_shot": 0.8, "rag": 0.0}, prediction=None, completion="hm")
     said = {
-        reply.text
-        for one in failures(run, load_outcomes(run), "few_shot")[1]
-        for reply in one.replies
-        if not reply.right
+        answer.text
+        for one in disagreements(run, load_outcomes(run), "few_shot")[1]
+        for answer in one.answers
+        if not answer.right
     }
-    assert said == {"(no answer to be read in: hm)"}
+    assert said == {"(unparsed: hm)"}
     run = memos.made(tmp_path, {"few_shot": 0.8, "rag": 0.0}, prediction=None, error="timeout")
     said = {
-        reply.text
-        for one in failures(run, load_outcomes(run), "few_shot")[1]
-        for reply in one.replies
-        if not reply.right
+        answer.text
+        for one in disagreements(run, load_outcomes(run), "few_shot")[1]
+        for answer in one.answers
+        if not answer.right
     }
-    assert said == {"(the request failed)"}
+    assert said == {"(failed)"}
 
 
-# Odd runs
+# Unusual runs
 
 
 @pytest.mark.parametrize(
@@ -277,7 +293,7 @@ def test_an_answer_that_could_not_be_read_and_a_failed_one_say_so(tmp_path: Path
     ],
     ids=["one", "no prices", "only errors", "only null", "no volume", "no latency"],
 )
-def test_odd_runs_have_sensible_words(
+def test_the_memo_of_an_unusual_run_has_no_placeholder_values(
     right: dict[str, float], more: dict[str, Any], given: Sequence[str], tmp_path: Path
 ) -> None:
     page, text = write(memos.made(tmp_path / "run", right, n=60, **more), tmp_path / "memo", *given)
@@ -285,40 +301,42 @@ def test_odd_runs_have_sensible_words(
         assert not re.findall(r"\bnan\b|\bNone\b|\binf\b|Traceback", shown)
 
 
-def test_without_a_volume_nothing_is_drawn_over_months_and_it_says_why(tmp_path: Path) -> None:
-    page, _ = write(memos.made(tmp_path / "run", n=60), tmp_path / "memo", "monthly_volume=unknown")
+def test_the_memo_explains_why_cost_over_time_is_missing(tmp_path: Path) -> None:
+    _, text = write(memos.made(tmp_path / "run", n=60), tmp_path / "memo", "monthly_volume=unknown")
     assert not (tmp_path / "memo" / "cumulative.png").exists()
-    assert "the monthly volume is unknown. State it: --assume monthly_volume=N." in page
+    assert "because the monthly volume is unknown. State it with\n`--assume monthly_volume=N`." in text
 
 
-def test_an_unknown_cost_is_unknown_in_the_table(tmp_path: Path) -> None:
+def test_an_unknown_cost_is_shown_as_unknown(tmp_path: Path) -> None:
     _, text = write(memos.made(tmp_path / "run", n=60, prices={}), tmp_path / "memo")
-    cells = next(line for line in text.splitlines() if line.startswith("| `lora`")).split(" | ")
+    cells = next(line for line in text.splitlines() if line.startswith(("| `lora`", "| **`lora`**"))).split(" | ")
     assert cells[2:5] == ["unknown", "unknown", "unknown"]
 
 
 # Hostile text
 
 
-def test_nothing_hostile_is_obeyed_by_a_browser(evil: tuple[Path, str, str]) -> None:
+def test_hostile_text_adds_no_element_to_the_page(evil: tuple[Path, str, str]) -> None:
     page = Page(evil[1])
-    assert not {"script", "img", "b", "i"} & {tag for tag, _ in page.tags}
-    assert "<script>document.title='pwned'</script><img src=x onerror=alert(1)>" in page.said("code")
+    assert not {"script", "img", "b", "i", "a"} & {tag for tag, _ in page.tags}
+    code = page.said("code")
+    for wanted in (EVIL["few_shot"], "<script>alert(1)</script>", "</code></td><b>x [x](javascript:alert(1)) 'y'"):
+        assert wanted in code
+    assert "\\u202e\\x1b[31m| a | b |\\n\\n# x" in code
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
 
 
-def test_nothing_hostile_is_obeyed_by_markdown(evil: tuple[Path, str, str]) -> None:
+def test_hostile_text_adds_no_markup_to_the_markdown(evil: tuple[Path, str, str]) -> None:
     outside = re.sub(r"`[^`\n]*`", "", evil[2])  # code spans are not read
-    outside = outside.replace("<br>**", "")
     assert not re.findall(r"(?<!\\)<", outside)
-    assert not re.findall(r"(?<!\\)\[l", outside)
+    assert not re.findall(r"(?<!\\)\[[lix]", outside)
     assert not re.findall(r"(?<!\\):(?=//)", outside)
     assert not [line for line in evil[2].splitlines() if line.startswith("# x")]
     for table in re.findall(r"(?:^\|.*\n)+", evil[2], re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
 
 
-def test_control_characters_are_shown_and_long_lines_cut(evil: tuple[Path, str, str]) -> None:
+def test_control_characters_are_made_visible_and_long_lines_cut(evil: tuple[Path, str, str]) -> None:
     for text in evil[1:]:
         assert not set(text) & {"\x1b", "\u202e", "\u2066", "\u200b", "\x07"}
         assert "x" * 1000 not in text
@@ -328,16 +346,30 @@ def test_control_characters_are_shown_and_long_lines_cut(evil: tuple[Path, str, 
 @pytest.mark.parametrize(
     "mark", ["- a", "1. a", "1) a", "+ a", "# a", "> a", "=====", "-----", "    code", "a | b", "www.x.y", "a@b.c"]
 )
-def test_marks_are_escaped(mark: str) -> None:
-    assert "\\" in escaped(mark) or escaped(mark) == mark.strip() != mark
+def test_markdown_marks_are_escape(mark: str) -> None:
+    assert "\\" in escape(mark) or escape(mark) == mark.strip() != mark
+
+
+@pytest.mark.parametrize(
+    "attack", ["<script>alert(1)</script>", "a | b", "`x` **y** _z_ ~~w~~", "[x](javascript:alert(1))"]
+)
+@pytest.mark.parametrize("form", ["{}", "- {}", "# {}", "| {} |\n|:--|\n| {} |", "![{}](chart.png)"])
+def test_escaped_text_is_shown_as_it_is(attack: str, form: str) -> None:
+    page = Page(render_html(form.replace("{}", escape(attack)), "t", {}).partition("<main>")[2])
+    assert not {"script", "a", "img", "code", "strong", "em", "s"} & {tag for tag, _ in page.tags}
+    assert attack in [text for _, text in page.text]
+
+
+def test_an_image_of_a_reply_is_not_loaded() -> None:
+    assert "<img" not in render_html("![a](http://evil/a.png)", "t", {})
 
 
 @pytest.mark.parametrize("plain", ["85.0", "-45.0 to +8.2", "1,000", "it pays back", "$0.0014 a request"])
-def test_figures_are_left_alone(plain: str) -> None:
-    assert escaped(plain) == plain
+def test_plain_figures_are_not_escaped(plain: str) -> None:
+    assert escape(plain) == plain
 
 
-def test_a_long_text_says_how_long_it_is() -> None:
+def test_a_long_text_is_cut_and_its_length_stated() -> None:
     assert clean("x" * 1000, 10) == "xxxxxxxxxx … (1,000 characters)"
     assert clean("x" * 10, 10) == "xxxxxxxxxx"
 
@@ -345,7 +377,7 @@ def test_a_long_text_says_how_long_it_is() -> None:
 # The command
 
 
-def test_the_command_writes_into_the_run_unless_told(tmp_path: Path) -> None:
+def test_the_command_writes_into_the_run_by_default(tmp_path: Path) -> None:
     import typer
 
     from thirdlever.cli.decide import memo as command

@@ -1,4 +1,4 @@
-"""The report page's file: what is in it, how large it gets, what it says of what is missing."""
+"""The report page's file: its content, its size, and what it says about missing data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from thirdlever.evaluation import logs
 from thirdlever.evaluation.records import prompt_hash
 from thirdlever.report import page
 from thirdlever.report import page as page_data
-from thirdlever.report.page import LONGEST, Cells, Cut, cut, first, fit, shorten, told
+from thirdlever.report.page import LONGEST, Cells, Cut, cut, delta, first, fit, shorten
 from thirdlever.testing import FakeModel
 
 TEMPLATES = Path(page.__file__).parent / "templates"
@@ -39,7 +39,7 @@ def head(html: str) -> Any:  # noqa: ANN401 - JSON
     return json.loads(found[1])
 
 
-# What can run
+# Scripts and policy
 
 
 def test_the_policy_names_exactly_the_script_and_the_style_of_the_page(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_the_policy_names_exactly_the_script_and_the_style_of_the_page(tmp_path:
     assert "unsafe" not in policy[1]
 
 
-def test_the_page_names_no_address_on_any_network(tmp_path: Path) -> None:
+def test_the_page_refers_to_no_network_address(tmp_path: Path) -> None:
     html = page.render(make_run(tmp_path))
     assert not re.search(r"(https?:)?//[a-z]+\.|\bsrc=|@import|url\(", html.replace("-src", ""))
 
@@ -81,14 +81,14 @@ def test_hostile_names_and_answers_add_no_tag(tmp_path: Path) -> None:
 
 
 def test_placeholders_in_a_name_are_not_filled_in(tmp_path: Path) -> None:
-    html = page.render(make_run(tmp_path, names=["{{ script }}"]))
-    assert "{{ script }}" in [candidate["name"] for candidate in head(html)["candidates"]]
+    html = page.render(make_run(tmp_path, names=["$script"]))
+    assert "$script" in [candidate["name"] for candidate in head(html)["candidates"]]
 
 
 # The matrix
 
 
-def test_the_matrix_holds_every_cell_by_item_whatever_the_order_of_the_records(tmp_path: Path) -> None:
+def test_the_matrix_does_not_depend_on_the_order_of_the_records(tmp_path: Path) -> None:
     run = make_run(tmp_path, items=20, said={(0, 3): None, (0, 4): "I cannot say"})
     data = page_data.page_data(run)
     shuffled = Run(tmp_path)
@@ -116,14 +116,14 @@ def test_repeats_that_differ_are_partly_right(tmp_path: Path) -> None:
     assert "r" in outcomes
 
 
-def test_an_item_that_a_candidate_was_not_asked_is_no_mistake(tmp_path: Path) -> None:
+def test_an_item_that_was_not_run_is_no_mistake(tmp_path: Path) -> None:
     run = make_run(tmp_path, items=5, candidates=2)
     vars(run)["records"] = run.records.drop(index=9)
     cells = Cells(run.records)
     assert cells.outcomes(cells.requests("prompted(k=1)"))[4] == "-"
 
 
-def test_a_candidate_with_only_errors_is_shown_with_nought(tmp_path: Path) -> None:
+def test_a_candidate_with_only_errors_has_an_accuracy_of_zero(tmp_path: Path) -> None:
     run = make_run(tmp_path, items=4, candidates=2, said={(1, i): None for i in range(4)})
     failed = page_data.page_data(run).head["candidates"][1]
     assert (failed["name"], failed["accuracy"], failed["errors"]) == ("prompted(k=1)", 0.0, 4)
@@ -140,23 +140,23 @@ def test_a_run_without_answers_is_refused(tmp_path: Path) -> None:
 # Prompts
 
 
-def test_a_prompt_is_told_by_the_first_one_and_comes_back_whole() -> None:
+def test_a_prompt_is_restored_from_its_difference_to_the_first() -> None:
     one = [("system", SYSTEM), ("user", "A long passage that all share 😀. Payment: 1")]
     two = [("system", SYSTEM), ("user", "A long passage that all share 😀. Payment: 2"), ("user", "more")]
     by = first(one)
-    whole, part, own = told(two, by)
+    whole, part, own = delta(two, by)
     assert (whole, own) == (1, [("user", "2"), ("user", "more")])
     units = by[1][1].encode("utf-16-le")[: 2 * part].decode("utf-16-le")  # as JavaScript slices
     assert units + "2" == two[1][1]
-    assert told(one, by) == (2, 0, [])
+    assert delta(one, by) == (2, 0, [])
 
 
-def test_texts_are_cut_in_the_middle_and_say_how_much_is_gone() -> None:
+def test_texts_are_cut_in_the_middle_and_state_how_much_is_missing() -> None:
     assert cut("abcdef", 6) == "abcdef"
     assert cut("abcdefgh", 5) == Cut("abc", 3, "gh")
     assert cut(Cut("abc", 3, "gh"), 2) == Cut("a", 6, "h")
     assert cut("abc", 0) == Cut("", 3, "")
-    assert shorten(told([("user", "x" * 99)], []), 9).own == [("user", Cut("xxxxx", 90, "xxxx"))]
+    assert shorten(delta([("user", "x" * 99)], []), 9).own == [("user", Cut("xxxxx", 90, "xxxx"))]
 
 
 def test_the_limit_is_the_highest_that_fits() -> None:
@@ -200,7 +200,7 @@ def test_a_prompt_that_is_not_the_one_sent_is_not_shown(tmp_path: Path) -> None:
     assert unpacked(page_data.page_data(run).blocks["texts-0-0"])["prompt"] == ["not logged"] * 3
 
 
-def test_what_a_failed_call_was_sent_is_found_among_the_events() -> None:
+def test_the_prompt_of_a_failed_call_is_found_among_the_events() -> None:
     message = {"role": "user", "content": "attachment://1"}
     called = {"event": "model", "input": [], "input_refs": [[0, 1]]}
     sample = {
@@ -217,7 +217,7 @@ def test_what_a_failed_call_was_sent_is_found_among_the_events() -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "empty", "other"])
-def test_a_log_that_cannot_be_read_is_said_so(tmp_path: Path, damage: str) -> None:
+def test_a_log_that_cannot_be_read_is_reported(tmp_path: Path, damage: str) -> None:
     run = make_run(tmp_path, items=3, candidates=1)
     log = tmp_path / "logs" / "0.accuracy.eval"
     if damage == "missing":
@@ -240,13 +240,13 @@ def test_a_log_is_never_read_outside_of_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", items=3, candidates=1, logs=False)
     run.info["candidates"][0]["logs"] = ["../../other/logs/0.accuracy.eval"]
     (candidate,) = page_data.page_data(run).head["candidates"]
-    assert candidate["trouble"] == "logs/0.accuracy.eval is not there"
+    assert candidate["trouble"] == "logs/0.accuracy.eval does not exist"
 
 
 # Size
 
 
-def test_prompts_that_share_a_long_context_cost_it_once(tmp_path: Path) -> None:
+def test_a_shared_context_is_stored_once(tmp_path: Path) -> None:
     drawn = random.Random(0)
     letters = "".join(chr(drawn.randrange(33, 127)) for _ in range(60_000))
     run = make_run(tmp_path, items=60, candidates=1, context=letters)
@@ -269,7 +269,7 @@ def test_texts_are_cut_until_the_page_is_small_enough(tmp_path: Path, monkeypatc
 # The file
 
 
-def test_the_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path)
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
@@ -277,7 +277,7 @@ def test_the_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", RECORDS, "run.json"]
 
 
-def test_the_command_writes_it_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_path_of_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from thirdlever.cli.decide import report
 
     make_run(tmp_path)

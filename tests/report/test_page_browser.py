@@ -1,4 +1,4 @@
-"""The report page in real Chromium: what it shows, what the keyboard does, and that hostile answers do nothing."""
+"""The report page in Chromium: content, filters, keyboard, and hostile answers."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def count(tab: Page) -> int:
 # What it shows
 
 
-def test_it_opens_with_the_candidates_and_the_first_rows(opened: Opened, plain: Path) -> None:
+def test_the_page_opens_with_the_candidates_and_the_first_rows(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     assert tab.title() == f"payments, {plain.parent.name}: every answer"
     assert tab.locator("#candidates tbody tr").count() == 3
@@ -104,7 +104,7 @@ def test_it_opens_with_the_candidates_and_the_first_rows(opened: Opened, plain: 
     assert tab.get_attribute("#grid", "aria-colcount") == "4"
 
 
-def test_a_cell_tells_what_was_asked_and_what_came_back(opened: Opened, plain: Path) -> None:
+def test_the_panel_of_a_cell_shows_request_and_reply(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     tab.click("#grid .cell.wrong >> nth=0")
     tab.wait_for_selector("#panel-body:not([aria-busy])")
@@ -113,24 +113,24 @@ def test_a_cell_tells_what_was_asked_and_what_came_back(opened: Opened, plain: P
         "wrong",
         "expected '",
         "Input",
-        "Full answer",
+        "Full reply",
         "Payment: POS PURCHASE",
-        "17 messages before",
-        "ms among others",
+        "17 messages shared",
+        "ms, with concurrent requests",
     ):
         assert part in told, part
     tab.click("#panel-body summary")
     assert "Payment: shop 3" in tab.inner_text("#panel-body details")
 
 
-def test_a_failed_request_says_what_went_wrong(opened: Opened, plain: Path) -> None:
+def test_the_panel_of_a_failed_request_shows_its_error(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     tab.click("#grid .cell.failed")
     tab.wait_for_selector("#panel-body:not([aria-busy])")
     assert "RuntimeError: <b>no</b> answer" in tab.inner_text("#panel-body")
 
 
-def test_the_panel_goes_from_candidate_to_candidate_and_from_item_to_item(opened: Opened, plain: Path) -> None:
+def test_the_panel_switches_candidates_and_items(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     tab.click(cell(4, 1))
     tab.click("#switch button >> nth=2")
@@ -141,10 +141,10 @@ def test_the_panel_goes_from_candidate_to_candidate_and_from_item_to_item(opened
     tab.wait_for_selector("#grid .row[data-row='5'] > [aria-colindex='4']:focus")
 
 
-# Filters, held against the records
+# Filters, checked against the records
 
 
-def test_filters_show_the_items_they_name(opened: Opened, plain: Path) -> None:
+def test_filters_show_the_items_that_match(opened: Opened, plain: Path) -> None:
     from thirdlever.analysis.run import Run
 
     tab = opened(plain)
@@ -173,13 +173,13 @@ def test_filters_show_the_items_they_name(opened: Opened, plain: Path) -> None:
     assert tab.is_hidden("#grid")
 
 
-def test_items_that_few_got_right_can_come_first(opened: Opened, plain: Path) -> None:
+def test_hard_items_can_come_first(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     tab.select_option("[name=order]", "hard")
     assert tab.locator("#grid .body .row[data-row='0'] .cell.right").count() == 0
 
 
-def test_the_biggest_confusion_comes_first_and_shows_its_items(opened: Opened, plain: Path) -> None:
+def test_the_most_frequent_confusion_comes_first_and_shows_its_items(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     tab.select_option("#confusions-of", "2")
     times = [int(text) for text in tab.locator("#confusions td.bar").all_inner_texts()]
@@ -187,7 +187,7 @@ def test_the_biggest_confusion_comes_first_and_shows_its_items(opened: Opened, p
     right, said = tab.locator("#confusions tbody tr >> nth=0").locator("td").all_inner_texts()[:2]
     tab.click("#confusions tbody button >> nth=0")
     assert count(tab) == times[0]
-    assert tab.inner_text("#confusion-filter").startswith(f"C: {right} taken for {said}")
+    assert tab.inner_text("#confusion-filter").startswith(f"C: {right} mistaken for {said}")
     assert tab.evaluate("document.activeElement.role") == "gridcell"
     tab.click("#confusion-filter")
     assert tab.inner_text("#count") == "300 items"
@@ -196,7 +196,7 @@ def test_the_biggest_confusion_comes_first_and_shows_its_items(opened: Opened, p
 # Keyboard and screen reader
 
 
-def test_the_grid_is_walked_by_keys(opened: Opened, plain: Path) -> None:
+def test_the_keyboard_moves_through_the_grid(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     tab.focus(cell(0, 0))
     for key, row, column in (
@@ -217,7 +217,7 @@ def test_the_grid_is_walked_by_keys(opened: Opened, plain: Path) -> None:
     assert int(tab.evaluate("document.activeElement.parentElement.dataset.row")) > 10
 
 
-def test_one_cell_takes_the_tab_and_every_control_is_reached(opened: Opened, plain: Path) -> None:
+def test_tab_reaches_every_control_and_one_cell_of_the_grid(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     reached: list[str] = []
     while "confusions-more" not in reached and len(reached) < 60:
@@ -231,7 +231,7 @@ def test_one_cell_takes_the_tab_and_every_control_is_reached(opened: Opened, pla
     assert outline == "solid"
 
 
-def test_enter_opens_and_escape_closes(opened: Opened, plain: Path) -> None:
+def test_enter_opens_the_panel_and_escape_closes_it(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     tab.focus(cell(0, 0))
     tab.keyboard.press("ArrowRight")
@@ -242,7 +242,7 @@ def test_enter_opens_and_escape_closes(opened: Opened, plain: Path) -> None:
     assert tab.evaluate("document.activeElement.role") == "gridcell"
 
 
-def test_readers_are_told_names_places_and_counts(opened: Opened, plain: Path) -> None:
+def test_screen_readers_get_names_positions_and_counts(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     assert tab.get_attribute("#count", "role") == "status"
     assert tab.locator("#grid .body [role=row]").first.get_attribute("aria-rowindex") == "2"
@@ -261,7 +261,7 @@ def test_readers_are_told_names_places_and_counts(opened: Opened, plain: Path) -
 # Hostile answers
 
 
-def test_hostile_answers_are_shown_and_do_nothing(opened: Opened, hostile: Path) -> None:
+def test_hostile_answers_are_shown_as_text(opened: Opened, hostile: Path) -> None:
     tab = opened(hostile)
     title = tab.title()
     place = next(  # of the candidate that answers with them: the page has the best first
@@ -276,7 +276,7 @@ def test_hostile_answers_are_shown_and_do_nothing(opened: Opened, hostile: Path)
     assert ATTACK in shown[0]
     assert "⟨ESC⟩[2J⟨ESC⟩]0;title⟨BEL⟩⟨ESC⟩[31mred" in shown[1]
     assert "fuel ⟨RLO⟩rot13⟨PDF⟩ ⟨LRI⟩x⟨PDI⟩ ⟨ZWSP⟩" in shown[2]
-    assert "characters cut here" in shown[3]
+    assert "characters cut;" in shown[3]
     assert FORMULA in shown[4]
     assert tab.evaluate("window.pwned") is None
     assert tab.locator("img").count() == 0
@@ -319,7 +319,7 @@ def test_nothing_but_the_pages_own_script_runs(browser: Browser, plain: Path) ->
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_it_fits_and_can_be_read_in_both_schemes(
+def test_the_page_fits_and_is_legible_in_both_schemes(
     opened: Opened, plain: Path, viewport: dict[str, int], scheme: str
 ) -> None:
     tab = opened(plain, viewport, scheme)
@@ -330,7 +330,7 @@ def test_it_fits_and_can_be_read_in_both_schemes(
     assert faint(tab) == []
 
 
-def test_repeats_of_an_item_are_each_shown(opened: Opened, tmp_path: Path) -> None:
+def test_every_repeat_of_an_item_can_be_shown(opened: Opened, tmp_path: Path) -> None:
     tab = opened(page.write(make_run(tmp_path, items=40, candidates=1, epochs=3)))
     tab.click("#grid .cell.partly >> nth=0")
     tab.wait_for_selector("#panel-body:not([aria-busy])")
@@ -342,19 +342,19 @@ def test_repeats_of_an_item_are_each_shown(opened: Opened, tmp_path: Path) -> No
     assert len(answers) > 1
 
 
-def test_one_candidate_and_no_logs_are_shown_in_words(opened: Opened, tmp_path: Path) -> None:
+def test_a_page_without_logs_says_what_is_missing(opened: Opened, tmp_path: Path) -> None:
     tab = opened(page.write(make_run(tmp_path, items=3, candidates=1, logs=False)))
     assert tab.inner_text(cell(0, 0)).startswith("item-00000")
     assert "cannot be read" not in tab.inner_text("#candidates")
-    assert "logs/0.accuracy.eval is not there" in tab.inner_text("#notes")
+    assert "logs/0.accuracy.eval does not exist" in tab.inner_text("#notes")
     assert "unknown" in tab.inner_text("#candidates")
     tab.click(cell(0, 1))
     tab.wait_for_selector("#panel-body:not([aria-busy])")
-    assert "the prompt is not known here" in tab.inner_text("#panel-body")
+    assert "the prompt is not available" in tab.inner_text("#panel-body")
     assert tab.is_visible("[name=right]")
 
 
-def test_ten_thousand_items_take_no_more_of_the_document_than_a_hundred(opened: Opened, tmp_path: Path) -> None:
+def test_ten_thousand_items_need_no_more_rows_in_the_document(opened: Opened, tmp_path: Path) -> None:
     tab = opened(page.write(make_run(tmp_path, items=10_000, candidates=2, logs=False)))
     rows = tab.locator("#grid .body .row").count()
     assert rows < 50

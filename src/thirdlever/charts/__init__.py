@@ -1,1 +1,1 @@
-"""The charts of a run and of its decision: all that draws with matplotlib, but the history."""
+"""Charts of runs and decisions, drawn with matplotlib."""

@@ -1,4 +1,4 @@
-"""What the chart's candidates are held against: cost where all of it is known, else latency, on a log scale."""
+"""The chart of accuracy against cost; against latency where a cost is unknown. Both on a log scale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.analysis.scorecards import rows
 from thirdlever.charts import style
-from thirdlever.charts import style as files
 from thirdlever.core.text import printable
 
 if TYPE_CHECKING:
@@ -22,8 +21,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-_MOST_TICKS = 8
-_COLUMN = 0.15  # width of the column for nought, as a share of the scale beside it
+_MOST_TICKS, _FEW_TICKS = 8, 4  # the latter on a narrow sheet
+_COLUMN = 0.15  # width of the column for $0, as a share of the scale beside it
+_LEAST_S = 1e-6  # a clock may measure 0
+_HEIGHT = 3.12  # inches of the axes
+_AT_THE_END = 0.97  # of the axis: from here on, a centred tick label would stick out
+_NAME, _NARROW_NAME = (26, 3), (18, 4)  # characters per line, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,14 @@ class Axis:
     """A horizontal scale with every candidate's place on it.
 
     Attributes:
-        title: what accuracy is held against, for the heading; "" when against nothing.
+        title: "cost" or "latency"; "" if both are unknown.
         caption: the scale's name and unit.
-        shown: for each candidate whether it has a place.
-        positions: the places of those that do.
+        shown: for each candidate, whether it has a place.
+        positions: the places of those that have one.
         limits: ends of the scale.
         ticks: (position, label).
-        broken_at: where the scale breaks off; left of it is the column for nought, which a log scale lacks.
-        notes: what a reader must know of those without a place.
+        broken_at: where the scale is broken; to the left is a column for $0, which a log scale lacks.
+        notes: why the scale is what it is, and which candidates have no place.
     """
 
     title: str
@@ -50,32 +53,27 @@ class Axis:
     broken_at: float | None = None
     notes: Sequence[str] = ()
 
-    @property
-    def ordered(self) -> bool:
-        """Whether left is better, so that a Pareto front means something."""
-        return bool(self.title)
-
 
 def choose(summary: pd.DataFrame) -> Axis:
-    """Cost per 1,000 requests when every candidate's is known and money is spent at all; else latency; else nothing."""
+    """Cost per 1,000 requests if every candidate's is known and not all are 0; else latency; else neither."""
     rated = summary["accuracy"].notna()
     cost, latency = summary["cost_per_1k_usd"], summary["latency_p50_s"]
     priced = (cost[rated] > 0).any()
-    notes = _missing("Not shown, without any answer", summary, ~rated)
+    notes = _naming("Not shown (no answers)", summary, ~rated)
     if priced and cost[rated].notna().all():
         return _cost(summary, rated, notes)
     if latency[rated].notna().any():
         if cost[rated].isna().all():
-            notes = ["Cost is unknown, so latency stands in for it.", *notes]
-        elif cost[rated].isna().any():
-            notes = _missing("Latency stands in for cost, unknown for", summary, rated & cost.isna()) + notes
-        notes += _missing("Not shown, without a latency", summary, rated & latency.isna())
+            notes = ["The cost is unknown, so latency is shown instead.", *notes]
+        else:
+            notes = _naming("Latency is shown because the cost is unknown for", summary, rated & cost.isna()) + notes
+        notes += _naming("Not shown (no latency measured)", summary, rated & latency.isna())
         return _latency(summary, rated & latency.notna(), notes)
     if priced:
-        notes += _missing("Not shown, without a known cost", summary, rated & cost.isna())
+        notes += _naming("Not shown (cost unknown)", summary, rated & cost.isna())
         return _cost(summary, rated & cost.notna(), notes)
     count = int(rated.sum())
-    caption = "" if summary.empty else "Neither cost nor latency is known"
+    caption = "" if summary.empty else "Cost and latency are unknown"
     return Axis("", caption, rated.to_list(), range(1, count + 1), (0.3, count + 0.7), notes=notes)
 
 
@@ -85,28 +83,28 @@ def _cost(summary: pd.DataFrame, shown: pd.Series[bool], notes: Sequence[str]) -
     marks, broken_at = ticks(low, high, _dollars), None
     if 0 in values:
         decades = math.log10(high / low) * _COLUMN
-        nought, broken_at = low / 10 ** (decades / 2), low
+        zero, broken_at = low / 10 ** (decades / 2), low
         low /= 10**decades
-        values = [value or nought for value in values]
-        marks = [(nought, "$0"), *marks]
+        values = [value or zero for value in values]
+        marks = [(zero, "$0"), *marks]
     caption = "USD per 1,000 requests (log scale)"
     return Axis("cost", caption, shown.to_list(), values, (low, high), marks, broken_at, notes)
 
 
 def _latency(summary: pd.DataFrame, shown: pd.Series[bool], notes: Sequence[str]) -> Axis:
-    values = [max(value, 1e-6) for value in summary.loc[shown, "latency_p50_s"]]  # a clock may not see less
+    values = [max(value, _LEAST_S) for value in summary.loc[shown, "latency_p50_s"]]
     ends = limits(values)
-    caption = "Median latency of single requests (log scale)"
+    caption = "Median latency, one request at a time (log scale)"
     return Axis("latency", caption, shown.to_list(), values, ends, ticks(*ends, seconds), notes=notes)
 
 
-def _missing(why: str, summary: pd.DataFrame, which: pd.Series[bool]) -> list[str]:
+def _naming(why: str, summary: pd.DataFrame, which: pd.Series[bool]) -> list[str]:
     names = [printable(name) for name in summary.loc[which, "candidate"]]
     return [f"{why}: {', '.join(names)}."] if names else []
 
 
 def limits(values: Iterable[float]) -> tuple[float, float]:
-    """Ends of a log scale with room for names, and a decade at least: a smaller one would magnify nothing."""
+    """Ends of a log scale with room for names. It spans a decade at least, so that small differences look small."""
     ends = [math.log10(value) for value in values]
     low, high = min(ends), max(ends)
     room = max(0.12 * (high - low), (1 - (high - low)) / 2, 0.1)
@@ -116,7 +114,7 @@ def limits(values: Iterable[float]) -> tuple[float, float]:
 def ticks(
     low: float, high: float, label: Callable[[float], str], *, most: int = _MOST_TICKS
 ) -> list[tuple[float, str]]:
-    """(position, label) at 1, 2, 5 of a decade; where those are too many, decades; where those are, every so many."""
+    """At most so many (position, label): at 1, 2 and 5 of each decade, else at decades, else at every nth decade."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 5), (1,)):
         values = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
@@ -131,17 +129,11 @@ def _dollars(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A round number and a unit."""
+    """A round number of s, ms or µs."""
     for size, unit in ((1.0, "s"), (1e-3, "ms")):
         if value >= size * (1 - 1e-9):
             return f"{value / size:,.0f} {unit}"
     return f"{value / 1e-6:,.0f} µs"
-
-
-_HEIGHT = 3.12  # inches of the frame
-_FEW = 4  # ticks on a narrow sheet
-_AT_THE_END = 0.97  # of the axis: a label centred under a tick there would stick out
-_NAME, _NARROW_NAME = (26, 3), (18, 4)  # characters a line, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +150,12 @@ class _Point:
 
 
 def draw(summary: pd.DataFrame, folder: Path, *, suite: str = "", date: str = "") -> None:
-    """Write `chart.png` and `chart.svg`, each whole or not at all.
-
-    Args:
-        summary: what `scorecards` returns.
-        folder: the run's.
-        suite: its name, for the heading.
-        date: of the run, for the heading.
+    """Write the chart of the scorecards to `chart.png` and `chart.svg`, each whole or not at all.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    files.save(picture(summary, suite=suite, date=date), folder)
+    style.save(picture(summary, suite=suite, date=date), folder)
 
 
 def picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> style.Picture:
@@ -180,44 +166,31 @@ def picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> style.
     items = "–".join(f"{n:,}" for n in counts[:: max(1, len(counts) - 1)])
     title = f"Accuracy against {axis.title}" if axis.title else "Accuracy"
     under = style.heading(suite, f"{items} test items" if items else "", date)
-    notes = _notes(axis, points)
-    said = (f"{printable(p.name)} {p.accuracy:.1f} % ({p.low:.1f} to {p.high:.1f})" for p in points)
-    alt = f"{title}: {'; '.join(said)}. {notes[-1] if notes else ''}".strip()
+    notes = [*axis.notes, "Bars: 95 % intervals."] if points else list(axis.notes)
+    if axis.title:
+        marks = "Line and filled marks" if sum(p.front for p in points) > 1 else "Filled marks"
+        notes.append(f"{marks}: the Pareto front (no other candidate is better on both accuracy and {axis.title}).")
+    values = (f"{printable(p.name)} {p.accuracy:.1f} % ({p.low:.1f} to {p.high:.1f})" for p in points)
+    alt = f"{title}: {'; '.join(values)}. {notes[-1] if notes else ''}".strip()
     draw = partial(_figure, axis, points, title=title, under=under, notes=notes)
     return style.Picture("chart", title, under, notes, alt, draw)
 
 
-def figure(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> Figure:
-    """The chart as a matplotlib figure, for a notebook."""
-    return picture(summary, suite=suite, date=date).draw(style.FILE)
-
-
 def pareto(points: Iterable[tuple[float, float]]) -> list[bool]:
-    """Which of the points (x, y) no other beats: none is as low in x and as high in y, and better in one of them."""
+    """Whether each point (x, y) is on the front: no other is at least as low in x and as high in y, and differs."""
     points = list(points)
     return [not any(a <= x and b >= y and (a, b) != (x, y) for a, b in points) for x, y in points]
 
 
 def _points(summary: pd.DataFrame, axis: Axis) -> list[_Point]:
     shown = rows(summary[axis.shown])
-    if axis.ordered:
-        fronts = pareto((x, row["accuracy"]) for x, row in zip(axis.positions, shown, strict=True))
-    else:
-        fronts = [False] * len(shown)
+    places = ((x, row["accuracy"]) for x, row in zip(axis.positions, shown, strict=True))
+    fronts = pareto(places) if axis.title else [False] * len(shown)
     return [
         _Point(row["candidate"], row["strategy"], x, 100 * row["accuracy"], 100 * low, 100 * high, front)
         for row, x, front in zip(shown, axis.positions, fronts, strict=True)
         for low, high in [row["accuracy_ci95"]]
     ]
-
-
-def _notes(axis: Axis, points: Sequence[_Point]) -> list[str]:
-    """What the marks mean, and what a reader must know of the scale."""
-    notes = [*axis.notes, "Bars: 95 % intervals."] if points else list(axis.notes)
-    if axis.ordered:
-        marks = "Line and filled marks" if sum(p.front for p in points) > 1 else "Filled marks"
-        notes.append(f"{marks}: the Pareto front, more accuracy only for more {axis.title}.")
-    return notes
 
 
 def _figure(
@@ -237,27 +210,25 @@ def _figure(
 
 
 def _scales(axes: Axes, axis: Axis, points: Sequence[_Point], *, few: bool) -> None:
-    """Scales, ticks and grid, with as little ink as will do."""
-    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+    """Scales, ticks and grid."""
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
-    axes.set_xscale("log" if axis.ordered else "linear")
+    style.bare(axes)
+    axes.set_xscale("log" if axis.title else "linear")
     axes.set_xlim(*axis.limits)
     axes.xaxis.set_minor_locator(NullLocator())
-    marks = axis.ticks[:: -(-len(axis.ticks) // _FEW)] if few and axis.ticks else axis.ticks
-    axes.xaxis.set_major_locator(FixedLocator([x for x, _ in marks]))
-    labels = axes.set_xticklabels([label for _, label in marks])
+    marks = axis.ticks[:: -(-len(axis.ticks) // _FEW_TICKS)] if few and axis.ticks else axis.ticks
+    labels = axes.set_xticks([x for x, _ in marks], [label for _, label in marks])
     if marks and axes.transAxes.inverted().transform(axes.transData.transform((marks[-1][0], 0)))[0] > _AT_THE_END:
-        labels[-1].set_horizontalalignment("right")
+        labels[-1].label1.set_horizontalalignment("right")
     # From a little under the lowest interval to a little over the highest, 10 points at least.
     low, high = min((p.low for p in points), default=0.0), max((p.high for p in points), default=100.0)
     margin = max(0.09 * (high - low), (10 - (high - low)) / 2, 1.0)
     axes.set_ylim(low - margin, high + margin)
-    ticks = MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(*axes.get_ylim())
-    ticks = [tick for tick in ticks if 0 <= tick <= 100 and low - margin <= tick <= high + margin]  # noqa: PLR2004
-    axes.yaxis.set_major_locator(FixedLocator(ticks))
-    axes.set_yticklabels([f"{tick:g}" for tick in ticks])
+    values = MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(*axes.get_ylim())
+    axes.set_yticks([y for y in values if max(0, low - margin) <= y <= min(100, high + margin)])
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(axis="y", color=style.GRID, linewidth=0.8)
-    style.bare(axes)
     axes.set_xlabel(axis.caption, fontsize=9, color=style.QUIET, loc="right", labelpad=5)
     if axis.broken_at:
         axes.axvspan(axis.limits[0], axis.broken_at, color=style.BAND, linewidth=0, zorder=0)
@@ -267,14 +238,14 @@ def _scales(axes: Axes, axis: Axis, points: Sequence[_Point], *, few: bool) -> N
 
 
 def _front(axes: Axes, points: Sequence[_Point]) -> None:
-    """The best accuracy to be had at each cost, as a step line."""
+    """The best accuracy at each cost, as a step line."""
     steps = sorted((p.x, p.accuracy) for p in points if p.front)
     look: dict[str, Any] = {"drawstyle": "steps-post", "color": style.LINE, "linewidth": 1.2}
     axes.plot([x for x, _ in steps], [y for _, y in steps], zorder=2, gid="front", **look)
 
 
 def _marks(axes: Axes, points: Sequence[_Point]) -> None:
-    """A mark and an interval a candidate: filled on the front, hollow behind it."""
+    """Each candidate's mark and interval; marks on the front are filled."""
     looks = style.styles(p.strategy for p in points)
     for p in points:
         shape, colour = looks[p.strategy]
@@ -287,13 +258,8 @@ def _marks(axes: Axes, points: Sequence[_Point]) -> None:
 
 
 def _names(axes: Axes, points: Sequence[_Point], width: int, lines: int) -> None:
-    """Each candidate's name beside its mark.
-
-    Distances are pixels while places are sought, and shares of the axes when they are kept: an SVG has other pixels.
-    """
+    """Each candidate's name near its mark. Places are found in pixels and kept as shares of the axes, for the SVG."""
     from matplotlib.patheffects import withStroke
-
-    from thirdlever.charts.style import Box, place
 
     chart: Any = axes.figure
     renderer = chart.canvas.get_renderer()
@@ -301,7 +267,7 @@ def _names(axes: Axes, points: Sequence[_Point], width: int, lines: int) -> None
     marks, sizes, texts, hard = [], [], [], []
     for p in points:
         (x, y), (_, y0), (_, y1) = axes.transData.transform([(p.x, p.accuracy), (p.x, p.low), (p.x, p.high)])
-        hard += [Box(x, y, x, y).grown(5.5 * unit), Box(x, y0, x, y1).grown(1.5 * unit)]
+        hard += [style.Box(x, y, x, y).grown(5.5 * unit), style.Box(x, y0, x, y1).grown(1.5 * unit)]
         look: dict[str, Any] = {"color": style.INK, "weight": "bold"} if p.front else {"color": style.QUIET}
         look |= {"path_effects": [withStroke(linewidth=2.5, foreground=style.PAPER)], "parse_math": False}
         text = axes.text(
@@ -320,10 +286,10 @@ def _names(axes: Axes, points: Sequence[_Point], width: int, lines: int) -> None
         marks.append((float(x), float(y)))
         sizes.append((extent.width + 2 * unit, extent.height + 2 * unit))
         texts.append(text)
-    inside = Box(*axes.get_window_extent(renderer).extents)
-    bounds = inside.grown(-2 * unit)._replace(y1=inside.y1 + 10 * unit)  # above is only the caption, far left
-    soft = [Box(*corners).grown(unit) for corners in _segments(axes)]
-    spots = place(marks, sizes, bounds=bounds, hard=hard, soft=soft, gap=8 * unit)
+    inside = style.Box(*axes.get_window_extent(renderer).extents)
+    bounds = inside.grown(-2 * unit)._replace(y1=inside.y1 + 10 * unit)  # above the axes is only the caption, far left
+    soft = [style.Box(*corners).grown(unit) for corners in _segments(axes)]
+    spots = style.place(marks, sizes, bounds=bounds, hard=hard, soft=soft, gap=8 * unit)
     to_axes = axes.transAxes.inverted()
     for text, spot, (x, _) in zip(texts, spots, marks, strict=True):
         text.set_multialignment("right" if spot.box.x1 < x else "left")

@@ -1,4 +1,4 @@
-"""The three gates and what they come to, as a strip of cards: word, shape and colour say the same."""
+"""The memo's charts of a decision: the three gates, cumulative cost, and latency."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
     from thirdlever.decision.payback import Payback
 
 
-_Said: TypeAlias = tuple[str, str, str]  # heading, verdict, why
+_Card: TypeAlias = tuple[str, str, str]  # heading, verdict, reason
 
 LOOKS = {"GO": ("✓", style.GO), "NO-GO": ("✕", style.NO_GO), "NEED-MORE-DATA": ("?", style.MORE_DATA)}
 _CARD_LINE, _CARD_GAP, _CARD_PAD = 0.155, 0.12, 0.12  # inches
 _WORD = 0.42  # inches of the verdict's line
 _MOST_LINES = 7
-_LETTER = 4.75  # points that a letter takes at 8.5 points, on average
+_LETTER = 4.75  # points of a letter at 8.5 points, on average
+
+_LEAST_MONTHS, _MOST_MONTHS = 12.0, 36.0
+_HEIGHT = 3.1  # inches of the axes, unless the names need more
+_NAME_LINE = 0.155  # inches of a line of a name
+_NAME_GAP = 0.26  # inches between the axes and the names
+_ROOM = 1.12  # the end of the scale, as a multiple of the highest cost that must be visible
+_OUTLIER = 3.0  # a line that ends above so many times the marked ones may leave the scale
+
+_ROW_LINE, _ROW_PAD = 0.16, 0.3  # inches: a line of a name, and the rest of a candidate's row
+_EDGE = 0.05  # share of the scale at either end without a tick label, which would stick out
+_LEAST_S = 1e-6  # a clock may measure 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Card:
-    """What a card says; the last one, which is the verdict's, is framed."""
-
-    heading: Sequence[str]
-    verdict: str
-    lines: Sequence[str]
-    framed: bool
-
-    def height(self, above: int) -> float:
-        """Inches, with so many lines for the heading."""
-        return 2 * _CARD_PAD + _CARD_LINE * (above + len(self.lines)) + _WORD
+# The three gates
 
 
 def gates_picture(
@@ -59,99 +59,92 @@ def gates_picture(
     suite: str = "",
     date: str = "",
 ) -> style.Picture:
-    """A card for each gate, and one for the verdict.
+    """A card for each gate and one for the verdict: word, shape and colour say the same.
 
     Args:
         gates: in order.
-        verdict: what they come to.
-        outcome: what to do then, in a few words.
-        names: of candidates; a sentence that begins with one keeps its letter small.
-        suite: its name, for the heading.
-        date: of the run, for the heading.
+        verdict: of the decision.
+        outcome: what to do, in a few words.
+        names: of candidates; a sentence that begins with one is not capitalised.
+        suite: for the heading, as `date`.
+        date: of the run.
     """
-    cards: list[_Said] = [
+    cards: list[_Card] = [
         (f"{i}  {gate.name}", gate.verdict, _capital(gate.reason, names)) for i, gate in enumerate(gates, 1)
     ]
     cards.append(("Fine-tune?", verdict, outcome))
-    title = "The three gates before fine-tuning"
-    under = style.heading(suite, date)
-    said = "; ".join(f"{printable(name)}: {word}, {printable(why)}" for name, word, why in cards[:-1])
-    alt = f"Gates. {said}. Verdict: {verdict}. {printable(outcome)}"
+    title, under = "The three gates before fine-tuning", style.heading(suite, date)
+    texts = "; ".join(f"{printable(name)}: {word}, {printable(why)}" for name, word, why in cards[:-1])
+    alt = f"Gates. {texts}. Verdict: {verdict}. {printable(outcome)}"
     return style.Picture("gates", title, under, [], alt, partial(_gates_figure, cards, title=title, under=under))
-
-
-def _gates_figure(cards: Sequence[_Said], sheet: style.Sheet, *, title: str, under: str) -> Figure:
-    side = 0.16 if sheet.worded else 0.03
-    across = 1 if sheet.narrow else len(cards)
-    width = (sheet.width - 2 * side - (across - 1) * _CARD_GAP) / across
-    drawn = [_card(card, width, framed=card is cards[-1]) for card in cards]
-    most = max(len(card.heading) for card in drawn)
-    above = [len(card.heading) if sheet.narrow else most for card in drawn]  # verdicts stand side by side
-    heights = [card.height(lines) for card, lines in zip(drawn, above, strict=True)]
-    if sheet.narrow:
-        tops = list(itertools.accumulate((height + _CARD_GAP for height in heights), initial=0.0))
-        boxes = [(0.0, top, width, height) for top, height in zip(tops, heights, strict=False)]
-        height = tops[-1] - _CARD_GAP
-    else:
-        height = max(heights)
-        boxes = [(i * (width + _CARD_GAP), 0.0, width, height) for i in range(across)]
-    figure, axes = style.blank(sheet, height, left=side, right=side, top=0.05, bottom=0.05)
-    axes.set_xlim(0, sheet.width - 2 * side)
-    axes.set_ylim(height, 0)
-    axes.axis("off")
-    for card, box, lines in zip(drawn, boxes, above, strict=True):
-        _draw_card(axes, card, box, lines, size=10.5 if sheet.narrow else 8.5)
-    style.words(figure, sheet, title=title, under=under, notes=[])
-    return figure
 
 
 def _capital(text: str, names: Collection[str]) -> str:
     return text if text.startswith(tuple(names)) else text[:1].upper() + text[1:]
 
 
-def _card(card: _Said, width: float, *, framed: bool) -> _Card:
+def _gates_figure(cards: Sequence[_Card], sheet: style.Sheet, *, title: str, under: str) -> Figure:
+    side = 0.16 if sheet.worded else 0.03
+    across = 1 if sheet.narrow else len(cards)
+    width = (sheet.width - 2 * side - (across - 1) * _CARD_GAP) / across
     characters = int((width - 2 * _CARD_PAD) * style.POINTS / _LETTER)
-    heading, verdict, why = card
-    lines = textwrap.wrap(printable(why), characters, max_lines=_MOST_LINES, placeholder=" …")
-    return _Card(textwrap.wrap(printable(heading), characters), verdict, lines, framed)
+    headings = [textwrap.wrap(printable(heading), characters) for heading, _, _ in cards]
+    reasons = [textwrap.wrap(printable(why), characters, max_lines=_MOST_LINES, placeholder=" …") for *_, why in cards]
+    most = max(map(len, headings))
+    above = [len(heading) if sheet.narrow else most for heading in headings]  # verdicts line up
+    heights = [2 * _CARD_PAD + _CARD_LINE * (a + len(b)) + _WORD for a, b in zip(above, reasons, strict=True)]
+    if sheet.narrow:
+        *tops, end = itertools.accumulate((height + _CARD_GAP for height in heights), initial=0.0)
+        boxes = [(0.0, top, width, height) for top, height in zip(tops, heights, strict=True)]
+        whole = end - _CARD_GAP
+    else:
+        whole = max(heights)
+        boxes = [(i * (width + _CARD_GAP), 0.0, width, whole) for i in range(across)]
+    figure, axes = style.blank(sheet, whole, left=side, right=side, top=0.05, bottom=0.05)
+    axes.set_xlim(0, sheet.width - 2 * side)
+    axes.set_ylim(whole, 0)
+    axes.axis("off")
+    for i, (_, verdict, _) in enumerate(cards):
+        x, y, _, _ = boxes[i]
+        _frame(axes, boxes[i], LOOKS[verdict][1], framed=i == len(cards) - 1)
+        _lines(axes, headings[i], x + _CARD_PAD, y + _CARD_PAD + 0.14, style.QUIET)
+        y += _CARD_PAD + above[i] * _CARD_LINE
+        _chip(axes, verdict, x + _CARD_PAD + 0.08, y + 0.22, size=10.5 if sheet.narrow else 8.5)
+        _lines(axes, reasons[i], x + _CARD_PAD, y + _WORD + 0.12, style.INK)
+    style.words(figure, sheet, title=title, under=under, notes=[])
+    return figure
 
 
-def _draw_card(axes: Axes, card: _Card, box: tuple[float, float, float, float], above: int, *, size: float) -> None:
-    """Heading, then the verdict, then why."""
+def _frame(axes: Axes, box: tuple[float, float, float, float], colour: str, *, framed: bool) -> None:
     from matplotlib.patches import Rectangle
 
-    sign, colour = LOOKS[card.verdict]
     x, y, width, height = box
     axes.add_patch(Rectangle((x, y), width, height, facecolor=style.BAND, linewidth=0, gid="card"))
     axes.add_patch(Rectangle((x, y), width, 0.05, facecolor=colour, linewidth=0))
-    if card.framed:
+    if framed:
         axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=1.6))
-    text: dict[str, Any] = {"ha": "left", "va": "baseline", "parse_math": False, "gid": "words"}
-    y += _CARD_PAD
-    for i, line in enumerate(card.heading):
-        axes.text(x + _CARD_PAD, y + 0.14 + i * _CARD_LINE, line, fontsize=8.5, color=style.QUIET, **text)
-    y += above * _CARD_LINE
-    axes.plot([x + _CARD_PAD + 0.08], [y + 0.22], marker="o", markersize=11.5, mfc=colour, mec="none")
-    middle: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False}
-    axes.text(x + _CARD_PAD + 0.08, y + 0.22, sign, fontsize=8, weight="bold", color=style.PAPER, **middle)
-    axes.text(
-        x + _CARD_PAD + 0.23, y + 0.22 + size / 200, card.verdict, fontsize=size, weight="bold", color=colour, **text
-    )
-    for i, line in enumerate(card.lines):
-        axes.text(x + _CARD_PAD, y + _WORD + 0.12 + i * _CARD_LINE, line, fontsize=8.5, color=style.INK, **text)
 
 
-_LEAST_MONTHS, _MOST_MONTHS = 12.0, 36.0
-_HEIGHT = 3.1  # inches of the frame, where the names need no more
-_NAME_LINE = 0.155  # inches of a line of a name
-_NAME_GAP = 0.26  # inches between the frame and the names
-_ROOM = 1.12  # the scale beyond the dearest that must be seen
-_OUTLIER = 3.0  # so many times dearer than what matters, a line may leave the scale
+def _lines(axes: Axes, lines: Sequence[str], x: float, y: float, colour: str) -> None:
+    for i, line in enumerate(lines):
+        axes.text(x, y + i * _CARD_LINE, line, fontsize=8.5, color=colour, parse_math=False, gid="words")
+
+
+def _chip(axes: Axes, verdict: str, x: float, y: float, *, size: float) -> None:
+    """The verdict: a sign in a disc, and the word."""
+    sign, colour = LOOKS[verdict]
+    look: dict[str, Any] = {"weight": "bold", "parse_math": False}
+    axes.plot([x], [y], marker="o", markersize=11.5, mfc=colour, mec="none")
+    axes.text(x, y, sign, fontsize=8, color=style.PAPER, ha="center", va="center", **look)
+    axes.text(x + 0.15, y + size / 200, verdict, fontsize=size, color=colour, gid="words", **look)
+
+
+# Cumulative cost
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A candidate's money: USD at month 0 and at the last month."""
+    """A candidate's cumulative cost: USD at month 0 and at the last month."""
 
     name: str
     strategy: str
@@ -162,7 +155,7 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The months that are shown, and what happens in them."""
+    """The months shown, and the events in them."""
 
     end: float
     release: float
@@ -179,16 +172,16 @@ def cumulative_picture(
     suite: str = "",
     date: str = "",
 ) -> style.Picture:
-    """Money over months.
+    """Cumulative cost over months.
 
     Args:
-        costs: the candidates'.
-        volume: requests a month.
+        costs: of the candidates.
+        volume: requests per month.
         release: months until the next base model is expected.
-        marked: names of the candidates that the decision is about; the scale is made for them.
-        pays: when the judged tuned candidate breaks even.
-        suite: its name, for the heading.
-        date: of the run, for the heading.
+        marked: names of the candidates that the decision is about; the scale fits them.
+        pays: when the tuned candidate breaks even.
+        suite: for the heading, as `date`.
+        date: of the run.
     """
     span = _Span(_last(release, pays), release, pays)
     lines, unknown = [], []
@@ -199,11 +192,10 @@ def cumulative_picture(
         else:
             lines.append(_Line(cost.candidate, cost.strategy, start, end, cost.candidate in marked))
     lines.sort(key=lambda line: (line.end, line.name))
-    title = "What it costs over time"
-    under = style.heading(suite, f"{volume:,.0f} requests a month", date)
+    title, under = "Cumulative cost", style.heading(suite, f"{volume:,.0f} requests per month", date)
     notes = _notes(span, unknown)
-    said = (f"{printable(line.name)} {usd(line.start)} to set up, {usd(line.end)} in all" for line in lines)
-    alt = f"Cumulative cost over {span.end:g} months: {'; '.join(said) or 'unknown for every candidate'}."
+    values = (f"{printable(line.name)} {usd(line.start)} to set up, {usd(line.end)} in total" for line in lines)
+    alt = f"Cumulative cost over {span.end:g} months: {'; '.join(values) or 'unknown for every candidate'}."
     if pays and pays.months is not None and math.isfinite(pays.months):
         alt += f" {printable(pays.candidate)} breaks even in month {pays.months:.1f}."
     draw = partial(_cumulative_figure, lines, span, title=title, under=under, notes=notes)
@@ -211,7 +203,7 @@ def cumulative_picture(
 
 
 def _last(release: float, pays: Payback | None) -> float:
-    """The last month shown: a year, two releases, a break-even that is not too far."""
+    """The last month shown: a year, two releases, or a break-even that is not too far away."""
     last = max(_LEAST_MONTHS, 2 * release)
     if pays and pays.months is not None and pays.months * 1.25 <= _MOST_MONTHS:
         last = max(last, pays.months * 1.25)
@@ -219,21 +211,19 @@ def _last(release: float, pays: Payback | None) -> float:
 
 
 def _notes(span: _Span, unknown: Sequence[str]) -> list[str]:
-    notes = [
-        "Heavy lines: the candidates that the decision is about. Shaded: after the next base model, tuning is due."
-    ]
-    if span.pays:
-        name, reference = printable(span.pays.candidate), printable(span.pays.reference)
-        if span.pays.months == math.inf:
-            notes.append(f"{name} never breaks even against {reference}.")
-        elif span.pays.months is None:
-            notes.append(f"When {name} breaks even against {reference} is unknown.")
-        elif span.pays.months > span.end:
-            notes.append(f"{name} breaks even against {reference} only in month {span.pays.months:,.0f}.")
+    notes = ["Thick lines: the candidates in the decision. Shaded: the next base model is out; re-tuning is due."]
+    if pays := span.pays:
+        name, reference = printable(pays.candidate), printable(pays.reference)
+        if pays.months == math.inf:
+            notes.append(f"{name} never breaks even with {reference}.")
+        elif pays.months is None:
+            notes.append(f"When {name} breaks even with {reference} is unknown.")
+        elif pays.months > span.end:
+            notes.append(f"{name} breaks even with {reference} only in month {pays.months:,.0f}.")
         else:
-            notes.append(f"Ring: {name} has cost as much as {reference}, and less from there on.")
+            notes.append(f"Ring: {name} breaks even with {reference}.")
     if unknown:
-        notes.append(f"Not shown, cost unknown: {', '.join(unknown)}.")
+        notes.append(f"Not shown (cost unknown): {', '.join(unknown)}.")
     return notes
 
 
@@ -242,16 +232,18 @@ def _cumulative_figure(
 ) -> Figure:
     left, right, width = (0.5, 1.5, 14) if sheet.narrow else (0.75, 2.3, 25)
     top = _top(lines)
-    texts = [_text(line, top, width, 3 if sheet.narrow else 2) for line in lines]
+    texts = [
+        f"{style.label(line.name, width, 3 if sheet.narrow else 2)}\n{'↑ ' if line.end > top else ''}{usd(line.end)}"
+        for line in lines
+    ]
     sizes = [_NAME_LINE * (text.count("\n") + 1) + 0.06 for text in texts]
     height = max(_HEIGHT, sum(sizes))
     figure, axes = style.blank(sheet, height, left=left, right=right, top=0.5, bottom=0.52, notes=notes)
-    _scales(axes, top, span)
+    _money_scales(axes, top, span)
     looks = style.styles(line.strategy for line in lines)
-    for line in lines:
-        _draw_lines(axes, line, looks[line.strategy], span.end)
-    places = spread([min(line.end, top) / top for line in lines], [size / height for size in sizes])
+    places = style.spread([min(line.end, top) / top for line in lines], [size / height for size in sizes])
     for line, text, at in zip(lines, texts, places, strict=True):
+        _draw_line(axes, line, looks[line.strategy], span.end)
         _name(axes, line, text, at, gap=_NAME_GAP / (sheet.width - left - right))
     _events(axes, span, lines, height)
     style.words(figure, sheet, title=title, under=under, notes=notes)
@@ -259,25 +251,21 @@ def _cumulative_figure(
 
 
 def _top(lines: Sequence[_Line]) -> float:
-    """The end of the scale: all that matters is on it, and what is not much dearer."""
-    matters = max((line.end for line in lines if line.marked), default=max((line.end for line in lines), default=0))
-    return _ROOM * max((line.end for line in lines if line.end <= _OUTLIER * matters), default=0) or 1.0
+    """The end of the scale: above the marked lines and those that are not much more expensive."""
+    ends = [line.end for line in lines]
+    matters = max((line.end for line in lines if line.marked), default=max(ends, default=0))
+    return _ROOM * max((end for end in ends if end <= _OUTLIER * matters), default=0) or 1.0
 
 
-def _text(line: _Line, top: float, width: int, most: int) -> str:
-    arrow = "↑ " if line.end > top else ""
-    return f"{style.label(line.name, width, most)}\n{arrow}{usd(line.end)}"
-
-
-def _scales(axes: Axes, top: float, span: _Span) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def _money_scales(axes: Axes, top: float, span: _Span) -> None:
+    from matplotlib.ticker import MaxNLocator
 
     style.bare(axes)
     axes.set_xlim(0, span.end)
     axes.set_ylim(0, top)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axes.yaxis.set_major_formatter(lambda value, _: _short(value))
     axes.grid(axis="y", color=style.GRID, linewidth=0.8)
     axes.set_xlabel("Months in use", fontsize=9, color=style.QUIET, loc="right", labelpad=5)
 
@@ -294,7 +282,7 @@ def _short(value: float) -> str:
     return usd(value)
 
 
-def _draw_lines(axes: Axes, line: _Line, look: tuple[str, str], end: float) -> None:
+def _draw_line(axes: Axes, line: _Line, look: tuple[str, str], end: float) -> None:
     shape, colour = look
     width, order = (2.4, 4) if line.marked else (1.1, 3)
     axes.plot([0, end], [line.start, line.end], color=colour, linewidth=width, zorder=order, gid="line")
@@ -304,7 +292,7 @@ def _draw_lines(axes: Axes, line: _Line, look: tuple[str, str], end: float) -> N
 
 
 def _name(axes: Axes, line: _Line, text: str, at: float, *, gap: float) -> None:
-    """A name right of the end of its line, tied to it by a thin one."""
+    """A name to the right of the end of its line, with a thin line between them."""
     look: dict[str, Any] = {"color": style.INK, "weight": "bold"} if line.marked else {"color": style.QUIET}
     look |= {"transform": axes.transAxes, "va": "center", "linespacing": 1.2, "parse_math": False, "gid": "name"}
     axes.text(1 + gap, at, text, fontsize=8.5, **look)
@@ -315,15 +303,13 @@ def _name(axes: Axes, line: _Line, text: str, at: float, *, gap: float) -> None:
 
 
 def _events(axes: Axes, span: _Span, lines: Sequence[_Line], height: float) -> None:
-    """The next release and the break-even, each with its words above the frame, on lines of their own."""
+    """The next release and the break-even, with their labels on separate lines above the axes."""
     axes.axvspan(span.release, span.end, color=style.BAND, linewidth=0, zorder=0)
     axes.axvline(span.release, color=style.QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
-    _word(axes, span.release, 0.27 / height, f"next base model, month {span.release:g}")
+    _event(axes, span.release, 0.27 / height, f"next base model, month {span.release:g}")
     pays = span.pays
-    if pays is None or pays.months is None or not pays.months <= span.end:
-        return
-    own = next((line for line in lines if line.name == pays.candidate), None)
-    if own is None:
+    own = next((line for line in lines if pays and line.name == pays.candidate), None)
+    if own is None or pays is None or pays.months is None or pays.months > span.end:
         return
     y = own.start + (own.end - own.start) * pays.months / span.end
     low, high = pays.months_low, pays.months_high
@@ -332,37 +318,28 @@ def _events(axes: Axes, span: _Span, lines: Sequence[_Line], height: float) -> N
     axes.plot([pays.months] * 2, [y, axes.get_ylim()[1]], color=style.INK, linewidth=1, zorder=2.5)
     ring: dict[str, Any] = {"markersize": 10, "mfc": style.PAPER, "mec": style.INK, "mew": 1.8}
     axes.plot([pays.months], [y], marker="o", zorder=7, gid="break-even", **ring)
-    _word(axes, pays.months, 0.07 / height, f"break-even, month {pays.months:.1f}", weight="bold")
+    _event(axes, pays.months, 0.07 / height, f"break-even, month {pays.months:.1f}", weight="bold")
 
 
-def _word(axes: Axes, month: float, above: float, text: str, *, weight: str = "normal") -> None:
+def _event(axes: Axes, month: float, above: float, text: str, *, weight: str = "normal") -> None:
     side = "left" if month < axes.get_xlim()[1] / 2 else "right"
     look: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": side, "weight": weight, "gid": "event"}
     axes.text(month, 1 + above, text, fontsize=8.5, color=style.INK, va="bottom", parse_math=False, **look)
 
 
-_ROW_LINE, _ROW_PAD = 0.16, 0.3  # inches: a line of a name, and the rest of a candidate's row
-_EDGE = 0.05  # share of the scale at either end without a label, which would stand out
-_LEAST_S = 1e-6  # a clock may not see less
+# Latency
 
 
 def latency_picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> style.Picture:
-    """Latencies, fastest first.
-
-    Args:
-        summary: what `scorecards` returns.
-        suite: its name, for the heading.
-        date: of the run, for the heading.
-    """
+    """Median and 95th percentile of the latency in the scorecards, fastest first."""
     timed = summary["latency_p50_s"].notna()
     shown = sorted(rows(summary[timed]), key=lambda row: (row["latency_p50_s"], row["candidate"]))
-    title = "How long one request takes"
-    under = style.heading(suite, "single requests, one at a time, warm", date)
-    notes = ["Mark: half of all requests are faster. Bar: 95 of 100 are faster. Log scale."]
+    title, under = "Latency of one request", style.heading(suite, "one request at a time, warm", date)
+    notes = ["Mark: median. Bar: up to the 95th percentile. Log scale."]
     if missing := [printable(name) for name in summary.loc[~timed, "candidate"]]:
-        notes.append(f"Not shown, no latency measured: {', '.join(missing)}.")
-    said = (f"{printable(row['candidate'])} {' to '.join(_ends(row))}" for row in shown)
-    alt = f"Latency of single requests, median to 95th percentile: {'; '.join(said) or 'none was measured'}."
+        notes.append(f"Not shown (no latency measured): {', '.join(missing)}.")
+    values = (f"{printable(row['candidate'])} {' to '.join(_ends(row))}" for row in shown)
+    alt = f"Latency of one request, median to 95th percentile: {'; '.join(values) or 'not measured'}."
     draw = partial(_latency_figure, shown, title=title, under=under, notes=notes)
     return style.Picture("latency", title, under, notes, alt, draw)
 
@@ -383,7 +360,7 @@ def _latency_figure(
     style.bare(axes)
     axes.set_ylim(height, 0)
     axes.set_yticks([])
-    _scale(axes, shown, few=sheet.narrow)
+    _time_scale(axes, shown, few=sheet.narrow)
     looks = style.styles(row["strategy"] for row in shown)
     for row, name, (top, bottom) in zip(shown, names, itertools.pairwise(edges), strict=True):
         _row(axes, row, name, looks[row["strategy"]], top=top, bottom=bottom)
@@ -391,8 +368,8 @@ def _latency_figure(
     return figure
 
 
-def _scale(axes: Axes, shown: Sequence[Mapping[str, Any]], *, few: bool) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator
+def _time_scale(axes: Axes, shown: Sequence[Mapping[str, Any]], *, few: bool) -> None:
+    from matplotlib.ticker import NullLocator
 
     if not shown:
         axes.set_xticks([])
@@ -405,13 +382,12 @@ def _scale(axes: Axes, shown: Sequence[Mapping[str, Any]], *, few: bool) -> None
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_locator(FixedLocator([x for x, _ in marks]))
-    axes.set_xticklabels([text for _, text in marks])
-    axes.set_xlabel("Time to the whole answer (log scale)", fontsize=9, color=style.QUIET, loc="right", labelpad=5)
+    axes.set_xticks([x for x, _ in marks], [text for _, text in marks])
+    axes.set_xlabel("Time to the complete answer (log scale)", fontsize=9, color=style.QUIET, loc="right", labelpad=5)
 
 
 def _row(axes: Axes, row: Mapping[str, Any], name: str, look: tuple[str, str], *, top: float, bottom: float) -> None:
-    """Name and figures above, the line below."""
+    """A candidate's name and figures, and its bar below them."""
     shape, colour = look
     across = axes.get_yaxis_transform()
     half, slow = (max(row[f"latency_p{q}_s"], _LEAST_S) for q in (50, 95))

@@ -1,9 +1,8 @@
-"""What every figure shares: colours, shapes, letters, and the sheets they are drawn on."""
+"""What all charts share: colours, shapes and fonts; sheets and files; and where labels go."""
 
 from __future__ import annotations
 
 import io
-import itertools
 import random
 import re
 import textwrap
@@ -68,7 +67,24 @@ _SETTINGS: Any = {
     "svg.hashsalt": "thirdlever",  # the same file for the same run
 }
 _MARGIN = 0.16  # inches left of all text outside the axes
-_HEADING = 0.8  # inches of title and line under it
+_HEADING = 0.8  # inches of the title and the line under it
+_METADATA = {"png": {"Software": None}, "svg": {"Date": None}}
+_PROLOGUE = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>", re.DOTALL)
+_DECIMALS = re.compile(r"([1-9]\d*\.\d\d)\d+")  # numbers below 1 may be scales, and keep all digits
+_ID = re.compile(r'\bid="([^"]*)"')
+_USED = re.compile(r'(xlink:href="#|url\(#)([^")]+)')
+
+# Directions of a label from its point. Right first: text reads away from it; straight up and down last: error bars.
+_DIRECTIONS = (
+    *((1, 0), (-1, 0), (1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5), (1, 1), (1, -1), (-1, 1), (-1, -1)),
+    *((0.6, 1), (0.6, -1), (-0.6, 1), (-0.6, -1), (0.3, 1), (0.3, -1), (-0.3, 1), (-0.3, -1), (0, 1), (0, -1)),
+)
+_RINGS = (1.0, 1.6, 2.2, 3.0, 4.0, 5.2, 6.6, 8.2, 10.0, 12.0, 14.5, 17.5, 21.0, 25.0, 30.0)  # in gaps
+_LED = 1  # from this ring on, a leader line ties the label to its point
+_ORDERS, _PASSES = 24, 40
+# What a place costs: covering a mark or another label, a leader that crosses one, a leader that crosses another,
+# being nearer to another point than to its own, covering a line, a further ring, a later direction.
+_COVER, _CROSS, _TANGLE, _ASTRAY, _LINE, _RING, _TURN = 1000.0, 150.0, 40.0, 40.0, 9.0, 3.0, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +93,8 @@ class Sheet:
 
     Attributes:
         width: inches.
-        worded: whether title and notes are part of the figure; a page writes its own, which can be read aloud.
-        narrow: whether it is a phone's.
+        worded: whether title and notes are part of the figure; a page has them as text instead.
+        narrow: whether it is for a phone.
     """
 
     width: float
@@ -91,15 +107,15 @@ FILE, WIDE, NARROW = Sheet(8.0, worded=True), Sheet(8.0, worded=False), Sheet(3.
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure and the words that go with it.
+    """A figure and its words.
 
     Attributes:
         name: of its files.
         title: what it shows.
-        under: of what, when.
-        notes: how to read it, and what is missing from it.
-        alt: what one who cannot see it must know.
-        draw: the figure on a sheet.
+        under: the line under the title: suite, size, date.
+        notes: how to read it, and what it leaves out.
+        alt: its content in words, for readers who cannot see it.
+        draw: returns the figure on a sheet.
     """
 
     name: str
@@ -112,11 +128,11 @@ class Picture:
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Draw and save as the project does, whatever the reader's own style sheet says."""
+    """Draw and save with the project's settings, whatever the user's matplotlib configuration is."""
     import matplotlib as mpl
 
     with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box; the table has it
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # it is drawn as a box
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)
         yield
@@ -135,23 +151,12 @@ def styles(strategies: Iterable[str]) -> Mapping[str, tuple[str, str]]:
 def blank(
     sheet: Sheet, height: float, *, left: float, right: float, top: float, bottom: float, notes: Sequence[str] = ()
 ) -> tuple[Figure, Axes]:
-    """A figure with one frame.
-
-    Args:
-        sheet: what to draw on.
-        height: of the frame, in inches.
-        left: inches beside the frame.
-        right: inches beside the frame.
-        top: inches between the frame and the heading.
-        bottom: inches between the frame and the notes.
-        notes: what will stand below.
-    """
+    """A figure with empty axes of this height and this much room around them, in inches, and with room for `words`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    foot = 0.116 + 0.142 * max(2, len(_lines(notes, sheet))) if sheet.worded else 0.0
-    head = _HEADING if sheet.worded else 0.0
-    whole = head + top + height + bottom + foot
+    foot = 0.116 + 0.142 * max(2, len(_wrapped(notes, sheet))) if sheet.worded else 0.0
+    whole = (_HEADING if sheet.worded else 0.0) + top + height + bottom + foot
     figure = Figure(figsize=(sheet.width, whole), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     place = (left / sheet.width, (foot + bottom) / whole, 1 - (left + right) / sheet.width, height / whole)
@@ -159,20 +164,23 @@ def blank(
 
 
 def words(figure: Figure, sheet: Sheet, *, title: str, under: str, notes: Sequence[str]) -> None:
-    """Title and notes, on a sheet that has them."""
+    """Write title and notes, on a sheet that has them."""
     if not sheet.worded:
         return
-    height = figure.get_figheight()
-    left = _MARGIN / sheet.width
-    style: dict[str, Any] = {"ha": "left", "parse_math": False, "color": QUIET}
-    figure.text(left, 1 - 0.234 / height, title, fontsize=13.5, weight="bold", va="top", **(style | {"color": INK}))
-    figure.text(left, 1 - 0.53 / height, under, fontsize=9.5, va="top", **style)
-    note = "\n".join(_lines(notes, sheet))
-    figure.text(left, 0.104 / height, note, fontsize=7.5, va="bottom", linespacing=1.35, **style)
+    height, left = figure.get_figheight(), _MARGIN / sheet.width
+    look: dict[str, Any] = {"ha": "left", "parse_math": False, "color": QUIET}
+    figure.text(left, 1 - 0.234 / height, title, fontsize=13.5, weight="bold", va="top", **(look | {"color": INK}))
+    figure.text(left, 1 - 0.53 / height, under, fontsize=9.5, va="top", **look)
+    note = "\n".join(_wrapped(notes, sheet))
+    figure.text(left, 0.104 / height, note, fontsize=7.5, va="bottom", linespacing=1.35, **look)
+
+
+def _wrapped(notes: Sequence[str], sheet: Sheet) -> list[str]:
+    return textwrap.wrap(" ".join(notes), round(18 * sheet.width), max_lines=3, placeholder=" …")
 
 
 def bare(axes: Axes) -> None:
-    """As little ink as will do: the lower edge and quiet letters."""
+    """Leave only the lower edge of the axes, and quiet labels."""
     axes.set_axisbelow(True)
     axes.spines[["left", "top", "right"]].set_visible(False)
     axes.spines["bottom"].set_color(QUIET)
@@ -181,25 +189,17 @@ def bare(axes: Axes) -> None:
 
 
 def label(name: str, width: int, lines: int) -> str:
-    """A name in a few short lines."""
+    """A name in at most so many short lines."""
     folded = fold(printable(name), width).splitlines()
     return "\n".join(folded[:lines]) + ("…" if len(folded) > lines else "")
 
 
 def heading(*parts: str) -> str:
-    """The line under a title."""
+    """The line under a title; empty parts are left out."""
     return " · ".join(filter(None, map(printable, parts)))
 
 
-def _lines(notes: Sequence[str], sheet: Sheet) -> list[str]:
-    return textwrap.wrap(" ".join(notes), round(18 * sheet.width), max_lines=3, placeholder=" …")
-
-
-_METADATA = {"png": {"Software": None}, "svg": {"Date": None}}
-_PROLOGUE = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>", re.DOTALL)
-_DECIMALS = re.compile(r"([1-9]\d*\.\d\d)\d+")  # what is below 1 may be a scale
-_ID = re.compile(r'\bid="([^"]*)"')
-_USED = re.compile(r'(xlink:href="#|url\(#)([^")]+)')
+# Files and pages
 
 
 def save(picture: Picture, folder: Path) -> list[Path]:
@@ -217,9 +217,9 @@ def save(picture: Picture, folder: Path) -> list[Path]:
 
 
 def inline(picture: Picture) -> list[str]:
-    """The picture for a page: an SVG element for a desktop, and one for a phone.
+    """The picture for a page, as two SVG elements: one for a desktop, one for a phone.
 
-    Colours are the page's variables (`variables`), so that one drawing serves a light and a dark page.
+    Their colours are the page's `variables`, so that one drawing serves light and dark pages.
     """
     found = []
     with settings():
@@ -234,6 +234,10 @@ def variables() -> str:
     return " ".join(f"{_variable(light)}: light-dark({light}, {dark});" for light, dark in DARK.items())
 
 
+def _variable(colour: str) -> str:
+    return f"--f{colour.removeprefix('#')}"
+
+
 def _saved(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=DPI, metadata=_METADATA[kind])
@@ -241,9 +245,9 @@ def _saved(figure: Figure, kind: str) -> bytes:
 
 
 def _element(svg: str, prefix: str, kind: str, alt: str) -> str:
-    """A file's SVG as part of a page: unique ids, short numbers, the page's colours, words in place of the picture."""
+    """An SVG file as part of a page: unique ids, short numbers, the page's colours, a label for screen readers."""
     svg = _DECIMALS.sub(r"\1", _PROLOGUE.sub("", svg))
-    svg = re.sub(r"#[0-9a-f]{6}\b", lambda found: _shade(found[0]), svg)
+    svg = re.sub("|".join(DARK), lambda found: f"var({_variable(found[0])})", svg)
     used = {name for _, name in _USED.findall(svg)}
     svg = _ID.sub(lambda found: f'id="{prefix}-{found[1]}"' if found[1] in used else "", svg)
     svg = _USED.sub(rf"\1{prefix}-\2", svg)
@@ -251,29 +255,23 @@ def _element(svg: str, prefix: str, kind: str, alt: str) -> str:
     return svg.replace("<svg", opening, 1).strip()
 
 
-def _variable(colour: str) -> str:
-    return f"--f{colour.removeprefix('#')}"
-
-
-def _shade(colour: str) -> str:
-    return f"var({_variable(colour)})" if colour in DARK else colour
+# Labels
 
 
 def spread(wanted: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Where labels stand that would like to stand at `wanted`, so that none overlaps and all are from 0 to 1.
+    """Places for labels near `wanted` so that none overlap and all are within 0 to 1.
 
-    Labels that would touch become a block that stands around the mean of what they want (pool adjacent violators).
+    Labels that would touch become a block around the mean of their wanted places (pool adjacent violators).
     Labels that need more than all the room start at 0 and go on beyond 1.
 
     Args:
-        wanted: the middle of each, ascending.
-        sizes: the height of each, in the same unit.
+        wanted: the middle of each label, ascending.
+        sizes: the height of each label, in the same unit.
 
     >>> [round(at, 3) for at in spread([0.5, 0.5, 0.9], [0.2, 0.2, 0.1])]
     [0.4, 0.6, 0.9]
     """
-    total = sum(sizes)
-    # In the frame in which labels have no height, "apart" means "in order".
+    # With the heights of the labels before it taken off, "no overlap" means "in order".
     before = [sum(sizes[:i]) + size / 2 for i, size in enumerate(sizes)]
     blocks: list[list[float]] = []  # [sum of places, number]
     for want, offset in zip(wanted, before, strict=True):
@@ -283,20 +281,8 @@ def spread(wanted: Sequence[float], sizes: Sequence[float]) -> list[float]:
             blocks[-1][0] += place
             blocks[-1][1] += number
     places = [place / number for place, number in blocks for _ in range(int(number))]
-    return [min(max(place, 0.0), max(1 - total, 0.0)) + offset for place, offset in zip(places, before, strict=True)]
-
-
-# Right first: text reads away from its point; straight up and down last: error bars are there.
-_DIRECTIONS = (
-    *((1, 0), (-1, 0), (1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5), (1, 1), (1, -1), (-1, 1), (-1, -1)),
-    *((0.6, 1), (0.6, -1), (-0.6, 1), (-0.6, -1), (0.3, 1), (0.3, -1), (-0.3, 1), (-0.3, -1), (0, 1), (0, -1)),
-)
-_RINGS = (1.0, 1.6, 2.2, 3.0, 4.0, 5.2, 6.6, 8.2, 10.0, 12.0, 14.5, 17.5, 21.0, 25.0, 30.0)  # in gaps
-_LED = 1  # from this ring on, a leader line ties the label to its point
-_ORDERS, _PASSES = 24, 40
-# What a place costs: covering a mark or another label, a leader that crosses one, a leader that crosses another,
-# standing beside another point and not beside its own, covering a line, a further ring, a later direction.
-_COVER, _CROSS, _TANGLE, _ASTRAY, _LINE, _RING, _TURN = 1000.0, 150.0, 40.0, 40.0, 9.0, 3.0, 0.3
+    last = max(1 - sum(sizes), 0.0)
+    return [min(max(place, 0.0), last) + offset for place, offset in zip(places, before, strict=True)]
 
 
 class Box(NamedTuple):
@@ -308,15 +294,32 @@ class Box(NamedTuple):
     y1: float
 
     def grown(self, margin: float) -> Box:
-        """With a margin on every side."""
+        """The rectangle with a margin on every side."""
         return Box(self.x0 - margin, self.y0 - margin, self.x1 + margin, self.y1 + margin)
 
 
 class Spot(NamedTuple):
-    """Where a label stands, and the line (x0, y0, x1, y1) that ties it to its point when it stands far off."""
+    """A label's place, and the line (x0, y0, x1, y1) to its point if it is far from it."""
 
     box: Box
     leader: tuple[float, float, float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """A label's n possible places.
+
+    Attributes:
+        boxes: [n, 4].
+        leaders: [n, 4], from the point to the label.
+        led: [n], whether the leader is drawn.
+        cost: [n], what each place costs before there are other labels.
+    """
+
+    boxes: Array
+    leaders: Array
+    led: Mask
+    cost: Array
 
 
 def place(
@@ -328,18 +331,23 @@ def place(
     soft: Sequence[Box],
     gap: float,
 ) -> list[Spot]:
-    """Places for labels, one a point.
+    """Places for labels, one per point.
+
+    Every direction on every ring around a point has a cost. Labels take turns in choosing their cheapest place given
+    the others, until none can improve; of several orders of turns, the cheapest result wins. No two labels overlap and
+    none covers a mark as long as there is a place where that is so.
 
     Args:
         points: what is labelled.
         sizes: width and height of each label.
         bounds: labels stay inside.
         hard: what a label must not cover (marks, error bars).
-        soft: what it had better not cover (lines).
-        gap: distance of a label beside its point, in the same unit as all the rest.
+        soft: what a label should not cover (lines).
+        gap: distance of a label from its point, in the same unit as all the rest.
     """
+    obstacles = np.array(hard).reshape(-1, 4), np.array(soft).reshape(-1, 4)
     choices = [
-        _choices(point, size, points=points, bounds=bounds, hard=hard, soft=soft, gap=gap)
+        _choices(point, size, points=points, bounds=bounds, obstacles=obstacles, gap=gap)
         for point, size in zip(points, sizes, strict=True)
     ]
     shuffler, order = random.Random(0), list(range(len(points)))  # noqa: S311 - not a secret
@@ -347,29 +355,11 @@ def place(
     for _ in range(_ORDERS):
         outcomes.append(_settle(choices, order))
         shuffler.shuffle(order)
-    _, best = min(outcomes)
-    return [options.spot(c) for options, c in zip(choices, best, strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Choices:
-    """A label's possible places.
-
-    Attributes:
-        boxes: (places, 4).
-        leaders: (places, 4), from the point to the label.
-        led: (places,) whether the leader is drawn.
-        cost: (places,) what each costs before any other label is there.
-    """
-
-    boxes: Array
-    leaders: Array
-    led: Mask
-    cost: Array
-
-    def spot(self, c: int) -> Spot:
-        x0, y0, x1, y1 = map(float, self.leaders[c])
-        return Spot(Box(*map(float, self.boxes[c])), (x0, y0, x1, y1) if self.led[c] else None)
+    spots = []
+    for options, c in zip(choices, min(outcomes)[1], strict=True):
+        x0, y0, x1, y1 = map(float, options.leaders[c])
+        spots.append(Spot(Box(*map(float, options.boxes[c])), (x0, y0, x1, y1) if options.led[c] else None))
+    return spots
 
 
 def _choices(
@@ -378,49 +368,42 @@ def _choices(
     *,
     points: Sequence[tuple[float, float]],
     bounds: Box,
-    hard: Sequence[Box],
-    soft: Sequence[Box],
+    obstacles: tuple[Array, Array],
     gap: float,
 ) -> _Choices:
     """Every direction on every ring that is inside the bounds."""
-    places = list(itertools.product(enumerate(_RINGS), enumerate(_DIRECTIONS)))
-    reach = np.array([radius * gap for (_, radius), _ in places])[:, None]
+    ring, turn = (axis.ravel() for axis in np.mgrid[: len(_RINGS), : len(_DIRECTIONS)])
     half = np.array(size) / 2
-    centre = np.array(point) + np.array([direction for _, (_, direction) in places]) * (reach + half)
+    centre = np.array(point) + np.array(_DIRECTIONS)[turn] * (np.array(_RINGS)[ring, None] * gap + half)
     boxes = np.hstack([centre - half, centre + half])
     inside = (boxes[:, :2] >= bounds[:2]).all(axis=1) & (boxes[:, 2:] <= bounds[2:]).all(axis=1)
-    taste = np.array([_RING * ring**1.5 + _TURN * turn for (ring, _), (turn, _) in places])
-    led = np.array([ring >= _LED for (ring, _), _ in places])
+    cost, led = _RING * ring**1.5 + _TURN * turn, ring >= _LED
     if inside.any():
-        boxes, taste, led = boxes[inside], taste[inside], led[inside]
+        boxes, cost, led = boxes[inside], cost[inside], led[inside]
     leaders = np.hstack([np.broadcast_to(point, (len(boxes), 2)), np.clip(point, boxes[:, :2], boxes[:, 2:])])
-    barred, lined = np.array(hard).reshape(-1, 4), np.array(soft).reshape(-1, 4)
-    passed = barred[~((barred[:, :2] <= point) & (barred[:, 2:] >= point)).all(axis=1)]  # not its own mark
+    hard, soft = obstacles
+    others = hard[~((hard[:, :2] <= point) & (hard[:, 2:] >= point)).all(axis=1)]  # all but its own mark
     away = np.array([_distance(boxes, other) for other in points])
-    cost = taste + _COVER * _overlap(boxes, barred).sum(axis=1) + _LINE * _overlap(boxes, lined).sum(axis=1)
-    cost += np.where(led, _CROSS * _cross(leaders, passed).sum(axis=1), 0.0)
+    cost = cost + _COVER * _overlap(boxes, hard).sum(axis=1) + _LINE * _overlap(boxes, soft).sum(axis=1)
+    cost += np.where(led, _CROSS * _cross(leaders, others).sum(axis=1), 0.0)
     cost += _ASTRAY * (away.min(axis=0) < np.minimum(_distance(boxes, point), 2 * gap))
     return _Choices(boxes, leaders, led, cost)
 
 
 def _settle(choices: Sequence[_Choices], order: Sequence[int]) -> tuple[float, list[int]]:
-    """Let the labels take turns until none can improve.
-
-    Returns:
-        (total cost, the place chosen for each)
-    """
+    """Let the labels take turns until none can improve: (total cost, the place chosen for each)."""
     chosen = [int(options.cost.argmin()) for options in choices]
 
     def costs(i: int) -> Array:
-        """What each place of label i costs as the others stand."""
+        """What each place of label i costs, given the others."""
         mine, others = choices[i], [(choices[j], c) for j, c in enumerate(chosen) if j != i]
         if not others:
             return mine.cost
         boxes = np.array([options.boxes[c] for options, c in others])
         leaders = np.array([options.leaders[c] for options, c in others])
         led = np.array([options.led[c] for options, c in others])
-        both = mine.led[:, None] & led
-        clash = _COVER * _overlap(mine.boxes, boxes) + _TANGLE * (both & _tangle(mine.leaders, leaders))
+        clash = _COVER * _overlap(mine.boxes, boxes)
+        clash += _TANGLE * (mine.led[:, None] & led & _tangle(mine.leaders, leaders))
         clash += _CROSS * (mine.led[:, None] & _cross(mine.leaders, boxes))
         clash += _CROSS * (led & _cross(leaders, mine.boxes).T)
         total: Array = mine.cost + clash.sum(axis=1)

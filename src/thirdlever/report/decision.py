@@ -292,7 +292,7 @@ def flipped(flip: VerdictChange, now: Verdict) -> str:
         return quantity(float(f"{value:.3g}") if plain else value, row.unit)
 
     other = f"{flip.name} is {flip.at(shown)} (now {shown(flip.value)})"
-    return f"{flip.becomes} instead of {now} if {other}: {row['meaning']}."
+    return f"{flip.becomes} instead of {now} if {other}: {row.meaning}."
 
 
 # Notes

@@ -1,161 +1,57 @@
-"""The memo as Markdown (GitHub's), in which no name or answer is a link, HTML or layout."""
+"""The decision memo: written once, as GitHub Markdown, and rendered to one self-contained HTML page."""
 
 from __future__ import annotations
 
+import html
 import re
-from functools import cache
 from importlib.resources import files as resources
-from typing import TYPE_CHECKING
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 
 from thirdlever.analysis import outcomes
-from thirdlever.charts import accuracy, style
-from thirdlever.charts import figures as cumulative
-from thirdlever.charts import figures as gates
-from thirdlever.charts import figures as latency
-from thirdlever.charts.figures import LOOKS
+from thirdlever.charts import accuracy, figures, style
 from thirdlever.core import files
-from thirdlever.core.text import md_code, percent
-from thirdlever.report.memo_content import content, failures
+from thirdlever.core.text import md_code, percent, printable
+from thirdlever.report import memo_content as content
+from thirdlever.report.decision import notes, one_sentence, what_would_change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import jinja2
     import pandas as pd
+    from markdown_it.token import Token
+    from markdown_it.utils import EnvType, OptionsDict
 
     from thirdlever.analysis.run import Run
     from thirdlever.charts.style import Picture
     from thirdlever.decision.verdict import Decision
-    from thirdlever.report.memo_content import Memo, Shown, Table
-
-
-# What Markdown would obey: marks anywhere, addresses that become links by themselves, marks that begin a line.
-_MARKS = re.compile(r"([\\`*_\[\]<>|#~&])|(:)(?=//)|(@)|(?<=www)(\.)")
-_BEGINNING = re.compile(r"^(?:([-+=])(?!\d)|(\d+)(?=[.)](?:\s|$)))")
-_SIGNS = {"GO": "✓", "NO-GO": "✕", "NEED-MORE-DATA": "?"}
-
-
-def render_markdown(memo: Memo, pictures: Sequence[Picture]) -> str:
-    """The memo's text; figures are referred to as files beside it."""
-    return "\n".join(_lines(memo, {picture.name: picture for picture in pictures})).rstrip() + "\n"
-
-
-def escaped(text: str) -> str:
-    r"""Text in which Markdown finds nothing to obey.
-
-    >>> escaped("<b>rag_k</b> | http://x")
-    '\\<b\\>rag\\_k\\</b\\> \\| http\\://x'
-    """
-    text = _MARKS.sub(r"\\\g<0>", text.strip())
-    return _BEGINNING.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\", text)
-
-
-def _lines(memo: Memo, pictures: dict[str, Picture]) -> Iterator[str]:
-    yield from (
-        f"**{memo.verdict}.** {escaped(memo.sentence)}",
-        "",
-        f"# {escaped(memo.title)}",
-        "",
-        memo.under + ".",
-        "",
-    )
-    yield from (f"- {escaped(what)}: **{escaped(value.replace(chr(10), ' '))}**" for what, value in memo.facts)
-    yield from ("", "## Side by side", "", *_table(memo.candidates))
-    yield from _picture(pictures.pop("chart"))
-    yield from _picture(pictures.pop("gates"))
-    yield from ("## Money and time", "")
-    for picture in pictures.values():
-        yield from _picture(picture)
-    yield from _gates(memo)
-    yield from ("## What would change our mind", "", *(f"- {escaped(line)}" for line in memo.changes))
-    yield from ("", *(f"> {escaped(note)}  " for note in memo.notes), "")
-    yield from ("## Failures worth reading", "")
-    for heading, items in memo.failures:
-        yield from (f"### {escaped(heading)}", "", *(line for item in items for line in _failure(item)))
-    if not memo.failures:
-        yield from ("No item sets the chosen candidate apart from the others.", "")
-    for table in (memo.assumptions, memo.questions, *memo.details):
-        yield from (f"## {table.title}", "", *_table(table))
-    yield from ("## Provenance", "", *(f"- {escaped(what)}: {md_code(value)}" for what, value in memo.provenance), "")
-    for table in memo.sources:
-        yield from (f"### {table.title}", "", *_table(table))
-    yield from ("### To recompute", "", "Offline, from the run's folder:", "")
-    yield from (f"    {line}" for line in memo.recompute)
-
-
-def _gates(memo: Memo) -> Iterator[str]:
-    yield from ("## The gates in full", "")
-    for i, gate in enumerate(memo.gates, 1):
-        heading = f"### {i}. {escaped(gate.name)}: {_SIGNS[gate.verdict]} {gate.verdict}"
-        yield from (heading, "", escaped(gate.question), "")
-        told = {"Evidence": gate.evidence, "Held against": gate.threshold, "What would change it": gate.change}
-        yield from (f"- {what}: {escaped(text)}" for what, text in told.items())
-        yield ""
-
-
-def _table(table: Table) -> Iterator[str]:
-    yield "| " + " | ".join(table.columns) + " |"
-    yield "|" + "|".join("--:" if i in table.figures else ":--" for i in range(len(table.columns))) + "|"
-    for row in table.rows:
-        name, _, role = row[0].partition("\n")
-        first = md_code(name) if table.names else escaped(name)
-        yield "| " + " | ".join([f"{first}<br>**{role}**" if role else first, *map(escaped, row[1:])]) + " |"
-    yield from ("", table.note, "") if table.note else ("",)
-
-
-def _picture(picture: Picture) -> Iterator[str]:
-    yield from (f"![{escaped(picture.alt)}]({picture.name}.png)", "")
-
-
-def _failure(item: Shown) -> Iterator[str]:
-    part = f" ({md_code(item.slice)})" if item.slice else ""
-    yield from (f"- {md_code(item.item)}{part}: {md_code(item.input)}", f"  - Right: {md_code(item.target)}")
-    for reply in item.replies:
-        names = ", ".join(map(md_code, reply.candidates))
-        yield f"  - {'✓' if reply.right else '✕'} {md_code(reply.text)}: {names}"
-    yield from ([f"  - and {item.more} more"] if item.more else [])
-    yield ""
-
-
-_TEMPLATES = resources("thirdlever.report") / "templates"
-
-
-def render_html(memo: Memo, pictures: Sequence[Picture]) -> str:
-    """The page."""
-    from markupsafe import Markup
-
-    drawn = {picture.name: (picture, [Markup(svg) for svg in style.inline(picture)]) for picture in pictures}  # noqa: S704 - ours
-    return _template().render(
-        memo=memo,
-        pictures=drawn,
-        signs={verdict: sign for verdict, (sign, _) in LOOKS.items()},
-        css=Markup((_TEMPLATES / "memo.css").read_text("utf-8")),  # noqa: S704 - ours
-        colours=Markup(style.variables()),  # noqa: S704 - ours
-    )
-
-
-@cache
-def _template() -> jinja2.Template:
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.from_string((_TEMPLATES / "memo.html").read_text("utf-8"))
+    from thirdlever.report.memo_content import Disagreement, Table
 
 
 MARKDOWN, PAGE = "memo.md", "memo.html"
 
+_LONGEST_EVIDENCE, _LONGEST_INPUT, _LONGEST_ANSWER = 4000, 600, 160  # characters
+_SHOWN_ANSWERS = 5
+# What Markdown acts on: marks anywhere, addresses that become links by themselves, marks that begin a line.
+_MARKS = re.compile(r"([\\`*_\[\]<>|#~&])|(:)(?=//)|(@)|(?<=www)(\.)")
+_BEGINNING = re.compile(r"^(?:([-+=])(?!\d)|(\d+)(?=[.)](?:\s|$)))")
+_SECTION = 2  # the level of headings that open a section; those below it open an article
+_WIDE = 40  # characters of a cell that needs a wide column
+_VERDICT = re.compile("|".join(sorted(figures.LOOKS, key=len, reverse=True)))
+
 
 def write(run: Run, decision: Decision, folder: Path, *, given: Sequence[str] = ()) -> list[Path]:
-    """Write `memo.md`, `memo.html` and the figures, each whole or not at all.
+    """Write `memo.html`, `memo.md` and the figures, each whole or not at all.
 
     Args:
-        run: what was decided on.
+        run: the run that was decided on.
         decision: what `decide` returned for it.
-        folder: made where it is not there.
-        given: the assumptions of the command line, as typed, so that the memo can say how it was made.
+        folder: is created if it is missing.
+        given: the assumptions of the command line, as typed; the memo's commands repeat them.
 
     Returns:
         The files, the page first.
@@ -165,55 +61,264 @@ def write(run: Run, decision: Decision, folder: Path, *, given: Sequence[str] = 
     """
     a = decision.assumptions
     summary = run.summary_at(a.device_usd_per_hour, a.utilisation)
-    scores = outcomes.load(run)
-    use = decision.chosen if decision.chosen in scores.candidates else None
-    failed = failures(run, scores, use) if use else ([], [])
-    memo = content(run, decision, summary, failed, given)
-    pictures = _pictures(run, decision, summary)
+    pictures = {picture.name: picture for picture in _pictures(run, decision, summary)}
+    markdown = render_markdown(run, decision, summary, pictures=pictures, given=given)
+    title = f"{decision.verdict}: {_title(run)}"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / PAGE, folder / MARKDOWN]
-    figures = [path for picture in pictures for path in style.save(picture, folder)]
-    files.write(paths[0], render_html(memo, pictures).encode())
-    files.write(paths[1], render_markdown(memo, pictures).encode())
-    return [*paths, *figures]
+    drawn = [path for picture in pictures.values() for path in style.save(picture, folder)]
+    files.write(folder / PAGE, render_html(markdown, title, pictures).encode())
+    files.write(folder / MARKDOWN, markdown.encode())
+    return [folder / PAGE, folder / MARKDOWN, *drawn]
 
 
-def _pictures(run: Run, decision: Decision, summary: pd.DataFrame) -> list[Picture]:
-    """The figures; money over months only where the volume is known."""
+def _pictures(run: Run, decision: Decision, summary: pd.DataFrame) -> Iterator[Picture]:
     suite, date = run.info["suite"]["name"], run.info["finished"][:10]
-    a, tuned = decision.assumptions, decision.tuned
-    found = [
-        accuracy.picture(summary, suite=suite, date=date),
-        gates.gates_picture(
-            decision.gates,
-            decision.verdict,
-            _outcome(decision),
-            names=[*decision.standings],
+    a, tuned, names = decision.assumptions, decision.tuned, [*decision.standings]
+    yield accuracy.picture(summary, suite=suite, date=date)
+    yield figures.gates_picture(
+        decision.gates, decision.verdict, _recommendation(decision), names=names, suite=suite, date=date
+    )
+    if a.monthly_volume is not None:
+        yield figures.cumulative_picture(
+            decision.costs.values(),
+            volume=a.monthly_volume,
+            release=a.horizon_months,
+            marked={name for name in (decision.chosen, decision.stay, tuned) if name is not None},
+            pays=decision.paybacks.get(tuned) if tuned else None,
             suite=suite,
             date=date,
-        ),
-    ]
-    if a.monthly_volume is not None:
-        found.append(
-            cumulative.cumulative_picture(
-                decision.costs.values(),
-                volume=a.monthly_volume,
-                release=a.horizon_months,
-                marked={name for name in (decision.chosen, decision.stay, tuned) if name is not None},
-                pays=decision.paybacks.get(tuned) if tuned else None,
-                suite=suite,
-                date=date,
-            )
         )
-    return [*found, latency.latency_picture(summary, suite=suite, date=date)]
+    yield figures.latency_picture(summary, suite=suite, date=date)
 
 
-def _outcome(decision: Decision) -> str:
-    """What to do, in a few words."""
+def _recommendation(decision: Decision) -> str:
     if decision.chosen is None:
-        return "There is no candidate to use yet."
-    one = decision.standings[decision.chosen]
-    use = f"{decision.chosen}, {percent(one.accuracy)} right"
+        return "No candidate can be recommended yet."
+    use = f"{decision.chosen}, {percent(decision.standings[decision.chosen].accuracy)} right"
     if decision.worse_than_today:
         return f"Best measured: {use}."
     return f"{'Until then, use' if decision.verdict == 'NEED-MORE-DATA' else 'Use'} {use}."
+
+
+def _title(run: Run) -> str:
+    return f"Prompt, retrieval or fine-tune: {printable(run.info['suite']['name'])}"
+
+
+# Markdown
+
+
+def escape(text: str) -> str:
+    r"""Text that Markdown shows as it is.
+
+    >>> escape("<b>rag_k</b> | http://x")
+    '\\<b\\>rag\\_k\\</b\\> \\| http\\://x'
+    """
+    text = _MARKS.sub(r"\\\g<0>", printable(text.strip()))
+    return _BEGINNING.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\", text)
+
+
+def _code(text: str) -> str:
+    """A code span outside tables, where a pipe needs no backslash."""
+    return md_code(text).replace("\\|", "|")
+
+
+def render_markdown(
+    run: Run,
+    decision: Decision,
+    summary: pd.DataFrame,
+    *,
+    pictures: Mapping[str, Picture],
+    given: Sequence[str],
+) -> str:
+    """The memo as Markdown; figures are files beside it."""
+    first, *rest = _page_one(run, decision, summary, pictures), _audit(run, decision, summary, given)
+    blocks = (first, _money(pictures), _gates(decision), _changes(decision), _failures(run, decision), *rest)
+    return "\n".join(line for block in blocks for line in block).rstrip() + "\n"
+
+
+def _page_one(run: Run, decision: Decision, summary: pd.DataFrame, pictures: Mapping[str, Picture]) -> Iterator[str]:
+    sign, _ = figures.LOOKS[decision.verdict]
+    yield f"# **{sign} {decision.verdict}.** {escape(content.clean(one_sentence(decision)))}"
+    yield from ("", f"{escape(_title(run))}. Decision memo on the run of {escape(run.info['finished'][:10])}.", "")
+    for what, value in content.headline_facts(decision, summary):
+        figure, _, interval = value.partition("\n")
+        yield f"- {escape(what)}: **{escape(figure)}** {escape(interval)}".rstrip()
+    yield from ("", *_table(content.candidates(decision, summary), level=2))
+    yield from (*_image(pictures["chart"]), *_image(pictures["gates"]))
+
+
+def _money(pictures: Mapping[str, Picture]) -> Iterator[str]:
+    yield from ("## Cost and latency", "")
+    if "cumulative" in pictures:
+        yield from _image(pictures["cumulative"])
+    else:
+        yield "Cost over time is not shown because the monthly volume is unknown. State it with"
+        yield from ("`--assume monthly_volume=N`.", "")
+    yield from _image(pictures["latency"])
+
+
+def _image(picture: Picture) -> tuple[str, str]:
+    return f"![{escape(picture.alt)}]({picture.name}.png)", ""
+
+
+def _gates(decision: Decision) -> Iterator[str]:
+    yield from ("## The gates in detail", "")
+    for i, gate in enumerate(decision.gates, 1):
+        sign, _ = figures.LOOKS[gate.verdict]
+        yield from (f"### {i}. {escape(gate.name)}: {sign} {gate.verdict}", "", escape(gate.question), "")
+        texts = {"Evidence": gate.evidence, "Threshold": gate.threshold, "What would change it": gate.change}
+        yield from (f"- **{what}:** {escape(content.clean(text, _LONGEST_EVIDENCE))}" for what, text in texts.items())
+        yield ""
+
+
+def _changes(decision: Decision) -> Iterator[str]:
+    changes = what_would_change(decision) or ["No change of the assumptions examined would change it."]
+    yield from ("## What would change the verdict", "", *(f"- {escape(content.clean(line))}" for line in changes), "")
+    if remarks := notes(decision):
+        yield from ("### Notes", "", *(f"- {escape(content.clean(note))}" for note in remarks), "")
+
+
+def _failures(run: Run, decision: Decision) -> Iterator[str]:
+    yield from ("## Failures worth reading", "")
+    scores, chosen = outcomes.load(run), decision.chosen
+    lost, won = content.disagreements(run, scores, chosen) if chosen in scores.candidates else ([], [])
+    if not (lost or won):
+        yield from ("No item distinguishes the recommended candidate from the others.", "")
+    for heading, items in (("is wrong, others are right", lost), ("is right, others are wrong", won)):
+        if items:
+            yield from (f"### {_code(chosen or '')} {heading}", "", *(line for item in items for line in _item(item)))
+            yield ""
+
+
+def _item(one: Disagreement) -> Iterator[str]:
+    slice_ = f" ({_code(content.clean(one.slice))})" if one.slice else ""
+    text = "input not recorded" if one.input is None else _code(content.clean(one.input, _LONGEST_INPUT))
+    yield f"- **{_code(content.clean(one.item))}**{slice_}: {text}"
+    yield f"  - Expected: {_code(content.clean(one.target, _LONGEST_ANSWER))}"
+    for answer in one.answers[:_SHOWN_ANSWERS]:
+        verdict = "✓ Right" if answer.right else "✕ Wrong"
+        names = ", ".join(map(_code, answer.candidates))
+        yield f"  - {verdict}: {_code(content.clean(answer.text, _LONGEST_ANSWER))} from {names}"
+    if more := sum(len(answer.candidates) for answer in one.answers[_SHOWN_ANSWERS:]):
+        yield f"  - and {more} more"
+
+
+def _audit(run: Run, decision: Decision, summary: pd.DataFrame, given: Sequence[str]) -> Iterator[str]:
+    yield from _table(content.assumptions(decision), level=2)
+    yield from ("## All figures, tests and costs", "")
+    for table in content.details(decision, summary):
+        yield from _table(table)
+    yield from ("## Provenance", "")
+    yield from (f"- {escape(what)}: {_code(value)}" for what, value in content.provenance_facts(run))
+    yield from ("", *_table(content.models(run)), *_table(content.prices(run)))
+    yield from ("### Reproduce", "", "Without a model, a key or a network, from the run's folder:", "")
+    yield from (f"    {line}" for line in content.commands(run, given))
+
+
+def _table(table: Table, level: int = 3) -> Iterator[str]:
+    yield from (f"{'#' * level} {table.title}", "", "| " + " | ".join(table.columns) + " |")
+    yield "|" + "|".join("--:" if side == "r" else ":--" for side in table.align) + "|"
+    for row in table.rows:
+        name, _, role = row[0].partition("\n")
+        first = md_code(name) if table.names else escape(name)
+        if table.marked is not None and name == printable(table.marked):
+            first = f"**{first}**"
+        yield "| " + " | ".join([f"{first} *{role}*" if role else first, *map(escape, row[1:])]) + " |"
+    yield from ("", table.note, "") if table.note else ("",)
+
+
+# HTML
+
+
+def render_html(markdown: str, title: str, pictures: Mapping[str, Picture]) -> str:
+    """The memo as one file, with its figures inside: it runs no script and loads nothing.
+
+    Args:
+        markdown: what `render_markdown` returned.
+        title: of the browser's tab.
+        pictures: the figures by name; the page shows them as SVG in its own colours.
+    """
+    # The memo has no links and no HTML: with these rules off, even a mistake in `escape` could not make any.
+    off = ["link", "autolink", "reference", "html_inline", "html_block", "entity"]
+    parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable("table").disable(off)
+    templates = resources("thirdlever.report") / "templates"
+    return Template((templates / "memo.html").read_text("utf-8")).substitute(
+        title=html.escape(title),
+        colours=style.variables(),
+        css=(templates / "memo.css").read_text("utf-8"),
+        body=parser.render(markdown, {"pictures": {f"{name}.png": one for name, one in pictures.items()}}),
+    )
+
+
+class _Renderer(RendererHTML):
+    """Renders sections, articles and scrolling tables, and draws figures in place of images."""
+
+    def __init__(self, parser: Any = None) -> None:  # noqa: ANN401 - unused by markdown-it
+        super().__init__(parser)
+        self._levels: list[int] = []  # of the headings whose section or article is open
+        self._heading = ""
+
+    def render(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> str:
+        return super().render(tokens, options, env) + self._closed(0)
+
+    def heading_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        level, self._heading = int(tokens[i].tag[1]), tokens[i + 1].content
+        found = _VERDICT.search(self._heading)
+        tone = found[0].lower() if found else "plain"
+        slug = re.sub(r"\W+", "-", self._heading.lower()).strip("-")
+        opened = self._closed(level)
+        if level == 1:
+            tokens[i].attrSet("class", tone)
+        else:
+            opened += f'<section id="{slug}">\n' if level == _SECTION else f'<article class="{tone}">\n'
+            self._levels.append(level)
+        return opened + self.renderToken(tokens, i, options, env)
+
+    def _closed(self, level: int) -> str:
+        closed = ""
+        while self._levels and self._levels[-1] >= level:
+            closed += "</section>\n" if self._levels.pop() == _SECTION else "</article>\n"
+        return closed
+
+    def table_open(self, *_: object) -> str:
+        label = html.escape(f"{self._heading}, table")
+        return f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">\n<table>\n'
+
+    def table_close(self, *_: object) -> str:
+        return "</table>\n</div>\n"
+
+    def td_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        """A cell; the first of a row is its heading."""
+        token, first = tokens[i], tokens[i - 1].type == "tr_open"
+        classes = ["figure"] if "right" in str(token.attrs.pop("style", "")) else []
+        classes += ["long"] if len(tokens[i + 1].content) > _WIDE else []
+        if classes:
+            token.attrSet("class", " ".join(classes))
+        if token.tag == "th" or first:
+            token.attrSet("scope", "col" if token.tag == "th" else "row")
+            token.tag = "th"
+        return self.renderToken(tokens, i, options, env)
+
+    th_open = td_open
+
+    def td_close(self, tokens: Sequence[Token], i: int, *_: object) -> str:
+        return "</th>\n" if tokens[i - 3].type == "tr_open" else "</td>\n"
+
+    def paragraph_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+        beside = tokens[i + tokens[i].nesting]  # its text: the next token at its start, the one before at its end
+        only_image = [child.type for child in beside.children or ()] == ["image"]
+        return "" if only_image else self.renderToken(tokens, i, options, env)
+
+    paragraph_close = paragraph_open
+
+    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        tokens[idx].attrSet("tabindex", "0")  # it scrolls
+        return super().code_block(tokens, idx, options, env)
+
+    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        picture: Picture | None = env["pictures"].get(tokens[idx].attrs.get("src"))
+        if picture is None:
+            return html.escape(self.renderInlineAsText(tokens[idx].children, options, env))
+        caption = f"<strong>{html.escape(picture.title)}</strong> {html.escape(' '.join(picture.notes))}"
+        drawings = "\n".join(style.inline(picture))
+        return f'<figure id="{picture.name}">\n<figcaption>{caption}</figcaption>\n{drawings}\n</figure>\n'

@@ -1,4 +1,4 @@
-// The heading and the candidates with their accuracy.
+// The heading, the candidates and the notes.
 
 const showTitle = () => {
   byId("title").append(head.suite ? isolated(head.suite) : "Run", ": every answer");
@@ -6,18 +6,18 @@ const showTitle = () => {
     plural(head.items, "item"),
     plural(candidates.length, "candidate"),
     head.epochs > 1 ? `${head.epochs} repeats` : "",
-    head.date.replaceAll("-", "\u2011"), // not to be broken
+    head.date.replaceAll("-", "\u2011"), // without line breaks
     head.run && `run ${line(head.run, 80)}`,
     head.hash && `suite ${line(head.hash.slice(0, 12))}`,
     head.version && `thirdlever ${line(head.version, 20)}`,
-    head.status === "budget" ? "ended early: the budget was spent" : "",
+    head.status === "budget" ? "stopped early: the budget was spent" : "",
   ];
   byId("subtitle").textContent = facts.filter(Boolean).join(" · ");
 };
 
 const badge = (c) => make("span", { class: "letter" }, letter(c));
 
-/** Accuracy as a dot, its interval as a line through it, on a scale from 0 to 100 %. */
+/** Accuracy as a dot and its interval as a line, on a scale from 0 to 100 %. */
 const plot = (candidate) => {
   const track = make("span", { class: "track", "aria-hidden": "true" });
   if (candidate.accuracy === null) return track;
@@ -50,7 +50,7 @@ const showCandidates = () => {
         "th",
         { scope: "row" },
         named(candidate.name, { class: "name" }),
-        candidate.model ? named(candidate.model, { class: "model" }) : make("span", { class: "model" }, "asks no model"),
+        candidate.model ? named(candidate.model, { class: "model" }) : make("span", { class: "model" }, "no model"),
       ),
       make("td", { class: "plot" }, make("div", {}, plot(candidate), accuracy(candidate))),
       make("td", { class: "number" }, count(candidate.unparseable)),
@@ -71,20 +71,20 @@ const showLegend = () => {
   );
 };
 
-/** What a reader must know of what is not here. */
+/** How to read the page, and what it leaves out. */
 const showNotes = () => {
   const notes = [
-    "Right means full marks. An answer that could not be read, or a request that failed, counts as not right.",
-    "Times in a cell are from the accuracy pass, in which many requests are under way at once. The median time above is from requests made one by one.",
-    "Signs in angle brackets, such as ⟨ESC⟩ or ⟨RLO⟩, stand for characters that cannot be seen. Answers are shown as text and do nothing.",
-    `A text longer than ${count(LONGEST)} characters is cut in its middle, and says so. Whole texts are in logs/ and records.parquet beside this page.`,
+    "Right: the full score. Unparsed answers and failed requests count as not right.",
+    "A cell’s latency comes from the accuracy pass, which sends many requests at once. The median latency above comes from requests sent one at a time.",
+    "Invisible characters are shown in angle brackets, such as ⟨ESC⟩ or ⟨RLO⟩.",
+    `Texts over ${count(LONGEST)} characters are cut in the middle. The full texts are in logs/ and records.parquet in the run’s folder.`,
   ];
-  if (head.input_limit < LONGEST) notes.push(`To keep this page small, inputs in the list are cut to ${count(head.input_limit)} characters.`);
+  if (head.input_limit < LONGEST) notes.push(`Inputs are cut to ${count(head.input_limit)} characters to keep this page small.`);
   candidates.forEach((candidate, c) => {
     const name = `${letter(c)}, ${line(candidate.name, 80)}`;
-    if (candidate.limit === 0) notes.push(`${name}: there is no room for its texts on this page.`);
-    else if (candidate.limit < LONGEST) notes.push(`${name}: to keep this page small, its texts are cut to ${count(candidate.limit)} characters each.`);
-    if (candidate.trouble) notes.push(`${name}: no prompts can be shown, because ${line(candidate.trouble, 200)}.`);
+    if (candidate.limit === 0) notes.push(`${name}: its texts are left out to keep this page small.`);
+    else if (candidate.limit < LONGEST) notes.push(`${name}: its texts are cut to ${count(candidate.limit)} characters to keep this page small.`);
+    if (candidate.trouble) notes.push(`${name}: prompts are not available (${line(candidate.trouble, 200)}).`);
   });
   byId("notes").append(...notes.map((note) => make("li", {}, make("bdi", {}, note))));
 };

@@ -1,4 +1,4 @@
-// Which label each candidate takes for which, the most frequent first, over the items that are shown.
+// Which labels a candidate confuses, over the items shown, most frequent first.
 
 const FEW = 10;
 const picked = byId("confusions-of");
@@ -13,7 +13,7 @@ const startConfusions = () => {
   });
 };
 
-/** [{target, prediction, times}], the most frequent first; and how often each label was the right one. */
+/** [{target, prediction, times}], most frequent first; and how often each label was expected. */
 const confusionsOf = (c) => {
   const times = new Map();
   const asked = new Map();
@@ -22,16 +22,16 @@ const confusionsOf = (c) => {
     if (outcome === "-") continue;
     const right = matrix.targets[i];
     for (let epoch = 0; epoch < head.epochs; epoch++) {
-      const said = matrix.predictions[c][i * head.epochs + epoch];
+      const answer = matrix.predictions[c][i * head.epochs + epoch];
       asked.set(right, (asked.get(right) ?? 0) + 1);
-      if (said === right || outcome === "r") continue;
-      const key = `${right} ${said}`;
+      if (answer === right || outcome === "r") continue;
+      const key = `${right} ${answer}`;
       times.set(key, (times.get(key) ?? 0) + 1);
     }
   }
   const found = [...times].map(([key, number]) => {
-    const [right, said] = key.split(" ").map(Number);
-    return { target: right, prediction: said, times: number };
+    const [right, answer] = key.split(" ").map(Number);
+    return { target: right, prediction: answer, times: number };
   });
   return [found.sort((a, b) => b.times - a.times || a.target - b.target || a.prediction - b.prediction), asked];
 };
@@ -44,8 +44,8 @@ const showConfusions = () => {
     const bar = make("span", { class: "length" });
     bar.style.width = `${(100 * one.times) / most}%`;
     const button = make("button", { type: "button" }, "Show");
-    const said = one.prediction < 0 ? "nothing readable" : matrix.labels[one.prediction];
-    button.setAttribute("aria-label", `Show the items where ${line(matrix.labels[one.target], 60)} is taken for ${line(said, 60)}`);
+    const answer = one.prediction < 0 ? "no answer" : matrix.labels[one.prediction];
+    button.setAttribute("aria-label", `Show the items where ${line(matrix.labels[one.target], 60)} is mistaken for ${line(answer, 60)}`);
     button.addEventListener("click", () => {
       only({ candidate: c, target: one.target, prediction: one.prediction });
       byId("answers").scrollIntoView();
@@ -55,7 +55,7 @@ const showConfusions = () => {
       "tr",
       {},
       make("td", {}, isolated(matrix.labels[one.target])),
-      make("td", {}, one.prediction < 0 ? quiet(said) : isolated(said)),
+      make("td", {}, one.prediction < 0 ? quiet(answer) : isolated(answer)),
       make("td", { class: "bar" }, make("div", {}, make("span", { class: "room", "aria-hidden": "true" }, bar), count(one.times))),
       make("td", { class: "number" }, percent(one.times / asked.get(one.target), 0)),
       make("td", {}, button),
@@ -65,8 +65,8 @@ const showConfusions = () => {
   byId("confusions").hidden = rows.length === 0;
   const wrong = found.reduce((sum, one) => sum + one.times, 0);
   byId("confusions-about").textContent = rows.length
-    ? `${letter(c)} is not right in ${plural(wrong, "answer")} to the ${plural(shown.length, "item")} shown: ${plural(found.length, "kind of mistake", "kinds of mistakes")}, the most frequent first.`
-    : `${letter(c)} makes no mistakes in the ${plural(shown.length, "item")} shown.`;
+    ? `${letter(c)} has ${plural(wrong, "answer")} that ${wrong === 1 ? "is" : "are"} not right among the ${plural(shown.length, "item")} shown: ${plural(found.length, "kind of mistake", "kinds of mistakes")}, most frequent first.`
+    : `${letter(c)} makes no mistakes among the ${plural(shown.length, "item")} shown.`;
   const more = byId("confusions-more");
   more.hidden = found.length <= FEW;
   more.textContent = everyConfusion ? `Show the first ${FEW} only` : `Show all ${count(Math.min(found.length, 500))}`;

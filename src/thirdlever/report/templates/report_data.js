@@ -1,4 +1,4 @@
-// What the page knows: the head at once, the matrix after it, texts block by block.
+// The page's data: the head at once, then the matrix, then texts block by block as they are needed.
 
 const head = JSON.parse(byId("head").textContent);
 const candidates = head.candidates;
@@ -7,11 +7,11 @@ const OUTCOMES = {
   r: { sign: "✓", word: "right" },
   p: { sign: "◐", word: "partly right" },
   w: { sign: "✕", word: "wrong" },
-  u: { sign: "?", word: "unreadable" },
+  u: { sign: "?", word: "unparsed" },
   f: { sign: "!", word: "failed" },
-  "-": { sign: "·", word: "not asked" },
+  "-": { sign: "·", word: "not run" },
 };
-const LONGEST = 65536; // characters: where texts are cut when there is room for them
+const LONGEST = 65536; // characters: longer texts are always cut
 
 /** A, B, … Z, AA, AB, … */
 const letter = (c) => (c < 26 ? "" : letter(Math.floor(c / 26) - 1)) + String.fromCharCode(65 + (c % 26));
@@ -27,7 +27,7 @@ const loaded = new Promise((resolve) => {
   document.addEventListener("DOMContentLoaded", resolve);
 });
 
-/** A block by its name; those after this script may still be on their way. */
+/** Unpack a block by its name; those after this script may not have been parsed yet. */
 const block = async (name) => {
   if (!byId(name)) await loaded;
   return inflate(byId(name).textContent);
@@ -36,7 +36,7 @@ const block = async (name) => {
 const MOST_BLOCKS = 32;
 const read = new Map();
 
-/** The same, kept while others are not read. */
+/** The same, with the most recent blocks cached. */
 const kept = (name) => {
   const found = read.get(name) ?? block(name);
   read.delete(name);
@@ -59,13 +59,13 @@ const loadMatrix = async () => {
 
 const target = (i) => matrix.labels[matrix.targets[i]];
 
-/** What a candidate said of an item, each different answer once. */
+/** A candidate's distinct answers to an item. */
 const predicted = (c, i) => {
-  const said = matrix.predictions[c].slice(i * head.epochs, (i + 1) * head.epochs);
-  return [...new Set(said)].filter((label) => label >= 0).map((label) => matrix.labels[label]);
+  const predictions = matrix.predictions[c].slice(i * head.epochs, (i + 1) * head.epochs);
+  return [...new Set(predictions)].filter((label) => label >= 0).map((label) => matrix.labels[label]);
 };
 
-/** A cell's requests, one for each repeat that was made, and the prompt that others are told by. */
+/** A cell's requests, one per repeat that was run. */
 const requests = async (c, i) => {
   const [texts, first] = await Promise.all([kept(`texts-${c}-${Math.floor(i / head.block)}`), kept(`first-${c}`)]);
   const made = [];
@@ -78,7 +78,7 @@ const requests = async (c, i) => {
   return made;
 };
 
-/** A prompt's messages, {role, text, shared}; null when there are none. Shared ones are those of every such prompt. */
+/** A prompt's messages, {role, text, shared}; null if there is no prompt. Shared: as in the candidate's first prompt. */
 const messages = (prompt, first) => {
   if (typeof prompt === "string") return null;
   const [whole, part, own] = prompt;

@@ -1,4 +1,4 @@
-// Elements, and texts that cannot do anything: nothing here, or anywhere on the page, turns text into markup.
+// Elements and text. Nothing on this page turns text into markup.
 
 const byId = (id) => document.getElementById(id);
 
@@ -20,7 +20,7 @@ const NAMES = {
 };
 const UNSEEN = /((?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}])\1*/gu;
 
-/** Text with what cannot be seen made visible: controls, marks of direction and of nothing. */
+/** Text with invisible characters made visible: control characters, direction marks, zero-width marks. */
 const visible = (text) =>
   text.replace(UNSEEN, (run, sign) => {
     const code = sign.codePointAt(0);
@@ -33,10 +33,10 @@ const visible = (text) =>
 const line = (text, most = 240) =>
   visible(text.slice(0, most).replace(/\s*\n\s*/g, " ↵ ").replace(/\t/g, " ")) + (text.length > most ? "…" : "");
 
-/** A text of any direction that leaves the direction of what is around it alone. */
+/** One line of text that does not change the direction of the text around it. */
 const isolated = (text, attributes = {}) => make("bdi", attributes, line(text));
 
-/** A name that may break where its parts do. */
+/** A name that may wrap between its parts. */
 const named = (text, attributes = {}) =>
   make("bdi", attributes, ...line(text).split(/(?<=[,(/@+:])/).flatMap((piece) => [piece, make("wbr")]));
 
@@ -52,7 +52,7 @@ const seconds = (s) => {
   return s >= 1 ? `${s.toPrecision(2)} s` : `${Number((1000 * s).toPrecision(2))} ms`;
 };
 
-/** Cents, or two digits that mean something below them. */
+/** Cents; below a cent, two significant digits. */
 const dollars = (usd) => {
   if (usd === null) return "unknown";
   if (usd === 0) return "$0";

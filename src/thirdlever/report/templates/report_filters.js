@@ -1,21 +1,21 @@
 // Which items are shown, and in which order.
 
 const form = byId("filters");
-const MOST_LABELS = 500; // beyond them a label is a text, and nobody picks it from a list
+const MOST_LABELS = 500; // with more, labels are free text, not a list to pick from
 
 let shown = []; // items, in order
-let confusion = null; // {candidate, target, prediction}: only where one was taken for the other
+let confusion = null; // {candidate, target, prediction}: only items with this confusion
 
 const SHOW = {
   "": ["all items", () => true],
-  disagree: ["candidates disagree", (right, said) => right > 0 && right < said.length],
-  none: ["nobody right", (right) => right === 0],
-  all: ["everybody right", (right, said) => right === said.length],
-  wrong: ["some wrong", (_, said) => said.includes("w")],
-  unreadable: ["some unreadable", (_, said) => said.includes("u")],
-  failed: ["some failed", (_, said) => said.includes("f")],
+  disagree: ["candidates disagree", (right, outcomes) => right > 0 && right < outcomes.length],
+  none: ["no candidate right", (right) => right === 0],
+  all: ["all candidates right", (right, outcomes) => right === outcomes.length],
+  wrong: ["some wrong", (_, outcomes) => outcomes.includes("w")],
+  unparsed: ["some unparsed", (_, outcomes) => outcomes.includes("u")],
+  failed: ["some failed", (_, outcomes) => outcomes.includes("f")],
 };
-const ORDER = { "": "as asked", hard: "fewest right first", easy: "most right first" };
+const ORDER = { "": "original", hard: "fewest right first", easy: "most right first" };
 
 const tally = (values) => {
   const times = new Map();
@@ -23,7 +23,7 @@ const tally = (values) => {
   return times;
 };
 
-/** A list to pick from; hidden when it offers fewer than `least`. */
+/** Fill a drop-down list; it is hidden if it offers fewer than `least` options. */
 const choices = (name, options, least = 3) => {
   form.elements[name].replaceChildren(...options.map(([value, text]) => option(value, text)));
   form.elements[name].closest("label").hidden = options.length < least;
@@ -65,12 +65,12 @@ const filter = () => {
 
 const confuses = (i) => {
   if (matrix.targets[i] !== confusion.target) return false;
-  const said = matrix.predictions[confusion.candidate];
-  for (let at = i * head.epochs; at < (i + 1) * head.epochs; at++) if (said[at] === confusion.prediction) return true;
+  const predictions = matrix.predictions[confusion.candidate];
+  for (let at = i * head.epochs; at < (i + 1) * head.epochs; at++) if (predictions[at] === confusion.prediction) return true;
   return false;
 };
 
-/** Show only the items in which a candidate took one label for another; null shows all again. */
+/** Show only the items with a confusion; null shows all again. */
 const only = (taken) => {
   confusion = taken;
   const button = byId("confusion-filter");
@@ -79,8 +79,8 @@ const only = (taken) => {
     button.replaceChildren(
       `${letter(taken.candidate)}: `,
       isolated(matrix.labels[taken.target]),
-      " taken for ",
-      taken.prediction < 0 ? "nothing readable" : isolated(matrix.labels[taken.prediction]),
+      " mistaken for ",
+      taken.prediction < 0 ? "no answer" : isolated(matrix.labels[taken.prediction]),
       make("span", { "aria-hidden": "true" }, " ✕"),
       make("span", { class: "hidden" }, ", remove this filter"),
     );

@@ -1,9 +1,9 @@
-// The matrix: only the rows in sight are in the document, so that its size does not matter.
+// The matrix. Only visible rows are in the document, so that its size does not matter.
 
 const grid = byId("grid");
 const gridBody = grid.querySelector(".body");
-const CLASSES = { r: "right", p: "partly", w: "wrong", u: "unreadable", f: "failed", "-": "absent" };
-const AROUND = 6; // rows in the document above and below those in sight
+const CLASSES = { r: "right", p: "partly", w: "wrong", u: "unparsed", f: "failed", "-": "absent" };
+const AROUND = 6; // rows kept above and below the visible ones
 
 const drawn = new Map(); // row -> element
 const active = { row: 0, column: 0 }; // column 0 is the item, c + 1 is candidate c
@@ -15,7 +15,7 @@ const startGrid = () => {
   grid.style.setProperty("--cell-wide", `${Math.max(84, Math.min(160, Math.floor(672 / candidates.length)))}px`);
   grid.setAttribute("aria-colcount", candidates.length + 1);
   grid.querySelector(".head .row").append(
-    make("div", { role: "columnheader", "aria-colindex": 1, class: "item" }, "Item", make("span", { class: "target" }, "right answer")),
+    make("div", { role: "columnheader", "aria-colindex": 1, class: "item" }, "Item", make("span", { class: "target" }, "expected")),
     ...candidates.map((candidate, c) =>
       make(
         "div",
@@ -42,7 +42,7 @@ const startGrid = () => {
   grid.addEventListener("focusin", onFocus);
 };
 
-/** Other items are shown: begin at the top. */
+/** The items changed: start at the top. */
 const gridChanged = () => {
   Object.assign(active, { row: 0, column: Math.min(active.column, candidates.length) });
   grid.setAttribute("aria-rowcount", shown.length + 1);
@@ -65,11 +65,11 @@ const draw = () => {
     }
   }
   for (let row = from; row < to; row++) place(row);
-  if (shown.length) place(active.row); // stays even out of sight: it holds the focus
+  if (shown.length) place(active.row); // stays even if it is not visible: it holds the focus
   for (const [row, element] of drawn) element.style.transform = `translateY(${row * height}px)`;
 };
 
-/** Put a row into the document, before the next one that is there: readers go by the document's order. */
+/** Insert a row in document order, which screen readers follow. */
 const place = (row) => {
   if (drawn.has(row)) return;
   const element = rowElement(row);
@@ -93,25 +93,25 @@ const rowElement = (row) => {
 
 const cellElement = (c, i, tabindex) => {
   const outcome = matrix.outcomes[c][i];
-  const said = outcome === "r" ? [] : predicted(c, i);
+  const answers = outcome === "r" ? [] : predicted(c, i);
   const { sign, word } = OUTCOMES[outcome];
-  const told = said.map((text) => line(text, 60)).join(" / ");
+  const answer = answers.map((text) => line(text, 60)).join(" / ");
   return make(
     "div",
     {
       role: "gridcell",
       "aria-colindex": c + 2,
-      "aria-label": `${letter(c)} ${word}${told ? `, answered ${told}` : ""}`,
+      "aria-label": `${letter(c)} ${word}${answer ? `, answered ${answer}` : ""}`,
       class: `cell ${CLASSES[outcome]}`,
-      title: told || null,
+      title: answer || null,
       tabindex,
     },
     make("span", { class: "sign", "aria-hidden": "true" }, sign),
-    told ? make("bdi", { class: "said", "aria-hidden": "true" }, told) : "",
+    answer ? make("bdi", { class: "answer", "aria-hidden": "true" }, answer) : "",
   );
 };
 
-/** Which cell an event is about. */
+/** The cell of an event. */
 const cellOf = (event) => {
   const cell = event.target.closest("[role=gridcell], [role=rowheader]");
   return cell && { row: Number(cell.parentElement.dataset.row), column: Number(cell.getAttribute("aria-colindex")) - 1 };
@@ -119,7 +119,7 @@ const cellOf = (event) => {
 
 const activeElement = () => drawn.get(active.row)?.children[active.column];
 
-/** Make a cell the one that Tab comes to, bring it into sight and, if wanted, focus it. */
+/** Make a cell the tab stop, scroll it into view and, if wanted, focus it. */
 const activate = (row, column, focus = true) => {
   activeElement()?.setAttribute("tabindex", "-1");
   Object.assign(active, { row, column });

@@ -1,4 +1,4 @@
-// Start: what is known at once, then the matrix.
+// Start: show the head, then load the matrix.
 
 const startTheme = () => {
   const button = byId("theme");
@@ -32,7 +32,7 @@ const start = async () => {
 };
 
 start().catch((error) => {
-  byId("trouble").textContent = `This page could not be shown; a current browser can show it. (${error.message})`;
+  byId("trouble").textContent = `This page could not be displayed; try a current browser. (${error.message})`;
   byId("trouble").hidden = false;
   throw error;
 });

@@ -1,14 +1,14 @@
-// One cell opened: what was asked, what came back, and why it is right or not.
+// The panel of one cell: the request, the reply, and why it is right or wrong.
 
 const panel = byId("panel");
 const panelBody = byId("panel-body");
 const open = { row: 0, candidate: 0, epoch: 0 };
 
 const WHY_NO_PROMPT = {
-  "no model": "No model was asked: this candidate answers from the input alone.",
-  "not logged": "The prompt is not in the log: this answer was kept from before the run was resumed.",
-  "no log": "The log cannot be read, so the prompt is not known here.",
-  "no room": "There was no room for this prompt on the page; it is in the log.",
+  "no model": "This candidate does not use a language model.",
+  "not logged": "The log does not hold the prompt: the answer is from before the run was resumed.",
+  "no log": "The log cannot be read, so the prompt is not available.",
+  "no room": "The prompt is left out to keep this page small; it is in the log.",
 };
 
 const startPanel = () => {
@@ -42,7 +42,7 @@ const showCell = async (row, candidate, epoch = 0) => {
     made = [];
     console.error(error);
   }
-  if (open.row !== row || open.candidate !== candidate || open.epoch !== epoch) return; // another one by now
+  if (open.row !== row || open.candidate !== candidate || open.epoch !== epoch) return; // another cell is open now
   panelBody.replaceChildren(...about(i, candidate, made, epoch));
   panelBody.removeAttribute("aria-busy");
   panelBody.scrollTop = 0;
@@ -68,10 +68,10 @@ const showSwitch = (i) => {
 const about = (i, c, made, epoch) => {
   const request = made[epoch];
   const name = make("p", { class: "who" }, badge(c), " ", named(candidates[c].name));
-  const input = part("Input", matrix.inputs[i] === null ? quiet("The input is in the run's logs, which cannot be read.") : text(matrix.inputs[i]));
+  const input = part("Input", matrix.inputs[i] === null ? quiet("The input is not available: the run’s logs cannot be read.") : text(matrix.inputs[i]));
   const outcome = OUTCOMES[matrix.outcomes[c][i]];
   const verdict = make("p", { class: `verdict ${CLASSES[matrix.outcomes[c][i]]}` }, make("span", { class: "sign", "aria-hidden": "true" }, outcome.sign), ` ${outcome.word}`);
-  if (!request) return [name, verdict, input, fact("Right answer", text(target(i)))];
+  if (!request) return [name, verdict, input, fact("Expected", text(target(i)))];
   return [
     name,
     verdict,
@@ -79,16 +79,16 @@ const about = (i, c, made, epoch) => {
     make(
       "dl",
       {},
-      ...fact("Right answer", isolated(target(i))),
-      ...fact("Answered", request.prediction === null ? quiet(request.error === null ? "nothing that could be read as an answer" : "nothing") : text(request.prediction, "inline")),
+      ...fact("Expected", isolated(target(i))),
+      ...fact("Answered", request.prediction === null ? quiet(request.error === null ? "no answer found" : "none") : text(request.prediction, "inline")),
       ...fact("Reason", text(request.reason ?? "", "inline")),
       ...(request.score > 0 && request.score < 1 ? fact("Score", String(request.score)) : []),
       ...(matrix.slice_names[matrix.slices[i]] ? fact("Slice", isolated(matrix.slice_names[matrix.slices[i]])) : []),
     ),
     input,
-    part(request.error === null ? "Full answer" : "What went wrong", request.error === null ? (joined(request.completion) === "" ? quiet("empty") : text(request.completion)) : text(request.error)),
-    part("Tokens and time", measured(request)),
-    part("Prompt", ...promptOf(request)), // last, for it can be long
+    part(request.error === null ? "Full reply" : "Error", request.error === null ? (joined(request.completion) === "" ? quiet("empty") : text(request.completion)) : text(request.error)),
+    part("Tokens and latency", measured(request)),
+    part("Prompt", ...promptOf(request)), // last: it can be long
   ];
 };
 
@@ -96,17 +96,17 @@ const quiet = (words) => make("span", { class: "quiet" }, words);
 const part = (title, ...content) => make("section", {}, make("h3", {}, title), ...content);
 const fact = (name, value) => [make("dt", {}, name), make("dd", {}, value)];
 
-/** A text as it came, whole or [start, dropped, end]. */
+/** A text, whole or [start, dropped, end]. */
 const text = (value, how = "block") => {
   const [start, dropped, end] = typeof value === "string" ? [value, 0, ""] : value;
   const box = make("div", { class: `text ${how}`, dir: "auto" }, visible(start));
-  if (dropped) box.append(make("span", { class: "cut" }, `${plural(dropped, "character")} cut here; whole in the run's folder`), visible(end));
+  if (dropped) box.append(make("span", { class: "cut" }, `${plural(dropped, "character")} cut; the full text is in the run’s folder`), visible(end));
   if (how === "block") box.setAttribute("tabindex", "0");
   return box;
 };
 
 const repeats = (made, epoch) => {
-  const select = make("select", {}, ...made.map((request, at) => option(at, `${request.epoch}: ${request.error === null ? joined(request.prediction) || "unreadable" : "failed"}`)));
+  const select = make("select", {}, ...made.map((request, at) => option(at, `${request.epoch}: ${request.error === null ? joined(request.prediction) || "unparsed" : "failed"}`)));
   select.value = epoch;
   select.addEventListener("change", () => showCell(open.row, open.candidate, Number(select.value)));
   return make("label", { class: "repeats" }, `Repeat, of ${made.length} `, select);
@@ -114,11 +114,11 @@ const repeats = (made, epoch) => {
 
 const promptOf = (request) => {
   if (request.messages === null) return [quiet(WHY_NO_PROMPT[request.prompt])];
-  const message = ({ role, text: said }) => make("div", { class: "message" }, make("h4", {}, isolated(role)), text(said));
+  const message = ({ role, text: content }) => make("div", { class: "message" }, make("h4", {}, isolated(role)), text(content));
   const shared = request.messages.filter((one) => one.shared);
   const own = request.messages.filter((one) => !one.shared);
   if (!own.length) return request.messages.map(message);
-  const folded = make("details", {}, make("summary", {}, `${plural(shared.length, "message")} before, as in this candidate's first prompt`), ...shared.map(message));
+  const folded = make("details", {}, make("summary", {}, `${plural(shared.length, "message")} shared with this candidate's first prompt`), ...shared.map(message));
   return [...(shared.length ? [folded] : []), ...own.map(message)];
 };
 
@@ -127,12 +127,12 @@ const measured = (request) => {
   const rows = [
     ["Tokens in", known(request.input_tokens) + (request.cached_tokens ? `, ${count(request.cached_tokens)} of them cached` : "")],
     ["Tokens out", known(request.output_tokens)],
-    ["Time", `${seconds(request.latency_s)} among others`],
-    ["Time alone", request.alone_s === null ? null : seconds(request.alone_s)],
-    ["First token after", request.ttft_s === null ? null : seconds(request.ttft_s)],
+    ["Latency", `${seconds(request.latency_s)}, with concurrent requests`],
+    ["Latency alone", request.alone_s === null ? null : seconds(request.alone_s)],
+    ["Time to first token", request.ttft_s === null ? null : seconds(request.ttft_s)],
     ["Retrieval", request.retrieval_s === null ? null : seconds(request.retrieval_s)],
     ["Device time", request.device_s === null ? null : seconds(request.device_s)],
-    ["Stopped because", request.stop_reason === null ? null : isolated(request.stop_reason)],
+    ["Stop reason", request.stop_reason === null ? null : isolated(request.stop_reason)],
   ];
   return make("dl", {}, ...rows.filter(([, value]) => value !== null).flatMap(([name, value]) => fact(name, value)));
 };
