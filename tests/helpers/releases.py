@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from conftest import make_suite
 
 from thirdlever.lifecycle import baseline
-from thirdlever.lifecycle import baseline as pinning
 from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
 
@@ -45,6 +44,6 @@ def pin(old: FakeModel, *strategies: str, suite: Suite | None = None, **options:
     """A run of a model, pinned as `payments`."""
     suite = suite or make_suite(ITEMS)
     done = run(suite, strategies or ["plain"], models=[old], **{"probe": 0, "out": "old", **options})
-    pinned = baseline.of(done, "payments")
-    pinning.save(pinned)
+    pinned = baseline.from_run(done, "payments")
+    baseline.save(pinned)
     return pinned

@@ -100,7 +100,9 @@ def test_a_baseline_marks_its_run_and_outlives_it(suite: Suite) -> None:
 
 
 def test_a_suite_without_a_run(suite: Suite) -> None:
-    with pytest.raises(RunError, match="history of suite 'payment' not found; available: none; `thirdlever run SUITE`"):
+    with pytest.raises(
+        RunError, match="history of suite 'payment' not found; available: none; create one with `thirdlever run SUITE`"
+    ):
         history("payment")
     made(suite, "2026-06-01")
     with pytest.raises(RunError, match="did you mean 'payments'"):

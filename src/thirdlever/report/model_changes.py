@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from thirdlever.lifecycle.replace import Option, Proposal
-    from thirdlever.lifecycle.stale import Checked, Report
+    from thirdlever.lifecycle.stale import CheckedModel, StaleReport
 
 
 _STALE_WIDTH = 100
 _NAMED = 3  # of what depends on a model
 
 
-def stale_text(report: Report) -> str:
+def stale_text(report: StaleReport) -> str:
     """One block a model, those with something to do first."""
-    models = sorted(report.models, key=lambda one: (not one.alerts, not one.blank))
+    models = sorted(report.models, key=lambda one: (not one.findings, not one.unchecked))
     lines = [line for one in models for line in _lines(one)]
-    stale = sum(bool(one.alerts) for one in models)
-    blank = sum(one.blank for one in models)
+    stale = sum(bool(one.findings) for one in models)
+    blank = sum(one.unchecked for one in models)
     counts = [
         f"{len(models)} {'model' if len(models) == 1 else 'models'} in use",
         f"{stale} stale",
@@ -37,7 +37,7 @@ def stale_text(report: Report) -> str:
     return "\n".join(printable(line) for line in lines)
 
 
-def as_json(report: Report) -> str:
+def as_json(report: StaleReport) -> str:
     """Every field; days in ISO 8601, null for what is not known."""
     body = {
         "today": report.today.isoformat(),
@@ -48,16 +48,16 @@ def as_json(report: Report) -> str:
     return json.dumps(body, indent=2, ensure_ascii=False)
 
 
-def _lines(one: Checked) -> Iterator[str]:
-    state = "STALE  " if one.alerts else "unknown" if one.blank else "ok     "
-    yield f"{state}  {one.pin.name}"
+def _lines(one: CheckedModel) -> Iterator[str]:
+    state = "STALE  " if one.findings else "unknown" if one.unchecked else "ok     "
+    yield f"{state}  {one.model.name}"
     indent = " " * 9
-    for alert in one.alerts:
+    for alert in one.findings:
         yield from textwrap.wrap(f"{alert.sentence}.", _STALE_WIDTH, initial_indent=indent, subsequent_indent=indent)
         yield f"{indent}Next: {alert.remedy}"
-    if one.pin.provider == LOCAL:
+    if one.model.provider == LOCAL:
         yield f"{indent}Weights of your own: nobody can retire them."
-    elif not one.alerts and one.source:
+    elif not one.findings and one.source:
         yield f"{indent}{f'Answers until {one.retires}' if one.retires else 'No end is announced'}."
     if one.newer is None and one.source and not one.unknown:
         yield f"{indent}Newer models: not checked: its day of release is unknown."
@@ -65,7 +65,7 @@ def _lines(one: Checked) -> Iterator[str]:
         yield f"{indent}{'Newer models: not' if one.source else 'Not'} checked: {one.unknown}."
     if one.source:
         yield f"{indent}According to: {one.source}"
-    yield f"{indent}In use by: {'; '.join(_users(one.pin.by))}"
+    yield f"{indent}In use by: {'; '.join(_users(one.model.by))}"
 
 
 def _users(by: Iterable[str]) -> Iterator[str]:
@@ -79,18 +79,18 @@ def _users(by: Iterable[str]) -> Iterator[str]:
         yield f"{about}: {', '.join(names[:_NAMED])}{more}" if names else about
 
 
-def _row(one: Checked) -> dict[str, Any]:
+def _row(one: CheckedModel) -> dict[str, Any]:
     return {
-        "name": one.pin.name,
-        "provider": one.pin.provider,
-        "id": one.pin.id,
-        "tuned": one.pin.tuned,
-        "by": list(one.pin.by),
+        "name": one.model.name,
+        "provider": one.model.provider,
+        "id": one.model.id,
+        "tuned": one.model.tuned,
+        "by": list(one.model.by),
         "created": one.created and one.created.isoformat(),
         "retires": one.retires and one.retires.isoformat(),
         "source": one.source or None,
         "newer": None if one.newer is None else list(one.newer),
-        "alerts": [{"kind": a.kind, "sentence": a.sentence, "remedy": a.remedy} for a in one.alerts],
+        "alerts": [{"kind": a.kind, "sentence": a.sentence, "remedy": a.remedy} for a in one.findings],
         "not_checked": one.unknown or None,
     }
 

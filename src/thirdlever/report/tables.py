@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from thirdlever.decision.assumptions import Assumption, Value
     from thirdlever.decision.costs import Cost
     from thirdlever.decision.payback import Payback
-    from thirdlever.lifecycle.baseline import Baseline, Pinned
+    from thirdlever.lifecycle.baseline import Baseline, BaselineCandidate
     from thirdlever.lifecycle.history import Point
     from thirdlever.runner.plan import Plan, Planned, Sight
 
@@ -494,7 +494,7 @@ def render_baseline(pinned: Baseline) -> str:
     return "\n".join(map(printable, lines))
 
 
-def _baseline_row(one: Pinned) -> str:
+def _baseline_row(one: BaselineCandidate) -> str:
     accuracy, p95, cost = (one.figure(name) for name in ("accuracy", "latency_p95_s", "cost_per_1k_usd"))
     cells = [
         f"{100 * accuracy:.1f} %",
