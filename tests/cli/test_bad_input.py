@@ -73,7 +73,7 @@ CASES = [
     Case("new label in test", INIT, ("test.csv:2: label 'z' of test",), write("test.csv", "text,kind\nq,z\n")),
     # Where it goes.
     Case("out is no folder", "run tiny --strategy null --out train.csv/run", ("train.csv",)),
-    Case("no place for evals", INIT, ("evals", "give a path that can be written"), evals_is_a_file),
+    Case("no place for evals", INIT, ("evals", "give a writable path"), evals_is_a_file),
 ]
 
 

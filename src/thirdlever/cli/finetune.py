@@ -1,6 +1,6 @@
-"""`thirdlever adapters`: what was tuned here.
+"""Commands for tuned models: those trained here, jobs at providers, and the local endpoint.
 
-Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
+Typer reads the annotations when the module is loaded. Heavy modules are imported by the command that needs them.
 """
 
 import shlex
@@ -9,24 +9,29 @@ from typing import Annotated
 
 import typer
 
+from thirdlever.cli.options import argument, option
 from thirdlever.core.text import printable
 
-adapters_app = typer.Typer(rich_markup_mode=None)
+FOLDER = Path(".thirdlever", "endpoint")
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="As `thirdlever adapters` lists it, or its first characters.")]
-To = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet.")]
+adapters_app = typer.Typer(rich_markup_mode=None)
+jobs_app = typer.Typer(rich_markup_mode=None)
+
+Key = Annotated[str, argument("KEY", "Key from `thirdlever adapters`, or its first characters.")]
+To = Annotated[Path, argument("DIR", "Folder to create.")]
+JobId = Annotated[str, argument("ID", "ID from `thirdlever jobs`, or the provider's.")]
 
 
 @adapters_app.callback(invoke_without_command=True)
 def list_adapters(context: typer.Context) -> None:
-    """List what was tuned here: adapters and whole models."""
+    """List the models tuned here, or export, merge and remove one."""
     if context.invoked_subcommand is not None:
         return
     from thirdlever.finetune import tune
 
     found = tune.every()
     if not found:
-        typer.echo("none yet; thirdlever run SUITE --strategy lora makes one")
+        typer.echo("no tuned models yet; create one with: thirdlever run SUITE --strategy lora")
         return
     named = f"{'key':<10}{'suite':<18}{'base':<16}{'method':<14}"
     typer.echo(f"{named}{'examples':>9}{'epochs':>8}{'dev loss':>10}{'MB':>8}")
@@ -39,7 +44,7 @@ def list_adapters(context: typer.Context) -> None:
 
 @adapters_app.command()
 def show(key: Key) -> None:
-    """Show a tune's card: what it was made of, what it cost, how its loss fell."""
+    """Show a tuned model's card: its data, cost and loss."""
     from thirdlever.finetune import tune
 
     for line in tune.find(key).card().splitlines():
@@ -48,7 +53,7 @@ def show(key: Key) -> None:
 
 @adapters_app.command()
 def remove(key: Key) -> None:
-    """Delete a tune; a run that needs it trains it again."""
+    """Delete a tuned model; a run that needs it trains it again."""
     from thirdlever.finetune import tune
 
     found = tune.find(key)
@@ -58,7 +63,7 @@ def remove(key: Key) -> None:
 
 @adapters_app.command()
 def export(key: Key, to: To) -> None:
-    """Copy a tune to a folder that peft and vLLM load."""
+    """Copy a tuned model to a folder that peft and vLLM can load."""
     from thirdlever.finetune import tune
 
     tune.find(key).export(to)
@@ -67,35 +72,30 @@ def export(key: Key, to: To) -> None:
 
 @adapters_app.command()
 def merge(key: Key, to: To) -> None:
-    """Write base and adapter as one model, which `--model hf/DIR` runs."""
+    """Merge an adapter into its base, for use as `--model hf/DIR`."""
     from thirdlever.finetune import tune
 
     tune.find(key).merge(to)
     typer.echo(f"merged into {to}; run it with --model hf/{to}")
 
 
-jobs_app = typer.Typer(rich_markup_mode=None)
-
-Name = Annotated[str, typer.Argument(metavar="ID", help="As `thirdlever jobs` lists it, or the provider's.")]
-
-
 @jobs_app.callback(invoke_without_command=True)
 def list_jobs(context: typer.Context) -> None:
-    """List the fine-tuning jobs ordered from this project, or see to one."""
+    """List this project's fine-tuning jobs, or manage one."""
     if context.invoked_subcommand is not None:
         return
     from thirdlever.finetune.jobs import Ledger, costs, lines
 
     jobs = Ledger().jobs()
-    for line in lines(jobs) or ["no fine-tuning jobs yet; thirdlever run SUITE --strategy managed orders one"]:
+    for line in lines(jobs) or ["no fine-tuning jobs yet; create one with: thirdlever run SUITE --strategy managed"]:
         typer.echo(printable(line))
     for line in costs(jobs):
         typer.echo(printable(line), err=True)
 
 
 @jobs_app.command()
-def follow(name: Name) -> None:
-    """Wait for a job, telling how it stands."""
+def follow(name: JobId) -> None:
+    """Wait for a job and report its progress."""
     from thirdlever.finetune import managed
     from thirdlever.finetune.jobs import Ledger
 
@@ -105,8 +105,8 @@ def follow(name: Name) -> None:
 
 
 @jobs_app.command()
-def cancel(name: Name) -> None:
-    """Stop a job at its provider."""
+def cancel(name: JobId) -> None:
+    """Cancel a job at its provider."""
     from thirdlever.finetune import jobs
     from thirdlever.finetune.jobs import Ledger
     from thirdlever.finetune.providers.registry import tuner
@@ -115,17 +115,17 @@ def cancel(name: Name) -> None:
     job = ledger.find(name)
     with tuner(job.provider, job.model) as provider:
         job = jobs.cancel(job, provider, ledger)
-    typer.echo(printable(f"{job.short} {job.said or 'had not been submitted, and is struck off'}"))
+    typer.echo(printable(f"{job.short} {job.said or 'was not submitted yet and is cancelled'}"))
 
 
 @jobs_app.command()
 def resume(
-    name: Name,
+    name: JobId,
     max_usd: Annotated[
-        float | None, typer.Option(metavar="USD", min=0, help="Submit anew without asking when it costs no more.")
+        float | None, option("USD", "Submit again up to this cost without asking. [default: ask]", min=0)
     ] = None,
 ) -> None:
-    """Go on with a job; one that failed, was cancelled or is gone is submitted anew."""
+    """Resume a job; submit a failed or lost one again."""
     from thirdlever.catalog.tuning import profile
     from thirdlever.finetune import jobs, managed
     from thirdlever.finetune.jobs import Ledger
@@ -147,9 +147,10 @@ def resume(
 
 @jobs_app.command()
 def deployed(
-    name: Name, under: Annotated[str, typer.Argument(metavar="NAME", help="What requests are to call it.")]
+    name: JobId,
+    under: Annotated[str, argument("NAME", "Model name that requests must give.")],
 ) -> None:
-    """Say under which name a tuned model answers that you deployed yourself; it is yours to remove."""
+    """Register a deployment that you made and will remove yourself."""
     from thirdlever.finetune.jobs import Ledger
 
     ledger = Ledger()
@@ -158,8 +159,8 @@ def deployed(
 
 
 @jobs_app.command()
-def teardown(name: Name) -> None:
-    """Remove a job's deployment, so that it costs nothing while it is idle; the tuned model stays."""
+def teardown(name: JobId) -> None:
+    """Remove a deployment to stop its cost; the tuned model stays."""
     from thirdlever.finetune import managed
     from thirdlever.finetune.jobs import Ledger
 
@@ -169,26 +170,20 @@ def teardown(name: Name) -> None:
     typer.echo(printable(f"{job.short}: deployment {job.served} removed"))
 
 
-serve_app = typer.Typer(rich_markup_mode=None)
-
-FOLDER = Path(".thirdlever", "endpoint")
-
-
-@serve_app.command()
 def serve(
-    model: Annotated[str, typer.Option(metavar="NAME", help="The local model to serve and tune.")] = "embedded",
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes any that is free.")] = 8089,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
-    folder: Annotated[Path, typer.Option(metavar="DIR", help="Where files, jobs and models are kept.")] = FOLDER,
-    leashed: Annotated[bool, typer.Option("--leashed", hidden=True, help="End with standard input.")] = False,
+    model: Annotated[str, option("NAME", "Local model to serve and tune.")] = "embedded",
+    port: Annotated[int, option("N", "Port to listen on; 0 for any free one.", min=0, max=65535)] = 8089,
+    host: Annotated[str, option("ADDRESS", "Address to listen on.")] = "127.0.0.1",
+    folder: Annotated[Path, option("DIR", "Folder for files, jobs and models.")] = FOLDER,
+    leashed: Annotated[bool, typer.Option("--leashed", hidden=True, help="Stop when standard input closes.")] = False,
 ) -> None:
-    """Serve OpenAI's fine-tuning protocol on this machine: upload, tune, ask, for nothing."""
+    """Serve OpenAI's fine-tuning API on this machine, free of charge."""
     from thirdlever.finetune.endpoint import app as auth
     from thirdlever.finetune.endpoint import server
 
     def announce(listening: server.Listening) -> None:
         key = f"$(cat {shlex.quote(str(listening.key_file))})" if listening.key_file else f"${auth.VARIABLE}"
-        typer.echo(f"Serving {model} at {listening.url}; Ctrl-C ends it. To use it from another terminal:")
+        typer.echo(f"Serving {model} at {listening.url}; stop it with Ctrl-C. To use it from another terminal:")
         typer.echo(f'  export OPENAI_BASE_URL={listening.url} OPENAI_API_KEY="{key}"')
 
     server.serve(model, host=host, port=port, folder=folder, announce=announce, leashed=leashed)

@@ -23,7 +23,10 @@ def set_(
     name: Annotated[str | None, option("NAME", "Name of the baseline. [default: the suite's name]")] = None,
     candidate: Annotated[list[str] | None, option("NAME", "Candidate to include; repeatable. [default: all]")] = None,
 ) -> None:
-    """Create a baseline from a run: results/baselines/NAME.json, to be committed."""
+    """Create a baseline from a run.
+
+    Writes results/baselines/NAME.json, to be committed.
+    """
     from thirdlever.analysis.run import load
     from thirdlever.lifecycle import baseline
 
