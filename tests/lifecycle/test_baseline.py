@@ -10,7 +10,6 @@ import pytest
 from conftest import make_suite
 from helpers.releases import model, pin
 
-from thirdlever.charts import accuracy
 from thirdlever.core.errors import RunError
 from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle.baseline import ItemResult
@@ -22,13 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("project")
-
-
-@pytest.fixture(autouse=True)
-def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip the charts, which take most of the time."""
-    monkeypatch.setattr(accuracy, "draw", lambda *_, **__: None)
+pytestmark = pytest.mark.usefixtures("project", "fast_runs")
 
 
 def troubled(number: int) -> str:

@@ -299,12 +299,9 @@ EVIL = "a|b`<img src=x>\x1b[2J\n# no"
 def report(**options: Any) -> Regression:  # noqa: ANN401 - Regression's
     old = measured(200, {3}, slices=[EVIL, "plain"], times=())
     new = measured(200, range(100), slices=[EVIL, "plain"], cost_per_1k_usd=0.5)
-    new = replace(
-        new,
-        candidates=[
-            replace(new.candidates[0], base=EVIL, results=[ItemResult(0.0, EVIL), *new.candidates[0].results[1:]])
-        ],
-    )
+    [candidate] = new.candidates
+    results = (ItemResult(0.0, EVIL), *candidate.results[1:])
+    new = replace(new, candidates=[replace(candidate, base=EVIL, results=results)])
     texts = {item.id: (EVIL, "fuel") for item in old.items}
     result = compare(old, new, replace(PAIR, candidate=EVIL), Limits(), texts=texts)
     about: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A suite over its runs: what is found, what is told of it, and the picture."""
+"""The history of a suite: its points, table, JSON and chart."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_baseline_marks_its_run_and_outlives_it(suite: Suite) -> None:
         assert kept.p50_s == pytest.approx(old.p50_s, rel=1e-3)
 
 
-def test_a_suite_without_a_run(suite: Suite) -> None:
+def test_a_suite_without_a_run_is_reported(suite: Suite) -> None:
     with pytest.raises(
         RunError, match="history of suite 'payment' not found; available: none; create one with `thirdlever run SUITE`"
     ):
@@ -112,7 +112,7 @@ def test_a_suite_without_a_run(suite: Suite) -> None:
 # What is told of it
 
 
-def test_a_table_and_json() -> None:
+def test_the_history_is_shown_as_table_and_json() -> None:
     points = [point(1), point(2, suite_hash="b", usd_per_1k=math.nan, model=None, candidate="null", baseline="spring")]
     shown = tables.render_history(points)
     assert "80.0 [70.0, 87.0]" in shown
@@ -125,11 +125,11 @@ def test_a_table_and_json() -> None:
     assert rows[0]["when"] == "2026-01-01T00:00:00+00:00"
 
 
-def test_one_version_of_the_suite_is_not_worth_a_word() -> None:
+def test_a_single_version_of_the_suite_is_not_mentioned() -> None:
     assert "suite" not in tables.render_history([point(1), point(2)])
 
 
-def test_names_are_shown_and_not_obeyed() -> None:
+def test_names_are_escaped() -> None:
     evil = point(1, candidate="rag\x1b[2J", model="a\nb", run="r\x07")
     assert "\x1b" not in tables.render_history([evil])
     assert "\x07" not in tables.render_history([evil])
@@ -138,7 +138,7 @@ def test_names_are_shown_and_not_obeyed() -> None:
 # The picture
 
 
-def test_a_column_for_each_run_and_model_and_a_break_where_the_suite_changes() -> None:
+def test_the_chart_has_a_column_per_run_and_a_break_where_the_suite_changes() -> None:
     points = [
         point(1, model=None, candidate="null", strategy="null"),
         point(1, released=dt.date(2025, 12, 1)),
@@ -162,13 +162,13 @@ def test_a_column_for_each_run_and_model_and_a_break_where_the_suite_changes() -
     assert "acme/two: 80.0 %" in drawn.alt
 
 
-def test_a_figure_that_nobody_knows_has_no_panel() -> None:
+def test_an_unknown_figure_has_no_panel() -> None:
     figure = picture([point(1, usd_per_1k=math.nan), point(2, usd_per_1k=math.nan)]).draw(style.FILE)
     assert len(figure.axes) == 2
 
 
 @pytest.mark.parametrize("sheet", [style.FILE, style.WIDE, style.NARROW])
-def test_many_runs_are_drawn_within_the_sheet(sheet: style.Sheet) -> None:
+def test_many_runs_fit_the_chart(sheet: style.Sheet) -> None:
     points = [point(day, strategy=name, candidate=name) for day in range(1, 29) for name in style.STRATEGIES]
     figure = picture(points).draw(sheet)
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # Agg's
@@ -177,7 +177,7 @@ def test_many_runs_are_drawn_within_the_sheet(sheet: style.Sheet) -> None:
             assert text.get_window_extent(renderer).x1 <= figure.bbox.x1 + 1
 
 
-def test_the_command_writes_both_kinds(suite: Suite) -> None:
+def test_the_command_writes_png_and_svg(suite: Suite) -> None:
     made(suite, "2026-06-01")
     app = typer.Typer()
     app.command()(command)

@@ -19,7 +19,6 @@ from test_resume import HEAVY
 from typer.testing import CliRunner, Result
 
 from thirdlever import Split, load
-from thirdlever.charts import accuracy
 from thirdlever.cli import lifecycle
 from thirdlever.cli.lifecycle import regress as regress_command
 from thirdlever.core.errors import ModelError, RunError
@@ -40,10 +39,7 @@ SUITE = make_suite(ITEMS)
 BASELINE = Path("results", "baselines", "payments.json")
 
 
-@pytest.fixture(autouse=True)
-def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip the charts, which take most of the time."""
-    monkeypatch.setattr(accuracy, "draw", lambda *_, **__: None)
+pytestmark = pytest.mark.usefixtures("fast_runs")
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def run(*arguments: Any) -> int:  # noqa: ANN401 - the command's
         ("hf/a/b", ("local", "hf/a/b")),
     ],
 )
-def test_a_name_tells_who_serves_a_model(name: str, where: tuple[str, str]) -> None:
+def test_a_models_name_gives_its_provider(name: str, where: tuple[str, str]) -> None:
     assert located(name) == where
 
 
@@ -120,18 +120,18 @@ def test_a_family_is_a_name_without_its_version(one: str, other: str, same: bool
 # What is found
 
 
-def test_a_model_whose_end_is_near_is_stale() -> None:
+def test_a_model_that_retires_soon_is_stale() -> None:
     one = checked("bedrock/anthropic.claude-3-haiku-20240307-v1:0")
     assert kinds(one) == ["retiring"]
     assert one.findings[0].sentence == "It retires on 2027-01-31, in 70 days"
 
 
 @pytest.mark.parametrize(("within", "stale"), [(69, []), (70, ["retiring"])])
-def test_days_ahead_are_counted(within: int, stale: list[str]) -> None:
+def test_a_retirement_counts_only_within_the_given_days(within: int, stale: list[str]) -> None:
     assert kinds(checked("bedrock/anthropic.claude-3-haiku-20240307-v1:0", within=within)) == stale
 
 
-def test_a_tune_stops_with_its_base_by_the_dated_table() -> None:
+def test_a_tuned_model_retires_with_its_base() -> None:
     one = checked("openai/gpt-4o-mini", tuned=True)
     assert kinds(one) == ["retiring", "newer"]
     assert "Its base gpt-4o-mini retires on 2027-01-14, in 53 days" in one.findings[0].sentence
@@ -139,13 +139,13 @@ def test_a_tune_stops_with_its_base_by_the_dated_table() -> None:
     assert "2026-11-01" in one.source
 
 
-def test_a_list_that_states_a_date_comes_before_the_table() -> None:
+def test_a_date_in_the_providers_list_overrides_the_table() -> None:
     listing = listings.listing(model_lists.openai(**{"gpt-4o-mini": "2027-12-31"}), source="o.json")
     [one] = check([MINI], {"openai": listing}, {}, today=TODAY).models
     assert (one.retires, one.source) == (dt.date(2027, 12, 31), "o.json")
 
 
-def test_the_newest_that_can_be_moved_to_is_named() -> None:
+def test_the_newest_usable_successor_is_named() -> None:
     one = checked("openai/gpt-4o-mini-2024-07-18")
     assert one.newer is not None
     # Not the alias of the same snapshot, another size, or somebody's tune.
@@ -153,32 +153,32 @@ def test_the_newest_that_can_be_moved_to_is_named() -> None:
     assert one.findings[-1].remedy.endswith("--model openai/gpt-6-mini")
 
 
-def test_a_successor_that_itself_retires_is_none() -> None:
+def test_a_successor_that_retires_itself_is_ignored() -> None:
     listing = listings.listing(model_lists.openai(**{"gpt-6-mini": "2027-01-01"}), source="o.json")
     [one] = check([MINI], {"openai": listing}, {}, today=TODAY).models
     assert one.newer == ("gpt-5-mini", "gpt-5-mini-2025-08-07")
 
 
-def test_a_successor_that_was_measured_is_no_news() -> None:
+def test_a_measured_successor_is_not_reported() -> None:
     assert kinds(checked("openai/gpt-5-mini", within=0)) == ["newer"]
     assert kinds(checked("openai/gpt-5-mini", within=0, measured={("openai", "gpt-6-mini")})) == []
     assert kinds(checked("openai/gpt-4o-mini", within=0, measured={("openai", "gpt-5-mini")})) == ["newer"]
 
 
-def test_anthropics_lines_are_its_own() -> None:
+def test_anthropic_models_are_related_by_their_line() -> None:
     one = checked("anthropic/claude-b-1")
     assert kinds(one) == ["retiring", "newer"]
     assert one.newer == ("claude-b-2-20260901",)
     assert checked("anthropic/claude-undated-1").newer is None
 
 
-def test_a_date_that_has_passed_is_no_retirement_where_the_provider_says_so() -> None:
+def test_a_model_still_listed_after_its_date_is_not_retired() -> None:
     one = checked("anthropic/claude-late-20250101")
     assert one.findings[0].sentence == "It was due to retire on 2026-11-01, 21 days ago, and may stop at any time"
     assert kinds(checked("anthropic/claude-gone-20240101")) == ["retired"]
 
 
-def test_a_model_that_is_listed_answers_whatever_the_table_says() -> None:
+def test_a_listed_model_is_not_retired_by_the_table() -> None:
     listing = listings.listing(
         {"object": "list", "data": [{"id": "gpt-4.1-nano", "created": 1_744_000_000}]}, source="o"
     )
@@ -196,19 +196,19 @@ def test_bedrocks_next_version_is_newer() -> None:
     assert checked("bedrock/us.amazon.nova-micro-v1:0").newer == ("amazon.nova-micro-v2:0",)
 
 
-def test_a_model_that_is_in_no_list_any_more_is_retired() -> None:
+def test_a_model_missing_from_its_list_is_retired() -> None:
     one = checked("openai/gpt-unheard")
     assert kinds(one) == ["retired"]
     assert one.findings[0].sentence.startswith("It is not in its provider's list")
 
 
-def test_without_a_list_the_table_speaks_and_the_rest_is_said_to_be_unknown() -> None:
+def test_the_table_is_used_when_no_list_is_available() -> None:
     report = check([MINI], {}, {"openai": "no OPENAI_API_KEY"}, today=TODAY)
     assert kinds(report.models[0]) == ["retiring"]
     assert "Newer models: not checked: no OPENAI_API_KEY." in stale_text(report)
 
 
-def test_the_day_of_release_that_a_run_noted_serves_where_the_list_has_none() -> None:
+def test_a_release_date_from_a_run_is_used_when_the_list_has_none() -> None:
     gone = ModelInUse(name="openai/gpt-4o-nine", provider="openai", id="gpt-5-nine-mini", created=dt.date(2025, 1, 1))
     [one] = check([gone], ALL, {}, today=TODAY).models
     assert (one.newer, one.created) == ((), dt.date(2025, 1, 1))
@@ -217,18 +217,18 @@ def test_the_day_of_release_that_a_run_noted_serves_where_the_list_has_none() ->
 # Exit codes
 
 
-def test_nothing_to_do_is_0() -> None:
+def test_the_exit_code_is_0_when_nothing_needs_action() -> None:
     report = check([used("openai/gpt-6-mini"), used("embedded")], ALL, {}, today=TODAY)
     assert report.exit_code == 0
     assert "No end is announced." in stale_text(report)
     assert "nobody can retire them" in stale_text(report)
 
 
-def test_something_stale_is_1_whatever_else() -> None:
+def test_the_exit_code_is_1_when_a_model_is_stale() -> None:
     assert check([used("google/gemini"), MINI], {}, {}, today=TODAY).exit_code == 1
 
 
-def test_nothing_that_could_be_checked_is_2() -> None:
+def test_the_exit_code_is_2_when_nothing_could_be_checked() -> None:
     report = check([used("google/gemini"), used("x/y")], {}, {"google": "no list"}, today=TODAY)
     assert report.exit_code == 2
     assert "Not checked: no list." in stale_text(report)
@@ -236,7 +236,7 @@ def test_nothing_that_could_be_checked_is_2() -> None:
     assert check([used("google/gemini"), used("embedded")], {}, {}, today=TODAY).exit_code == 0
 
 
-def test_json_holds_everything_and_null_for_the_unknown() -> None:
+def test_json_has_every_field_and_null_for_unknown_values() -> None:
     body = json.loads(as_json(check([MINI, used("x/y")], ALL, {}, today=TODAY)))
     assert (body["exit_code"], body["within_days"], body["today"]) == (1, 90, "2026-11-22")
     known, unknown = body["models"]
@@ -244,7 +244,7 @@ def test_json_holds_everything_and_null_for_the_unknown() -> None:
     assert (unknown["retires"], unknown["newer"], unknown["source"]) == (None, None, None)
 
 
-def test_names_from_files_are_made_safe_to_show() -> None:
+def test_names_from_files_are_escaped() -> None:
     shown = stale_text(check([used("x/y\x1b[2J\u202e")], {}, {}, today=TODAY))
     assert "\x1b" not in shown
     assert "\u202e" not in shown
@@ -253,7 +253,7 @@ def test_names_from_files_are_made_safe_to_show() -> None:
 # What is pinned
 
 
-def test_all_baselines_are_the_default_and_the_latest_run_without_any() -> None:
+def test_all_baselines_are_checked_by_default_else_the_latest_run() -> None:
     write("results/a/run.json", candidate("openai/gpt-5"))
     assert [one.name for one in models_in_use()] == ["openai/gpt-5"]
     write("results/baselines/s.json", candidate("openai/gpt-4o-mini"))
@@ -274,14 +274,14 @@ def test_all_baselines_are_the_default_and_the_latest_run_without_any() -> None:
         ("results/baselines/s.json", "baseline s"),
     ],
 )
-def test_runs_and_baselines_are_named_alike(named: str, by: str) -> None:
+def test_a_run_or_baseline_is_found_by_name_or_path(named: str, by: str) -> None:
     write("results/a/run.json", candidate())
     write("results/baselines/s.json", candidate())
     [one] = models_in_use([named])
     assert one.by == (f"{by}: few_shot",)
 
 
-def test_tunes_are_pinned_by_their_base() -> None:
+def test_tuned_models_are_tracked_by_their_base() -> None:
     ledger = Ledger()
     ledger.order(job(provider="openai", base="gpt-4o-mini-2024-07-18", model="openai/x", stage="succeeded"), "t", "")
     ledger.order(job("b" * 64, provider="openai", base="gpt-4o", stage="failed"), "t", "")
@@ -294,20 +294,20 @@ def test_tunes_are_pinned_by_their_base() -> None:
     assert (local.provider, local.by) == ("local", ("job cccccccc",))
 
 
-def test_local_tunes_and_candidates_without_a_model_are_nobodys_to_retire() -> None:
+def test_local_models_cannot_retire() -> None:
     tune = candidate("embedded+1", base="embedded", tuning={"where": "local"})
     write("results/a/run.json", candidate(None), tune)
     [one] = models_in_use()
     assert (one.provider, one.name) == ("local", "embedded+1")
 
 
-def test_what_a_run_noted_of_its_models_is_kept() -> None:
+def test_a_release_date_recorded_by_a_run_is_kept() -> None:
     write("results/a/run.json", candidate(), snapshots=[{"name": "openai/gpt-4o-mini", "created": "2024-07-18"}])
     [one] = models_in_use()
     assert one.created == dt.date(2024, 7, 18)
 
 
-def test_baselines_of_tunes_are_read_as_they_are_pinned() -> None:
+def test_a_baselines_tuned_models_are_recognised() -> None:
     """A baseline has no names of tuned models, and nothing of the tuning but the strategy's arguments."""
     pinned = {"name": "managed", "strategy": "managed", "args": {"provider": "auto"}, "base": "openai/gpt-4o-mini"}
     local = {"name": "m", "strategy": "managed", "args": {"provider": "local"}, "base": "embedded", "revision": "ft:1"}
@@ -318,7 +318,7 @@ def test_baselines_of_tunes_are_read_as_they_are_pinned() -> None:
     assert (hosted.tuned, own.tuned, own.provider) == (True, True, "local")
 
 
-def test_measured_models_are_those_of_every_run() -> None:
+def test_measured_models_come_from_every_run() -> None:
     write("results/a/run.json", candidate("openai/gpt-6-mini-2026-09-01"))
     write("results/b/run.json", candidate("embedded"))
     Path("results/c").mkdir()
@@ -326,13 +326,13 @@ def test_measured_models_are_those_of_every_run() -> None:
     assert measured() == {("openai", "gpt-6-mini"), ("local", "embedded")}
 
 
-def test_nothing_in_use_says_so() -> None:
+def test_a_project_without_models_fails_with_a_remedy() -> None:
     with pytest.raises(RunError, match="name a run"):
         models_in_use()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"candidates": [1]}', '{"candidates": [{"model": "x"}]}'])
-def test_a_file_that_is_no_baseline_says_so(content: str) -> None:
+def test_a_malformed_baseline_is_reported_with_its_path(content: str) -> None:
     path = write("results/baselines/s.json")
     path.write_text(content, "utf-8")
     with pytest.raises(RunError, match=r"s\.json"):
@@ -342,7 +342,7 @@ def test_a_file_that_is_no_baseline_says_so(content: str) -> None:
 # The dated table
 
 
-def test_a_users_rows_come_first_and_a_snapshot_counts_as_its_model(folder: Path) -> None:
+def test_the_users_table_overrides_the_shipped_one(folder: Path) -> None:
     row = '[[retirement]]\nprovider="azure"\nmodel="gpt-4o"\nretires=2027-06-01\nsource="s"\nas_of=2026-11-20\n'
     (folder / "retirements.toml").write_text(row, "utf-8")
     found = retirement("azure", "gpt-4o-2024-08-06")
@@ -371,7 +371,7 @@ RETIREMENT = '[[retirement]]\nprovider="p"\nsource="s"\nas_of=2026-11-01\n'
         ("[[", "correct the file"),
     ],
 )
-def test_a_malformed_row_says_what_is_wrong(folder: Path, row: str, said: str) -> None:
+def test_a_malformed_row_is_reported_with_its_cause(folder: Path, row: str, said: str) -> None:
     (folder / "retirements.toml").write_text(row, "utf-8")
     with pytest.raises(ThirdleverError, match=said):
         retirement("openai", "gpt-4o")
@@ -380,7 +380,7 @@ def test_a_malformed_row_says_what_is_wrong(folder: Path, row: str, said: str) -
 # The command
 
 
-def test_a_saved_list_is_enough(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_saved_list_replaces_a_request(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write("results/a/run.json", candidate("openai/gpt-6-mini"), candidate("embedded", name="rag"))
     saved = model_lists.save(folder, model_lists.openai())
     assert run(None, [saved]) == 0
@@ -390,7 +390,7 @@ def test_a_saved_list_is_enough(folder: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out)["models"][0]["alerts"][0]["kind"] == "retired"
 
 
-def test_without_keys_it_says_plainly_what_was_not_checked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_keys_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     write("results/a/run.json", candidate("openai/gpt-6-mini"), candidate("anthropic/claude-b-1", name="rag"))
     assert run() == 2
     shown = capsys.readouterr().out
@@ -399,7 +399,7 @@ def test_without_keys_it_says_plainly_what_was_not_checked(capsys: pytest.Captur
     assert "Traceback" not in shown
 
 
-def test_only_providers_in_use_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_providers_in_use_are_contacted(monkeypatch: pytest.MonkeyPatch) -> None:
     write("results/a/run.json", candidate("embedded"))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
     monkeypatch.setitem(sys.modules, "openai", None)  # an import of it would fail

@@ -30,20 +30,9 @@ FORMAT = 1
 OPTIONS = ("limit", "epochs", "seed", "probe", "constrain", "device_usd_per_hour", "utilisation")
 FACTS = ("prices", "snapshots", "versions", "hardware", "finished")
 FIGURES = (
-    "n",
-    "requests",
-    "accuracy",
-    "latency_p50_s",
-    "latency_p95_s",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "device_s_per_request",
-    "cost_per_1k_usd",
-    "setup_usd",
-    "errors",
-    "unparseable",
-)
+    "n", "requests", "accuracy", "latency_p50_s", "latency_p95_s", "input_tokens", "cached_tokens", "output_tokens",
+    "device_s_per_request", "cost_per_1k_usd", "setup_usd", "errors", "unparseable",
+)  # fmt: skip
 MAX_ANSWER = 48  # characters of an answer that are kept
 _HASH = 16  # characters of a hash that are kept; ten million items collide in one of 100,000 suites
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -51,14 +40,7 @@ _ROUNDING = 1e-5  # scores are stored to six digits
 
 
 class BaselineItem(NamedTuple):
-    """One item of a baseline.
-
-    Attributes:
-        id: the item's id.
-        hash: start of the sha256 of input and target.
-        slice: "" if it has none.
-        group: "" if it has none.
-    """
+    """One item of a baseline; `hash` is the start of the sha256 of its input and target."""
 
     id: str
     hash: str
@@ -88,8 +70,6 @@ class BaselineCandidate:
     """One candidate of a baseline.
 
     Attributes:
-        name: its name in the run.
-        strategy: its strategy's name.
         args: all arguments of the strategy.
         base: name of the base model; None if the strategy calls no model.
         revision: revision of the model that answered.
@@ -123,8 +103,6 @@ class Baseline:
         suite: the suite's name and hashes.
         options: the run's options, to repeat it with.
         facts: prices, model snapshots, versions, hardware and end of the run.
-        items: the measured items.
-        candidates: the candidates measured on them.
     """
 
     name: str
@@ -157,13 +135,7 @@ class Baseline:
 
 
 def outcomes(items: Sequence[BaselineItem], scores: Mapping[str, Sequence[float]], *, epochs: int) -> Outcomes:
-    """Scores of several candidates on the same items, ready for the paired tests.
-
-    Args:
-        items: the measured items.
-        scores: scores by candidate, in the order of the items; means over epochs.
-        epochs: how often each item was asked.
-    """
+    """Scores by candidate, in the order of the items and as means over epochs, ready for the paired tests."""
     table = np.array([*scores.values()], dtype=np.float64)
     whole = table * epochs
     return Outcomes(
@@ -181,12 +153,7 @@ def outcomes(items: Sequence[BaselineItem], scores: Mapping[str, Sequence[float]
 
 
 def from_run(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
-    """Reduce a finished run to a baseline.
-
-    Args:
-        run: the run.
-        name: name of the baseline.
-        only: candidates to keep; all if empty.
+    """Reduce a finished run to a baseline of `only` these candidates, by default all.
 
     Raises:
         RunError: the run is unfinished, lacks a candidate, its candidates were asked different items, or every

@@ -75,10 +75,6 @@ class Limits(BaseModel):
 def resolve_limits(card: Mapping[str, Any], given: Mapping[str, Any]) -> Limits:
     """Combine the limits of a suite's card with those given on the command line, which win.
 
-    Args:
-        card: the suite's card.
-        given: limits by name; None if not given.
-
     Raises:
         SuiteError: a limit does not exist or has an invalid value.
     """
@@ -151,15 +147,10 @@ def one_look(tests: int) -> float:
 
 
 def accuracy(o: Outcomes, limits: Limits, level: Level = one_look) -> list[Check]:
-    """Test non-inferiority over all items, then within each slice.
+    """Test non-inferiority of `NEW` over all items, then within each slice, at a level by the number of tests.
 
     PASS requires every check with a limit to pass, so it needs no correction for their number (an intersection-union
     test: Berger, Technometrics 24, 1982, 295-300). FAIL requires only one, so Holm corrects the slices.
-
-    Args:
-        o: outcomes of `OLD` and `NEW`.
-        limits: the margins.
-        level: one-sided level of one test, by the number of tests.
     """
     alpha = level(1)
     whole, p = _non_inferiority("accuracy", o, limits, "margin", alpha)
@@ -235,14 +226,7 @@ def scaled(items: int, distance: float, gap: float) -> int | None:
 
 
 def operations(old: BaselineCandidate, new: BaselineCandidate, limits: Limits, incomparable: str = "") -> list[Check]:
-    """The four checks other than accuracy.
-
-    Args:
-        old: the candidate in the baseline.
-        new: the same candidate on the new model.
-        limits: their limits.
-        incomparable: why times of the two cannot be compared, and what to do; "" if they can.
-    """
+    """The four checks other than accuracy; `incomparable` says why times cannot be compared, "" if they can."""
     requests = old.figure("requests"), new.figure("requests")
     unparsed, failed = (
         [side.figure(name) / total for side, total in zip((old, new), requests, strict=True)]

@@ -61,14 +61,14 @@ class Result:
 
     Attributes:
         candidate: its name in the baseline.
-        old: the baseline's base model.
+        old: the baseline's base model; "" if it calls none.
         new: the new base model.
         verdict: the worst of its checks.
-        n: items that both models were asked.
+        n: number of items that both models were asked.
         checks: accuracy first, then slices, then the rest.
         broken: items on which the old model scores better.
         fixed: items on which the new model scores better.
-        notes: other differences between the two runs.
+        notes: other differences between the two runs, in sentences.
     """
 
     candidate: str
@@ -88,15 +88,12 @@ class Regression:
 
     Attributes:
         verdict: the worst of the results.
-        suite: the suite's name.
-        baseline: the baseline's name.
-        pinned: date of the baseline's run.
+        pinned: date of the baseline's run, ISO 8601.
         results: one per candidate of the baseline and new model.
-        asked: items that each candidate was asked.
-        items: items available.
-        limits: the limits applied.
+        asked: number of items that each candidate was asked.
+        items: number of items available.
         monthly_volume: requests a month, from the suite's card; None if not stated.
-        notes: facts about the whole comparison.
+        notes: facts about the whole comparison, in sentences.
         folder: the new run's folder.
     """
 
@@ -235,7 +232,7 @@ def compare(
 
     Args:
         baseline: the old run.
-        fresh: the new run.
+        fresh: the new run, reduced to a baseline too.
         pair: the candidates.
         limits: the limits to apply.
         accuracy_checks: the checks of accuracy, if an earlier look decided them.
@@ -324,16 +321,7 @@ def _differences(baseline: Baseline, fresh: Baseline, old: BaselineCandidate, ne
 
 @dataclass(frozen=True, kw_only=True)
 class Rerun:
-    """The run on the new models.
-
-    Attributes:
-        baseline: the run to compare with.
-        suite: the current suite.
-        models: the new models.
-        remeasure: whether the old models are measured too.
-        budget: USD.
-        folder: the run's folder.
-    """
+    """The run on the new models, and on the old ones too if `remeasure`; `budget` is in USD."""
 
     baseline: Baseline
     suite: Suite

@@ -110,13 +110,7 @@ class Proposal:
 
 
 def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.date | None = None) -> Proposal:
-    """Find the cheapest replacement within the assumptions' margin.
-
-    Args:
-        run: a run with the candidate and others.
-        candidate: its name in the run.
-        assumptions: margin and monthly volume among them.
-        today: the date, for tests.
+    """Find the cheapest replacement for a run's candidate, within the assumptions' margin.
 
     Raises:
         RunError: the run lacks the candidate, or has no other.
@@ -202,13 +196,7 @@ def _end(row: Mapping[str, Any], snapshots: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _retuning(tokens: int | None, until: dt.date, today: dt.date) -> list[Retuning]:
-    """Where a training could be repeated, cheapest first.
-
-    Args:
-        tokens: tokens of the training, all epochs; None if unknown.
-        until: bases that retire by this day are left out.
-        today: providers that no longer accept jobs on this day are left out.
-    """
+    """Where a training could be repeated, cheapest first: at providers that accept jobs, on bases that outlast a day."""
     found = []
     for row in rates():
         terms, announced = profile(row.provider), retirement(row.provider, row.model)

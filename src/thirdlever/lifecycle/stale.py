@@ -58,13 +58,7 @@ class ModelInUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A reason to act on a model.
-
-    Attributes:
-        kind: "retired", "retiring", "deprecated" or "newer".
-        sentence: the reason.
-        remedy: what to do.
-    """
+    """A reason to act on a model, and what to do."""
 
     kind: Kind
     sentence: str
@@ -101,13 +95,7 @@ class CheckedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaleReport:
-    """All models in use.
-
-    Attributes:
-        models: each with what is known about it.
-        today: the day of the check.
-        within: days ahead within which a retirement is reported.
-    """
+    """All models in use, checked on a day; `within` is how many days ahead a retirement is reported."""
 
     models: tuple[CheckedModel, ...]
     today: dt.date
@@ -314,7 +302,7 @@ def check(
         reasons: why a list is missing, by provider.
         measured: (provider, undated name) of measured models; a later release among them is not reported.
         within: days ahead within which a retirement is reported.
-        today: the date, for tests.
+        today: the current date by default.
 
     Raises:
         ThirdleverError: the user's dated tables are malformed.
@@ -367,16 +355,7 @@ def _check(
 def _retirement(
     model: ModelInUse, listed: Listed | None, retires: dt.date | None, *, missing: bool, today: dt.date, within: int
 ) -> Finding | None:
-    """The finding that a model has retired or will soon; None if neither.
-
-    Args:
-        model: the model.
-        listed: its entry in the provider's list.
-        retires: its retirement date, from any source.
-        missing: whether the provider's list lacks it.
-        today: the date.
-        within: days ahead that count.
-    """
+    """The finding that a model has retired or will within these days; `missing` from its provider's list counts too."""
     what = f"Its base {model.id}" if model.tuned else "It"
     days = (retires - today).days if retires else None
     past = days is not None and days <= 0
