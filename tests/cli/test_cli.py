@@ -24,14 +24,14 @@ HEAVY = ("torch", "transformers", "inspect_ai", "pandas", "numpy", "sklearn", "m
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, from which a new interpreter finds the package that is tested."""
+    """An empty current folder, from which a new interpreter imports the tested package."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(main.__file__).parents[2]))
     return tmp_path
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of a command in this process."""
+    """Run a command in this process; its exit code."""
     monkeypatch.setattr(sys, "argv", ["thirdlever", *arguments])
     with pytest.raises(SystemExit) as ended:
         main.main()
@@ -46,7 +46,7 @@ def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:  # noqa: AN
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """Let `thirdlever suites` end in an error."""
+    """Make `thirdlever suites` raise an error."""
 
     def fail() -> dict[str, str]:
         raise error

@@ -85,7 +85,7 @@ def check(result: Result, name: str) -> Check:
         (2000, 10, "PASS"),
         (2000, 40, "INCONCLUSIVE"),  # exactly the margin
         (2000, 80, "FAIL"),
-        (100, 0, "INCONCLUSIVE"),  # too few, though nothing is lost
+        (100, 0, "INCONCLUSIVE"),  # too few items, though nothing is lost
         (100, 30, "FAIL"),
     ],
 )
@@ -150,7 +150,7 @@ def test_slices_fail_by_chance_no_more_often_than_stated() -> None:
         wrong = set(np.flatnonzero(rng.random(2000) < 0.05).tolist())
         result = gate(measured(slices=names), measured(wrong=wrong, slices=names), margin=0.2)
         failed += result.verdict == "FAIL"
-    assert failed <= 6  # at 5 %, more come up in under one case of a hundred
+    assert failed <= 6  # at 5 %, more would occur in less than 1 % of cases
 
 
 # The other limits
@@ -186,7 +186,7 @@ def test_device_time_is_limited_only_if_a_limit_is_stated() -> None:
     told = gate(*sides)
     assert (check(told, "cost per 1,000").verdict, told.verdict) == (None, "PASS")
     assert "device time" in check(told, "cost per 1,000").reason
-    assert "a month" not in render(report(results=[told]))  # a saving would be the machine's as much as the model's
+    assert "a month" not in render(report(results=[told]))  # a saving could be due to the machine
     assert gate(*sides, max_cost_ratio=2.0).verdict == "FAIL"
 
 

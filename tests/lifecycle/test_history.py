@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("project")
 
 
 def made(suite: Suite, day: str, *, model: str = "fake/model", released: str | None = None, **options: Any) -> Run:  # noqa: ANN401
-    """A run that ended on a day."""
+    """A run that ended on a given day."""
     asked = FakeModel(name=model, answer=lambda _: "fuel")
     specs = ["null:method=majority", "plain:k=1"]
     run = thirdlever.run(suite, specs, models=[asked], probe=2, out=f"results/{day}", **options)
@@ -65,7 +65,7 @@ def point(day: int, **different: Any) -> Point:  # noqa: ANN401
     return dataclasses.replace(plain, **different)
 
 
-# What is found
+# Points
 
 
 def test_runs_come_oldest_first_with_their_models_day_of_release(suite: Suite) -> None:
@@ -90,7 +90,7 @@ def test_a_baseline_marks_its_run_and_outlives_it(suite: Suite) -> None:
     before = history("payments")
     assert CliRunner().invoke(main.app, ["baseline", "set", str(run.folder), "--name", "spring"]).exit_code == 0
     marked = [dataclasses.replace(one, baseline="spring") for one in before]
-    assert list(map(str, history("payments"))) == list(map(str, marked))  # as text, for nan is not equal to itself
+    assert list(map(str, history("payments"))) == list(map(str, marked))  # as text, because nan is not equal to itself
     shutil.rmtree(run.folder)
     for old, kept in zip(before, history("payments"), strict=True):
         assert (kept.run, kept.when, kept.candidate, kept.model) == ("spring", old.when, old.candidate, old.model)
@@ -109,7 +109,7 @@ def test_a_suite_without_a_run_is_reported(suite: Suite) -> None:
         history("payment")
 
 
-# What is told of it
+# Table and JSON
 
 
 def test_the_history_is_shown_as_table_and_json() -> None:
@@ -135,7 +135,7 @@ def test_names_are_escaped() -> None:
     assert "\x07" not in tables.render_history([evil])
 
 
-# The picture
+# Chart
 
 
 def test_the_chart_has_a_column_per_run_and_a_break_where_the_suite_changes() -> None:

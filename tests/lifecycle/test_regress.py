@@ -80,7 +80,7 @@ def test_the_gate_gives_each_verdict(pinned: bytes, wrong: int, verdict: str, co
     assert [flip.id for flip in result.broken] == sorted(f"test-{i}" for i in range(wrong))
     assert all((flip.before, flip.after) in {("fuel", "food"), ("food", "fuel")} for flip in result.broken)
     assert all(flip.target == flip.before and "shop number" in flip.input for flip in result.broken)
-    assert len(new.prompts) == ITEMS  # the first few are among all, and nothing is asked twice
+    assert len(new.prompts) == ITEMS  # no item is asked twice
     assert json.loads(Path("out", REPORT).read_text("utf-8"))["verdict"] == verdict
     assert BASELINE.read_bytes() == pinned
 
@@ -157,7 +157,7 @@ def test_an_accepted_suite_change_measures_both_models(pinned: bytes, monkeypatc
     )
     [result] = found.results
     assert (result.candidate, result.old, result.new, result.verdict) == ("plain", "fake/old", "fake/new", "PASS")
-    assert (len(result.fixed), len(result.broken)) == (60, 0)  # the old model as it answers now
+    assert (len(result.fixed), len(result.broken)) == (60, 0)  # the old model's current answers
     assert len(old.prompts) == len(new.prompts) == ITEMS
     assert BASELINE.read_bytes() == pinned
 
@@ -223,7 +223,7 @@ def test_frequent_failed_requests_fail_the_gate(pinned: bytes) -> None:  # noqa:
     assert {flip.after for flip in result.broken} == {"(request failed)"}
 
 
-# Killed
+# Resuming
 
 
 @pytest.mark.parametrize("stop_early", [False, True])
@@ -233,7 +233,7 @@ def test_a_killed_gate_resumes_with_the_same_command(
     assert start(processes, released.attempt, project, 50, stop_early=stop_early) == -9
     assert (project / BASELINE).read_bytes() == pinned
     assert start(processes, released.attempt, project, None, stop_early=stop_early) == 0
-    [folder] = project.glob("results/payments-regress-*")  # the one that it was killed in
+    [folder] = project.glob("results/payments-regress-*")  # the killed run's folder
     asked = len((project / released.ASKED).read_text("utf-8").splitlines())
     assert asked <= ITEMS + inspect_eval.HOSTED_CONNECTIONS
     records = load(folder).records
@@ -244,7 +244,7 @@ def test_a_killed_gate_resumes_with_the_same_command(
 
 @pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
-    """Processes that have all that a run imports when they start: seconds saved for each."""
+    """Processes that start with a run's imports loaded, which saves seconds each."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(HEAVY)
     return context
@@ -257,7 +257,7 @@ def start(processes: ForkServerContext, target: Callable[..., None], *given: Any
     return process.exitcode
 
 
-# The commands
+# Commands
 
 
 def call(*arguments: str) -> Result:
@@ -269,7 +269,7 @@ def call(*arguments: str) -> Result:
 
 @pytest.fixture
 def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, BaseModel]:
-    """What the command line finds by name: a suite of its own, an old model and two new ones."""
+    """A suite, an old model and two new ones that the command line finds by name."""
     (project / "evals").mkdir()
     lines = ["from conftest import make_suite", "from thirdlever import suite", "", "@suite", "def payments():"]
     (project / "evals" / "payments.py").write_text("\n".join([*lines, f"    return make_suite({ITEMS})", ""]), "utf-8")

@@ -54,7 +54,7 @@ def entry(name: str, model: str, base: str, where: str | None = None) -> dict[st
 
 
 def measured(others: Mapping[str, tuple[float, float | None]], **info: Any) -> Run:  # noqa: ANN401 - of run.json
-    """A run of a tune that is right on nine items of ten, and of other models: by name, share right and USD per 1M."""
+    """A run of a tuned model with 90 % accuracy and of others: accuracy and USD per 1M tokens by name."""
     models = {TUNE: (TUNED, 0.9, 0.3)} | {name: (name, *facts) for name, facts in others.items()}
     wrong = np.random.default_rng(0).permutation(N)
     rows = [
@@ -148,7 +148,7 @@ def test_a_missing_replacement_is_reported_with_the_sample_size_needed() -> None
 
 
 def test_many_candidates_share_one_risk_of_error() -> None:
-    """Alone, this one would pass; beside others that fail, Holm asks more of it."""
+    """A candidate that passes alone fails beside eight others, because Holm corrects for their number."""
     alone = proposed(measured({"x/a": (0.88, 0.1)}), margin="0.0325")
     [only] = alone.options
     assert only.holds
@@ -161,11 +161,11 @@ def test_retuning_is_priced_on_bases_that_last() -> None:
     found = proposed(measured({"x/one": (0.9, 0.2)}))
     by_name = {(one.where, one.base): one for one in found.retuning}
     assert by_name["Azure", "gpt-4o-mini"].usd == pytest.approx(2_000_000 * 3.0 / 1e6)
-    assert not any(one.where == "OpenAI" for one in found.retuning)  # its bases end with the tune's
+    assert not any(one.where == "OpenAI" for one in found.retuning)  # its bases retire with the original
     shown = replace_text(found)
     assert "2,000,000 tokens" in shown
     assert "$1,241" in shown  # a month of Azure's hosting
-    assert "$1,000" in shown  # people's work
+    assert "$1,000" in shown  # engineering work
 
 
 def test_a_training_of_unknown_size_has_an_unknown_price() -> None:

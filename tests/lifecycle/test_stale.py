@@ -110,14 +110,14 @@ def test_a_models_name_gives_its_provider(name: str, where: tuple[str, str]) -> 
         ("gemini-2.0-flash", "gemini-2.0-flash-lite", False),
         ("meta.llama3-1-8b-instruct-v1:0", "meta.llama3-3-8b-instruct-v1:0", True),
         ("meta.llama3-1-8b-instruct-v1:0", "meta.llama3-1-70b-instruct-v1:0", False),
-        ("gpt-4o", "gpt-6-luna", False),  # a name of another make is no relation
+        ("gpt-4o", "gpt-6-luna", False),  # another naming scheme
     ],
 )
 def test_a_family_is_a_name_without_its_version(one: str, other: str, same: bool) -> None:  # noqa: FBT001 - a case
     assert (family(one) == family(other)) is same
 
 
-# What is found
+# Findings
 
 
 def test_a_model_that_retires_soon_is_stale() -> None:
@@ -148,7 +148,7 @@ def test_a_date_in_the_providers_list_overrides_the_table() -> None:
 def test_the_newest_usable_successor_is_named() -> None:
     one = checked("openai/gpt-4o-mini-2024-07-18")
     assert one.newer is not None
-    # Not the alias of the same snapshot, another size, or somebody's tune.
+    # Neither the alias of the same snapshot, nor another size, nor a tuned model.
     assert one.newer == ("gpt-6-mini", "gpt-5-mini", "gpt-5-mini-2025-08-07")
     assert one.findings[-1].remedy.endswith("--model openai/gpt-6-mini")
 
@@ -250,7 +250,7 @@ def test_names_from_files_are_escaped() -> None:
     assert "\u202e" not in shown
 
 
-# What is pinned
+# Models in use
 
 
 def test_all_baselines_are_checked_by_default_else_the_latest_run() -> None:
@@ -290,7 +290,7 @@ def test_tuned_models_are_tracked_by_their_base() -> None:
     write("results/a/run.json", tune | {"tuning": {"where": "OpenAI"}})
     hosted, local = models_in_use()
     assert (hosted.provider, hosted.id, hosted.tuned) == ("openai", "gpt-4o-mini-2024-07-18", True)
-    assert hosted.by == ("run a: few_shot", "job aaaaaaaa")  # one model, though a run and the ledger tell of it
+    assert hosted.by == ("run a: few_shot", "job aaaaaaaa")  # one model, found in a run and in the ledger
     assert (local.provider, local.by) == ("local", ("job cccccccc",))
 
 
@@ -308,7 +308,7 @@ def test_a_release_date_recorded_by_a_run_is_kept() -> None:
 
 
 def test_a_baselines_tuned_models_are_recognised() -> None:
-    """A baseline has no names of tuned models, and nothing of the tuning but the strategy's arguments."""
+    """A baseline stores neither the tuned models' names nor the tuning, only the strategy's arguments."""
     pinned = {"name": "managed", "strategy": "managed", "args": {"provider": "auto"}, "base": "openai/gpt-4o-mini"}
     local = {"name": "m", "strategy": "managed", "args": {"provider": "local"}, "base": "embedded", "revision": "ft:1"}
     null = {"name": "null", "strategy": "null", "base": None, "revision": None}
@@ -402,5 +402,5 @@ def test_missing_keys_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
 def test_only_providers_in_use_are_contacted(monkeypatch: pytest.MonkeyPatch) -> None:
     write("results/a/run.json", candidate("embedded"))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
-    monkeypatch.setitem(sys.modules, "openai", None)  # an import of it would fail
+    monkeypatch.setitem(sys.modules, "openai", None)  # importing it would fail
     assert run() == 0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.run import Run
 
-CACHE = platformdirs.user_cache_path()  # of whoever runs the tests, before they have a home of their own
+CACHE = platformdirs.user_cache_path()  # the developer's cache, before the tests set their own
 QUESTIONS = (
     "What is the capital of France?",
     "Name a fruit that is yellow.",
@@ -39,7 +39,7 @@ NEW = 12
 
 @pytest.fixture(scope="module")
 def llm() -> Path:
-    """Fetched with the settings of whoever runs the tests: this comes before each test's own environment."""
+    """Downloaded with the developer's settings, before each test's own environment is set."""
     bundled.embedder_folder()
     return local.folder(local.EMBEDDED)
 
@@ -53,7 +53,7 @@ def _real(llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 -
 
 
 def test_the_embedded_model_answers_as_plain_transformers_does(llm: Path) -> None:
-    """In float32, where there are no near ties; all at once in the engine, one by one in transformers."""
+    """In float32, which has no near ties: batched in the engine, one by one in transformers."""
     asked = [chat.encode(local.EMBEDDED, [{"role": "user", "content": text}]) for text in QUESTIONS]
     engine = Engine(lambda: load(str(llm), dtype=torch.float32))
     futures = [engine.submit(Request(tokens, NEW)) for tokens in asked]
@@ -88,7 +88,7 @@ def done(project: Path) -> Run:  # noqa: ARG001 - the current folder
     return measured()
 
 
-@cache  # in the first test's environment, for all
+@cache  # runs once, in the first test's environment
 def measured() -> Run:
     """Two strategies over three items of `transactions`, with a small part of its train split."""
     suite = find_suite("transactions")

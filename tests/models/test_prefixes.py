@@ -1,4 +1,4 @@
-"""Common prefixes are found, not declared, and no prefix covers a whole prompt."""
+"""Grouping by common prefix, the prefix cache, and the trie of allowed answers."""
 
 from __future__ import annotations
 

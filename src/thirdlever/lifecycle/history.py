@@ -90,16 +90,11 @@ def _of_run(run: Run) -> Iterator[Point]:
         if not row["n"]:  # the run stopped at its budget before this candidate
             continue
         one = candidates[row["candidate"]]
-        base = one["base"] if one["model"] else None
         low, high = row["accuracy_ci95"] or (math.nan, math.nan)
         yield Point(
             run=run.folder.name,
             when=_when(info["finished"]),
             suite_hash=info["suite"]["hash"],
-            candidate=one["name"].removesuffix(f" @ {base}"),
-            strategy=one["strategy"],
-            model=base,
-            released=_released(info.get("snapshots"), base),
             n=row["n"],
             accuracy=row["accuracy"],
             low=low,
@@ -107,6 +102,7 @@ def _of_run(run: Run) -> Iterator[Point]:
             usd_per_1k=row["cost_per_1k_usd"],
             p50_s=row["latency_p50_s"],
             p95_s=row["latency_p95_s"],
+            **_names(one["name"], one["strategy"], one["base"] if one["model"] else None, info.get("snapshots")),
         )
 
 
@@ -131,10 +127,6 @@ def _of_baseline(baseline: Baseline, when: dt.datetime) -> Iterator[Point]:
             baseline=baseline.name,
             when=when,
             suite_hash=baseline.suite["hash"],
-            candidate=one.name.removesuffix(f" @ {one.base}"),
-            strategy=one.strategy,
-            model=one.base,
-            released=_released(baseline.facts.get("snapshots"), one.base),
             n=int(one.figure("n")),
             accuracy=found.value,
             low=found.low,
@@ -142,12 +134,15 @@ def _of_baseline(baseline: Baseline, when: dt.datetime) -> Iterator[Point]:
             usd_per_1k=one.figure("cost_per_1k_usd"),
             p50_s=one.figure("latency_p50_s"),
             p95_s=one.figure("latency_p95_s"),
+            **_names(one.name, one.strategy, one.base, baseline.facts.get("snapshots")),
         )
 
 
-def _released(snapshots: list[Mapping[str, Any]] | None, base: str | None) -> dt.date | None:
+def _names(name: str, strategy: str, base: str | None, snapshots: list[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """A point's candidate, strategy, model and the model's release date."""
     created = next((one.get("created") for one in snapshots or [] if one["name"] == base), None)
-    return dt.date.fromisoformat(created) if created else None
+    released = dt.date.fromisoformat(created) if created else None
+    return {"candidate": name.removesuffix(f" @ {base}"), "strategy": strategy, "model": base, "released": released}
 
 
 def _when(text: str) -> dt.datetime:

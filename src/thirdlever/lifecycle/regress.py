@@ -121,13 +121,7 @@ class Regression:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two candidates to compare.
-
-    Attributes:
-        candidate: name in the baseline.
-        old: name in the run on the old model.
-        new: name in the run on the new model.
-    """
+    """A candidate by its names in the baseline, in the run on the old model and in the run on the new model."""
 
     candidate: str
     old: str
@@ -170,14 +164,8 @@ def regress(
     remeasure = _suite_changed(pinned, suite, accept=accept_new_suite) or remeasure
     applied = resolve_limits(suite.card, limits or {})
     names = [model if isinstance(model, str) else model.name for model in models]
-    rerun = Rerun(
-        baseline=pinned,
-        suite=suite,
-        models=models,
-        remeasure=remeasure,
-        budget=budget,
-        folder=Path(out) if out is not None else _folder(pinned, [*names, remeasure, stop_early]),
-    )
+    folder = Path(out) if out is not None else _folder(pinned, [*names, remeasure, stop_early])
+    rerun = Rerun(baseline=pinned, suite=suite, models=models, remeasure=remeasure, budget=budget, folder=folder)
     rerun.ask_first_items()
     decided, asked = _stop_early(rerun, applied) if stop_early else ({}, rerun.total)
     fresh = rerun.measure(asked, probe=pinned.options["probe"])
@@ -232,8 +220,8 @@ def compare(
 
     Args:
         baseline: the old run.
-        fresh: the new run, reduced to a baseline too.
-        pair: the candidates.
+        fresh: the new run, as a baseline too.
+        pair: the candidate.
         limits: the limits to apply.
         accuracy_checks: the checks of accuracy, if an earlier look decided them.
         texts: input and target by item id, as far as available.

@@ -196,7 +196,7 @@ def _end(row: Mapping[str, Any], snapshots: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _retuning(tokens: int | None, until: dt.date, today: dt.date) -> list[Retuning]:
-    """Where a training could be repeated, cheapest first: at providers that accept jobs, on bases that outlast a day."""
+    """Where a training could be repeated, cheapest first: open providers, and bases that retire after `until`."""
     found = []
     for row in rates():
         terms, announced = profile(row.provider), retirement(row.provider, row.model)
