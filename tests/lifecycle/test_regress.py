@@ -291,7 +291,7 @@ def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, BaseMode
 
 def test_the_commands_lead_from_a_run_to_a_verdict(models: dict[str, BaseModel]) -> None:
     run(SUITE, ["plain"], models=[models["fake/old"]], out="results/first", probe=0)
-    assert call("baseline", "list").stdout.startswith("none yet")
+    assert call("baseline", "list").stdout.startswith("no baselines yet")
     told = call("baseline", "set", "first")
     assert told.stdout.splitlines()[0].startswith("pinned plain on 80 items: results/baselines/payments.json (")
     assert "payments" in call("baseline", "list").stdout
