@@ -24,7 +24,7 @@ def attempt(folder: Path, last: int | None, *, stop_early: bool) -> None:
     from thirdlever.charts import accuracy
     from thirdlever.lifecycle.regress import regress
 
-    accuracy.draw = lambda *_, **__: None  # type: ignore[assignment,misc] # charts take most of the time
+    accuracy.draw = lambda *_, **__: None  # charts take most of the time
 
     def noted(_: int) -> str:
         with Path(ASKED).open("a", encoding="utf-8") as file:
