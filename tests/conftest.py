@@ -49,6 +49,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", line)
 
 
+@pytest.fixture(scope="session")
+def model_info() -> object:
+    """inspect's table of models, which it reads from YAML at every call."""
+    from inspect_ai.model._model_data.model_data import read_model_info
+
+    return read_model_info()
+
+
+@pytest.fixture
+def fast_runs(model_info: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the charts and reuse inspect's table of models, which take most of the time of a small run."""
+    from thirdlever.charts import accuracy
+
+    monkeypatch.setattr(accuracy, "draw", lambda *_, **__: None)
+    monkeypatch.setattr("inspect_ai.model._model_data.model_data.read_model_info", lambda: model_info)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _shared_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What libraries build once per machine is built once per session."""

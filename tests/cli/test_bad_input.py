@@ -1,4 +1,4 @@
-"""Every bad input, through the real command line: exit code 2, one sentence with a remedy, nothing written."""
+"""Invalid input on the command line: exit code 2, one sentence with a remedy, and no files written."""
 
 import json
 import os
@@ -23,7 +23,7 @@ INIT = "init mine --train train.csv --test test.csv --input text --target kind"
 
 
 class Case(NamedTuple):
-    """A command that must fail, what is wrong in the folder that it runs in, and what it must say."""
+    """A command that must fail, the text that its message must contain, and a change to the folder before."""
 
     name: str
     command: str
@@ -73,13 +73,13 @@ CASES = [
     Case("new label in test", INIT, ("test.csv:2: label 'z' of test",), write("test.csv", "text,kind\nq,z\n")),
     # Where it goes.
     Case("out is no folder", "run tiny --strategy null --out train.csv/run", ("train.csv",)),
-    Case("no place for evals", INIT, ("evals", "give a path that can be written"), evals_is_a_file),
+    Case("no place for evals", INIT, ("evals", "give a writable path"), evals_is_a_file),
 ]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A project with a small suite, and two files to make another of."""
+    """A project with a small suite, and two files for another."""
     project = tmp_path / "project"
     (project / "datasets/tiny").mkdir(parents=True)
     (project / "evals").mkdir()
@@ -95,7 +95,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """No keys, no cache of an earlier run, no traces of Python's own."""
+    """An environment without keys, caches or bytecode files."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_TOKEN"))}
     paths = os.pathsep.join([str(folder.parent / "lacking"), str(Path(thirdlever.__file__).parents[1])])
     home = {"HOME": str(folder.parent), "XDG_CACHE_HOME": str(folder.parent / "cache")}

@@ -1,15 +1,19 @@
-"""The commands: what they load, what they pass on, how they end."""
+"""The commands: their imports, help, arguments and exit codes."""
 
 import errno
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typer.main
+from syrupy.assertion import SnapshotAssertion
+from typer.testing import CliRunner
 
 from thirdlever.cli import main, options
 from thirdlever.core.errors import ThirdleverError
@@ -20,22 +24,29 @@ HEAVY = ("torch", "transformers", "inspect_ai", "pandas", "numpy", "sklearn", "m
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, from which a new interpreter finds the package that is tested."""
+    """An empty current folder, from which a new interpreter imports the tested package."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(main.__file__).parents[2]))
     return tmp_path
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of a command in this process."""
+    """Run a command in this process; its exit code."""
     monkeypatch.setattr(sys, "argv", ["thirdlever", *arguments])
     with pytest.raises(SystemExit) as ended:
         main.main()
     return int(ended.value.code or 0)
 
 
+def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:  # noqa: ANN401 - typer's private type
+    """The words of every command, those of groups included."""
+    yield path
+    for name, each in getattr(command, "commands", {}).items():
+        yield from commands(each, *path, name)
+
+
 def interrupt(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """Let `thirdlever suites` end in an error."""
+    """Make `thirdlever suites` raise an error."""
 
     def fail() -> dict[str, str]:
         raise error
@@ -43,7 +54,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(loading, "available_suites", fail)
 
 
-# What is loaded.
+# Imports
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["suites"], ["nonsense"]])
@@ -67,12 +78,28 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
-# What is shown.
+# Output
 
 
-def test_no_arguments_show_the_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_without_arguments_shows_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(monkeypatch) == 0
-    assert "Every strategy over one labelled suite" in capsys.readouterr().out
+    assert "Compare them on one labelled suite" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", sorted(commands(typer.main.get_command(main.app))), ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...], snapshot: SnapshotAssertion) -> None:
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(main.app, [*path, "--help"], prog_name="thirdlever").stdout
+    assert shown == snapshot
+    assert "..." not in shown.replace("[ARGS]...", "").replace("[RUN]...", "")  # no summary is cut off
+
+
+def test_the_help_lists_every_command() -> None:
+    shown = CliRunner().invoke(main.app, ["--help"]).stdout
+    assert {line.split()[0] for line in shown.splitlines() if line.startswith("  ")} >= set(
+        typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
+    )
 
 
 def test_the_version_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +108,7 @@ def test_the_version_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert capsys.readouterr().out == "thirdlever 1.2.3\n"
 
 
-def test_init_makes_a_suite_that_suites_lists(
+def test_init_creates_a_suite_that_suites_lists(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "a.csv").write_text("text,kind\n" + "".join(f"t{n},k{n % 2}\n" for n in range(20)))
@@ -107,7 +134,7 @@ def test_models_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     assert "embedded" in capsys.readouterr().out
 
 
-# What is passed on.
+# Arguments
 
 
 def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,19 +170,21 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
     }
 
 
-# How it ends.
+# Exit codes
 
 
-def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_command_says_how_to_resume(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     interrupt(monkeypatch, KeyboardInterrupt())
     assert call(monkeypatch, "suites") == 130
-    assert capsys.readouterr().err.startswith("error: interrupted; what was finished is kept")
+    assert capsys.readouterr().err.startswith("error: interrupted; finished work is kept")
 
 
 def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     interrupt(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
     assert call(monkeypatch, "suites") == 2
-    assert capsys.readouterr().err.startswith("error: no space is left on the disk; free some")
+    assert capsys.readouterr().err.startswith("error: no space left on the disk; free some")
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +193,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         call(monkeypatch, "suites")
 
 
-def test_escapes_in_a_message_are_shown_not_obeyed(
+def test_escape_sequences_in_a_message_are_printed_visibly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupt(monkeypatch, ThirdleverError("name \x1b[2J\nhas\u202e marks"))
@@ -172,7 +201,7 @@ def test_escapes_in_a_message_are_shown_not_obeyed(
     assert capsys.readouterr().err == "error: name \\x1b[2J has\\u202e marks\n"
 
 
-def test_a_reader_that_leaves_early_is_no_error(folder: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(folder: Path) -> None:
     (folder / "evals").mkdir()
     for number in range(2_000):
         (folder / f"evals/suite_{number}.py").write_text(f'"""{json.dumps("x" * 99)}"""\n')

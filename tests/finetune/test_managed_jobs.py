@@ -87,7 +87,7 @@ def test_a_job_is_followed_to_its_end(service: Service) -> None:
 
 def test_a_job_is_cancelled(service: Service) -> None:
     known = Ledger().add(job(), "", "")
-    assert "struck off" in call("cancel", known.short)
+    assert "is cancelled" in call("cancel", known.short)
     service.statuses = ["running"]
     known = Ledger().add(job(id="ftjob-0", stage="running"), "", "")
     service.jobs.append({"id": "ftjob-0", "object": "fine_tuning.job", "created_at": 1, "status": "running"})

@@ -1,4 +1,4 @@
-"""Base models whose every answer is known, and a run of the first to pin: what tests of the release gate share."""
+"""Shared by tests of the release gate: base models with known answers, and a baseline of one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from conftest import make_suite
 
 from thirdlever.lifecycle import baseline
-from thirdlever.lifecycle import baseline as pinning
 from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
 
@@ -28,7 +27,7 @@ def model(
     say: Callable[[int], str] | None = None,
     **options: Any,  # noqa: ANN401 - FakeModel's
 ) -> FakeModel:
-    """A model that is right but for some items; `say` is asked first, and what it raises is a failed request."""
+    """A model that is right except on the given items; `say` may override an answer, and raise for a failed request."""
 
     def answer(prompt: str) -> str:
         number = int(re.findall(r"number (\d+)", prompt)[-1])
@@ -42,9 +41,9 @@ def model(
 
 
 def pin(old: FakeModel, *strategies: str, suite: Suite | None = None, **options: Any) -> Baseline:  # noqa: ANN401 - run's
-    """A run of a model, pinned as `payments`."""
+    """Run a model and save the run as baseline `payments`."""
     suite = suite or make_suite(ITEMS)
     done = run(suite, strategies or ["plain"], models=[old], **{"probe": 0, "out": "old", **options})
-    pinned = baseline.of(done, "payments")
-    pinning.save(pinned)
+    pinned = baseline.from_run(done, "payments")
+    baseline.save(pinned)
     return pinned

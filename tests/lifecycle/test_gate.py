@@ -1,4 +1,4 @@
-"""The checks: what passes, fails or stays open, for which reason, with which number that would settle it."""
+"""The checks of the release gate: their verdicts, reasons and needed sample sizes, and how reports show them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from thirdlever.core.errors import RunError, SuiteError
-from thirdlever.lifecycle.baseline import Baseline, Got, Kept, Pinned
-from thirdlever.lifecycle.checks import Limits, limits, worst
-from thirdlever.lifecycle.regress import Pair, Regression, hold
+from thirdlever.lifecycle.baseline import Baseline, BaselineCandidate, BaselineItem, ItemResult
+from thirdlever.lifecycle.checks import Limits, resolve_limits, worst
+from thirdlever.lifecycle.regress import Pair, Regression, compare
 from thirdlever.report.regression import render
 from thirdlever.report.tables import render_baseline, render_baselines
 
@@ -45,20 +45,20 @@ def measured(
     **figures: float,
 ) -> Baseline:
     """One candidate on n independent items, some of them wrong."""
-    got = [Got(0.0, "food") if i in wrong else Got(1.0) for i in range(n)]
+    results = tuple(ItemResult(0.0, "food") if i in wrong else ItemResult(1.0) for i in range(n))
     known = FIGURES | {"n": n, "requests": n} | figures
-    one = Pinned(
+    one = BaselineCandidate(
         name="plain",
         strategy="plain",
         args={"k": 0},
         base="fake/model",
         revision="1",
         figures={name: figure for name, figure in known.items() if not math.isnan(figure)},
-        latencies_s=times,
+        latencies_s=list(times),
         prompts="p",
-        got=got,
+        results=results,
     )
-    items = [Kept(f"t{i:05}", f"{i:016x}", slices[i % len(slices)], "") for i in range(n)]
+    items = [BaselineItem(f"t{i:05}", f"{i:016x}", slices[i % len(slices)], "") for i in range(n)]
     return Baseline(
         name="payments",
         suite={"name": "payments", "hash": "h"},
@@ -69,8 +69,8 @@ def measured(
     )
 
 
-def held(old: Baseline, new: Baseline, **given: Any) -> Result:  # noqa: ANN401 - limits'
-    return hold(old, new, PAIR, limits({}, given))
+def gate(old: Baseline, new: Baseline, **given: Any) -> Result:  # noqa: ANN401 - limits'
+    return compare(old, new, PAIR, resolve_limits({}, given))
 
 
 def check(result: Result, name: str) -> Check:
@@ -88,12 +88,12 @@ def check(result: Result, name: str) -> Check:
         (2000, 10, "PASS"),
         (2000, 40, "INCONCLUSIVE"),  # exactly the margin
         (2000, 80, "FAIL"),
-        (100, 0, "INCONCLUSIVE"),  # too few, though nothing is lost
+        (100, 0, "INCONCLUSIVE"),  # too few items, though nothing is lost
         (100, 30, "FAIL"),
     ],
 )
-def test_accuracy_passes_fails_or_stays_open(n: int, lost: int, verdict: str) -> None:
-    result = held(measured(n), measured(n, range(lost)))
+def test_accuracy_passes_fails_or_is_inconclusive(n: int, lost: int, verdict: str) -> None:
+    result = gate(measured(n), measured(n, range(lost)))
     found = check(result, "accuracy")
     assert (found.verdict, result.verdict) == (verdict, verdict)
     assert found.change == pytest.approx(-lost / n)
@@ -102,45 +102,45 @@ def test_accuracy_passes_fails_or_stays_open(n: int, lost: int, verdict: str) ->
     assert len(result.broken) == lost
 
 
-def test_the_number_that_would_settle_it_does() -> None:
+def test_the_recommended_sample_size_is_enough() -> None:
     old, new = measured(100), measured(100, {0})
-    found = check(held(old, new), "accuracy")
+    found = check(gate(old, new), "accuracy")
     assert found.verdict == "INCONCLUSIVE"
     assert found.needed is not None
-    assert f"about {found.needed:,} would" in found.reason
+    assert f"about {found.needed:,} would be enough" in found.reason
     n = found.needed
-    again = check(held(measured(2 * n), measured(2 * n, range(2 * n // 100))), "accuracy")
+    again = check(gate(measured(2 * n), measured(2 * n, range(2 * n // 100))), "accuracy")
     assert again.verdict == "PASS"
 
 
-def test_at_the_margin_itself_no_number_would_settle_it() -> None:
-    found = check(held(measured(2000), measured(2000, range(40))), "accuracy")
+def test_a_loss_at_the_margin_has_no_sample_size_that_settles_it() -> None:
+    found = check(gate(measured(2000), measured(2000, range(40))), "accuracy")
     assert found.needed is None
-    assert "no number would, if the loss is the one seen, which is the margin" in found.reason
+    assert "the observed loss is at the margin, which no sample size would settle" in found.reason
 
 
-def test_items_of_one_source_are_not_so_many_items() -> None:
+def test_grouped_items_count_as_fewer_items() -> None:
     old, new = measured(600), measured(600)
-    assert held(old, new).verdict == "PASS"
+    assert gate(old, new).verdict == "PASS"
     few = [item._replace(group=f"shop {i // 20}") for i, item in enumerate(old.items)]
-    assert held(replace(old, items=few), replace(new, items=few)).verdict == "INCONCLUSIVE"
+    assert gate(replace(old, items=few), replace(new, items=few)).verdict == "INCONCLUSIVE"
 
 
-def test_a_slice_that_is_lost_fails_what_is_fine_on_the_whole() -> None:
+def test_a_lost_slice_fails_a_model_that_passes_overall() -> None:
     slices = ["rare", *["common"] * 19]
-    result = held(measured(slices=slices), measured(wrong=set(range(0, 400, 20)), slices=slices))
+    result = gate(measured(slices=slices), measured(wrong=set(range(0, 400, 20)), slices=slices))
     assert check(result, "accuracy").verdict == "PASS"
     assert check(result, "accuracy, slice rare").verdict == "FAIL"
     assert check(result, "accuracy, slice common").verdict == "PASS"
     assert result.verdict == "FAIL"
 
 
-def test_a_slice_too_small_to_be_shown_to_hold_keeps_nothing_open_unless_that_is_asked() -> None:
+def test_a_small_slice_is_inconclusive_only_if_slices_must_be_proved() -> None:
     slices = ["rare", *["common"] * 99]
     old, new = measured(slices=slices), measured(slices=slices)
-    result = held(old, new)
+    result = gate(old, new)
     assert (check(result, "accuracy, slice rare").verdict, result.verdict) == (None, "PASS")
-    proved = held(old, new, prove_slices=True)
+    proved = gate(old, new, prove_slices=True)
     assert (check(proved, "accuracy, slice rare").verdict, proved.verdict) == ("INCONCLUSIVE", "INCONCLUSIVE")
 
 
@@ -151,17 +151,17 @@ def test_slices_fail_by_chance_no_more_often_than_stated() -> None:
     failed = 0
     for _ in range(40):
         wrong = set(np.flatnonzero(rng.random(2000) < 0.05).tolist())
-        result = held(measured(slices=names), measured(wrong=wrong, slices=names), margin=0.2)
+        result = gate(measured(slices=names), measured(wrong=wrong, slices=names), margin=0.2)
         failed += result.verdict == "FAIL"
-    assert failed <= 6  # at 5 %, more come up in under one case of a hundred
+    assert failed <= 6  # at 5 %, more would occur in less than 1 % of cases
 
 
 # The other limits
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.0, "PASS"), (1.2, "PASS"), (1.26, "INCONCLUSIVE"), (2.0, "FAIL")])
-def test_latency_is_held_to_a_multiple(factor: float, verdict: str) -> None:
-    result = held(measured(), measured(times=[factor * t for t in TIMES]))
+def test_latency_is_limited_to_a_multiple_of_the_baselines(factor: float, verdict: str) -> None:
+    result = gate(measured(), measured(times=[factor * t for t in TIMES]))
     found = check(result, "p95 latency")
     assert found.verdict == verdict
     assert found.change == pytest.approx(factor)
@@ -169,114 +169,110 @@ def test_latency_is_held_to_a_multiple(factor: float, verdict: str) -> None:
 
 
 @pytest.mark.parametrize(("cost", "verdict"), [(0.5, "PASS"), (1.25, "PASS"), (1.3, "FAIL")])
-def test_cost_is_held_to_a_multiple(cost: float, verdict: str) -> None:
-    assert check(held(measured(), measured(cost_per_1k_usd=cost)), "cost per 1,000").verdict == verdict
+def test_cost_is_limited_to_a_multiple_of_the_baselines(cost: float, verdict: str) -> None:
+    assert check(gate(measured(), measured(cost_per_1k_usd=cost)), "cost per 1,000").verdict == verdict
 
 
 @pytest.mark.parametrize("name", ["unparseable", "errors"])
 @pytest.mark.parametrize(
     ("n", "share", "verdict"), [(2000, 0.01, "PASS"), (2000, 0.03, "FAIL"), (100, 0.02, "INCONCLUSIVE")]
 )
-def test_answers_that_cannot_be_read_and_requests_that_fail_are_counted(
-    name: str, n: int, share: float, verdict: str
-) -> None:
+def test_unparsed_answers_and_failed_requests_are_limited(name: str, n: int, share: float, verdict: str) -> None:
     counted: dict[str, Any] = {name: share * n}
-    found = check(held(measured(n), measured(n, **counted)), name)
+    found = check(gate(measured(n), measured(n, **counted)), name)
     assert found.verdict == verdict
     assert (found.needed is not None) == (verdict == "INCONCLUSIVE")
 
 
-def test_device_time_is_held_to_a_limit_only_when_somebody_states_one() -> None:
+def test_device_time_is_limited_only_if_a_limit_is_stated() -> None:
     sides = measured(device_s_per_request=1.0), measured(device_s_per_request=2.0, cost_per_1k_usd=1e6)
-    told = held(*sides)
+    told = gate(*sides)
     assert (check(told, "cost per 1,000").verdict, told.verdict) == (None, "PASS")
     assert "device time" in check(told, "cost per 1,000").reason
-    assert "per month" not in render(report(results=[told]))  # a saving would be the machine's as much as the model's
-    assert held(*sides, max_cost_ratio=2.0).verdict == "FAIL"
+    assert "per month" not in render(report(results=[told]))  # a saving could be due to the machine
+    assert gate(*sides, max_cost_ratio=2.0).verdict == "FAIL"
 
 
-def test_what_could_not_be_read_before_is_allowed_now() -> None:
-    assert check(held(measured(unparseable=100), measured(unparseable=110)), "unparseable").verdict == "PASS"
+def test_unparsed_answers_of_the_baseline_raise_the_limit() -> None:
+    assert check(gate(measured(unparseable=100), measured(unparseable=110)), "unparseable").verdict == "PASS"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "name", "limit", "why"),
     [
         ({"times": ()}, {}, "p95 latency", "max_p95_ratio", "it was not timed"),
-        ({"times": (0.1,) * 19}, {}, "p95 latency", "max_p95_ratio", "19 timed requests do not tell a p95"),
+        ({"times": (0.1,) * 19}, {}, "p95 latency", "max_p95_ratio", "19 timed requests are too few for a p95"),
         (
             {"facts": {"hardware": HERE | {"cpus": 64}}},
             {},
             "p95 latency",
             "max_p95_ratio",
-            "another machine; give --remeas",
+            "another machine; use --remeas",
         ),
         (
             {},
             {"cost_per_1k_usd": math.nan},
             "cost per 1,000",
             "max_cost_ratio",
-            "no price is known: state it in prices.toml",
+            "the price is unknown; add it to prices.toml",
         ),
     ],
 )
-def test_what_cannot_be_judged_is_told_and_leaves_a_stated_limit_open(
+def test_a_figure_that_cannot_be_compared_is_inconclusive_only_for_a_stated_limit(
     old: dict[str, Any], new: dict[str, Any], name: str, limit: str, why: str
 ) -> None:
     sides = measured(**old), measured(**new)
-    told = held(*sides)
+    told = gate(*sides)
     assert (check(told, name).verdict, told.verdict) == (None, "PASS")
-    assert check(told, name).reason.startswith("not held to a limit: ")
+    assert check(told, name).reason.startswith("no limit applied: ")
     given: dict[str, Any] = {limit: 3.0}
-    stated = held(*sides, **given)
+    stated = gate(*sides, **given)
     assert (check(stated, name).verdict, stated.verdict) == ("INCONCLUSIVE", "INCONCLUSIVE")
     assert why in check(stated, name).reason
 
 
-def test_an_updated_system_is_the_same_machine_and_a_local_models_cost_needs_it() -> None:
+def test_an_updated_system_is_the_same_machine_and_local_cost_needs_the_same_machine() -> None:
     updated = measured(facts={"hardware": HERE | {"system": "Linux-6.2-y"}})
-    assert check(held(measured(), updated), "p95 latency").verdict == "PASS"
+    assert check(gate(measured(), updated), "p95 latency").verdict == "PASS"
     local = measured(facts={"hardware": HERE | {"cpus": 64}}, device_s_per_request=0.1)
-    assert check(held(local, measured(device_s_per_request=0.1)), "cost per 1,000").verdict is None
+    assert check(gate(local, measured(device_s_per_request=0.1)), "cost per 1,000").verdict is None
     hosted = measured(facts={"hardware": HERE | {"cpus": 64}})
-    assert check(held(hosted, measured()), "cost per 1,000").verdict == "PASS"
+    assert check(gate(hosted, measured()), "cost per 1,000").verdict == "PASS"
 
 
-def test_the_worst_of_verdicts() -> None:
+def test_one_failed_check_fails_the_whole() -> None:
     assert worst(["PASS", None, "INCONCLUSIVE", "FAIL"]) == "FAIL"
     assert worst(["PASS", None, "INCONCLUSIVE"]) == "INCONCLUSIVE"
     assert worst(["PASS", None]) == "PASS"
 
 
-# What has changed beside
+# Other differences
 
 
-def test_another_tokenizer_is_noticed() -> None:
-    [note] = held(measured(), measured(input_tokens=112.0)).notes
-    assert note == (
-        "the new model counts the same prompts otherwise (100 tokens before, 112 now): it has another tokenizer"
-    )
+def test_a_different_tokenizer_is_reported() -> None:
+    [note] = gate(measured(), measured(input_tokens=112.0)).notes
+    assert note == "the new model has a different tokenizer: the same prompts went from 100 to 112 tokens"
 
 
-def test_other_versions_are_noticed() -> None:
+def test_changed_versions_are_reported() -> None:
     old, new = (measured(facts={"versions": {"openai": number}}) for number in ("3.1", "3.2"))
-    assert held(old, new).notes == ["versions changed since: openai 3.1 to 3.2"]
+    assert gate(old, new).notes == ["versions changed since the baseline: openai 3.1 to 3.2"]
 
 
-def test_another_question_under_the_same_id_is_refused() -> None:
+def test_a_changed_item_under_the_same_id_is_refused() -> None:
     old, new = measured(10), measured(10)
     changed = replace(new, items=[new.items[0]._replace(hash="other"), *new.items[1:]])
-    with pytest.raises(RunError, match="item 't00000' is another question than in baseline 'payments'"):
-        held(old, changed)
+    with pytest.raises(RunError, match="item 't00000' differs from baseline 'payments'"):
+        gate(old, changed)
     with pytest.raises(RunError, match="item 't00010' is not in baseline"):
-        held(old, measured(11))
+        gate(old, measured(11))
 
 
 # Limits
 
 
-def test_flags_come_before_the_card_and_the_card_before_defaults() -> None:
-    found = limits({"regression": {"margin": 0.01, "max_errors": 0.0}}, {"margin": 0.03, "slice_margin": None})
+def test_options_override_the_card_and_the_card_overrides_defaults() -> None:
+    found = resolve_limits({"regression": {"margin": 0.01, "max_errors": 0.0}}, {"margin": 0.03, "slice_margin": None})
     assert (found.margin, found.max_errors, found.slice_margin) == (0.03, 0.0, Limits().slice_margin)
     assert [found.source(name) for name in ("margin", "max_errors", "slice_margin")] == ["given", "card", "default"]
 
@@ -285,20 +281,20 @@ def test_flags_come_before_the_card_and_the_card_before_defaults() -> None:
     ("card", "message"),
     [
         ({"margn": 0.1}, "limit 'margn' not found; did you mean 'margin'"),
-        ({"margin": 0}, "margin=0 is not allowed; give a share above 0 and below 1"),
-        ({"margin": "2 %"}, "margin='2 %' is not allowed; give a number"),
-        ({"max_p95_ratio": float("nan")}, "max_p95_ratio=nan is not allowed"),
-        ({"max_errors": 1.5}, "max_errors=1.5 is not allowed; give a share from 0 to 1"),
-        ({"prove_slices": "yes"}, "prove_slices='yes' is not allowed; give true or false"),
-        ([0.02], "'regression' holds no limits"),
+        ({"margin": 0}, "margin=0; expected a share above 0 and below 1"),
+        ({"margin": "2 %"}, "margin='2 %'; expected a share above 0 and below 1"),
+        ({"max_p95_ratio": float("nan")}, "max_p95_ratio=nan; expected a multiple above 0"),
+        ({"max_errors": 1.5}, "max_errors=1.5; expected a share from 0 to 1"),
+        ({"prove_slices": "yes"}, "prove_slices='yes'; expected true or false"),
+        ([0.02], "'regression' must be a mapping of limits"),
     ],
 )
-def test_limits_that_make_no_sense_are_refused(card: Any, message: str) -> None:  # noqa: ANN401 - as YAML has it
+def test_an_invalid_limit_is_refused(card: Any, message: str) -> None:  # noqa: ANN401 - as YAML has it
     with pytest.raises(SuiteError, match=message):
-        limits({"regression": card}, {})
+        resolve_limits({"regression": card}, {})
 
 
-# What a reader gets
+# Reports
 
 
 def test_a_baseline_is_shown_with_its_origin(snapshot: SnapshotAssertion) -> None:
@@ -317,11 +313,11 @@ EVIL = "a|b`<img src=x>\x1b[2J\n# no"
 def report(**options: Any) -> Regression:  # noqa: ANN401 - Regression's
     old = measured(200, {3}, slices=[EVIL, "plain"], times=())
     new = measured(200, range(100), slices=[EVIL, "plain"], cost_per_1k_usd=0.5)
-    new = replace(
-        new, candidates=[replace(new.candidates[0], base=EVIL, got=[Got(0.0, EVIL), *new.candidates[0].got[1:]])]
-    )
+    [candidate] = new.candidates
+    results = (ItemResult(0.0, EVIL), *candidate.results[1:])
+    new = replace(new, candidates=[replace(candidate, base=EVIL, results=results)])
     texts = {item.id: (EVIL, "fuel") for item in old.items}
-    result = hold(old, new, replace(PAIR, candidate=EVIL), Limits(), asked=texts)
+    result = compare(old, new, replace(PAIR, candidate=EVIL), Limits(), texts=texts)
     about: dict[str, Any] = {
         "verdict": result.verdict,
         "suite": "payments",
@@ -338,7 +334,7 @@ def report(**options: Any) -> Regression:  # noqa: ANN401 - Regression's
     return Regression(**about | options)
 
 
-def test_junit_is_read_by_a_public_parser(tmp_path: Path) -> None:
+def test_a_public_parser_reads_the_junit_file(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
     path.write_text(render(report(), "junit"), "utf-8")
     [suite] = junitparser.JUnitXml.fromfile(str(path))
@@ -350,15 +346,15 @@ def test_junit_is_read_by_a_public_parser(tmp_path: Path) -> None:
     assert not cases["cost per 1,000"]
 
 
-def test_what_is_open_is_an_error_in_junit(tmp_path: Path) -> None:
-    result = held(measured(100), measured(100))
+def test_an_inconclusive_check_is_an_error_in_junit(tmp_path: Path) -> None:
+    result = gate(measured(100), measured(100))
     path = tmp_path / "junit.xml"
     path.write_text(render(report(results=[result]), "junit"), "utf-8")
     [suite] = junitparser.JUnitXml.fromfile(str(path))
     assert (suite.failures, suite.errors) == (0, 1)
 
 
-def test_markdown_keeps_names_and_answers_from_being_markup() -> None:
+def test_markdown_escapes_names_and_answers() -> None:
     text = render(report(), "md")
     page = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
     assert "<img" not in page
@@ -375,7 +371,7 @@ def test_markdown_keeps_names_and_answers_from_being_markup() -> None:
     assert page.startswith("<h2>❌ FAIL: ")
 
 
-def test_the_terminal_gets_a_verdict_first_and_both_answers() -> None:
+def test_the_terminal_shows_the_verdict_first_and_both_answers() -> None:
     text = render(report())
     lines = text.splitlines()
     assert lines[0].startswith("FAIL: ")
@@ -385,7 +381,7 @@ def test_the_terminal_gets_a_verdict_first_and_both_answers() -> None:
     assert "fixed: 0" in lines
 
 
-def test_json_holds_everything_and_unknown_is_null() -> None:
+def test_json_has_every_field_and_null_for_unknown_figures() -> None:
     plain = json.loads(render(report(), "json"))
     [result] = plain["results"]
     assert (plain["verdict"], plain["exit_code"]) == ("FAIL", 1)

@@ -1,4 +1,4 @@
-"""A suite over its runs: what is found, what is told of it, and the picture."""
+"""The history of a suite: its points, table, JSON and chart."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("project")
 
 
 def made(suite: Suite, day: str, *, model: str = "fake/model", released: str | None = None, **options: Any) -> Run:  # noqa: ANN401
-    """A run that ended on a day."""
+    """A run that ended on a given day."""
     asked = FakeModel(name=model, answer=lambda _: "fuel")
     specs = ["null:method=majority", "plain:k=1"]
     run = thirdlever.run(suite, specs, models=[asked], probe=2, out=f"results/{day}", **options)
@@ -67,7 +67,7 @@ def point(day: int, **different: Any) -> Point:  # noqa: ANN401
     return dataclasses.replace(plain, **different)
 
 
-# What is found
+# Points
 
 
 def test_runs_come_oldest_first_with_their_models_day_of_release(suite: Suite) -> None:
@@ -92,7 +92,7 @@ def test_a_baseline_marks_its_run_and_outlives_it(suite: Suite) -> None:
     before = history("payments")
     assert CliRunner().invoke(main.app, ["baseline", "set", str(run.folder), "--name", "spring"]).exit_code == 0
     marked = [dataclasses.replace(one, baseline="spring") for one in before]
-    assert list(map(str, history("payments"))) == list(map(str, marked))  # as text, for nan is not equal to itself
+    assert list(map(str, history("payments"))) == list(map(str, marked))  # as text, because nan is not equal to itself
     shutil.rmtree(run.folder)
     for old, kept in zip(before, history("payments"), strict=True):
         assert (kept.run, kept.when, kept.candidate, kept.model) == ("spring", old.when, old.candidate, old.model)
@@ -101,15 +101,17 @@ def test_a_baseline_marks_its_run_and_outlives_it(suite: Suite) -> None:
         assert kept.p50_s == pytest.approx(old.p50_s, rel=1e-3)
 
 
-def test_a_suite_without_a_run(suite: Suite) -> None:
-    with pytest.raises(RunError, match="history of suite 'payment' not found; available: none; `thirdlever run SUITE`"):
+def test_a_suite_without_a_run_is_reported(suite: Suite) -> None:
+    with pytest.raises(
+        RunError, match="history of suite 'payment' not found; available: none; create one with `thirdlever run SUITE`"
+    ):
         history("payment")
     made(suite, "2026-06-01")
     with pytest.raises(RunError, match="did you mean 'payments'"):
         history("payment")
 
 
-# What is told of it
+# Table and JSON
 
 
 def test_a_history_is_a_table_and_json(snapshot: SnapshotAssertion) -> None:
@@ -126,20 +128,20 @@ def test_a_history_is_a_table_and_json(snapshot: SnapshotAssertion) -> None:
     assert rows[0]["when"] == "2026-01-01T00:00:00+00:00"
 
 
-def test_a_history_of_one_suite_version_does_not_mention_it() -> None:
+def test_a_single_version_of_the_suite_is_not_mentioned() -> None:
     assert "suite" not in tables.render_history([point(1), point(2)])
 
 
-def test_hostile_names_are_shown_as_text() -> None:
+def test_names_are_escaped() -> None:
     evil = point(1, candidate="rag\x1b[2J", model="a\nb", run="r\x07")
     assert "\x1b" not in tables.render_history([evil])
     assert "\x07" not in tables.render_history([evil])
 
 
-# The picture
+# Chart
 
 
-def test_a_column_for_each_run_and_model_and_a_break_where_the_suite_changes() -> None:
+def test_the_chart_has_a_column_per_run_and_a_break_where_the_suite_changes() -> None:
     points = [
         point(1, model=None, candidate="null", strategy="null"),
         point(1, released=dt.date(2025, 12, 1)),
@@ -163,13 +165,13 @@ def test_a_column_for_each_run_and_model_and_a_break_where_the_suite_changes() -
     assert "acme/two: 80.0 %" in drawn.alt
 
 
-def test_a_chart_without_costs_has_no_cost_panel() -> None:
+def test_an_unknown_figure_has_no_panel() -> None:
     figure = picture([point(1, usd_per_1k=math.nan), point(2, usd_per_1k=math.nan)]).draw(style.FILE)
     assert len(figure.axes) == 2
 
 
 @pytest.mark.parametrize("sheet", [style.FILE, style.WIDE, style.NARROW])
-def test_many_runs_are_drawn_within_the_sheet(sheet: style.Sheet) -> None:
+def test_many_runs_fit_the_chart(sheet: style.Sheet) -> None:
     points = [point(day, strategy=name, candidate=name) for day in range(1, 29) for name in "abcdefgh"]
     figure = picture(points).draw(sheet)
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # Agg's
@@ -178,7 +180,7 @@ def test_many_runs_are_drawn_within_the_sheet(sheet: style.Sheet) -> None:
             assert text.get_window_extent(renderer).x1 <= figure.bbox.x1 + 1
 
 
-def test_the_command_writes_both_kinds(suite: Suite) -> None:
+def test_the_command_writes_png_and_svg(suite: Suite) -> None:
     made(suite, "2026-06-01")
     app = typer.Typer()
     app.command()(command)

@@ -1,4 +1,4 @@
-"""The release gate end to end: every outcome, what is asked, and what it leaves alone."""
+"""The release gate end to end: every verdict, the requests sent, and the unchanged baseline."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from helpers.tuning_service import error, serving
 from typer.testing import CliRunner, Result
 
 from thirdlever import Split, load
-from thirdlever.charts import accuracy
 from thirdlever.cli import lifecycle
 from thirdlever.cli.lifecycle import regress as regress_command
 from thirdlever.core.errors import ModelError, RunError
 from thirdlever.evaluation import inspect_eval
-from thirdlever.lifecycle import baseline as pinning
+from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle.regress import FIRST, REPORT, Regression, regress
 from thirdlever.models import registry
 from thirdlever.runner.runner import run
@@ -40,10 +39,7 @@ SUITE = make_suite(ITEMS)
 BASELINE = Path("results", "baselines", "payments.json")
 
 
-@pytest.fixture(autouse=True)
-def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs grow in parts here, and drawing each part takes most of the time."""
-    monkeypatch.setattr(accuracy, "draw", lambda *_, **__: None)
+pytestmark = pytest.mark.usefixtures("fast_runs")
 
 
 @pytest.fixture(scope="module")
@@ -59,23 +55,23 @@ def pinned_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pinned(project: Path, pinned_once: Path) -> bytes:
-    """The project has that baseline; its content."""
+    """Put the baseline into the project; its content."""
     (project / BASELINE).parent.mkdir(parents=True)
     shutil.copy(pinned_once, project / BASELINE)
     return pinned_once.read_bytes()
 
 
 def gate(new: FakeModel, **options: Any) -> Regression:  # noqa: ANN401 - regress's
-    """The pinned strategies on a new model, at a margin that so few items can settle."""
+    """Run the gate with a margin that these few items can settle."""
     options = {"limits": {"margin": 0.1}, "out": "out", **options}
     return regress(SUITE, baseline="payments", models=[new], **options)
 
 
-# Every outcome
+# Verdicts
 
 
 @pytest.mark.parametrize(("wrong", "verdict", "code"), [(0, "PASS", 0), (10, "INCONCLUSIVE", 3), (60, "FAIL", 1)])
-def test_each_verdict_for_its_reason(pinned: bytes, wrong: int, verdict: str, code: int) -> None:
+def test_the_gate_gives_each_verdict(pinned: bytes, wrong: int, verdict: str, code: int) -> None:
     new = model("fake/new", range(wrong))
     found = gate(new)
     assert (found.verdict, found.exit_code) == (verdict, code)
@@ -84,7 +80,7 @@ def test_each_verdict_for_its_reason(pinned: bytes, wrong: int, verdict: str, co
     assert [flip.id for flip in result.broken] == sorted(f"test-{i}" for i in range(wrong))
     assert all((flip.before, flip.after) in {("fuel", "food"), ("food", "fuel")} for flip in result.broken)
     assert all(flip.target == flip.before and "shop number" in flip.input for flip in result.broken)
-    assert len(new.prompts) == ITEMS  # the first few are among all, and nothing is asked twice
+    assert len(new.prompts) == ITEMS  # no item is asked twice
     assert json.loads(Path("out", REPORT).read_text("utf-8"))["verdict"] == verdict
     assert BASELINE.read_bytes() == pinned
 
@@ -105,10 +101,10 @@ def test_several_candidates_on_several_models_each_get_a_verdict(project: Path) 
         ("plain(k=2)", "fake/bad", "FAIL"),
     ]
     assert found.verdict == "FAIL"
-    assert found.notes == ["not run again, because a new model changes nothing for it: null"]
+    assert found.notes == ["not run again, because these call no model: null"]
 
 
-def test_the_run_is_made_as_the_pinned_one_was(project: Path) -> None:  # noqa: ARG001 - the current folder
+def test_the_new_run_uses_the_baselines_options(project: Path) -> None:  # noqa: ARG001 - the current folder
     pin(model("fake/old"), "plain:k=2,seed=4", limit=50, epochs=2, seed=3, probe=4)
     new = model("fake/new")
     found = gate(new, limits={"margin": 0.2})
@@ -119,22 +115,22 @@ def test_the_run_is_made_as_the_pinned_one_was(project: Path) -> None:  # noqa: 
     assert len(new.prompts) == 2 * 50 + 5
 
 
-# Stopping early
+# Early stopping
 
 
-def test_stopping_early_asks_no_more_than_settles_it(pinned: bytes) -> None:  # noqa: ARG001 - it is there
+def test_stop_early_asks_only_the_items_needed(pinned: bytes) -> None:  # noqa: ARG001 - fixture
     hopeless = model("fake/new", range(ITEMS))
     found = gate(hopeless, stop_early=True)
     assert (found.verdict, found.asked, found.items) == ("FAIL", 40, ITEMS)
     assert len(hopeless.prompts) == 40
-    assert found.notes == [f"stopped early: 40 of {ITEMS} items settled it"]
+    assert found.notes == [f"stopped early: 40 of {ITEMS} items were enough"]
     unsure = model("fake/unsure", range(10))
     found = gate(unsure, stop_early=True, out="other")
     assert (found.verdict, found.asked) == ("INCONCLUSIVE", ITEMS)
     assert len(unsure.prompts) == ITEMS
 
 
-# The suite has changed, the old model is asked again
+# A changed suite
 
 
 def changed() -> Any:  # noqa: ANN401 - a Suite
@@ -144,16 +140,16 @@ def changed() -> Any:  # noqa: ANN401 - a Suite
 
 def test_a_changed_suite_is_refused(pinned: bytes) -> None:
     new = model("fake/new")
-    with pytest.raises(RunError, match=r"suite 'payments' has changed since baseline 'payments' .* --accept-new-suite"):
+    with pytest.raises(
+        RunError, match=r"suite 'payments' has changed since baseline 'payments', .* --accept-new-suite"
+    ):
         regress(changed(), baseline="payments", models=[new], out="out")
     assert new.prompts == []
     assert not Path("out").exists()
     assert BASELINE.read_bytes() == pinned
 
 
-def test_a_changed_suite_is_measured_on_both_sides_when_that_is_accepted(
-    pinned: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_accepted_suite_change_measures_both_models(pinned: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = model("fake/old", range(60)), model("fake/new")
     monkeypatch.setattr(registry, "resolve", {"fake/old": old}.__getitem__)
     found = regress(
@@ -161,22 +157,22 @@ def test_a_changed_suite_is_measured_on_both_sides_when_that_is_accepted(
     )
     [result] = found.results
     assert (result.candidate, result.old, result.new, result.verdict) == ("plain", "fake/old", "fake/new", "PASS")
-    assert (len(result.fixed), len(result.broken)) == (60, 0)  # the old model as it answers now
+    assert (len(result.fixed), len(result.broken)) == (60, 0)  # the old model's current answers
     assert len(old.prompts) == len(new.prompts) == ITEMS
     assert BASELINE.read_bytes() == pinned
 
 
-def test_the_old_model_is_not_held_against_itself(pinned: bytes) -> None:  # noqa: ARG001 - it is there
-    with pytest.raises(RunError, match="model 'fake/old' is the baseline's own"):
+def test_a_model_is_not_compared_with_itself(pinned: bytes) -> None:  # noqa: ARG001 - fixture
+    with pytest.raises(RunError, match="model 'fake/old' is already the baseline's model"):
         gate(model("fake/old"), remeasure=True)
 
 
-def test_another_suite_is_refused(pinned: bytes) -> None:  # noqa: ARG001 - it is there
-    with pytest.raises(RunError, match="baseline 'payments' is of suite 'payments', not 'tickets'"):
+def test_another_suite_is_refused(pinned: bytes) -> None:  # noqa: ARG001 - fixture
+    with pytest.raises(RunError, match="baseline 'payments' belongs to suite 'payments', not 'tickets'"):
         regress(replace(SUITE, name="tickets"), baseline="payments", models=[model("fake/new")])
 
 
-# A model that is gone
+# A retired model
 
 
 @pytest.mark.parametrize(
@@ -186,7 +182,7 @@ def test_another_suite_is_refused(pinned: bytes) -> None:  # noqa: ARG001 - it i
         (429, "rate_limit_exceeded", "RateLimitError: Error code: 429"),
     ],
 )
-def test_a_model_that_answers_nothing_ends_it_after_a_few_requests(
+def test_a_model_that_answers_nothing_ends_the_run_after_a_few_requests(
     pinned: bytes, monkeypatch: pytest.MonkeyPatch, status: int, code: str, said: str
 ) -> None:
     monkeypatch.setattr(inspect_eval, "RETRIES", 0)
@@ -196,13 +192,13 @@ def test_a_model_that_answers_nothing_ends_it_after_a_few_requests(
         monkeypatch.setenv("CRUSOE_API_KEY", "sk-test")
         with pytest.raises(RunError, match=f"all of the first {FIRST} requests failed, the first with {said}") as told:
             regress(SUITE, baseline="payments", models=["openai-api/crusoe/retired"], out="out")
-        assert "the baseline is as it was: make sure that the model is served" in str(told.value)
+        assert "the baseline is unchanged: make sure that the model is served" in str(told.value)
         assert len([asked for asked in service.asked if "chat" in asked]) <= 3 * FIRST
     assert BASELINE.read_bytes() == pinned
     assert not Path("out", REPORT).exists()
 
 
-def test_a_model_that_comes_back_is_asked_what_it_did_not_answer(pinned: bytes) -> None:  # noqa: ARG001 - it is there
+def test_a_repeated_command_re_sends_only_unanswered_requests(pinned: bytes) -> None:  # noqa: ARG001 - fixture
     def down(_: int) -> str:
         message = "down"
         raise ConnectionError(message)
@@ -214,7 +210,7 @@ def test_a_model_that_comes_back_is_asked_what_it_did_not_answer(pinned: bytes) 
     assert len(again.prompts) == ITEMS
 
 
-def test_requests_that_fail_now_and_then_fail_the_gate_and_say_so(pinned: bytes) -> None:  # noqa: ARG001 - it is there
+def test_frequent_failed_requests_fail_the_gate(pinned: bytes) -> None:  # noqa: ARG001 - fixture
     def flaky(number: int) -> str:
         if number % 4 == 0:
             message = "overloaded"
@@ -227,17 +223,17 @@ def test_requests_that_fail_now_and_then_fail_the_gate_and_say_so(pinned: bytes)
     assert {flip.after for flip in result.broken} == {"(request failed)"}
 
 
-# Killed
+# Resuming
 
 
 @pytest.mark.parametrize("stop_early", [False, True])
-def test_killed_in_the_middle_the_same_command_goes_on(
+def test_a_killed_gate_resumes_with_the_same_command(
     project: Path, pinned: bytes, processes: ForkServerContext, *, stop_early: bool
 ) -> None:
     assert start(processes, released.attempt, project, 50, stop_early=stop_early) == -9
     assert (project / BASELINE).read_bytes() == pinned
     assert start(processes, released.attempt, project, None, stop_early=stop_early) == 0
-    [folder] = project.glob("results/payments-regress-*")  # the one that it was killed in
+    [folder] = project.glob("results/payments-regress-*")  # the killed run's folder
     asked = len((project / released.ASKED).read_text("utf-8").splitlines())
     assert asked <= ITEMS + inspect_eval.HOSTED_CONNECTIONS
     records = load(folder).records
@@ -248,7 +244,7 @@ def test_killed_in_the_middle_the_same_command_goes_on(
 
 @pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
-    """Processes that have all that a run imports when they start: seconds saved for each."""
+    """Processes that start with a run's imports loaded, which saves seconds each."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(HEAVY)
     return context
@@ -261,7 +257,7 @@ def start(processes: ForkServerContext, target: Callable[..., None], *given: Any
     return process.exitcode
 
 
-# The commands
+# Commands
 
 
 def call(*arguments: str) -> Result:
@@ -273,7 +269,7 @@ def call(*arguments: str) -> Result:
 
 @pytest.fixture
 def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, BaseModel]:
-    """What the command line finds by name: a suite of its own, an old model and two new ones."""
+    """A suite, an old model and two new ones that the command line finds by name."""
     (project / "evals").mkdir()
     lines = ["from conftest import make_suite", "from thirdlever import suite", "", "@suite", "def payments():"]
     (project / "evals" / "payments.py").write_text("\n".join([*lines, f"    return make_suite({ITEMS})", ""]), "utf-8")
@@ -293,9 +289,9 @@ def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, BaseMode
     return known
 
 
-def test_from_a_run_to_a_verdict_on_the_command_line(models: dict[str, BaseModel]) -> None:
+def test_the_commands_lead_from_a_run_to_a_verdict(models: dict[str, BaseModel]) -> None:
     run(SUITE, ["plain"], models=[models["fake/old"]], out="results/first", probe=0)
-    assert call("baseline", "list").stdout.startswith("none yet")
+    assert call("baseline", "list").stdout.startswith("no baselines yet")
     told = call("baseline", "set", "first")
     assert told.stdout.splitlines()[0].startswith("pinned plain on 80 items: results/baselines/payments.json (")
     assert "payments" in call("baseline", "list").stdout
@@ -322,4 +318,4 @@ def test_from_a_run_to_a_verdict_on_the_command_line(models: dict[str, BaseModel
     assert shown.exit_code == 0
     assert shown.stdout.startswith("FAIL: fake/bad")
     assert BASELINE.read_bytes() == before
-    assert pinning.available() == ["payments"]
+    assert baseline.available() == ["payments"]

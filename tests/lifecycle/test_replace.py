@@ -1,4 +1,4 @@
-"""What takes a retiring tune's place, on records made for it: who is good enough, who lasts, who is cheapest."""
+"""Replacements for a retiring tuned model, on generated records: accuracy, retirement dates and cost."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def entry(name: str, model: str, base: str, where: str | None = None) -> dict[st
 
 
 def measured(others: Mapping[str, tuple[float, float | None]], **info: Any) -> Run:  # noqa: ANN401 - of run.json
-    """A run of a tune that is right on nine items of ten, and of other models: by name, share right and USD per 1M."""
+    """A run of a tuned model with 90 % accuracy and of others: accuracy and USD per 1M tokens by name."""
     models = {TUNE: (TUNED, 0.9, 0.3)} | {name: (name, *facts) for name, facts in others.items()}
     wrong = np.random.default_rng(0).permutation(N)
     rows = [
@@ -98,7 +98,7 @@ def proposed(run: Run, today: dt.date = TODAY, **given: str) -> Proposal:
     return propose(run, TUNE, assume({}, {"margin": "0.05"} | given, run.info), today=today)
 
 
-def test_the_cheapest_that_is_no_worse_is_proposed() -> None:
+def test_the_cheapest_candidate_within_the_margin_is_chosen() -> None:
     run = measured({"x/dear": (0.92, 3.0), "x/cheap": (0.9, 0.2), "x/poor": (0.6, 0.01)})
     found = proposed(run)
     assert found.chosen is not None
@@ -111,14 +111,14 @@ def test_the_cheapest_that_is_no_worse_is_proposed() -> None:
     assert (found.base, found.retires) == ("gpt-4o-mini", dt.date(2027, 1, 14))
 
 
-def test_what_is_cheapest_depends_on_the_volume() -> None:
+def test_the_monthly_cost_needs_a_volume() -> None:
     run = measured({"x/one": (0.9, 0.2)})
     assert proposed(run).options[0].monthly_usd is None
     monthly = proposed(run, monthly_volume="1000000").options[0].monthly_usd
     assert monthly == pytest.approx(0.2 * 1010 / 1e6 * 1e6)
 
 
-def test_what_retires_as_soon_takes_no_place() -> None:
+def test_a_candidate_that_retires_as_soon_is_not_chosen() -> None:
     run = measured({"openai/gpt-4.1-mini": (0.95, 0.1), "x/lasts": (0.9, 0.2)})
     found = proposed(run)
     assert found.chosen is not None
@@ -126,7 +126,7 @@ def test_what_retires_as_soon_takes_no_place() -> None:
     assert [one.outlives for one in found.options] == [False, True]
 
 
-def test_a_date_that_the_run_has_noted_counts() -> None:
+def test_a_retirement_date_recorded_by_the_run_counts() -> None:
     noted = [{"name": "x/one", "shutdown": "2027-02-01", "source": "https://x"}]
     found = proposed(measured({"x/one": (0.95, 0.1)}, snapshots=noted))
     assert (found.options[0].retires, found.chosen) == (dt.date(2027, 2, 1), None)
@@ -139,7 +139,7 @@ def test_an_unknown_cost_is_never_the_cheapest() -> None:
     assert "may be cheaper" in replace_text(found)
 
 
-def test_without_a_replacement_the_report_says_how_many_items_are_needed() -> None:
+def test_a_missing_replacement_is_reported_with_the_sample_size_needed() -> None:
     found = proposed(measured({"x/poor": (0.88, 0.1)}), margin="0.01")
     assert found.chosen is None
     shown = replace_text(found)
@@ -147,8 +147,8 @@ def test_without_a_replacement_the_report_says_how_many_items_are_needed() -> No
     assert f"about {found.options[0].evidence.needed:,} test items" in shown
 
 
-def test_many_candidates_are_held_to_the_risk_of_one() -> None:
-    """Alone, this one would pass; beside others that fail, Holm asks more of it."""
+def test_many_candidates_share_one_risk_of_error() -> None:
+    """A candidate that passes alone fails beside eight others, because Holm corrects for their number."""
     alone = proposed(measured({"x/a": (0.88, 0.1)}), margin="0.0325")
     [only] = alone.options
     assert only.holds
@@ -157,18 +157,18 @@ def test_many_candidates_are_held_to_the_risk_of_one() -> None:
     assert not any(one.holds for one in among.options)
 
 
-def test_tuning_again_is_priced_where_the_base_stays_available() -> None:
+def test_retuning_is_priced_on_bases_that_last() -> None:
     found = proposed(measured({"x/one": (0.9, 0.2)}))
     by_name = {(one.where, one.base): one for one in found.retuning}
     assert by_name["Azure", "gpt-4o-mini"].usd == pytest.approx(2_000_000 * 3.0 / 1e6)
-    assert not any(one.where == "OpenAI" for one in found.retuning)  # its bases end with the tune's
+    assert not any(one.where == "OpenAI" for one in found.retuning)  # its bases retire with the original
     shown = replace_text(found)
     assert "2,000,000 tokens" in shown
     assert " 1,241 " in shown  # a month of Azure's hosting
     assert "$1,000" in shown  # people's work
 
 
-def test_a_tune_of_unknown_tokens_has_an_unknown_price() -> None:
+def test_a_training_of_unknown_size_has_an_unknown_price() -> None:
     run = measured({"x/one": (0.9, 0.2)})
     run.info["candidates"][0]["tuning"]["tokens"] = None
     found = proposed(run)
@@ -180,11 +180,11 @@ def test_a_tune_of_unknown_tokens_has_an_unknown_price() -> None:
     ("today", "said"),
     [(dt.date(2027, 1, 13), "in 1 day ("), (dt.date(2027, 1, 14), "retired on 2027-01-14")],
 )
-def test_the_report_states_the_retirement(today: dt.date, said: str) -> None:
+def test_the_retirement_date_is_reported(today: dt.date, said: str) -> None:
     assert said in replace_text(proposed(measured({"x/one": (0.9, 0.2)}), today=today))
 
 
-def test_a_candidate_that_is_not_there_or_alone_says_so() -> None:
+def test_a_missing_or_lone_candidate_is_reported() -> None:
     run = measured({"x/one": (0.9, 0.2)})
     with pytest.raises(RunError, match="did you mean 'x/one'"):
         propose(run, "x/on", assume({}, {}))
@@ -194,7 +194,9 @@ def test_a_candidate_that_is_not_there_or_alone_says_so() -> None:
 
 
 @pytest.mark.parametrize(("margin", "code"), [(0.05, 0), (0.001, 1)])
-def test_the_exit_code_says_whether_there_is_one(margin: float, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_code_shows_whether_a_replacement_exists(
+    margin: float, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     measured({"x/one\x1b[2J": (0.89, 0.2)})
     with pytest.raises(typer.Exit) as ended:
         replace("a", TUNE, margin)

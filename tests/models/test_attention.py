@@ -12,7 +12,7 @@ def tensors(queries: int = 5, keys: int = 9) -> tuple[torch.Tensor, torch.Tensor
     return torch.randn(2, 4, queries, 8), torch.randn(2, 2, keys, 8), torch.randn(2, 2, keys, 8)
 
 
-def test_merging_two_parts_is_attending_to_both() -> None:
+def test_merging_two_parts_equals_attention_over_both() -> None:
     q, k, v = tensors()
     whole, _ = attend(q, k, v, None)
     merged = merge(*attend(q, k[:, :, :3], v[:, :, :3], None), *attend(q, k[:, :, 3:], v[:, :, 3:], None))
@@ -29,7 +29,7 @@ def test_elementary_operations_agree_with_the_fused_kernel() -> None:
         torch.testing.assert_close(fused, plain)
 
 
-def test_grouped_queries_see_their_own_keys() -> None:
+def test_grouped_queries_attend_to_their_own_keys() -> None:
     q, k, v = tensors()
     expected, _ = attend(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1), None)
     torch.testing.assert_close(attend(q, k, v, None)[0], expected)

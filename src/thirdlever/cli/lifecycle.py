@@ -1,135 +1,118 @@
-"""`thirdlever baseline`: runs pinned for the release gate.
+"""Commands for a change of model: baselines, the release gate, retirements, replacements and history.
 
-Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
+Typer reads the annotations when the module is loaded. Heavy modules are imported by the command that needs them.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from thirdlever.cli import options
-from thirdlever.core.text import printable
+from thirdlever.cli.options import argument, flag, option
+from thirdlever.core.text import escape_terminal
 
-baseline_app = typer.Typer(rich_markup_mode=None, help="Pin runs, to hold new base models against.")
+baseline_app = typer.Typer(rich_markup_mode=None, help="Create, list, show and compare baselines.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As `thirdlever baseline list` lists it.")]
+Name = Annotated[str, argument("NAME", "Name of a baseline; see `thirdlever baseline list`.")]
 
 
 @baseline_app.command("set")
 def set_(
     run: options.Run,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="[default: the suite's name]")] = None,
-    candidate: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Pin this one; again for more. [default: all]")
-    ] = None,
+    name: Annotated[str | None, option("NAME", "Name of the baseline. [default: the suite's name]")] = None,
+    candidate: Annotated[list[str] | None, option("NAME", "Candidate to include; repeatable. [default: all]")] = None,
 ) -> None:
-    """Pin a run: results/baselines/NAME.json, to be committed."""
+    """Create a baseline from a run.
+
+    Writes results/baselines/NAME.json, to be committed.
+    """
     from thirdlever.analysis.run import load
     from thirdlever.lifecycle import baseline
-    from thirdlever.lifecycle import baseline as pinning
 
     found = load(run)
-    pinned = baseline.of(found, name or found.info["suite"]["name"], only=candidate or ())
-    path = pinning.save(pinned)
-    named = ", ".join(one.name for one in pinned.candidates)
-    typer.echo(
-        printable(f"pinned {named} on {len(pinned.items):,} items: {path} ({path.stat().st_size / 1000:,.0f} kB)")
-    )
-    typer.echo(
-        printable(
-            f"next: commit it; then thirdlever regress {pinned.suite['name']} --baseline {pinned.name} --model NEW"
-        )
-    )
+    made = baseline.from_run(found, name or found.info["suite"]["name"], only=candidate or ())
+    path = baseline.save(made)
+    names = ", ".join(one.name for one in made.candidates)
+    size = path.stat().st_size / 1000
+    typer.echo(escape_terminal(f"pinned {names} on {len(made.items):,} items: {path} ({size:,.0f} kB)"))
+    command = f"thirdlever regress {made.suite['name']} --baseline {made.name} --model NEW"
+    typer.echo(escape_terminal(f"next: commit the file; when a new model appears: {command}"))
 
 
 @baseline_app.command("list")
 def list_() -> None:
-    """List what is pinned."""
-    from thirdlever.lifecycle import baseline as pinning
+    """List the baselines."""
+    from thirdlever.lifecycle import baseline
     from thirdlever.report.tables import render_baselines
 
-    names = pinning.available()
+    names = baseline.available()
     if not names:
-        typer.echo("none yet; thirdlever baseline set RUN pins one")
+        typer.echo("no baselines yet; create one with: thirdlever baseline set RUN")
         return
-    typer.echo(render_baselines(map(pinning.load, names)))
+    typer.echo(render_baselines(map(baseline.load, names)))
 
 
 @baseline_app.command()
 def show(name: Name) -> None:
-    """Show a baseline's candidates and where they come from."""
-    from thirdlever.lifecycle import baseline as pinning
+    """Show a baseline's candidates, options and versions."""
+    from thirdlever.lifecycle import baseline
     from thirdlever.report.tables import render_baseline
 
-    typer.echo(render_baseline(pinning.load(name)))
+    typer.echo(render_baseline(baseline.load(name)))
 
 
 @baseline_app.command()
-def diff(
-    name: Name,
-    run: options.Run,
-    fmt: Annotated[Literal["text", "md", "json", "junit"], typer.Option("--format")] = "text",
-) -> None:
-    """Hold a finished run against a baseline, candidate by candidate; nothing is run."""
+def diff(name: Name, run: options.Run, fmt: options.GateFormat = "text") -> None:
+    """Compare a finished run with a baseline, without new requests."""
     from thirdlever.analysis.run import load
-    from thirdlever.lifecycle.baseline import load as pinned
-    from thirdlever.lifecycle.regress import diff as held
+    from thirdlever.lifecycle import baseline, regress
     from thirdlever.report.regression import render
 
-    typer.echo(render(held(pinned(name), load(run)), fmt).rstrip())
+    typer.echo(render(regress.diff(baseline.load(name), load(run)), fmt).rstrip())
 
 
 def regress(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="The one that the baseline is of.")],
-    baseline: Annotated[str, typer.Option(metavar="NAME", help="`thirdlever baseline list` lists them.")],
-    model: Annotated[list[str], typer.Option(metavar="NEW", help="The new base model; again for more.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The new run's folder. [default: one that was begun, else a new one]"),
-    ] = None,
-    margin: Annotated[
-        float | None, typer.Option(metavar="F", help="The loss of accuracy that is put up with. [default: 0.02]")
-    ] = None,
+    suite: Annotated[str, argument("SUITE", "The baseline's suite.")],
+    baseline: Annotated[str, option("NAME", "Name of the baseline; see `thirdlever baseline list`.")],
+    model: Annotated[list[str], option("NEW", "New base model; repeatable.")],
+    out: Annotated[Path | None, option("DIR", "Folder of the run. [default: the unfinished run, or new]")] = None,
+    margin: Annotated[float | None, option("SHARE", "Maximum acceptable drop in accuracy. [default: 0.02]")] = None,
     slice_margin: Annotated[
-        float | None, typer.Option(metavar="F", help="The same in one slice. [default: 0.05]")
+        float | None, option("SHARE", "Maximum acceptable drop in one slice. [default: 0.05]")
     ] = None,
     prove_slices: Annotated[
-        bool | None,
-        typer.Option(
-            "--prove-slices", help="Every slice must be shown to hold. [default: it must not be shown to fail]"
-        ),
+        bool | None, flag("--prove-slices", "Require each slice to be shown to stay within its margin.")
     ] = None,
     max_p95_ratio: Annotated[
-        float | None, typer.Option(metavar="X", help="p95 latency, times the baseline's. [default: 1.25]")
+        float | None, option("X", "Maximum p95 latency, times the baseline's. [default: 1.25]")
     ] = None,
     max_cost_ratio: Annotated[
-        float | None, typer.Option(metavar="X", help="Cost per request, times the baseline's. [default: 1.25]")
+        float | None, option("X", "Maximum cost per request, times the baseline's. [default: 1.25]")
     ] = None,
     max_unparseable_rise: Annotated[
-        float | None, typer.Option(metavar="F", help="More answers that cannot be read, as a share. [default: 0.01]")
+        float | None, option("SHARE", "Maximum rise in unparsed answers. [default: 0.01]")
     ] = None,
-    max_errors: Annotated[
-        float | None, typer.Option(metavar="F", help="Requests that fail, as a share. [default: 0.01]")
-    ] = None,
-    stop_early: Annotated[bool, typer.Option("--stop-early", help="Ask no more items than settle it.")] = False,
-    remeasure: Annotated[bool, typer.Option("--remeasure", help="Ask the old model too, here and now.")] = False,
+    max_errors: Annotated[float | None, option("SHARE", "Maximum share of failed requests. [default: 0.01]")] = None,
+    stop_early: Annotated[bool, flag("--stop-early", "Stop as soon as every verdict on accuracy is clear.")] = False,
+    remeasure: Annotated[bool, flag("--remeasure", "Measure the old model again, on this machine.")] = False,
     accept_new_suite: Annotated[
-        bool, typer.Option("--accept-new-suite", help="The suite has changed: measure the old model on it too.")
+        bool, flag("--accept-new-suite", "Allow a changed suite, and measure the old model on it.")
     ] = False,
     budget: options.Budget = None,
-    fmt: Annotated[Literal["text", "md", "json", "junit"], typer.Option("--format")] = "text",
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML too, for CI.")] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write Markdown too, for a pull request.")
-    ] = None,
+    fmt: options.GateFormat = "text",
+    junit: Annotated[Path | None, option("FILE", "Also write JUnit XML, for CI.")] = None,
+    markdown: Annotated[Path | None, option("FILE", "Also write Markdown, for a pull request.")] = None,
 ) -> None:
-    """Hold a new base model against a baseline; exit code 0 PASS, 1 FAIL, 3 INCONCLUSIVE, 2 when it could not run."""
+    """Test whether a new base model may replace the baseline's.
+
+    Exit code 0 for PASS, 1 for FAIL, 3 for INCONCLUSIVE, 2 for an error.
+    """
     from thirdlever.core import files
-    from thirdlever.lifecycle.regress import regress as held
+    from thirdlever.lifecycle import regress as gate
     from thirdlever.report.regression import render
 
-    found = held(
+    found = gate.regress(
         suite,
         baseline=baseline,
         models=model,
@@ -148,10 +131,11 @@ def regress(
         accept_new_suite=accept_new_suite,
         budget=budget,
     )
-    for path, kind in ((junit, "junit"), (markdown, "md")):
+    outputs: tuple[tuple[Path | None, options.Gate], ...] = ((junit, "junit"), (markdown, "md"))
+    for path, kind in outputs:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            files.write(path, render(found, "junit" if kind == "junit" else "md").encode())
+            files.write(path, render(found, kind).encode())
     typer.echo(render(found, fmt).rstrip())
     raise typer.Exit(found.exit_code)
 
@@ -159,39 +143,39 @@ def regress(
 def stale(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN", help="Runs or baselines. [default: all baselines, else the latest run]"),
+        argument("RUN", "Runs or baselines to check. [default: all baselines, else the latest run]"),
     ] = None,
-    snapshot: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="A provider's list of models, as it answered; then nobody is asked."),
-    ] = None,
-    within: Annotated[int, typer.Option(metavar="DAYS", min=0, help="Count retirements so far ahead.")] = 90,
-    fmt: Annotated[Literal["text", "json"], typer.Option("--format")] = "text",
+    snapshot: Annotated[list[Path] | None, option("FILE", "Read a provider's saved model list; repeatable.")] = None,
+    within: Annotated[int, option("DAYS", "Warn about retirements within N days.", min=0)] = 90,
+    fmt: options.TextOrJson = "text",
 ) -> None:
-    """Check whether the models in use are retiring or have successors; exit code 1 when there is something to do."""
-    from thirdlever.catalog import listings as shapes
-    from thirdlever.lifecycle import stale as pins
-    from thirdlever.lifecycle.stale import ask, check
+    """Find models in use that are retiring or have a successor.
+
+    Exit code 0 if nothing needs action, 1 if something does, 2 if nothing could be checked.
+    """
+    from thirdlever.catalog import listings
+    from thirdlever.lifecycle.stale import check, fetch_lists, measured, models_in_use
     from thirdlever.report import model_changes
 
-    models = pins.pinned(runs or [])
-    listings, reasons = (shapes.read_all(snapshot), {}) if snapshot else ask(models)
-    report = check(models, listings, reasons, measured=pins.measured(), within=within)
+    models = models_in_use(runs or [])
+    lists, reasons = (listings.read_all(snapshot), {}) if snapshot else fetch_lists(models)
+    report = check(models, lists, reasons, measured=measured(), within=within)
     typer.echo(model_changes.as_json(report) if fmt == "json" else model_changes.stale_text(report))
     raise typer.Exit(report.exit_code)
 
 
 def replace(
     run: options.Run,
-    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="The one to replace, as the run names it.")],
+    candidate: Annotated[str, argument("CANDIDATE", "Candidate to replace, by its name in the run.")],
     margin: Annotated[
         float | None,
-        typer.Option(
-            metavar="SHARE", min=0.001, max=0.5, help="Accuracy that may be lost. [default: the card's, else 0.02]"
-        ),
+        option("SHARE", "Maximum acceptable drop in accuracy. [default: the card's, else 0.02]", min=0.001, max=0.5),
     ] = None,
 ) -> None:
-    """Propose what takes the place of a candidate whose model retires; exit code 1 when nothing measured does."""
+    """Recommend a replacement for a candidate whose model retires.
+
+    Exit code 0 if there is one, 1 if no measured candidate qualifies.
+    """
     from thirdlever.analysis.run import load
     from thirdlever.decision.assumptions import assume
     from thirdlever.lifecycle.replace import propose
@@ -206,18 +190,16 @@ def replace(
 
 
 def history(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="Whose runs and baselines.")],
-    fmt: Annotated[Literal["text", "json"], typer.Option("--format")] = "text",
-    chart: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw it as well: a PNG, and an SVG beside it.")
-    ] = None,
+    suite: Annotated[str, argument("SUITE", "Name of the suite.")],
+    fmt: options.TextOrJson = "text",
+    chart: Annotated[Path | None, option("FILE", "Also draw a chart, as PNG and SVG under this name.")] = None,
 ) -> None:
-    """Show accuracy, cost and latency of a suite over its runs and base models."""
-    from thirdlever.lifecycle.history import history as found
+    """Show a suite's accuracy, cost and latency over time."""
+    from thirdlever.lifecycle import history as past
     from thirdlever.report import tables, trend
 
-    points = found(suite)
+    points = past.history(suite)
     typer.echo(tables.render_history(points, fmt), nl=fmt == "json")
     if chart is not None:
         for path in trend.save(points, chart, suite=suite):
-            typer.echo(printable(f"Chart: {path}"), err=True)
+            typer.echo(escape_terminal(f"Chart: {path}"), err=True)

@@ -1,63 +1,77 @@
-"""The commands: each reads its options, calls one function and prints what came back.
-
-Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
-"""
+"""The command line: `thirdlever COMMAND`, its help by topic, and its exit codes."""
 
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from thirdlever.cli import finetune, lifecycle, measure
-from thirdlever.cli.decide import compare, decide, memo, report, reprice
-from thirdlever.cli.lifecycle import history, regress, replace, stale
-from thirdlever.cli.measure import check, init, plan, run, show
+from thirdlever.cli import decide, finetune, lifecycle, measure
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.core.text import printable
+from thirdlever.core.text import escape_terminal
 
 INTERRUPTED = 130
-
-# What the system says that a user can put right.
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+_TOPICS = {
+    "Measure": ("init", "suites", "strategies", "models", "check", "plan", "run", "show"),
+    "Decide": ("compare", "decide", "memo", "report", "reprice"),
+    "When a model changes": ("baseline", "regress", "stale", "replace", "history"),
+    "Fine-tune": ("adapters", "jobs", "serve"),
+}
+
+
+class _ByTopic(TyperGroup):
+    """Lists the commands by topic. Typer itself does so only with rich, which takes twice as long to load."""
+
+    def format_commands(self, _: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's private types
+        for topic, names in _TOPICS.items():
+            rows = [(f"{name:<10}", self.commands[name].get_short_help_str(formatter.width - 14)) for name in names]
+            with formatter.section(topic):
+                formatter.write_dl(rows)
+
 
 app = typer.Typer(
-    help="Prompt, retrieval or fine-tune? Every strategy over one labelled suite, side by side.",
+    cls=_ByTopic,
+    help="Prompt, retrieval or fine-tuning? Compare them on one labelled suite.",
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help takes half the time
+    rich_markup_mode=None,
 )
-for command in (init, check, run, show, compare, decide, memo, report, reprice, plan, regress, history, stale, replace):
+for command in (
+    *(measure.init, measure.suites, measure.strategies, measure.check, measure.plan, measure.run, measure.show),
+    *(decide.compare, decide.decide, decide.memo, decide.report, decide.reprice),
+    *(lifecycle.regress, lifecycle.stale, lifecycle.replace, lifecycle.history, finetune.serve),
+):
     app.command()(command)
-app.add_typer(measure.models_app, name="models", invoke_without_command=True)
-app.add_typer(finetune.adapters_app, name="adapters", invoke_without_command=True)
-app.add_typer(finetune.jobs_app, name="jobs", invoke_without_command=True)
-app.add_typer(finetune.serve_app)
+app.add_typer(measure.models_app, name="models")
 app.add_typer(lifecycle.baseline_app, name="baseline")
+app.add_typer(finetune.adapters_app, name="adapters")
+app.add_typer(finetune.jobs_app, name="jobs")
 
 
 def main() -> None:
-    """The entry point: exit code 0, 2 for what the user can put right, 130 when interrupted."""
-    sys.exit(_answer(sys.argv[1:] or ["--help"]))
+    """Run a command. Exit codes: the command's, 2 for an error that the user can correct, 130 if interrupted."""
+    sys.exit(_run(sys.argv[1:] or ["--help"]))
 
 
-def _answer(arguments: list[str]) -> int:
+def _run(arguments: list[str]) -> int:
     try:
         code: int | None = app(arguments, prog_name="thirdlever", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader (`| head`) has seen enough; what is left must go somewhere
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ThirdleverError, typer.TyperException, OSError) as error:
         sentence = _sentence(error)
         if sentence is None:
             raise
-        _fail(sentence)
+        _print_error(sentence)
         return ThirdleverError.exit_code
     if code == INTERRUPTED:
-        _fail("interrupted; what was finished is kept, and the same command with the same --out goes on from there")
+        _print_error("interrupted; finished work is kept: repeat the command with the same --out to resume")
     return code or 0
 
 
@@ -69,17 +83,17 @@ def _sentence(error: Exception) -> str | None:
     if not isinstance(error, OSError):
         return str(error)
     if error.errno in _NO_SPACE:
-        return "no space is left on the disk; free some, then the same command with the same --out goes on"
+        return "no space left on the disk; free some, then repeat the command with the same --out to resume"
     if error.errno in _NO_ACCESS and error.filename is not None:
-        return f"{error.filename!r}: {error.strerror}; give a path that can be written"
+        return f"{error.filename!r}: {error.strerror}; give a writable path"
     return None
 
 
-def _fail(sentence: str) -> None:
-    typer.echo(f"error: {printable(' '.join(sentence.split()))}", err=True)
+def _print_error(sentence: str) -> None:
+    typer.echo(f"error: {escape_terminal(' '.join(sentence.split()))}", err=True)
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - an option's callback gets its value so
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the value
     if wanted:
         from importlib.metadata import version
 
@@ -89,23 +103,8 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - an option's callback gets 
 
 @app.callback()
 def _app(
-    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     pass
-
-
-@app.command()
-def suites() -> None:
-    """List the suites that can be run."""
-    from thirdlever.suites.suite import available_suites
-
-    for name, headline in available_suites().items():
-        typer.echo(printable(f"{name:<16} {headline}"))
-
-
-@app.command()
-def strategies() -> None:
-    """List the strategies with their arguments."""
-    from thirdlever.strategies import specs
-
-    typer.echo(specs.describe())

@@ -1,36 +1,35 @@
-"""`thirdlever init`: a suite of one's own data.
+"""Commands that create a suite, plan a run, make it and show it.
 
-Annotations are needed at run time here, and heavy modules are imported by the command that needs them.
+Typer reads the annotations when the module is loaded. Heavy modules are imported by the command that needs them.
 """
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from thirdlever.cli import options
-from thirdlever.core.text import printable
+from thirdlever.cli.options import argument, flag, option
+from thirdlever.core.text import escape_terminal
+
+models_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
 
 def init(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The suite's name; none copies the starter project.")
+    name: Annotated[str | None, argument("NAME", "Name of the suite. [default: copy the starter project]")] = None,
+    train: Annotated[Path | None, option("FILE", "Labelled rows for training: .csv, .tsv or .jsonl.")] = None,
+    dev: Annotated[Path | None, option("FILE", "Rows for choosing settings. [default: a tenth of train]")] = None,
+    test: Annotated[Path | None, option("FILE", "Rows for measuring. [default: a fifth of train]")] = None,
+    input_: Annotated[str | None, option("COLUMN", "Column with the model's input.", "--input")] = None,
+    target: Annotated[str | None, option("COLUMN", "Column with the right answer.")] = None,
+    documents: Annotated[Path | None, option("FILE", "Documents for retrieval, with columns title and text.")] = None,
+    slice_: Annotated[
+        str | None, option("COLUMN", "Column naming a subgroup; results are per subgroup.", "--slice")
     ] = None,
-    train: Annotated[Path | None, typer.Option(metavar="FILE", help="Labelled rows: .csv, .tsv or .jsonl.")] = None,
-    dev: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Rows to choose on. [default: a tenth of train]")
-    ] = None,
-    test: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Rows to measure on. [default: a fifth of train]")
-    ] = None,
-    input_: Annotated[str | None, typer.Option("--input", metavar="COLUMN", help="What the model is shown.")] = None,
-    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="The right answer.")] = None,
-    documents: Annotated[Path | None, typer.Option(metavar="FILE", help="Knowledge: rows with title and text.")] = None,
-    slice_: Annotated[str | None, typer.Option("--slice", metavar="COLUMN", help="Parts to report apart.")] = None,
-    group: Annotated[str | None, typer.Option(metavar="COLUMN", help="The source that rows share.")] = None,
+    group: Annotated[str | None, option("COLUMN", "Column naming a row's source; no source is split.")] = None,
 ) -> None:
-    """Make a suite of your own data, or copy the starter project, in the current folder."""
+    """Create a suite from your data, or copy the starter project."""
     from thirdlever.suites.create import copy_starter, make_suite
 
     if name is None:
@@ -38,7 +37,7 @@ def init(
             message = "the suite has no name; run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
             raise typer.TyperException(message)
         copied, kept = copy_starter()
-        typer.echo(f"{len(copied)} files copied, {len(kept)} kept as they are; next: thirdlever run transactions")
+        typer.echo(f"{len(copied)} files copied, {len(kept)} existing files kept; next: thirdlever run transactions")
         return
     if train is None or input_ is None or target is None:
         message = f"data is missing; run: thirdlever init {name} --train FILE --input COLUMN --target COLUMN"
@@ -55,11 +54,94 @@ def init(
         group=group,
     )
     typer.echo(f"datasets/{name}: " + ", ".join(f"{count} {part}" for part, count in made.counts.items() if count))
-    for line in made.changes:
-        typer.echo(printable(f"- {line}"))
-    for line in made.warnings:
-        typer.echo(printable(f"warning: {line}"))
+    for line in (*(f"- {change}" for change in made.changes), *(f"warning: {warning}" for warning in made.warnings)):
+        typer.echo(escape_terminal(line))
     typer.echo(f"next: thirdlever run {name}")
+
+
+def suites() -> None:
+    """List the available suites."""
+    from thirdlever.suites.suite import available_suites
+
+    for name, headline in available_suites().items():
+        typer.echo(escape_terminal(f"{name:<16} {headline}"))
+
+
+def strategies() -> None:
+    """List the strategies with their arguments."""
+    from thirdlever.strategies import specs
+
+    typer.echo(specs.describe())
+
+
+@models_app.callback()
+def list_models(context: typer.Context) -> None:
+    """List the available models, or download one."""
+    if context.invoked_subcommand is not None:
+        return
+    from thirdlever.models import registry
+
+    for found in registry.available():
+        state = {True: "ready", False: "not ready", None: ""}[found.ready]
+        typer.echo(escape_terminal(f"{found.name:<24}{found.kind:<8}{state:<11}{found.where}"))
+
+
+@models_app.command()
+def pull(
+    name: Annotated[str, argument("NAME", "Name of a local model; see `thirdlever models`.")],
+) -> None:
+    """Download a model's weights into your cache."""
+    from thirdlever.models import registry
+
+    registry.pull(name)
+
+
+def check(
+    name: Annotated[
+        list[str] | None, argument("[NAME]...", "Strategies and evals; rag:k=5 sets arguments. [default: all here]")
+    ] = None,
+) -> None:
+    """Test your strategies and evals offline, at no cost."""
+    from thirdlever.runner import check as checks
+
+    findings = checks.check(name or ())
+    for found in findings:
+        typer.echo(escape_terminal(f"{found.status:<8}{found.kind:<10}{found.name:<16} {found.sentence}"))
+    raise typer.Exit(int(any(found.status == "failed" for found in findings)))
+
+
+def plan(
+    suite: options.Suite,
+    strategy: options.Strategies = None,
+    model: options.Models = None,
+    limit: options.Limit = None,
+    epochs: options.Epochs = 1,
+    seed: options.Seed = 0,
+    probe: options.Probe = 20,
+    device_usd_per_hour: options.DeviceRate = None,
+    utilisation: options.Utilisation = 1.0,
+    batch: options.Batch = False,
+    wanted: Annotated[float, option("SHARE", "Difference in accuracy to detect; 0.03 is 3 points.")] = 0.03,
+    fmt: options.TextOrJson = "text",
+) -> None:
+    """Estimate a run's cost, duration and detectable difference."""
+    from thirdlever.report.plan_table import render_plan
+    from thirdlever.runner import plan as planning
+
+    planned = planning.plan(
+        suite,
+        strategy or options.STRATEGIES,
+        models=model or options.MODELS,
+        limit=limit,
+        epochs=epochs,
+        seed=seed,
+        probe=probe,
+        device_usd_per_hour=device_usd_per_hour,
+        utilisation=utilisation,
+        batch=batch,
+        wanted=wanted,
+    )
+    typer.echo(render_plan(planned, fmt), nl=False)
 
 
 def run(
@@ -71,17 +153,16 @@ def run(
     seed: options.Seed = 0,
     budget: options.Budget = None,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The run's folder; the same again resumes. [default: results/SUITE-TIME]"),
+        Path | None, option("DIR", "Folder of the run, new or to resume. [default: results/SUITE-TIME]")
     ] = None,
     probe: options.Probe = 20,
-    constrain: Annotated[bool, typer.Option("--constrain", help="Let models answer with a label only.")] = False,
-    chroma_url: Annotated[str | None, typer.Option(metavar="URL", help="A Chroma server. [default: embedded]")] = None,
+    constrain: Annotated[bool, flag("--constrain", "Restrict answers to the suite's labels.")] = False,
+    chroma_url: Annotated[str | None, option("URL", "Address of a Chroma server. [default: in-process]")] = None,
     device_usd_per_hour: options.DeviceRate = None,
     utilisation: options.Utilisation = 1.0,
     batch: options.Batch = False,
 ) -> None:
-    """Run strategies over a suite and show them side by side."""
+    """Run strategies on a suite and compare them in a table."""
     from thirdlever.report import tables
     from thirdlever.runner import runner
 
@@ -106,86 +187,9 @@ def run(
     typer.echo(f"\nRecords, logs and chart: {done.folder}")
 
 
-def plan(
-    suite: options.Suite,
-    strategy: options.Strategies = None,
-    model: options.Models = None,
-    limit: options.Limit = None,
-    epochs: options.Epochs = 1,
-    seed: options.Seed = 0,
-    probe: options.Probe = 20,
-    device_usd_per_hour: options.DeviceRate = None,
-    utilisation: options.Utilisation = 1.0,
-    batch: options.Batch = False,
-    wanted: Annotated[
-        float, typer.Option(metavar="D", help="Accuracy difference to detect; 0.03 is 3 percentage points.")
-    ] = 0.03,
-    fmt: Annotated[Literal["text", "json"], typer.Option("--format")] = "text",
-) -> None:
-    """Estimate a run's requests, tokens, cost and time, and the smallest difference it could detect."""
-    from thirdlever.report.plan_table import render_plan
-    from thirdlever.runner import plan as planning
-
-    planned = planning.plan(
-        suite,
-        strategy or options.STRATEGIES,
-        models=model or options.MODELS,
-        limit=limit,
-        epochs=epochs,
-        seed=seed,
-        probe=probe,
-        device_usd_per_hour=device_usd_per_hour,
-        utilisation=utilisation,
-        batch=batch,
-        wanted=wanted,
-    )
-    typer.echo(render_plan(planned, fmt), nl=False)
-
-
-def show(
-    run: options.Run,
-    fmt: Annotated[Literal["table", "md", "csv", "json"], typer.Option("--format")] = "table",
-) -> None:
-    """Show a run's candidates side by side."""
+def show(run: options.Run, fmt: options.TableFormat = "table") -> None:
+    """Show the table of a run."""
     from thirdlever.analysis.run import load
     from thirdlever.report import tables
 
     typer.echo(tables.render_summary(load(run).summary, fmt), nl=False)
-
-
-def check(
-    name: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Strategies and evals; rag:k=5 sets arguments. [default: all here]"),
-    ] = None,
-) -> None:
-    """Check your strategies and evals on a fake model: no network, weights or cost. Exit code 1 if any fails."""
-    from thirdlever.runner import check as checks
-
-    findings = checks.check(name or ())
-    for found in findings:
-        typer.echo(printable(f"{found.status:<8}{found.kind:<10}{found.name:<16} {found.sentence}"))
-    raise typer.Exit(int(any(found.status == "failed" for found in findings)))
-
-
-models_app = typer.Typer(rich_markup_mode=None)
-
-
-@models_app.callback()
-def list_models(context: typer.Context) -> None:
-    """List the models that are at hand, or fetch one."""
-    if context.invoked_subcommand is not None:
-        return
-    from thirdlever.models import registry
-
-    for found in registry.available():
-        state = {True: "ready", False: "not ready", None: ""}[found.ready]
-        typer.echo(printable(f"{found.name:<24}{found.kind:<8}{state:<11}{found.where}"))
-
-
-@models_app.command()
-def pull(name: Annotated[str, typer.Argument(metavar="NAME", help="As `thirdlever models` lists it.")]) -> None:
-    """Fetch a model's weights into your cache."""
-    from thirdlever.models import registry
-
-    registry.pull(name)

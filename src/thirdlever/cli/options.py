@@ -1,42 +1,55 @@
-"""Arguments and options that several commands share, each worded once."""
+"""Arguments and options that several commands share."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
 STRATEGIES = ("null", "zero_shot", "few_shot", "long_context", "rag")
 MODELS = ("embedded",)
 
-Suite: TypeAlias = Annotated[str, typer.Argument(metavar="SUITE", help="`thirdlever suites` lists them.")]
-Run: TypeAlias = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's folder, its name under results/, or latest.")
-]
+
+def option(metavar: str, text: str, *names: str, **settings: Any) -> Any:  # noqa: ANN401 - typer's settings
+    """An option that takes a value; `names` if not the parameter's own."""
+    return typer.Option(*names, metavar=metavar, help=text, **settings)
+
+
+def argument(metavar: str, text: str) -> Any:  # noqa: ANN401 - typer's type
+    """An argument."""
+    return typer.Argument(metavar=metavar, help=text)
+
+
+def flag(name: str, text: str) -> Any:  # noqa: ANN401 - typer's type
+    """A switch without a `--no-` form."""
+    return typer.Option(name, help=text)
+
+
+Suite: TypeAlias = Annotated[str, argument("SUITE", "Name of a suite; see `thirdlever suites`.")]
+Run: TypeAlias = Annotated[str, argument("RUN", "A run's folder, its name under results/, or latest.")]
 Strategies: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
-        "--strategy", metavar="SPEC", help=f"Such as rag:k=20; again for more. [default: {', '.join(STRATEGIES)}]"
-    ),
+    option("SPEC", f"Strategy, such as rag:k=20; repeatable. [default: {', '.join(STRATEGIES)}]", "--strategy"),
 ]
 Models: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
-        "--model", metavar="NAME", help=f"Such as openai/gpt-4o-mini; again for more. [default: {', '.join(MODELS)}]"
-    ),
+    option("NAME", f"Base model, such as openai/gpt-4o-mini; repeatable. [default: {', '.join(MODELS)}]", "--model"),
 ]
-Limit: TypeAlias = Annotated[int | None, typer.Option(metavar="N", min=1, help="Measure on N test items.")]
-Epochs: TypeAlias = Annotated[int, typer.Option(metavar="N", min=1, help="Ask each item N times.")]
-Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="The seed of every draw.")]
-Probe: TypeAlias = Annotated[int, typer.Option(metavar="N", min=0, help="Time N items one by one.")]
-Budget: TypeAlias = Annotated[float | None, typer.Option(metavar="USD", min=0, help="Stop before more is spent.")]
+Limit: TypeAlias = Annotated[int | None, option("N", "Number of test items to measure on. [default: all]", min=1)]
+Epochs: TypeAlias = Annotated[int, option("N", "Number of times to ask each item.", min=1)]
+Seed: TypeAlias = Annotated[int, option("N", "Seed of all random choices.")]
+Probe: TypeAlias = Annotated[int, option("N", "Number of items to time one by one, for latency.", min=0)]
+Budget: TypeAlias = Annotated[float | None, option("USD", "Maximum to spend. [default: no maximum]", min=0)]
 DeviceRate: TypeAlias = Annotated[
-    float | None, typer.Option(metavar="X", min=0, help="What an hour of this machine costs.")
+    float | None, option("USD", "Cost of this machine per hour. [default: unknown]", min=0)
 ]
-Utilisation: TypeAlias = Annotated[
-    float, typer.Option(metavar="F", min=0, max=1, help="The share of its hours that the machine is in use.")
-]
-Batch: TypeAlias = Annotated[
-    bool, typer.Option("--batch", help="Measure accuracy through the provider's batch API: cheaper, and slow.")
-]
+Utilisation: TypeAlias = Annotated[float, option("SHARE", "Share of the time that the machine is busy.", min=0, max=1)]
+Batch: TypeAlias = Annotated[bool, flag("--batch", "Use the providers' batch APIs for accuracy: cheaper, but slow.")]
 Assume: TypeAlias = Annotated[
-    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Such as monthly_volume=3000000; again for more.")
+    list[str] | None, option("NAME=VALUE", "Assumption, such as monthly_volume=3000000; repeatable.")
 ]
+
+Gate: TypeAlias = Literal["text", "md", "json", "junit"]
+_FORMAT = typer.Option("--format", help="Output format.")
+TextOrJson: TypeAlias = Annotated[Literal["text", "json"], _FORMAT]
+TextFormat: TypeAlias = Annotated[Literal["text", "md", "json"], _FORMAT]
+TableFormat: TypeAlias = Annotated[Literal["table", "md", "csv", "json"], _FORMAT]
+GateFormat: TypeAlias = Annotated[Gate, _FORMAT]

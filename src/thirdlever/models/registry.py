@@ -1,4 +1,4 @@
-"""Base models by the names that users give: the embedded one, local weights, and any model string of inspect's."""
+"""Base models by name: the embedded one, local weights, and any model string of inspect's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thirdlever.core.errors import ModelError, unknown
 from thirdlever.models.base import BaseModel
 from thirdlever.models.engine import local
 
-_HOSTED = {  # provider prefix: the environment variable that holds its key
+_HOSTED = {  # prefix: environment variable of the key
     "openai": "OPENAI_API_KEY",
     "anthropic": "ANTHROPIC_API_KEY",
     "google": "GOOGLE_API_KEY",
@@ -23,10 +23,12 @@ _HOSTED = {  # provider prefix: the environment variable that holds its key
     "together": "TOGETHER_API_KEY",
 }
 _SERVED = {  # prefix: where it runs
-    "openai-api": "any endpoint of OpenAI's protocol; <model>: <service>/<model>; <SERVICE>_BASE_URL, _API_KEY",
+    "openai-api": "any OpenAI-compatible endpoint; <model>: <service>/<model>; <SERVICE>_BASE_URL, _API_KEY",
     "vllm": "a vLLM server: VLLM_BASE_URL, or started on this machine's GPU",
     "ollama": "an Ollama server on this machine",
 }
+_HF = "hf/<folder or hub id>"
+_KNOWN = [local.EMBEDDED, _HF, *(f"{prefix}/<model>" for prefix in (*_HOSTED, *_SERVED))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,10 @@ class Available:
     """A line of `thirdlever models`.
 
     Attributes:
-        name: what to pass as `--model`.
+        name: value for `--model`.
         kind: "local", "hosted" or "served".
         where: where it runs and what it needs.
-        ready: whether it could be used now; None where only a request would tell.
+        ready: whether it can be used now; None if only a request would show.
     """
 
     name: str
@@ -47,33 +49,29 @@ class Available:
 
 
 def available() -> list[Available]:
-    """What can be passed as `--model`."""
+    """The values that `--model` accepts."""
     from thirdlever.models import bundled
 
     installed = all(importlib.util.find_spec(module) for module in ("torch", "transformers", "gguf"))
     extra = "" if installed else "; needs: python -m pip install 'thirdlever[local]'"
-    fetched = "in the cache" if bundled.LLM.ready else "run: thirdlever models pull embedded"
+    cached = "in the cache" if bundled.LLM.ready else "run: thirdlever models pull embedded"
+    hosted = [(prefix, key, key in os.environ) for prefix, key in _HOSTED.items()]
     return [
-        Available("embedded", "local", f"SmolLM2-135M-Instruct, {fetched}{extra}", installed and bundled.LLM.ready),
-        Available("hf/<folder or hub id>", "local", f"safetensors weights or a peft adapter{extra}", installed or None),
+        Available("embedded", "local", f"SmolLM2-135M-Instruct, {cached}{extra}", installed and bundled.LLM.ready),
+        Available(_HF, "local", f"safetensors weights or a peft adapter{extra}", installed or None),
         *[
-            Available(
-                f"{prefix}/<model>",
-                "hosted",
-                f"{key} {'is set' if key in os.environ else 'is not set'}",
-                key in os.environ,
-            )
-            for prefix, key in _HOSTED.items()
+            Available(f"{name}/<model>", "hosted", f"{key} is {'' if ok else 'not '}set", ok)
+            for name, key, ok in hosted
         ],
         *[Available(f"{prefix}/<model>", "served", where, None) for prefix, where in _SERVED.items()],
     ]
 
 
 def pull(name: str) -> None:
-    """Fetch a local model into the cache; one that is there is left as it is.
+    """Download a local model into the cache, unless it is there.
 
     Raises:
-        ModelError: it is no local model, or cannot be fetched.
+        ModelError: it is not a local model, or cannot be downloaded.
     """
     if name == local.EMBEDDED:
         from thirdlever.models import bundled
@@ -88,39 +86,37 @@ def resolve(name: str) -> BaseModel:
     """The base model of a name.
 
     Raises:
-        ModelError: no such model, or no key for it.
-        MissingExtraError: what it runs on is not installed.
+        ModelError: the model does not exist, or its key is missing.
+        MissingExtraError: a required package is not installed.
     """
     if name == local.EMBEDDED or name.startswith(local.HF):
         return _adapted(name) or _local(name)
     if "/" not in name:
-        raise ModelError(
-            unknown("model", name, [local.EMBEDDED, "hf/<folder or hub id>", *_named(_HOSTED), *_named(_SERVED)])
-        )
-    return BaseModel(name=name, inspect_name=name, revision=name, context_window=_connect(name))
+        raise ModelError(unknown("model", name, _KNOWN))
+    return BaseModel(name=name, inspect_name=name, revision=name, context_window=_context_window(name))
 
 
 def _local(name: str) -> BaseModel:
     local.require_extra()
-    if name == local.EMBEDDED:  # what is pinned is known before it is fetched, and `null` never needs it
+    if name == local.EMBEDDED:  # its facts are known without a download, and `null` never needs its weights
         from thirdlever.models import bundled
 
         return _base(name, bundled.LLM.sha256, bundled.CONTEXT_WINDOW)
-    where = local.folder(name)
+    path = local.folder(name) / "config.json"
     try:
-        config = json.loads((where / "config.json").read_text("utf-8"))
+        config = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        message = f"{where / 'config.json'} is not JSON ({error}); save the model again with save_pretrained()"
+        message = f"{path} is not JSON ({error}); save the model again with save_pretrained()"
         raise ModelError(message) from error
     config |= config.get("text_config", {})
     return _base(name, local.revision(name), config.get("max_position_embeddings"))
 
 
 def _adapted(name: str) -> BaseModel | None:
-    """A base with the adapter of a folder on top; None when the name is no adapter's folder.
+    """A base model with the adapter in a folder; None if the folder has no adapter.
 
     Raises:
-        ModelError: its description cannot be read, or its base cannot be had.
+        ModelError: the adapter's description is unreadable, or its base model is unavailable.
     """
     folder = Path(name.removeprefix(local.HF)).expanduser()
     described = folder / "adapter_config.json"
@@ -150,23 +146,18 @@ def _base(name: str, revision: str, window: int | None) -> BaseModel:
     )
 
 
-def _connect(name: str) -> int | None:
-    """The context window, as far as inspect knows; and its client, so that a missing key is told before any work."""
-    from inspect_ai._util.error import PrerequisiteError  # inspect raises it and exports it nowhere
+def _context_window(name: str) -> int | None:
+    """A hosted model's context window, if inspect knows it. Creates the client, so that a missing key fails early."""
+    from inspect_ai._util.error import PrerequisiteError  # inspect raises it but does not export it
     from inspect_ai.model import get_model, get_model_info
 
     try:
         info = get_model_info(get_model(name))
     except PrerequisiteError as error:
-        said = re.sub(r"\[/?\w+\]", "", str(error)).replace("ERROR:", "").splitlines()
-        plain = ": ".join(filter(None, (line.strip() for line in said))).rstrip(".")
-        message = f"model {name!r} cannot be used: {plain}; provide that and run the same command again"
+        lines = re.sub(r"\[/?\w+\]", "", str(error)).replace("ERROR:", "").splitlines()
+        reason = ": ".join(filter(None, (line.strip() for line in lines))).rstrip(".")
+        message = f"model {name!r} cannot be used: {reason}; provide that and repeat the command"
         raise ModelError(message) from error
     except ValueError as error:
-        known = [local.EMBEDDED, "hf/<folder or hub id>", *_named(_HOSTED), *_named(_SERVED)]
-        raise ModelError(unknown("model", name, known)) from error
+        raise ModelError(unknown("model", name, _KNOWN)) from error
     return info.context_length if info else None
-
-
-def _named(prefixes: dict[str, str]) -> list[str]:
-    return [f"{prefix}/<model>" for prefix in prefixes]

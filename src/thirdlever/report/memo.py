@@ -14,7 +14,7 @@ from markdown_it.renderer import RendererHTML
 from thirdlever.analysis import outcomes
 from thirdlever.charts import accuracy, figures, style
 from thirdlever.core import files
-from thirdlever.core.text import md_code, percent, printable
+from thirdlever.core.text import escape_terminal, markdown_code, percent
 from thirdlever.report import memo_content as content
 from thirdlever.report.decision import notes, one_sentence, what_would_change
 
@@ -101,7 +101,7 @@ def _recommendation(decision: Decision) -> str:
 
 
 def _title(run: Run) -> str:
-    return f"Prompt, retrieval or fine-tune: {printable(run.info['suite']['name'])}"
+    return f"Prompt, retrieval or fine-tune: {escape_terminal(run.info['suite']['name'])}"
 
 
 # Markdown
@@ -113,13 +113,13 @@ def escape(text: str) -> str:
     >>> escape("<b>rag_k</b> | http://x")
     '\\<b\\>rag\\_k\\</b\\> \\| http\\://x'
     """
-    text = _MARKS.sub(r"\\\g<0>", printable(text.strip()))
+    text = _MARKS.sub(r"\\\g<0>", escape_terminal(text.strip()))
     return _BEGINNING.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\", text)
 
 
 def _code(text: str) -> str:
     """A code span outside tables, where a pipe needs no backslash."""
-    return md_code(text).replace("\\|", "|")
+    return markdown_code(text).replace("\\|", "|")
 
 
 def render_markdown(
@@ -220,8 +220,8 @@ def _table(table: Table, level: int = 3) -> Iterator[str]:
     yield "|" + "|".join("--:" if side == "r" else ":--" for side in table.align) + "|"
     for row in table.rows:
         name, _, role = row[0].partition("\n")
-        first = md_code(name) if table.names else escape(name)
-        if table.marked is not None and name == printable(table.marked):
+        first = markdown_code(name) if table.names else escape(name)
+        if table.marked is not None and name == escape_terminal(table.marked):
             first = f"**{first}**"
         yield "| " + " | ".join([f"{first} *{role}*" if role else first, *map(escape, row[1:])]) + " |"
     yield from ("", table.note, "") if table.note else ("",)

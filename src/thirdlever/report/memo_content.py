@@ -15,7 +15,7 @@ import numpy as np
 
 from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.analysis.scorecards import LEAST_TIMED, rows
-from thirdlever.core.text import UNKNOWN, counted, duration, months, percent, printable, usd
+from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, months, percent, usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +65,7 @@ class Table:
 
 def clean(text: str, longest: int = _LONGEST) -> str:
     """Printable text of at most `longest` characters."""
-    shown = printable(text[:longest])  # cut first: a reply may be megabytes long
+    shown = escape_terminal(text[:longest])  # cut first: a reply may be megabytes long
     return shown if len(text) <= longest else f"{shown} … ({len(text):,} characters)"
 
 
@@ -92,14 +92,14 @@ def headline_facts(decision: Decision, summary: pd.DataFrame) -> list[tuple[str,
     chosen, target = decision.chosen, decision.assumptions.target_accuracy
     found = []
     if chosen is not None:
-        found.append(("Best measured" if decision.worse_than_today else "Recommended", printable(chosen)))
+        found.append(("Best measured" if decision.worse_than_today else "Recommended", escape_terminal(chosen)))
         found += [
             ("Accuracy", accuracy(row).replace(" [", "\n[")) for row in rows(summary) if row["candidate"] == chosen
         ]
         found.append(("Cost per 1,000 requests", _usd_for(decision.costs.get(chosen), 1000)))
     found.append(("Target accuracy", "not stated" if target is None else percent(target)))
     if back := decision.paybacks.get(decision.tuned or ""):
-        found.append((f"{printable(back.candidate)} pays back in", months(back.months)))
+        found.append((f"{escape_terminal(back.candidate)} pays back in", months(back.months)))
     return found
 
 
@@ -136,7 +136,7 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> Table:
 def _candidate(
     row: Mapping[str, Any], cost: Cost | None, known: Mapping[str, str], volume: float | None, errors: float | None
 ) -> list[str]:
-    name, role = printable(row["candidate"]), known.get(row["candidate"])
+    name, role = escape_terminal(row["candidate"]), known.get(row["candidate"])
     wrong = None if errors is None or row["accuracy_ci95"] is None else (1 - row["accuracy"]) * errors
     return [
         f"{name}\n{role}" if role else name,
@@ -238,7 +238,7 @@ def _all(summary: pd.DataFrame) -> Table:
             f"{figure(row['output_tokens'], ',.1f')}"
         ),
     }
-    cells = [[printable(row["candidate"]), *(cell(row) for cell in columns.values())] for row in rows(summary)]
+    cells = [[escape_terminal(row["candidate"]), *(cell(row) for cell in columns.values())] for row in rows(summary)]
     note = "Unparsed: the reply contains no answer. Retrieval: its part of the median latency."
     align = "l" + "r" * len(columns)
     return Table(title="All figures", columns=["Candidate", *columns], rows=cells, align=align, note=note)
@@ -247,8 +247,8 @@ def _all(summary: pd.DataFrame) -> Table:
 def _comparisons(decision: Decision) -> Table:
     cells = [
         (
-            printable(one.b),
-            printable(one.a),
+            escape_terminal(one.b),
+            escape_terminal(one.a),
             f"{100 * one.difference:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]",
             f"{one.won:,} / {one.lost:,} of {one.n:,}",
             f"{one.p:.2g} ({one.p_adjusted:.2g})",
@@ -292,7 +292,7 @@ def _costs(decision: Decision) -> Table:
 
     cells = [
         (
-            printable(cost.candidate),
+            escape_terminal(cost.candidate),
             _usd_for(cost, 1000, unit="")
             + ("" if cost.low is None else f" [{per_1000(cost.low)}, {per_1000(cost.high)}]"),
             per_1000(cost.per_correct_usd).replace("inf", "no correct answer"),
@@ -312,7 +312,7 @@ def _bases(decision: Decision) -> Table:
     for part in order:
         for cost in decision.costs.values():
             if part in cost.basis:
-                sharing.setdefault((part, cost.basis[part]), []).append(printable(cost.candidate))
+                sharing.setdefault((part, cost.basis[part]), []).append(escape_terminal(cost.candidate))
     cells = [
         (part, basis, "all" if len(names) == len(decision.costs) else ", ".join(names))
         for (part, basis), names in sharing.items()
@@ -330,8 +330,8 @@ def _paybacks(decision: Decision) -> Table:
         span = [months(end) for end in (back.months_low, back.months_high) if end is not None]
         cells.append(
             (
-                printable(back.candidate),
-                printable(back.reference),
+                escape_terminal(back.candidate),
+                escape_terminal(back.reference),
                 usd(back.saving_per_request_usd),
                 UNKNOWN if requests is None else "never" if requests == math.inf else f"{requests:,.0f} requests",
                 known + (f" [{' to '.join(span)}]" if {*span} - {known} else ""),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from thirdlever.lifecycle.replace import Option, Proposal
-    from thirdlever.lifecycle.stale import Checked, Report
+    from thirdlever.lifecycle.stale import CheckedModel, StaleReport
 
 
 # Models in use
@@ -23,17 +23,17 @@ _INDENT = " " * 9
 _NAMED = 3  # candidates named for each run that uses a model
 
 
-def stale_text(report: Report) -> str:
+def stale_text(report: StaleReport) -> str:
     """One block per model, those that need action first."""
-    models = sorted(report.models, key=lambda one: (not one.alerts, not one.blank))
+    models = sorted(report.models, key=lambda one: (not one.findings, not one.unchecked))
     lines = [line for one in models for line in _model(one)]
-    stale, blank = sum(bool(one.alerts) for one in models), sum(one.blank for one in models)
+    stale, blank = sum(bool(one.findings) for one in models), sum(one.unchecked for one in models)
     counts = [f"{counted(len(models), 'model')} in use", f"{stale} stale", *([f"{blank} not checked"] if blank else [])]
     lines.append(f"{report.today}: {', '.join(counts)}; retirements within {counted(report.within, 'day')}.")
     return "\n".join(lines)
 
 
-def as_json(report: Report) -> str:
+def as_json(report: StaleReport) -> str:
     """Every field; dates in ISO 8601, null for unknown."""
     body = {
         "today": report.today.isoformat(),
@@ -44,21 +44,21 @@ def as_json(report: Report) -> str:
     return json.dumps(body, indent=2, ensure_ascii=False)
 
 
-def _model(one: Checked) -> Iterator[str]:
-    state = "STALE" if one.alerts else "unknown" if one.blank else "ok"
-    yield escape_terminal(f"{state:<9}{one.pin.name}")
+def _model(one: CheckedModel) -> Iterator[str]:
+    state = "STALE" if one.findings else "unknown" if one.unchecked else "ok"
+    yield escape_terminal(f"{state:<9}{one.model.name}")
     for line in _about(one):
         command = line.startswith("Next: ")  # to be copied: not broken
         yield _INDENT + escape_terminal(line) if command else paragraph(line, first=_INDENT, rest=_INDENT)
 
 
-def _about(one: Checked) -> Iterator[str]:
-    for alert in one.alerts:
+def _about(one: CheckedModel) -> Iterator[str]:
+    for alert in one.findings:
         yield f"{alert.sentence}."
         yield f"Next: {alert.remedy}"
-    if one.pin.provider == LOCAL:
+    if one.model.provider == LOCAL:
         yield "Local weights: they cannot be retired."
-    elif not one.alerts and one.source:
+    elif not one.findings and one.source:
         yield f"Available until {one.retires}." if one.retires else "No retirement announced."
     if one.newer is None and one.source and not one.unknown:
         yield "Newer models not checked: its release date is unknown."
@@ -66,7 +66,7 @@ def _about(one: Checked) -> Iterator[str]:
         yield f"{'Newer models not' if one.source else 'Not'} checked: {one.unknown}."
     if one.source:
         yield f"Source: {one.source}"
-    yield f"Used by: {'; '.join(_users(one.pin.by))}"
+    yield f"Used by: {'; '.join(_users(one.model.by))}"
 
 
 def _users(by: Iterable[str]) -> Iterator[str]:
@@ -80,18 +80,18 @@ def _users(by: Iterable[str]) -> Iterator[str]:
         yield f"{about}: {', '.join(names[:_NAMED])}{more}" if names else about
 
 
-def _row(one: Checked) -> dict[str, Any]:
+def _row(one: CheckedModel) -> dict[str, Any]:
     return {
-        "name": one.pin.name,
-        "provider": one.pin.provider,
-        "id": one.pin.id,
-        "tuned": one.pin.tuned,
-        "by": list(one.pin.by),
+        "name": one.model.name,
+        "provider": one.model.provider,
+        "id": one.model.id,
+        "tuned": one.model.tuned,
+        "by": list(one.model.by),
         "created": one.created and one.created.isoformat(),
         "retires": one.retires and one.retires.isoformat(),
         "source": one.source or None,
         "newer": None if one.newer is None else list(one.newer),
-        "alerts": [{"kind": a.kind, "sentence": a.sentence, "remedy": a.remedy} for a in one.alerts],
+        "alerts": [{"kind": a.kind, "sentence": a.sentence, "remedy": a.remedy} for a in one.findings],
         "not_checked": one.unknown or None,
     }
 

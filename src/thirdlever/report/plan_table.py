@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 from thirdlever.analysis.usage import total
-from thirdlever.core.text import UNKNOWN, fold, printable
+from thirdlever.core.text import UNKNOWN, escape_terminal, fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,12 +52,12 @@ def _text(plan: RunPlan, width: int) -> str:
     for header in ("requests", "tokens\nin/out", "set-up\nrequests", "trained\ntokens", "USD", "minutes"):
         table.add_column(header, justify="right", no_wrap=True)
     for one in plan.candidates:
-        table.add_row(Text(fold(printable(one.candidate), _NAME_WIDTH)), *map(Text, _cells(one)))
+        table.add_row(Text(fold(escape_terminal(one.candidate), _NAME_WIDTH)), *map(Text, _cells(one)))
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, color_system=None, highlight=False, legacy_windows=False)
     times = "once" if plan.epochs == 1 else f"{plan.epochs} times"
     of = plan.detectable_effect.available
-    title = f"Plan for {printable(plan.suite)}: {plan.items:,} of {of:,} test items, each asked {times}."
+    title = f"Plan for {escape_terminal(plan.suite)}: {plan.items:,} of {of:,} test items, each asked {times}."
     body = (*_totals(plan), "", *_effect(plan.detectable_effect), "", "Basis:", *_basis(plan))
     for line in (Text(title), "", table, "", *map(Text, body)):
         console.print(line)
@@ -92,7 +92,7 @@ def _totals(plan: RunPlan) -> list[str]:
         f"Total: {plan.requests:,} requests, {_at_least(total(used), used, tokens)} tokens, USD {usd}, minutes {time}."
     ]
     if plan.usd is None:
-        names = ", ".join(printable(one.candidate) for one in candidates if one.usd is None)
+        names = ", ".join(escape_terminal(one.candidate) for one in candidates if one.usd is None)
         lines.append(
             f"Unknown USD: {names}. Add rates to prices.toml, or --device-usd-per-hour for this machine's time."
         )
@@ -114,14 +114,14 @@ def _effect(effect: DetectableEffect) -> list[str]:
         wanted += f": run with --limit {effect.needed}, or without --limit."
     else:
         wanted += f", and the suite has {effect.available:,}: label more, or accept a larger difference."
-    return [f"{effect.items:,} items {found}.", wanted, f"({printable(effect.basis)}.)"]
+    return [f"{effect.items:,} items {found}.", wanted, f"({escape_terminal(effect.basis)}.)"]
 
 
 def _basis(plan: RunPlan) -> list[str]:
     """Candidates with the same basis share a line."""
     by_basis: dict[str, list[str]] = {}
     for one in plan.candidates:
-        by_basis.setdefault("; ".join(map(printable, one.basis)), []).append(printable(one.candidate))
+        by_basis.setdefault("; ".join(map(escape_terminal, one.basis)), []).append(escape_terminal(one.candidate))
     return [f"- {', '.join(names)}: {basis}." for basis, names in by_basis.items()]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import io
 import json
 import math
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +20,6 @@ from thirdlever.core.text import (
     duration,
     escape_markdown,
     escape_terminal,
-    fold,
     interval,
     paragraph,
     usd,
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from thirdlever.finetune.tune import Adapter
     from thirdlever.lifecycle.baseline import Baseline
     from thirdlever.lifecycle.history import Point
-    from thirdlever.runner.plan import Plan, Planned, Sight
 
 
 # Results

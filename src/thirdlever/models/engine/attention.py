@@ -29,11 +29,11 @@ KV = list[tuple["Tensor", "Tensor"]]  # per layer: keys and values, [1, K, P, D]
 
 @dataclass
 class Rows:
-    """The own keys and values of some rows, padded to the longest: per layer `[B, K, capacity, D]`.
+    """Each row's own keys and values, padded to the longest: per layer `[B, K, capacity, D]`.
 
     Attributes:
-        lengths: tokens held so far, [B].
-        capacity: tokens that fit.
+        lengths: tokens stored so far, [B].
+        capacity: maximum number of tokens.
         kv: keys and values, filled in by the forward passes.
     """
 
@@ -47,12 +47,12 @@ class Part:
     """The tokens of some rows in one forward pass.
 
     Attributes:
-        rows: whose tokens.
-        where: their place in the packed sequence.
+        rows: the rows.
+        where: position of the tokens in the packed sequence.
         row: the row of each token, [n].
-        position: its place in its row, prefix not counted, [n].
-        prefix: keys and values that every row attends to as well; None when there are none.
-        mask: added to the scores, [B, 1, 1, longest]; None while the rows are first filled (causal then).
+        position: its position in its row without the prefix, [n].
+        prefix: keys and values that every row also attends to; None if there are none.
+        mask: added to the scores, [B, 1, 1, longest]; None for the first tokens of the rows, which attend causally.
     """
 
     rows: Rows
@@ -74,15 +74,15 @@ def shared_prefix_attention(
     parts: Sequence[Part],
     **_: object,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in place of its own attention.
+    """The attention function that transformers calls.
 
     Args:
-        module: the attention layer; its `layer_idx` says which.
-        query: `[1, H, N, D]`, positions already applied.
+        module: the attention layer, with its `layer_idx`.
+        query: `[1, H, N, D]`, after the position encoding.
         key: `[1, K, N, D]`.
         value: `[1, K, N, D]`.
-        scaling: factor on the scores; 1/sqrt(D) when None.
-        parts: what the tokens are.
+        scaling: factor of the scores; 1/sqrt(D) if None.
+        parts: the rows that the tokens belong to.
 
     Returns:
         `[1, N, H, D]` and no weights.
@@ -99,7 +99,7 @@ def shared_prefix_attention(
         own[:, part.where], own_lse[:, part.where] = out, lse
     for prefix, where in _spans(parts):
         keys, values = prefix[layer]
-        # Query heads of a group share their keys: to these they are just more queries.
+        # Query heads of a group share their keys, which see them as more queries.
         grouped = q[:, where].reshape(1, keys.shape[1], -1, size)
         out, lse = attend(grouped, keys, values, scaling)
         mine = own[:, where]
@@ -108,7 +108,7 @@ def shared_prefix_attention(
 
 
 def _spans(parts: Sequence[Part]) -> Iterator[tuple[KV, slice]]:
-    """Each prefix with the tokens that attend to it: neighbours with the same one attend together."""
+    """Each prefix with the tokens that attend to it; neighbouring parts with the same prefix attend together."""
     for _, same in groupby(parts, key=lambda part: id(part.prefix)):
         several = list(same)
         if several[0].prefix is not None:
@@ -118,9 +118,9 @@ def _spans(parts: Sequence[Part]) -> Iterator[tuple[KV, slice]]:
 def _attend_filling(
     q: Tensor, k: Tensor, v: Tensor, *, part: Part, layer: int, scaling: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Fill rows with their first tokens; each attends causally within its row.
+    """The first tokens of the rows; each attends causally within its row.
 
-    Rows are padded on the right, where causal attention never looks, so the fast kernels need no mask.
+    Rows are padded on the right, which causal attention never reads, so the fast kernels need no mask.
     """
     rows, row, position = part.rows, part.row, part.position
     count, longest = len(rows.lengths), int(position.max()) + 1
@@ -136,7 +136,7 @@ def _attend_filling(
 def _attend_next(
     q: Tensor, k: Tensor, v: Tensor, *, part: Part, layer: int, scaling: float | None
 ) -> tuple[Tensor, Tensor]:
-    """One next token for every row, over all that its row holds."""
+    """One next token of each row, over all tokens of its row."""
     keys, values = _write(k, v, part, layer)
     longest = part.mask.shape[-1] if part.mask is not None else keys.shape[2]
     heads, _, size = q.shape
@@ -161,7 +161,7 @@ def attend(
         q: `[B, H, Q, D]`.
         k: `[B, K, T, D]` where K divides H.
         v: `[B, K, T, D]`.
-        scaling: factor on the scores; 1/sqrt(D) when None.
+        scaling: factor of the scores; 1/sqrt(D) if None.
         causal: query i sees keys up to i.
         mask: added to the scores, broadcastable to `[B, H, Q, T]`.
 
@@ -169,7 +169,7 @@ def attend(
         `[B, H, Q, D]` in q's dtype and `[B, H, Q]` in float32.
     """
     if q.device.type == "cpu":
-        flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001 - the only door to its lse
+        flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001 - the only function that returns its lse
         out, lse = flash(q, k, v, 0.0, causal, attn_mask=mask, scale=scaling)
         return out, lse
     return attend_plainly(q, k, v, scaling, causal=causal, mask=mask)
@@ -178,7 +178,7 @@ def attend(
 def attend_plainly(
     q: Tensor, k: Tensor, v: Tensor, scaling: float | None, *, causal: bool = False, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`attend` in elementary operations, for devices whose fused kernels do not give the log-sum-exp."""
+    """`attend` in elementary operations, for devices whose fused kernels do not return the log-sum-exp."""
     batch, heads, queries, size = q.shape
     grouped = q.reshape(batch, k.shape[1], -1, queries, size)
     scores = (grouped @ k[:, :, None].mT).float() * (size**-0.5 if scaling is None else scaling)
@@ -199,6 +199,6 @@ def merge(a: Tensor, a_lse: Tensor, b: Tensor, b_lse: Tensor) -> Tensor:
 
 
 def install() -> None:
-    """Make the attention known to transformers, with no mask built for it: causality is its own business."""
+    """Register the attention with transformers, without a mask because it handles causality itself."""
     AttentionInterface.register(NAME, shared_prefix_attention)
     AttentionMaskInterface.register(NAME, lambda *_, **__: None)

@@ -1,4 +1,4 @@
-"""A conversation as a local model reads it."""
+"""Conversations and closed sets of answers as a local model's tokens."""
 
 from __future__ import annotations
 
@@ -18,33 +18,31 @@ if TYPE_CHECKING:
     from thirdlever.models.engine.generate import Tokens
 
 
-Turn: TypeAlias = (
-    "Mapping[str, str]"  # {"role": "system" | "user" | "assistant", "content": …}, as OpenAI's protocol has it
-)
+Turn: TypeAlias = "Mapping[str, str]"  # {"role": "system" | "user" | "assistant", "content": …}, as in OpenAI's API
 
 _RUNNING = {"system": "{}\n\n", "user": "{}", "assistant": " {}\n\n"}
 
 
 def encode(name: str, turns: Sequence[Turn]) -> Tokens:
-    """The prompt that asks a local model for the next assistant's turn.
+    """The prompt for the next assistant turn.
 
     Args:
-        name: of the local model.
+        name: the local model's name.
         turns: the conversation so far.
     """
     return prompt(local.tokenizer(name), turns)
 
 
 def prompt(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> Tokens:
-    """A conversation as the model's own chat template puts it; as plain text for a base model that has none."""
+    """A conversation in the model's chat template, or as plain text for a base model without one."""
     if tokenizer.chat_template:
         try:
             return _templated(tokenizer, turns)
-        except TemplateError:  # Gemma's first templates, and Mistral's, know no system turn
+        except TemplateError:  # early templates of Gemma and Mistral reject a system turn
             if turns[0]["role"] != "system":
                 raise
-            return _templated(tokenizer, _said_by_the_user(turns))
-    # "Category:" and " groceries" make one block, as they would in running text.
+            return _templated(tokenizer, _system_as_user(turns))
+    # "Category:" and " groceries" are adjacent, as in running text.
     text = "".join(_RUNNING[turn["role"]].format(turn["content"]) for turn in turns)
     return tuple(tokenizer(text)["input_ids"])
 
@@ -56,20 +54,20 @@ def _templated(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> Tok
     return tuple(encoded["input_ids"])
 
 
-def _said_by_the_user(turns: Sequence[Turn]) -> list[Turn]:
-    """The system's turn at the head of the user's first."""
+def _system_as_user(turns: Sequence[Turn]) -> list[Turn]:
+    """Move the system turn to the start of the first user turn."""
     system, first, *rest = turns
     return [{"role": "user", "content": f"{system['content']}\n\n{first['content']}"}, *rest]
 
 
 def lead(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What stands between a prompt and its answer: a space where the prompt is running text."""
+    """The text between a prompt and its answer: a space if the prompt is running text."""
     return "" if tokenizer.chat_template else " "
 
 
 @cache
 def choices(name: str, answers: tuple[str, ...]) -> Choices:
-    """A closed set of answers as a local model writes them."""
+    """A closed set of answers in a local model's tokens."""
     tokenizer = local.tokenizer(name)
     end: Any = tokenizer.eos_token_id
     return Choices.of(

@@ -7,10 +7,10 @@ import time
 from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from thirdlever.core.errors import ModelError
-from thirdlever.models.engine.generate import Answering, Batch, Generation, PrefixCache, Request, group
+from thirdlever.models.engine.generate import ActiveRequest, Batch, Generation, PrefixCache, Request, group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from thirdlever.models.engine.weights import Weights
 
 
-Entry: TypeAlias = "tuple[Answering, float, Future[Completion]]"  # what is asked, when it was, and whom to tell
+Entry: TypeAlias = "tuple[ActiveRequest, float, Future[Completion]]"  # with the time of its submission
 
-_GATHER_S = 0.02  # how long a worker that just served many waits for them to come back
+_GATHER_S = 0.02  # how long a worker that just served a batch waits for its callers to come back
 _PREFIX_BYTES = 512 * 2**20
 _KV_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """An answer and what it took.
+    """An answer and what it used.
 
     Attributes:
         text: the answer.
         stop_reason: "stop" or "max_tokens".
-        input_tokens: tokens of the prompt, all of them.
-        cached_tokens: those whose keys and values were there already.
-        output_tokens: tokens generated.
+        input_tokens: all tokens of the prompt.
+        cached_tokens: prompt tokens whose keys and values were in the cache.
+        output_tokens: generated tokens.
         device_s: this request's share of the device's busy time, seconds.
         ttft_s: from submission to the first token, seconds.
     """
 
     text: str
-    stop_reason: str
+    stop_reason: Literal["stop", "max_tokens"]
     input_tokens: int
     cached_tokens: int
     output_tokens: int
@@ -50,16 +50,16 @@ class Completion:
 
 
 class Engine:
-    """Answers requests with one set of weights, which are loaded at the first request.
+    """Answers requests with one set of weights, loaded at the first request.
 
-    Whatever waits when the worker comes free is one batch; common prefixes within it are computed once.
+    All requests that wait when the worker becomes free form one batch, in which common prefixes are computed once.
 
         engine = Engine(lambda: load("path/to/model"))
         engine.submit(Request(tokens=(1, 2, 3), max_tokens=8)).result().text
     """
 
     def __init__(self, load: Callable[[], Weights]) -> None:
-        """Keep `load` for the first request."""
+        """Store `load` for the first request."""
         self._load = load
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="thirdlever-engine")
         self._waiting: list[Entry] = []
@@ -68,15 +68,15 @@ class Engine:
         self._last_batch = 0
 
     def submit(self, request: Request, listener: Callable[[str], None] | None = None) -> Future[Completion]:
-        """Queue a request; the future holds its completion or a `ModelError`.
+        """Queue a request; the future gives its completion or a `ModelError`.
 
         Args:
-            request: what is asked.
-            listener: told of each new piece of the answer, from the worker's thread.
+            request: the request.
+            listener: called with each new piece of the answer, in the worker's thread.
         """
         future: Future[Completion] = Future()
         with self._arrived:
-            self._waiting.append((Answering(request, listener), time.perf_counter(), future))
+            self._waiting.append((ActiveRequest(request, listener), time.perf_counter(), future))
             self._arrived.notify()
         self._worker.submit(self._serve)
         return future
@@ -94,7 +94,7 @@ class Engine:
             raise
 
     def _gather(self) -> list[Entry]:
-        """All that waits. Those just served together tend to come back together: give them a moment."""
+        """All waiting requests. Callers just served together tend to come back together, so wait a moment for them."""
         with self._arrived:
             if self._waiting and self._last_batch > 1:
                 self._arrived.wait_for(lambda: len(self._waiting) >= self._last_batch, timeout=_GATHER_S)
@@ -113,21 +113,21 @@ class Engine:
         for entry in able:
             by_adapter[entry[0].request.adapter].append(entry)
         loaded = [entries for adapter, entries in by_adapter.items() if _load(generation, adapter, entries)]
-        batches = [batch for entries in loaded for batch in _batches([answering for answering, _, _ in entries])]
+        batches = [batch for entries in loaded for batch in _batches([active for active, _, _ in entries])]
         generation.run(batches)
         generation.adapters.trim()
-        for answering, submitted, future in (entry for entries in loaded for entry in entries):
-            future.set_result(_completion(answering, submitted))
+        for active, submitted, future in (entry for entries in loaded for entry in entries):
+            future.set_result(_completion(active, submitted))
 
 
-def _batches(requests: Sequence[Answering]) -> list[Batch]:
-    """Requests under one adapter, by what their prompts share."""
-    found = group([answering.request.tokens for answering in requests])
+def _batches(requests: Sequence[ActiveRequest]) -> list[Batch]:
+    """Group requests under one adapter by their common prefixes."""
+    found = group([active.request.tokens for active in requests])
     return [Batch([requests[i] for i in part.members], part.shared) for part in found]
 
 
 def _load(generation: Generation, adapter: Path | None, entries: Sequence[Entry]) -> bool:
-    """Have an adapter at hand; without it only the requests for it fail."""
+    """Load an adapter; if that fails, only the requests for it fail."""
     try:
         if adapter is not None:
             generation.adapters.load(adapter)
@@ -143,19 +143,19 @@ def _fits(request: Request, window: int, future: Future[Completion]) -> bool:
     if needed > window:
         message = (
             f"a prompt of {len(request.tokens)} tokens and an answer of {request.max_tokens} "
-            f"exceed the model's {window}; use fewer demonstrations or documents"
+            f"exceed the model's context window of {window}; use fewer demonstrations or documents"
         )
         future.set_exception(ModelError(message))
     return needed <= window
 
 
-def _completion(answering: Answering, submitted: float) -> Completion:
+def _completion(active: ActiveRequest, submitted: float) -> Completion:
     return Completion(
-        text=answering.text,
-        stop_reason=answering.stop_reason or "stop",
-        input_tokens=len(answering.request.tokens),
-        cached_tokens=answering.cached,
-        output_tokens=len(answering.output),
-        device_s=answering.device_s,
-        ttft_s=answering.first_token_s - submitted,
+        text=active.text,
+        stop_reason=active.stop_reason or "stop",
+        input_tokens=len(active.request.tokens),
+        cached_tokens=active.cached,
+        output_tokens=len(active.output),
+        device_s=active.device_s,
+        ttft_s=active.first_token_s - submitted,
     )

@@ -1,4 +1,4 @@
-"""What inspect imports to find the provider, from any process: `inspect eval task.py --model thirdlever/embedded`."""
+"""Entry point by which inspect finds the provider, as in `inspect eval task.py --model thirdlever/embedded`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from inspect_ai.model import ModelAPI, modelapi
 
 @modelapi(name="thirdlever")
 def thirdlever() -> type[ModelAPI]:
-    """The local engine; torch comes with the first model, not with this."""
+    """The local engine; torch is imported with the first model."""
     from thirdlever.models.engine.provider import LocalAPI
 
     return LocalAPI

@@ -1,4 +1,4 @@
-"""Local models by name: where their weights are, and one engine and tokenizer each in a process."""
+"""Local models by name: their folder, revision, tokenizer and engine, each loaded once per process."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 HF = "hf/"
-PUBLIC_NAMES = {EMBEDDED: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what others call it
+PUBLIC_NAMES = {EMBEDDED: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # names on the Hugging Face hub
 _one_at_a_time = threading.Lock()
 _NEEDED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
 
 
 def require_extra() -> None:
-    """Make sure that local models can run.
+    """Check that local models can run.
 
     Raises:
-        MissingExtraError: without the `local` extra.
+        MissingExtraError: the `local` extra is not installed.
     """
     require("torch", "transformers", "accelerate", "gguf", extra="local")
 
 
 @cache
 def folder(name: str) -> Path:
-    """Where the weights of "embedded" or "hf/<folder or hub id>" are, fetched first when they are not there.
+    """Folder of the weights of "embedded" or "hf/<folder or hub id>", downloaded if necessary.
 
     Raises:
-        ModelError: no such folder, and no such model on the hub or the hub cannot be reached.
-        MissingExtraError: without the `local` extra.
+        ModelError: the folder does not exist, and the hub has no such model or is unreachable.
+        MissingExtraError: the `local` extra is not installed.
     """
     require_extra()
     if name == EMBEDDED:
@@ -50,7 +50,7 @@ def folder(name: str) -> Path:
     if path.is_dir():
         for needed in ("config.json", "*.safetensors"):
             if not any(path.glob(needed)):
-                message = f"{wanted!r} has no {needed} and is no model's folder; save one there with save_pretrained()"
+                message = f"{wanted!r} has no {needed}, so it is not a model; save one there with save_pretrained()"
                 raise ModelError(message)
         return path.resolve()
     hub = need("huggingface_hub", extra="local")
@@ -59,15 +59,15 @@ def folder(name: str) -> Path:
     except (OSError, ValueError, need("httpx2", extra="local").HTTPError) as error:
         reason = type(error).__name__
         message = (
-            f"model {name!r} not found: there is no folder {wanted!r}, and the Hugging Face hub gave {reason}; "
-            "give a folder with safetensors weights or a hub id that can be reached"
+            f"model {name!r} not found: no folder {wanted!r} exists, and the Hugging Face hub raised {reason}; "
+            "give a folder with safetensors weights or the id of a model on the hub"
         )
         raise ModelError(message) from error
 
 
 @cache
 def revision(name: str) -> str:
-    """sha256 over the configuration and the weights: two names with the same weights have the same."""
+    """sha256 of configuration, weights and tokenizer; equal for two names of the same model."""
     digest = hashlib.sha256()
     where = folder(name)
     for path in sorted([*where.glob("config.json"), *where.glob("*.safetensors"), *where.glob("tokenizer.json")]):
@@ -78,15 +78,15 @@ def revision(name: str) -> str:
 
 @cache
 def tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The model's tokenizer, without its weights."""
+    """The model's tokenizer; its weights are not loaded."""
     from thirdlever.models.engine.weights import load_tokenizer
 
     return load_tokenizer(str(folder(name)))
 
 
 def engine(name: str) -> Engine:
-    """The model's engine: one a process, however many ask, so that weights are held once; they load at first use."""
-    with _one_at_a_time:  # a cache alone calls twice when two threads ask at once
+    """The model's engine, one per process so that the weights are in memory once; they load at the first request."""
+    with _one_at_a_time:  # a cache alone runs twice if two threads call at once
         return _engine(name)
 
 

@@ -1,7 +1,7 @@
-"""LoRA adapters beside one set of weights: each token of a forward pass goes through the adapter of its request.
+"""LoRA adapters on one set of weights: each token of a forward pass uses its request's adapter.
 
-Low-rank adapters add `B(A(x)) * scaling` to what a linear layer gives (Hu et al., 2021). The tokens of all requests lie
-packed in one sequence, so an adapter's requests are slices of it, and several adapters share one pass over the base.
+A low-rank adapter adds `B(A(x)) * scaling` to the output of a linear layer (Hu et al., 2021). All requests are
+packed into one sequence, so those of an adapter are slices of it, and several adapters share one pass over the base.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-_KEPT = 16  # adapters in memory; the one not used for longest goes first
+_KEPT = 16  # adapters in memory; the least recently used is dropped first
 Routes = list[tuple[slice, str]]
 
 
 @dataclass
 class Adapters:
-    """The adapters that are loaded on a model.
+    """The adapters loaded on a model.
 
     Attributes:
-        model: transformers' model; peft puts its layers into it.
-        routes: which tokens of the next forward pass go through which adapter.
+        model: transformers' model, into which peft inserts its layers.
+        routes: the adapter of each slice of tokens in the next forward pass.
     """
 
     model: PreTrainedModel
@@ -40,34 +40,34 @@ class Adapters:
     _count: int = 0
 
     def route(self, tokens: Sequence[tuple[slice, Path | None]]) -> None:
-        """Say whose tokens come in the next forward pass."""
+        """Set the adapter of each slice of tokens for the next forward pass."""
         self.routes[:] = [(where, self._names[adapter]) for where, adapter in tokens if adapter is not None]
 
     def load(self, folder: Path) -> None:
-        """Have an adapter at hand.
+        """Load an adapter, if it is not loaded yet.
 
         Raises:
-            ModelError: the folder holds no LoRA adapter that fits the model.
+            ModelError: the folder has no LoRA adapter for this model.
         """
         name = self._names.pop(folder, None)
-        self._names[folder] = name or self._load(folder)  # the last is the one used last
+        self._names[folder] = name or self._load(folder)  # the last is the most recently used
 
     def trim(self) -> None:
-        """Forget those not used for longest."""
+        """Unload the least recently used adapters."""
         for folder in list(self._names)[:-_KEPT]:
             self._layers_of(self._names.pop(folder), delete=True)
 
     def _load(self, folder: Path) -> str:
         peft = need("peft", extra="local")
-        if not (folder / "adapter_model.safetensors").is_file():  # peft would go on to the hub, and to pickle
-            raise ModelError(_unusable(folder, "there is no adapter_model.safetensors in it"))
+        if not (folder / "adapter_model.safetensors").is_file():  # peft would try the hub, and pickle
+            raise ModelError(_unusable(folder, "it has no adapter_model.safetensors"))
         try:
             config = peft.PeftConfig.from_pretrained(str(folder))
             state = peft.load_peft_weights(str(folder), device=str(self.model.device))
         except (OSError, ValueError, KeyError) as error:
-            raise ModelError(_unusable(folder, f"no adapter can be read ({type(error).__name__})")) from error
+            raise ModelError(_unusable(folder, f"its files cannot be read ({type(error).__name__})")) from error
         if config.peft_type != "LORA" or config.use_dora or config.bias != "none" or config.modules_to_save:
-            raise ModelError(_unusable(folder, "it is no plain LoRA adapter"))
+            raise ModelError(_unusable(folder, "it is not a plain LoRA adapter"))
         self._count += 1
         name = f"adapter{self._count}"
         try:
@@ -84,7 +84,7 @@ class Adapters:
         return name
 
     def _layers_of(self, name: str, *, delete: bool = False) -> None:
-        """Send the layers that carry an adapter through our routing, in the weights' own dtype; or take it off them."""
+        """Route the layers with this adapter through `_routed`, in the weights' dtype; or delete it from them."""
         from peft.tuners.lora import LoraLayer
 
         for layer in self.model.modules():
@@ -97,12 +97,12 @@ class Adapters:
             layer.lora_A[name].to(base.weight.dtype)
             layer.lora_B[name].to(base.weight.dtype)
             if not hasattr(layer, "routes"):
-                layer.__dict__["routes"] = self.routes  # a list that all layers share, and no part of the module
+                layer.__dict__["routes"] = self.routes  # one list for all layers, not a part of the module
                 layer.__dict__["forward"] = types.MethodType(_routed, layer)
 
 
 def _routed(layer: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - peft's layer
-    """The base layer for all tokens `[1, N, in]`, and each adapter for its own."""
+    """The base layer on all tokens `[1, N, in]`, and each adapter on its own."""
     result: Tensor = layer.base_layer(x)
     for where, name in layer.routes:
         if name in layer.lora_A:

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from thirdlever.models.engine.generate import Tokens
 
 
-_MAX_TOKENS = 512  # when the caller states none
+_MAX_TOKENS = 512  # if the caller gives no limit
 
 
 class LocalAPI(ModelAPI):
-    """Hands each request to the model's engine, which batches what waits together."""
+    """Submits each request to the model's engine, which batches waiting requests."""
 
     def __init__(
         self,
@@ -43,14 +43,14 @@ class LocalAPI(ModelAPI):
         adapter: str | None = None,
         **_: Any,  # noqa: ANN401 - inspect's signature
     ) -> None:
-        """Have the weights on this machine; they load at the first request.
+        """Make sure that the weights are on this machine; they are loaded at the first request.
 
         Args:
             model_name: "embedded" or "hf/<folder or hub id>".
-            base_url: not used; inspect's signature, as the next.
-            api_key: not used.
-            config: defaults of generation.
-            adapter: folder of an adapter to answer with.
+            base_url: unused, part of inspect's signature.
+            api_key: unused, part of inspect's signature.
+            config: default generation options.
+            adapter: folder of a LoRA adapter.
         """
         local.folder(model_name)
         self._adapter = Path(adapter) if adapter else None
@@ -66,12 +66,10 @@ class LocalAPI(ModelAPI):
         """Answer one conversation.
 
         Raises:
-            ModelError: tools were asked for, or the prompt does not fit.
+            ModelError: tools were given, or the prompt does not fit.
         """
         if tools:
-            message = (
-                f"{self.model_name!r} in the local engine calls no tools; serve it with vLLM and pass --model vllm/…"
-            )
+            message = f"the local engine does not support tools; serve {self.model_name!r} with vLLM (--model vllm/…)"
             raise ModelError(message)
         start = time.perf_counter()
         turns = [{"role": message.role, "content": message.text} for message in input]
@@ -86,22 +84,19 @@ class LocalAPI(ModelAPI):
         )
         return ModelOutput(
             model=self.model_name,
-            choices=[ChatCompletionChoice(message=message_out, stop_reason=_STOP[done.stop_reason])],
+            choices=[ChatCompletionChoice(message=message_out, stop_reason=done.stop_reason)],
             usage=usage,
             time=time.perf_counter() - start,
             metadata={"device_s": done.device_s, "ttft_s": done.ttft_s},
         )
 
     def max_connections(self) -> int:
-        """As many as the engine can batch."""
+        """The most requests that the engine batches."""
         return 512
 
     def connection_key(self) -> str:
-        """Connections are counted for each set of weights."""
+        """Connections are limited per set of weights."""
         return self.model_name
-
-
-_STOP: dict[str, Any] = {"stop": "stop", "max_tokens": "max_tokens"}
 
 
 def _request(name: str, tokens: Tokens, config: GenerateConfig, adapter: Path | None) -> Request:

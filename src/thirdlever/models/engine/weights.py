@@ -1,6 +1,6 @@
-"""Loading, training and writing weights without the libraries' own bars and chatter.
+"""Load weights and tokenizers, and check that the engine computes the model's attention.
 
-Import this module at the point of use: transformers comes with it.
+Import this module at the point of use, because it imports transformers.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def quiet(*, errors_only: bool = False) -> Iterator[None]:
-    """Show no bars, and no warnings of old names and of what is done on purpose.
+    """Hide progress bars and irrelevant warnings.
 
     Args:
-        errors_only: leave out transformers' own warnings too, such as those about every setting of a training.
+        errors_only: hide transformers' own warnings too, such as those about training settings.
     """
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -47,8 +47,8 @@ def quiet(*, errors_only: bool = False) -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-_one_at_a_time = threading.Lock()  # while transformers loads weights, theirs is every thread's default dtype
-_TOLERANCE = 0.05  # of the logits' spread; bfloat16 rounding stays under 0.02 of it
+_one_at_a_time = threading.Lock()  # while transformers loads weights, it changes the default dtype of all threads
+_TOLERANCE = 0.05  # as a share of the logits' range; bfloat16 rounding stays under 0.02
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Weights:
         model: in evaluation mode, with the engine's attention.
         tokenizer: its tokenizer.
         end: tokens that end an answer.
-        window: tokens that prompt and answer may have together.
+        window: maximum tokens of prompt and answer together.
     """
 
     model: PreTrainedModel
@@ -69,7 +69,7 @@ class Weights:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """What one token's keys and values take over all layers."""
+        """Bytes of one token's keys and values over all layers."""
         config = self.model.config.get_text_config()
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -77,12 +77,12 @@ class Weights:
 
 
 def device() -> torch.device:
-    """CUDA when there is one."""
+    """CUDA if available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def best_dtype(on: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively (with AMX 3.4 times float32's prefill), else its next best."""
+    """bfloat16 if the hardware multiplies it natively (AMX prefill: 3.4 times float32), else the next best."""
     if on.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
@@ -93,7 +93,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a local folder or a hub id.
 
     Raises:
-        ModelError: when there is none.
+        ModelError: it cannot be loaded.
     """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
@@ -103,10 +103,10 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 
 
 def load(path: str, *, dtype: torch.dtype | None = None) -> Weights:
-    """Load safetensors weights of a local folder or a hub id; never pickle, never remote code.
+    """Load safetensors weights from a local folder or the hub, never pickle or remote code.
 
     Raises:
-        ModelError: when there are none, or the architecture does what the engine's attention does not.
+        ModelError: they cannot be loaded, or the engine's attention does not cover the architecture.
     """
     with _one_at_a_time:
         return _load(path, dtype)
@@ -139,7 +139,7 @@ def _check(model: PreTrainedModel, path: str) -> None:
     slides = getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True)
     if slides or not _agrees(model):
         message = (
-            f"{path!r} ({type(model).__name__}) uses an attention that the local engine does not compute; "
+            f"{path!r} ({type(model).__name__}) uses an attention that the local engine does not support; "
             f"serve it with vLLM and pass --model vllm/{path}"
         )
         raise ModelError(message)
@@ -147,9 +147,9 @@ def _check(model: PreTrainedModel, path: str) -> None:
 
 @torch.inference_mode()
 def _agrees(model: Any) -> bool:  # noqa: ANN401 - set_attn_implementation is on every model and not in its type
-    """Switch to the engine's attention, and hold its logits against those of transformers' own.
+    """Switch to the engine's attention and compare its logits with those of transformers' own.
 
-    Soft caps, latent and linear attention show here.
+    This finds soft caps, latent and linear attention.
     """
     shared = 24
     ids = torch.arange(5, 5 + 2 * shared, device=model.device)[None] % model.config.get_text_config().vocab_size
