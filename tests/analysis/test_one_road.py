@@ -73,7 +73,12 @@ def test_a_decision_at_another_device_rate_is_stated_by_the_memo(tmp_path: Path)
 def test_the_records_are_read_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[Any] = []
     read = pd.read_parquet
-    monkeypatch.setattr(pd, "read_parquet", lambda *args, **kwargs: reads.append(args) or read(*args, **kwargs))
+
+    def counted(*args: Any, **kwargs: Any) -> pd.DataFrame:  # noqa: ANN401 - pandas' arguments
+        reads.append(args)
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(pd, "read_parquet", counted)
     again = Run(run.folder)
     memo.write(again, memos.decided(again), run.folder / "memo")
     compared(again)

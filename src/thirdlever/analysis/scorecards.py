@@ -276,8 +276,10 @@ class CandidateFigures:
     @cached_property
     def accuracy_draws(self) -> NDArray[np.float64] | None:
         """Bootstrap means of the accuracy, from the same resamples."""
+        import numpy as np
+
         means = self._score.groupby(self.asked["item_id"].to_numpy(), sort=True).mean()
-        return self.common.bootstrap.means(means.index.to_series(), means.to_numpy())
+        return self.common.bootstrap.means(means.index.to_series(), np.asarray(means, np.float64))
 
     @property
     def _score(self) -> pd.Series[float]:

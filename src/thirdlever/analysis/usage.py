@@ -43,8 +43,9 @@ class Bootstrap:
             values: [rows].
         """
         import numpy as np
+        import pandas as pd
 
-        bundle = self._bundle[self._items.get_indexer(items)]
+        bundle = self._bundle[self._items.get_indexer(pd.Index(items))]
         above = np.bincount(bundle, weights=values, minlength=self._bundles)
         below = np.bincount(bundle, minlength=self._bundles)
         if (below > 0).sum() < 2:  # noqa: PLR2004 - one source has no spread

@@ -494,7 +494,7 @@ def disagreements(run: Run, scores: Outcomes, chosen: str) -> tuple[list[Disagre
     lost = _pick(scores, ~own, others)
     won = _pick(scores, own, len(scores.candidates) - 1 - others)
     answers = _answers(run, [scores.items[i] for i in (*lost, *won)])
-    inputs = _inputs(run, list(answers))
+    inputs = run.inputs(list(answers))
     picked = [[_disagreement(scores, i, answers, inputs, chosen) for i in group] for group in (lost, won)]
     return picked[0], picked[1]
 
@@ -515,10 +515,8 @@ def _pick(scores: Outcomes, mask: np.ndarray[Any, np.dtype[np.bool_]], against: 
 def _answers(run: Run, items: Sequence[str]) -> Mapping[str, list[Mapping[str, Any]]]:
     """The first answer of every candidate, by item."""
     found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    if not items:
-        return found
-    wanted = [("phase", "==", "accuracy"), ("item_id", "in", list(items))]
-    records = pd.read_parquet(run.folder / RECORDS, columns=_ANSWER_COLUMNS, filters=wanted)
+    wanted = (run.records["phase"] == "accuracy") & run.records["item_id"].isin(list(items))
+    records = run.records.loc[wanted, _ANSWER_COLUMNS]
     first = records.sort_values(["epoch", "candidate"]).drop_duplicates(["candidate", "item_id"])
     for row in rows(first.astype(object).where(first.notna(), None)):
         found[str(row["item_id"])].append(row)
@@ -548,26 +546,3 @@ def _answer(row: Mapping[str, Any]) -> str:
     if row["prediction"] is not None:
         return str(row["prediction"])
     return f"(unparsed: {row['completion']})" if row["completion"] else "(empty)"
-
-
-def _inputs(run: Run, items: Collection[str]) -> dict[str, str]:
-    """The texts of items, from the first log that has them; records do not hold them."""
-    logs = [
-        path
-        for candidate in run.info.get("candidates", ())
-        for name in candidate.get("logs", ())
-        if ".accuracy." in name and (path := run.folder / "logs" / Path(name).name).is_file()
-    ]
-    found: dict[str, str] = {}
-    for log in logs:
-        if len(found) < len(items):
-            found |= _read(log, [item for item in items if item not in found])
-    return found
-
-
-def _read(log: Path, items: Collection[str]) -> dict[str, str]:
-    """Nothing when the log cannot be read: a memo does without."""
-    try:
-        return {sample.item_id: sample.input for sample in samples.read(log, items)}
-    except (OSError, ValueError):
-        return {}
