@@ -25,6 +25,7 @@ from thirdlever.models.registry import resolve
 from thirdlever.prompting.frame import Context, ask, demonstration, messages, reply
 from thirdlever.retrieval.embedder import EMBEDDER, embed, embed_once
 from thirdlever.retrieval.index import Index, index
+from thirdlever.runner.check import check
 from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Prepare, SetupCost, Tuning, add_setups, strategy
 from thirdlever.strategies.specs import parse
@@ -59,6 +60,7 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "Settings",
     "add_setups",
     "ask",
+    "check",
     "choose",
     "conversations",
     "demonstration",

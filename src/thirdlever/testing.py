@@ -31,7 +31,6 @@ from thirdlever.core import project
 from thirdlever.core.errors import StrategyError
 from thirdlever.models.base import BaseModel
 from thirdlever.retrieval import embedder
-from thirdlever.runner.check import check
 from thirdlever.suites.suite import Document, Item, Split, Suite
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from inspect_ai.tool import ToolChoice, ToolInfo
     from numpy.typing import NDArray
 
-__all__ = ["FakeEmbedder", "FakeModel", "check", "example_suite", "offline"]
+__all__ = ["FakeEmbedder", "FakeModel", "example_suite", "offline"]
 
 Answer: TypeAlias = Callable[[str], str | Awaitable[str]]
 

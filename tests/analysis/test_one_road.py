@@ -14,7 +14,8 @@ from helpers import memos
 
 from thirdlever.analysis import figures
 from thirdlever.analysis.compare import compared
-from thirdlever.analysis.run import Run, lever
+from thirdlever.analysis.run import Run
+from thirdlever.analysis.scorecards import lever
 from thirdlever.report import memo
 from thirdlever.report.page import page_data
 from thirdlever.report.tables import render_summary
@@ -40,8 +41,8 @@ def test_table_decision_memo_page_and_compare_state_the_same_figures(run: Run) -
     lines = (run.folder / "memo" / "memo.md").read_text("utf-8").splitlines()
     table = {row["candidate"]: row for row in json.loads(render_summary(run.summary, "json"))}
     page = {card["name"]: card for card in page_data(run).head["candidates"]}
-    assert set(table) == set(page) == set(decision.standings) == set(figures(run)) == set(memos.RIGHT)
-    for name, one in figures(run).items():
+    assert set(table) == set(page) == set(decision.standings) == set(run.figures) == set(memos.RIGHT)
+    for name, one in run.figures.items():
         accuracy, row, card, standing = one.accuracy, table[name], page[name], decision.standings[name]
         assert accuracy is not None
         interval = (accuracy.low, accuracy.high)
@@ -102,7 +103,7 @@ def test_a_lever_is_what_the_deployment_states_or_does(about: dict[str, Any], re
 
 
 def test_a_slice_has_figures_of_its_own(run: Run) -> None:
-    whole, part = figures(run)["rag"], figures(run, part="s1", confidence=0.9)["rag"]
+    whole, part = run.figures["rag"], figures(run.records, run.info, part="s1", confidence=0.9)["rag"]
     assert whole.accuracy is not None
     assert part.accuracy is not None
     assert (whole.accuracy.n, part.accuracy.n) == (400, 133)

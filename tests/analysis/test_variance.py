@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thirdlever.analysis.outcomes import Outcomes
-from thirdlever.analysis.stats.variance import by_recipe, components, split
+from thirdlever.analysis.variance import by_recipe, components, split
 
 
 def table(scores: np.ndarray[Any, np.dtype[np.float64]], names: tuple[str, ...]) -> Outcomes:

@@ -21,7 +21,7 @@ from thirdlever.analysis.scorecards import figures
 from thirdlever.analysis.stats import paired
 from thirdlever.analysis.stats.power import ALPHA, POWER, Design
 from thirdlever.analysis.stats.proportions import of_items
-from thirdlever.analysis.stats.variance import Variance, by_recipe
+from thirdlever.analysis.variance import Variance, by_recipe
 from thirdlever.core.errors import RunError
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def compared(
         o = o.slice(part)
     found, family = _pairs(o, a, b, every=every, confidence=confidence)
     named = {name for one in found for name in (one.a, one.b)}
-    measured = figures(run, part=part, confidence=confidence)
+    measured = figures(run.records, run.info, part=part, confidence=confidence)
     accuracies = {name: known for name in o.candidates if name in named and (known := measured[name].accuracy)}
     return Compared(
         suite=run.info["suite"]["name"],

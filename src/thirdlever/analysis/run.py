@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from thirdlever.analysis.scorecards import CandidateFigures
-    from thirdlever.strategies.contract import Lever
 
 
 INFO = "run.json"
@@ -60,7 +59,7 @@ class Run:
         """Accuracy, latency and cost of every candidate, by name."""
         from thirdlever.analysis.scorecards import figures
 
-        return figures(self)
+        return figures(self.records, self.info)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -131,20 +130,3 @@ def load(run: str | Path) -> Run:
         if folder.is_dir():
             return Run(folder)
     raise RunError(unknown("run", str(run), finished) + "; create one with `thirdlever run SUITE`")
-
-
-def lever(candidate: Mapping[str, Any], *, retrieves: bool) -> Lever:
-    """The lever that a candidate pulls: as its deployment states it, or else by what it does.
-
-    Args:
-        candidate: its entry in run.json. Older releases wrote no `lever`.
-        retrieves: whether its requests report retrieval time.
-    """
-    stated: Lever | None = candidate.get("lever")
-    if stated is not None:
-        return stated
-    if candidate.get("tuning") is not None:
-        return "tuned"
-    if "model" in candidate and candidate["model"] is None:
-        return "none"
-    return "retrieval" if retrieves else "prompt"

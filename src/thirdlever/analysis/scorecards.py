@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from thirdlever.analysis.run import lever
 from thirdlever.analysis.stats import proportions
 from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
 from thirdlever.catalog.prices import device_cost
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from thirdlever.analysis.run import Run
     from thirdlever.analysis.stats.proportions import Proportion
     from thirdlever.catalog.prices import Price
     from thirdlever.strategies.contract import Lever
@@ -83,41 +81,61 @@ _PAIR = "accuracy_ci95"
 _TEXTS = ("input", "completion", "reason")
 
 
-def figures(run: Run, *, part: str | None = None, confidence: float = 0.95) -> dict[str, CandidateFigures]:
+def figures(
+    records: pd.DataFrame, info: Mapping[str, Any], *, part: str | None = None, confidence: float = 0.95
+) -> dict[str, CandidateFigures]:
     """Accuracy, latency and cost of every candidate: the only place where they are computed.
 
     Accuracy, tokens and device time come from the accuracy pass; latencies from the serial probe, without its cold and
     failed requests.
 
     Args:
-        run: whose records and run.json are read.
+        records: of a run, one row per request.
+        info: its run.json.
         part: a slice of the items; None for all.
         confidence: coverage of accuracy's interval.
 
     Returns:
         By name, in the order of run.json, then of the records.
     """
-    records = run.records.drop(columns=[name for name in _TEXTS if name in run.records])
+    records = records.drop(columns=[name for name in _TEXTS if name in records])
     common = _Common(records[records["phase"] == "accuracy"], confidence)
     if part is not None:
         records = records[records["slice"] == part]
     rows = records.groupby("candidate", sort=False).indices
-    known = {str(about["name"]): about for about in run.info.get("candidates", ())}
+    known = {str(about["name"]): about for about in info.get("candidates", ())}
     found = {}
     for name in dict.fromkeys([*known, *map(str, rows)]):
         own = records.iloc[rows.get(name, [])]
         about = known.get(name) or {column: own[column].iloc[0] for column in ("strategy", "model")}
-        price = price_in(run.info, about.get("model"))
+        price = price_in(info, about.get("model"))
         found[name] = CandidateFigures(
             name=name,
             about=about,
             asked=own[own["phase"] == "accuracy"],
             probe=own[own["phase"] == "latency"],
             price=price,
-            base_price=price_in(run.info, about.get("base")) or price,
+            base_price=price_in(info, about.get("base")) or price,
             common=common,
         )
     return found
+
+
+def lever(candidate: Mapping[str, Any], *, retrieves: bool) -> Lever:
+    """The lever that a candidate pulls: as its deployment states it, or else by what it does.
+
+    Args:
+        candidate: its entry in run.json. Older releases wrote no `lever`.
+        retrieves: whether its requests report retrieval time.
+    """
+    stated: Lever | None = candidate.get("lever")
+    if stated is not None:
+        return stated
+    if candidate.get("tuning") is not None:
+        return "tuned"
+    if "model" in candidate and candidate["model"] is None:
+        return "none"
+    return "retrieval" if retrieves else "prompt"
 
 
 @dataclass(frozen=True, eq=False)

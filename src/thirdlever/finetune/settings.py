@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -117,3 +118,11 @@ class Trained:
 
 class Stopped(Exception):  # noqa: N818 - not an error: `on_step` asked for it
     """Training stopped as requested; the same call resumes from the checkpoint on disk."""
+
+
+def set_base_name(folder: Path, base: str) -> None:
+    """Replace the base's path in an adapter's configuration by a name; does nothing for a whole model."""
+    path = folder / "adapter_config.json"
+    if path.is_file():
+        config = json.loads(path.read_text("utf-8")) | {"base_model_name_or_path": base}
+        path.write_text(json.dumps(config, indent=2), "utf-8")

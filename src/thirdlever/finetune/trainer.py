@@ -26,10 +26,10 @@ from transformers import (
 from thirdlever.core.errors import MissingExtraError, ModelError, StrategyError, need
 from thirdlever.core.files import write
 from thirdlever.finetune.collate import IGNORED, collate, encode, kept_logits
-from thirdlever.finetune.settings import Settings, Step, Stopped, Trained
-from thirdlever.finetune.tune import set_base_name
+from thirdlever.finetune.settings import Settings, Step, Stopped, Trained, set_base_name
 from thirdlever.models.engine import local
-from thirdlever.models.engine.weights import best_dtype, device, quiet
+from thirdlever.models.engine.weights import best_dtype, device
+from thirdlever.models.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

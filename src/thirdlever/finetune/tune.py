@@ -13,7 +13,7 @@ from thirdlever.core import project
 from thirdlever.core.errors import ModelError, StrategyError, need, require, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
-from thirdlever.finetune.settings import Settings
+from thirdlever.finetune.settings import Settings, set_base_name
 from thirdlever.models.engine import local
 from thirdlever.strategies.contract import SetupCost, Tuning
 
@@ -250,7 +250,7 @@ class Adapter:
         from peft import PeftModel
         from transformers import AutoModelForCausalLM
 
-        from thirdlever.models.engine.weights import quiet
+        from thirdlever.models.quiet import quiet
 
         with quiet():
             # Summed in float32 and rounded once.
@@ -260,14 +260,6 @@ class Adapter:
             merged.to(torch.bfloat16).save_pretrained(partial)
         local.tokenizer(self.base).save_pretrained(partial)
         partial.rename(to)
-
-
-def set_base_name(folder: Path, base: str) -> None:
-    """Replace the base's path in an adapter's configuration by a name; does nothing for a whole model."""
-    path = folder / "adapter_config.json"
-    if path.is_file():
-        config = json.loads(path.read_text("utf-8")) | {"base_model_name_or_path": base}
-        path.write_text(json.dumps(config, indent=2), "utf-8")
 
 
 def _partial(to: Path) -> Path:

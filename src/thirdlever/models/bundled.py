@@ -148,7 +148,7 @@ def _dequantise(source: Path, target: Path) -> None:
     transformers = need("transformers", extra="local")
     torch = need("torch", extra="local")
     need("gguf", extra="local")
-    from thirdlever.models.engine.weights import quiet
+    from thirdlever.models.quiet import quiet
 
     _say("converting it to safetensors, once")
     options = {"gguf_file": LLM.weights, "quantization_config": transformers.GgufConfig(dequantize=True)}

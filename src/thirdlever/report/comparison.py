@@ -12,7 +12,7 @@ from thirdlever.core.text import WIDTH, counted, escape_markdown, interval, p_va
 
 if TYPE_CHECKING:
     from thirdlever.analysis.compare import Compared, Comparison, NonInferiority
-    from thirdlever.analysis.stats.variance import Variance
+    from thirdlever.analysis.variance import Variance
 
 
 Format = Literal["text", "md", "json"]

@@ -73,7 +73,8 @@ def _encode(model: Any, texts: Sequence[str]) -> NDArray[np.float32]:  # noqa: A
 @cache
 def _model() -> Any:  # noqa: ANN401 - sentence-transformers is imported at the point of use
     library = need("sentence_transformers", extra="local")
-    from thirdlever.models.engine.weights import best_dtype, device, quiet
+    from thirdlever.models.engine.weights import best_dtype, device
+    from thirdlever.models.quiet import quiet
 
     on = device()
     options = {"device": on.type, "model_kwargs": {"dtype": best_dtype(on)}}

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from thirdlever.analysis.run import INFO, RECORDS, SUMMARY, Run, lever
+from thirdlever.analysis.run import INFO, RECORDS, SUMMARY, Run
+from thirdlever.analysis.scorecards import lever
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import files, project

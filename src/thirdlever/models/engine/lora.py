@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import ModelError, need
-from thirdlever.models.engine.weights import quiet
+from thirdlever.models.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
