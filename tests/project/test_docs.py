@@ -140,7 +140,7 @@ def test_the_changelog_has_the_version() -> None:
     assert re.search(rf"^## {re.escape(version)}\b", DOCS["CHANGELOG.md"], re.MULTILINE)
 
 
-# The README's Python
+# The Python of the guide to a run
 
 
 @pytest.fixture
@@ -157,13 +157,13 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_the_readmes_python_runs() -> None:
-    [source] = fenced(README, "python")
+def test_the_python_of_the_guide_runs() -> None:
+    [source] = fenced(DOCS["docs/running.md"], "python")
     *lines, last = ast.parse(source).body
     assert isinstance(last, ast.Expr)  # what a notebook would show
     names: dict[str, Any] = {}
-    exec(compile(ast.Module(lines, []), "README.md", "exec"), names)  # noqa: S102 - it is ours
-    shown = eval(compile(ast.Expression(last.value), "README.md", "eval"), names)  # noqa: S307
+    exec(compile(ast.Module(lines, []), "running.md", "exec"), names)  # noqa: S102 - it is ours
+    shown = eval(compile(ast.Expression(last.value), "running.md", "eval"), names)  # noqa: S307
     assert names["run"].summary["candidate"].to_list() == ["null", "rag(k=20)"]
     assert len(names["records"]) == 2 * (30 + 21)
     asked = names["records"][names["records"]["phase"] == "accuracy"]
