@@ -85,7 +85,7 @@ def test_one_candidate_is_enough_for_a_verdict(tmp_path: Path) -> None:
     d = figures_file.read(written(tmp_path, SMALL)).decide({})
     assert one_sentence(d).removeprefix("On given figures: ") == (
         "do not fine-tune: stay with a (80.0 % accuracy), "
-        "because fewer than 50,000 requests a month seldom pay a tune back."
+        "because fewer than 50,000 requests a month rarely pay a tune back."
     )
     assert render(d)
 

@@ -209,11 +209,11 @@ def test_a_users_own_rate_comes_first(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("rate = 1", r"\[\[rate\]\]"),
+        ("rate = 1", "invalid rate 1; expected a list"),
         ("[[rate]]\nmodle = 1", "did you mean 'model'"),
         ('[[rate]]\nprovider = "openai"', "'model' is missing"),
-        ('[[rate]]\nprovider="p"\nmodel="m"\ntrain="x"\nsource="s"\nas_of=2026-11-01', "train = 'x'"),
-        ('[[rate]]\nprovider="p"\nmodel="m"\ntrain=1\nsource="s"\nas_of="2026"', "no date"),
+        ('[[rate]]\nprovider="p"\nmodel="m"\ntrain="x"\nsource="s"\nas_of=2026-11-01', "invalid train 'x'; expected a number"),
+        ('[[rate]]\nprovider="p"\nmodel="m"\ntrain=1\nsource="s"\nas_of="2026"', "invalid as_of '2026'; expected a date"),
         ("[[", "correct the file"),
     ],
 )

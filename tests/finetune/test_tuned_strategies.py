@@ -203,7 +203,7 @@ def invoke(*arguments: str) -> str:
 
 
 def test_adapters_are_listed_shown_exported_merged_and_removed(suite: Suite, base: str, project: Path) -> None:
-    assert "none yet" in invoke()
+    assert "no tuned models yet" in invoke()
     done = run(suite, base, "lora:epochs=1,rank=4")
     [card] = tune.adapters()
     listed = invoke()

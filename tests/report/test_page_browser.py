@@ -344,7 +344,7 @@ def test_every_repeat_of_an_item_can_be_shown(opened: Opened, tmp_path: Path) ->
 
 def test_a_page_without_logs_says_what_is_missing(opened: Opened, tmp_path: Path) -> None:
     tab = opened(page.write(make_run(tmp_path, items=3, candidates=1, logs=False)))
-    assert tab.inner_text(cell(0, 0)).startswith("item-00000")
+    assert tab.inner_text(cell(0, 0)).startswith("POS PURCHASE 1000")
     assert "cannot be read" not in tab.inner_text("#candidates")
     assert "logs/0.accuracy.eval does not exist" in tab.inner_text("#notes")
     assert "unknown" in tab.inner_text("#candidates")

@@ -229,7 +229,7 @@ def test_a_tuning_job_is_estimated_and_not_ordered(project: Path, suite: Suite, 
     [
         ("managed:examples=3", "training file would be refused"),
         ("managed:max_usd=0.000001", "more than max_usd=1e-06"),
-        ("plain on null:method=majority", "prepares no model that another strategy could ask"),
+        ("plain on null:method=majority", "prepares no model; after 'on', name a strategy that does"),
     ],
 )
 def test_a_plan_refuses_what_the_run_would_refuse(suite: Suite, project: Path, spec: str, error: str) -> None:

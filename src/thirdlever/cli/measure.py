@@ -98,7 +98,7 @@ def pull(
 
 def check(
     name: Annotated[
-        list[str] | None, argument("[NAME]...", "Strategies and evals; rag:k=5 sets arguments. [default: all here]")
+        list[str] | None, argument("NAME", "Strategies and evals; rag:k=5 sets arguments. [default: all here]")
     ] = None,
 ) -> None:
     """Test your strategies and evals offline, at no cost."""
