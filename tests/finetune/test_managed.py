@@ -212,8 +212,14 @@ def test_a_users_own_rate_comes_first(project: Path) -> None:
         ("rate = 1", "invalid rate 1; expected a list"),
         ("[[rate]]\nmodle = 1", "did you mean 'model'"),
         ('[[rate]]\nprovider = "openai"', "'model' is missing"),
-        ('[[rate]]\nprovider="p"\nmodel="m"\ntrain="x"\nsource="s"\nas_of=2026-11-01', "invalid train 'x'; expected a number"),
-        ('[[rate]]\nprovider="p"\nmodel="m"\ntrain=1\nsource="s"\nas_of="2026"', "invalid as_of '2026'; expected a date"),
+        (
+            '[[rate]]\nprovider="p"\nmodel="m"\ntrain="x"\nsource="s"\nas_of=2026-11-01',
+            "invalid train 'x'; expected a number",
+        ),
+        (
+            '[[rate]]\nprovider="p"\nmodel="m"\ntrain=1\nsource="s"\nas_of="2026"',
+            "invalid as_of '2026'",
+        ),
         ("[[", "correct the file"),
     ],
 )

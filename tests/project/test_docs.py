@@ -107,11 +107,22 @@ def test_every_nox_session_that_is_named_exists() -> None:
 # Files
 
 
-def test_the_readmes_tree_matches_the_repository() -> None:
+def test_the_readmes_tree_shows_every_folder_and_every_package() -> None:
     [tree] = [block for block in fenced(README) if block.startswith("evals/")]
-    named = {line.split()[0].rstrip("/").partition("/")[0] for line in tree.splitlines()}
-    folders = {path.partition("/")[0] for path in listed_by_git() if "/" in path}
-    assert named == {folder for folder in folders if not folder.startswith(".")}
+    lines = [re.fullmatch(r"( *)([\w/]+)/ +\S.*", line) for line in tree.splitlines()]
+    assert all(lines)  # every folder has a comment
+    named = {
+        indent: {line[2].partition("/")[0] for line in lines if line and line[1] == indent} for indent in ("", "  ")
+    }
+    files = [path for path in listed_by_git() if "/" in path]
+    folders = {path.partition("/")[0] for path in files}
+    assert named[""] == {folder for folder in folders if not folder.startswith(".")}
+    packages = {path.split("/")[2] for path in files if path.startswith("src/thirdlever/") and path.count("/") > 2}
+    assert named["  "] == packages
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 120
 
 
 @pytest.mark.parametrize("name", sorted(DOCS))

@@ -13,8 +13,9 @@ from helpers import costed, memos
 from typer.testing import CliRunner
 
 from thirdlever.analysis.outcomes import load as load_outcomes
+from thirdlever.core.text import escape_markdown
 from thirdlever.report import memo
-from thirdlever.report.memo import escape, render_html
+from thirdlever.report.memo import render_html
 from thirdlever.report.memo_content import clean, disagreements
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def test_the_same_run_gives_the_same_memo(good: tuple[Path, str, str], tmp_path:
 def test_the_table_the_gates_and_the_chart_state_the_same_figures(good: tuple[Path, str, str]) -> None:
     _, page, text = good
     row = next(line for line in text.splitlines() if line.startswith("| **`lora`**"))
-    low, high = re.findall(r"95\.0 \\\[([\d.]+), ([\d.]+)\\\]", row)[0]
+    low, high = re.findall(r"95\.0 \[([\d.]+), ([\d.]+)\]", row)[0]
     assert f"lora at 95.0 % ({low} to {high} % on 400 items)" in text
     assert f"lora 95.0 % ({low} to {high})" in page
 
@@ -347,7 +348,7 @@ def test_control_characters_are_made_visible_and_long_lines_cut(evil: tuple[Path
     "mark", ["- a", "1. a", "1) a", "+ a", "# a", "> a", "=====", "-----", "    code", "a | b", "www.x.y", "a@b.c"]
 )
 def test_markdown_marks_are_escape(mark: str) -> None:
-    assert "\\" in escape(mark) or escape(mark) == mark.strip() != mark
+    assert "\\" in escape_markdown(mark) or escape_markdown(mark) == mark.strip() != mark
 
 
 @pytest.mark.parametrize(
@@ -355,7 +356,7 @@ def test_markdown_marks_are_escape(mark: str) -> None:
 )
 @pytest.mark.parametrize("form", ["{}", "- {}", "# {}", "| {} |\n|:--|\n| {} |", "![{}](chart.png)"])
 def test_escaped_text_is_shown_as_it_is(attack: str, form: str) -> None:
-    page = Page(render_html(form.replace("{}", escape(attack)), "t", {}).partition("<main>")[2])
+    page = Page(render_html(form.replace("{}", escape_markdown(attack)), "t", {}).partition("<main>")[2])
     assert not {"script", "a", "img", "code", "strong", "em", "s"} & {tag for tag, _ in page.tags}
     assert attack in [text for _, text in page.text]
 
@@ -366,7 +367,7 @@ def test_an_image_of_a_reply_is_not_loaded() -> None:
 
 @pytest.mark.parametrize("plain", ["85.0", "-45.0 to +8.2", "1,000", "it pays back", "$0.0014 a request"])
 def test_plain_figures_are_not_escaped(plain: str) -> None:
-    assert escape(plain) == plain
+    assert escape_markdown(plain) == plain
 
 
 def test_a_long_text_is_cut_and_its_length_stated() -> None:

@@ -72,11 +72,22 @@ class Table:
         Console(file=buffer, width=width, color_system=None, highlight=False, legacy_windows=False).print(table)
         return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
-    def markdown(self) -> str:
-        """GitHub's table syntax."""
+    def markdown(self, *, line_break: str = "<br>", bold: str | None = None) -> str:
+        """GitHub's table syntax.
+
+        Args:
+            line_break: what separates the lines of a cell.
+            bold: the first cell of the row that is emphasised.
+        """
         heads = " | ".join(column.head.replace("\n", " ") for column in self.columns)
         rule = "|".join("--:" if column.kind == "figure" else ":--" for column in self.columns)
-        rows = (" | ".join(_markdown(*cell) for cell in self._cells(row)) for row in self.rows)
+        rows = []
+        for row in self.rows:
+            cells = self._cells(row)
+            shown = [line_break.join(_markdown(*cell)) for cell in cells]
+            if bold is not None and cells[0][0][0] == bold:
+                shown[0] = line_break.join([f"**{_markdown(*cells[0])[0]}**", *_markdown(*cells[0])[1:]])
+            rows.append(" | ".join(shown))
         return "\n".join([f"| {heads} |", f"|{rule}|", *(f"| {row} |" for row in rows)])
 
     def csv(self) -> str:
@@ -110,7 +121,7 @@ class Table:
         return "\n".join(fold(line, room) for line in escaped) if column.kind == "name" else "\n".join(escaped)
 
 
-def _markdown(lines: tuple[str, ...], column: Column) -> str:
+def _markdown(lines: tuple[str, ...], column: Column) -> list[str]:
     first, *rest = lines
     match column.kind:
         case "name":
@@ -119,4 +130,4 @@ def _markdown(lines: tuple[str, ...], column: Column) -> str:
             shown = escape_markdown(first)
         case "figure":
             shown = escape_terminal(first).replace("|", "\\|")
-    return "<br>".join([shown, *map(escape_markdown, rest)])
+    return [shown, *map(escape_markdown, rest)]

@@ -57,7 +57,7 @@ class ModelInUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ModelFinding:
     """A reason to act on a model, and what to do."""
 
     kind: Kind
@@ -84,7 +84,7 @@ class CheckedModel:
     retires: dt.date | None = None
     source: str = ""
     newer: tuple[str, ...] | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[ModelFinding, ...] = ()
     unknown: str = ""
 
     @property
@@ -145,7 +145,7 @@ def measured() -> set[tuple[str, str]]:
     return found
 
 
-class _Candidate(BaseModel):
+class _StoredCandidate(BaseModel):
     """A candidate in a run's or a baseline's file; a baseline has neither `model` nor `tuning`."""
 
     name: str
@@ -176,16 +176,16 @@ class _Candidate(BaseModel):
 class _Info(BaseModel):
     """The parts of a run's or a baseline's file that name models."""
 
-    candidates: list[_Candidate]
+    candidates: list[_StoredCandidate]
     snapshots: list[dict[str, Any]] | None = None
 
 
 def model_of(candidate: Mapping[str, Any]) -> ModelInUse:
     """The model of a candidate that calls one, from the candidate's entry in a run or a baseline."""
-    return _of_candidate(_Candidate.model_validate(candidate))
+    return _of_candidate(_StoredCandidate.model_validate(candidate))
 
 
-def _of_candidate(candidate: _Candidate) -> ModelInUse:
+def _of_candidate(candidate: _StoredCandidate) -> ModelInUse:
     name = candidate.called or ""
     base, tuner = candidate.base or name, candidate.tuned_by
     if tuner is None:
@@ -360,7 +360,7 @@ def _retirement(
     missing: bool,
     today: dt.date,
     within: int,
-) -> Finding | None:
+) -> ModelFinding | None:
     """The finding that a model has retired or will within these days; `missing` from its provider's list counts too."""
     what = f"Its base {model.id}" if model.tuned else "It"
     days = (retires - today).days if retires else None
@@ -378,7 +378,7 @@ def _retirement(
         kind, sentence = "deprecated", f"{what} is deprecated, without an announced retirement date"
     else:
         return None
-    return Finding(kind=kind, sentence=sentence, remedy=_remedy(model))
+    return ModelFinding(kind=kind, sentence=sentence, remedy=_remedy(model))
 
 
 def _remedy(model: ModelInUse) -> str:
@@ -389,9 +389,9 @@ def _remedy(model: ModelInUse) -> str:
     return f"find a replacement: thirdlever replace {shlex.quote(run)} {shlex.quote(candidate)}"
 
 
-def _successor(model: ModelInUse, later: ListedModel) -> Finding:
+def _successor(model: ModelInUse, later: ListedModel) -> ModelFinding:
     what = f"than its base {model.id}" if model.tuned else "of its family"
-    return Finding(
+    return ModelFinding(
         kind="newer",
         sentence=f"A newer model {what}, {later.id}, was released on {later.created}, and no run here has measured it",
         remedy=f"measure it on the same suite: thirdlever run SUITE --model {model.provider}/{later.id}",

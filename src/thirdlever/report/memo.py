@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from importlib.resources import files as resources
 from string import Template
@@ -14,7 +13,8 @@ from markdown_it.renderer import RendererHTML
 from thirdlever.analysis import outcomes
 from thirdlever.charts import accuracy, figures, style
 from thirdlever.core import files
-from thirdlever.core.text import escape_terminal, markdown_code, percent
+from thirdlever.core.table import Column, Table
+from thirdlever.core.text import escape_html, escape_markdown, escape_terminal, markdown_code, percent
 from thirdlever.report import memo_content as content
 from thirdlever.report.decision import notes, one_sentence, what_would_change
 
@@ -28,17 +28,15 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.run import Run
     from thirdlever.charts.style import Picture
+    from thirdlever.core.table import Cell
     from thirdlever.decision.verdict import Decision
-    from thirdlever.report.memo_content import Disagreement, Table
+    from thirdlever.report.memo_content import Disagreement, MemoTable
 
 
 MARKDOWN, PAGE = "memo.md", "memo.html"
 
 _LONGEST_EVIDENCE, _LONGEST_INPUT, _LONGEST_ANSWER = 4000, 600, 160  # characters
 _SHOWN_ANSWERS = 5
-# What Markdown acts on: marks anywhere, addresses that become links by themselves, marks that begin a line.
-_MARKS = re.compile(r"([\\`*_\[\]<>|#~&])|(:)(?=//)|(@)|(?<=www)(\.)")
-_BEGINNING = re.compile(r"^(?:([-+=])(?!\d)|(\d+)(?=[.)](?:\s|$)))")
 _SECTION = 2  # the level of headings that open a section; those below it open an article
 _WIDE = 40  # characters of a cell that needs a wide column
 _VERDICT = re.compile("|".join(sorted(figures.LOOKS, key=len, reverse=True)))
@@ -107,14 +105,8 @@ def _title(run: Run) -> str:
 # Markdown
 
 
-def escape(text: str) -> str:
-    r"""Text that Markdown shows as it is.
-
-    >>> escape("<b>rag_k</b> | http://x")
-    '\\<b\\>rag\\_k\\</b\\> \\| http\\://x'
-    """
-    text = _MARKS.sub(r"\\\g<0>", escape_terminal(text.strip()))
-    return _BEGINNING.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\", text)
+def _text(text: str, longest: int = content.LONGEST) -> str:
+    return escape_markdown(content.clean(text, longest))
 
 
 def _code(text: str) -> str:
@@ -138,11 +130,15 @@ def render_markdown(
 
 def _page_one(run: Run, decision: Decision, summary: pd.DataFrame, pictures: Mapping[str, Picture]) -> Iterator[str]:
     sign, _ = figures.LOOKS[decision.verdict]
-    yield f"# **{sign} {decision.verdict}.** {escape(content.clean(one_sentence(decision)))}"
-    yield from ("", f"{escape(_title(run))}. Decision memo on the run of {escape(run.info['finished'][:10])}.", "")
+    yield f"# **{sign} {decision.verdict}.** {_text(one_sentence(decision))}"
+    yield from (
+        "",
+        f"{escape_markdown(_title(run))}. Decision memo on the run of {escape_markdown(run.info['finished'][:10])}.",
+        "",
+    )
     for what, value in content.headline_facts(decision, summary):
         figure, _, interval = value.partition("\n")
-        yield f"- {escape(what)}: **{escape(figure)}** {escape(interval)}".rstrip()
+        yield f"- {escape_markdown(what)}: **{escape_markdown(figure)}** {escape_markdown(interval)}".rstrip()
     yield from ("", *_table(content.candidates(decision, summary), level=2))
     yield from (*_image(pictures["chart"]), *_image(pictures["gates"]))
 
@@ -158,24 +154,34 @@ def _money(pictures: Mapping[str, Picture]) -> Iterator[str]:
 
 
 def _image(picture: Picture) -> tuple[str, str]:
-    return f"![{escape(picture.alt)}]({picture.name}.png)", ""
+    return f"![{escape_markdown(picture.alt)}]({picture.name}.png)", ""
 
 
 def _gates(decision: Decision) -> Iterator[str]:
     yield from ("## The gates in detail", "")
     for i, gate in enumerate(decision.gates, 1):
         sign, _ = figures.LOOKS[gate.verdict]
-        yield from (f"### {i}. {escape(gate.name)}: {sign} {gate.verdict}", "", escape(gate.question), "")
+        yield from (
+            f"### {i}. {escape_markdown(gate.name)}: {sign} {gate.verdict}",
+            "",
+            escape_markdown(gate.question),
+            "",
+        )
         texts = {"Evidence": gate.evidence, "Threshold": gate.threshold, "What would change it": gate.change}
-        yield from (f"- **{what}:** {escape(content.clean(text, _LONGEST_EVIDENCE))}" for what, text in texts.items())
+        yield from (f"- **{what}:** {_text(text, _LONGEST_EVIDENCE)}" for what, text in texts.items())
         yield ""
 
 
 def _changes(decision: Decision) -> Iterator[str]:
     changes = what_would_change(decision) or ["No change of the assumptions examined would change it."]
-    yield from ("## What would change the verdict", "", *(f"- {escape(content.clean(line))}" for line in changes), "")
+    yield from (
+        "## What would change the verdict",
+        "",
+        *(f"- {_text(line)}" for line in changes),
+        "",
+    )
     if remarks := notes(decision):
-        yield from ("### Notes", "", *(f"- {escape(content.clean(note))}" for note in remarks), "")
+        yield from ("### Notes", "", *(f"- {_text(note)}" for note in remarks), "")
 
 
 def _failures(run: Run, decision: Decision) -> Iterator[str]:
@@ -209,22 +215,21 @@ def _audit(run: Run, decision: Decision, summary: pd.DataFrame, given: Sequence[
     for table in content.details(decision, summary):
         yield from _table(table)
     yield from ("## Provenance", "")
-    yield from (f"- {escape(what)}: {_code(value)}" for what, value in content.provenance_facts(run))
+    yield from (f"- {escape_markdown(what)}: {_code(value)}" for what, value in content.provenance_facts(run))
     yield from ("", *_table(content.models(run)), *_table(content.prices(run)))
     yield from ("### Reproduce", "", "Without a model, a key or a network, from the run's folder:", "")
     yield from (f"    {line}" for line in content.commands(run, given))
 
 
-def _table(table: Table, level: int = 3) -> Iterator[str]:
-    yield from (f"{'#' * level} {table.title}", "", "| " + " | ".join(table.columns) + " |")
-    yield "|" + "|".join("--:" if side == "r" else ":--" for side in table.align) + "|"
-    for row in table.rows:
-        name, _, role = row[0].partition("\n")
-        first = markdown_code(name) if table.names else escape(name)
-        if table.marked is not None and name == escape_terminal(table.marked):
-            first = f"**{first}**"
-        yield "| " + " | ".join([f"{first} *{role}*" if role else first, *map(escape, row[1:])]) + " |"
-    yield from ("", table.note, "") if table.note else ("",)
+def _table(memo: MemoTable, level: int = 3) -> Iterator[str]:
+    columns = [
+        Column(head, "figure" if side == "r" else "text") for head, side in zip(memo.columns, memo.align, strict=True)
+    ]
+    if memo.names:
+        columns[0] = Column(memo.columns[0], "name")
+    rows: list[list[Cell]] = [[tuple(row[0].split("\n")), *row[1:]] for row in memo.rows]
+    yield from (f"{'#' * level} {memo.title}", "", Table(columns, rows).markdown(line_break=", ", bold=memo.marked), "")
+    yield from (memo.note, "") if memo.note else ()
 
 
 # HTML
@@ -238,12 +243,12 @@ def render_html(markdown: str, title: str, pictures: Mapping[str, Picture]) -> s
         title: of the browser's tab.
         pictures: the figures by name; the page shows them as SVG in its own colours.
     """
-    # The memo has no links and no HTML: with these rules off, even a mistake in `escape` could not make any.
+    # The memo has no links and no HTML: with these rules off, even a mistake in `escape_markdown` could not make any.
     off = ["link", "autolink", "reference", "html_inline", "html_block", "entity"]
     parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable("table").disable(off)
     templates = resources("thirdlever.report") / "templates"
     return Template((templates / "memo.html").read_text("utf-8")).substitute(
-        title=html.escape(title),
+        title=escape_html(title),
         colours=style.variables(),
         css=(templates / "memo.css").read_text("utf-8"),
         body=parser.render(markdown, {"pictures": {f"{name}.png": one for name, one in pictures.items()}}),
@@ -281,7 +286,7 @@ class _Renderer(RendererHTML):
         return closed
 
     def table_open(self, *_: object) -> str:
-        label = html.escape(f"{self._heading}, table")
+        label = escape_html(f"{self._heading}, table")
         return f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">\n<table>\n'
 
     def table_close(self, *_: object) -> str:
@@ -318,7 +323,7 @@ class _Renderer(RendererHTML):
     def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         picture: Picture | None = env["pictures"].get(tokens[idx].attrs.get("src"))
         if picture is None:
-            return html.escape(self.renderInlineAsText(tokens[idx].children, options, env))
-        caption = f"<strong>{html.escape(picture.title)}</strong> {html.escape(' '.join(picture.notes))}"
+            return escape_html(self.renderInlineAsText(tokens[idx].children, options, env))
+        caption = f"<strong>{escape_html(picture.title)}</strong> {escape_html(' '.join(picture.notes))}"
         drawings = "\n".join(style.inline(picture))
         return f'<figure id="{picture.name}">\n<figcaption>{caption}</figcaption>\n{drawings}\n</figure>\n'

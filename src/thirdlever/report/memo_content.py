@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _NONE = "–"
-_LONGEST = 400  # characters of a cell
+LONGEST = 400  # characters of a cell
 _SHOWN_CANDIDATES = 8  # on page one
 _OLD_DAYS = 90  # from this age on, a price's age is stated
 _OUTCOMES = {"GO": "continue", "NO-GO": "stop", "NEED-MORE-DATA": "find out"}
@@ -41,7 +41,7 @@ _RIGHT = 0.5  # a score above it counts as right
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class MemoTable:
     """A table of plain text.
 
     Attributes:
@@ -63,7 +63,7 @@ class Table:
     note: str = ""
 
 
-def clean(text: str, longest: int = _LONGEST) -> str:
+def clean(text: str, longest: int = LONGEST) -> str:
     """Printable text of at most `longest` characters."""
     shown = escape_terminal(text[:longest])  # cut first: a reply may be megabytes long
     return shown if len(text) <= longest else f"{shown} … ({len(text):,} characters)"
@@ -103,7 +103,7 @@ def headline_facts(decision: Decision, summary: pd.DataFrame) -> list[tuple[str,
     return found
 
 
-def candidates(decision: Decision, summary: pd.DataFrame) -> Table:
+def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
     """All candidates; of many, the best and those that the decision is about."""
     known, volume = roles(decision), decision.assumptions.monthly_volume
     ranked = rows(summary)
@@ -123,7 +123,7 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> Table:
         f"Per month: {volume:,.0f} requests." if volume is not None else "The monthly volume is not stated.",
         f"{counted(left_out, 'more candidate')} under “All figures”." if left_out else "",
     ]
-    return Table(
+    return MemoTable(
         title="Candidates",
         columns=columns,
         rows=[_candidate(row, decision.costs.get(row["candidate"]), known, volume, errors) for row in shown],
@@ -174,7 +174,7 @@ def _bare(amount: float | None) -> str:
 # Tables for whoever checks the decision
 
 
-def assumptions(decision: Decision) -> Table:
+def assumptions(decision: Decision) -> MemoTable:
     """The value, unit and source of each assumption."""
     cells = [
         (
@@ -188,7 +188,7 @@ def assumptions(decision: Decision) -> Table:
     ]
     note = "Change one with: thirdlever memo RUN --assume name=value."
     columns = ["Assumption", "Meaning", "Value", "Unit", "Source"]
-    return Table(title="Assumptions", columns=columns, rows=cells, align="llrll", note=note)
+    return MemoTable(title="Assumptions", columns=columns, rows=cells, align="llrll", note=note)
 
 
 def _value(value: Value, unit: str) -> str:
@@ -203,23 +203,23 @@ def _value(value: Value, unit: str) -> str:
     return usd(value) if unit.startswith("USD") else f"{value:,.10g}"
 
 
-def details(decision: Decision, summary: pd.DataFrame) -> list[Table]:
+def details(decision: Decision, summary: pd.DataFrame) -> list[MemoTable]:
     """All that is needed to check the decision; tables without rows are left out."""
     makers = (_questions, _comparisons, _slices, _costs, _bases, _paybacks, _sensitivity)
     questions, *others = (make(decision) for make in makers)
     return [table for table in (questions, _all(summary), *others) if table.rows]
 
 
-def _questions(decision: Decision) -> Table:
+def _questions(decision: Decision) -> MemoTable:
     cells = [
         (one.question, one.answer, one.basis, _OUTCOMES[one.verdict], clean(one.evidence), clean(one.threshold))
         for one in decision.matrix
     ]
     columns = ["Question", "Answer", "Basis", "Outcome", "Evidence", "Threshold"]
-    return Table(title="Six questions, in order", columns=columns, rows=cells, align="llllll", names=False)
+    return MemoTable(title="Six questions, in order", columns=columns, rows=cells, align="llllll", names=False)
 
 
-def _all(summary: pd.DataFrame) -> Table:
+def _all(summary: pd.DataFrame) -> MemoTable:
     def figure(value: float, form: str) -> str:
         return _NONE if math.isnan(value) else format(value, form)
 
@@ -241,10 +241,10 @@ def _all(summary: pd.DataFrame) -> Table:
     cells = [[escape_terminal(row["candidate"]), *(cell(row) for cell in columns.values())] for row in rows(summary)]
     note = "Unparsed: the reply contains no answer. Retrieval: its part of the median latency."
     align = "l" + "r" * len(columns)
-    return Table(title="All figures", columns=["Candidate", *columns], rows=cells, align=align, note=note)
+    return MemoTable(title="All figures", columns=["Candidate", *columns], rows=cells, align=align, note=note)
 
 
-def _comparisons(decision: Decision) -> Table:
+def _comparisons(decision: Decision) -> MemoTable:
     cells = [
         (
             escape_terminal(one.b),
@@ -262,10 +262,10 @@ def _comparisons(decision: Decision) -> Table:
         "Won: right where the other is wrong. Adjusted: by Holm's method, for all comparisons in this table."
         " Detectable: the smallest true difference, in points, that this many items would show in 80 % of runs."
     )
-    return Table(title="Tuned against untuned", columns=columns, rows=cells, align="llrrrrl", note=note)
+    return MemoTable(title="Tuned against untuned", columns=columns, rows=cells, align="llrrrrl", note=note)
 
 
-def _slices(decision: Decision) -> Table:
+def _slices(decision: Decision) -> MemoTable:
     def cell(difference: float, *, helps: bool) -> str:
         return f"{100 * difference:+.1f}{' helps' if helps else ''}"
 
@@ -280,10 +280,10 @@ def _slices(decision: Decision) -> Table:
     ]
     columns = ["Slice", "Items", "Retrieval, points", "Tuning, points"]
     note = "Compared with the best prompt. “helps”: significant after adjusting for the number of slices."
-    return Table(title="Where each lever helps", columns=columns, rows=cells, align="lrrr", note=note)
+    return MemoTable(title="Where each lever helps", columns=columns, rows=cells, align="lrrr", note=note)
 
 
-def _costs(decision: Decision) -> Table:
+def _costs(decision: Decision) -> MemoTable:
     def parts(amounts: Mapping[str, float | None]) -> str:
         return ", ".join(f"{name} {usd(amount)}" for name, amount in amounts.items() if amount != 0) or "none"
 
@@ -302,10 +302,10 @@ def _costs(decision: Decision) -> Table:
         for cost in decision.costs.values()
     ]
     columns = ["Candidate", "USD per 1,000 [95 %]", "USD per 1,000 correct", "One-time", "Per month"]
-    return Table(title="Costs", columns=columns, rows=cells, align="lrrll")
+    return MemoTable(title="Costs", columns=columns, rows=cells, align="lrrll")
 
 
-def _bases(decision: Decision) -> Table:
+def _bases(decision: Decision) -> MemoTable:
     """The basis of each part of the cost; candidates with the same basis share a row."""
     sharing: dict[tuple[str, str], list[str]] = {}
     order = dict.fromkeys(part for cost in decision.costs.values() for part in cost.basis)
@@ -318,10 +318,10 @@ def _bases(decision: Decision) -> Table:
         for (part, basis), names in sharing.items()
     ]
     columns = ["Part", "Basis", "Candidates"]
-    return Table(title="Basis of the costs", columns=columns, rows=cells, align="lll", names=False)
+    return MemoTable(title="Basis of the costs", columns=columns, rows=cells, align="lll", names=False)
 
 
-def _paybacks(decision: Decision) -> Table:
+def _paybacks(decision: Decision) -> MemoTable:
     cells = []
     for back in decision.paybacks.values():
         if not decision.costs[back.candidate].tuned:
@@ -341,7 +341,7 @@ def _paybacks(decision: Decision) -> Table:
         )
     columns = ["Candidate", "Compared with", "Saved per request", "Breaks even at", "Pays back in", "ROI", "Condition"]
     note = "ROI: net gain until the next base model, per dollar of set-up."
-    return Table(title="Payback", columns=columns, rows=cells, align="llrrrrl", note=note)
+    return MemoTable(title="Payback", columns=columns, rows=cells, align="llrrrrl", note=note)
 
 
 def _return(roi: float | None) -> str:
@@ -352,7 +352,7 @@ def _return(roi: float | None) -> str:
     return "a gain without set-up" if math.isinf(roi) else f"{roi:,.1f}"
 
 
-def _sensitivity(decision: Decision) -> Table:
+def _sensitivity(decision: Decision) -> MemoTable:
     """The assumptions that can change the verdict, then all others in one row."""
     units = {one.name: one.unit for one in decision.assumptions.listed()}
 
@@ -367,7 +367,7 @@ def _sensitivity(decision: Decision) -> Table:
     if others := ", ".join(one.name for one in decision.flips if not one.becomes):
         cells.append((others, _NONE, "no value", _NONE))
     columns = ["Assumption", "Now", "Changes the verdict at", "To"]
-    return Table(title="Sensitivity", columns=columns, rows=cells, align="lrrl")
+    return MemoTable(title="Sensitivity", columns=columns, rows=cells, align="lrrl")
 
 
 # Provenance
@@ -398,16 +398,16 @@ def provenance_facts(run: Run) -> list[tuple[str, str]]:
     return [(clean(what), clean(_text(value), 4000)) for what, value in found]
 
 
-def models(run: Run) -> Table:
+def models(run: Run) -> MemoTable:
     """The model and revision behind each candidate."""
     cells = [
         [clean(_text(candidate.get(name)), 200) for name in ("name", "model", "revision", "identity")]
         for candidate in run.info.get("candidates", ())
     ]
-    return Table(title="Models", columns=["Candidate", "Model", "Revision", "Identity"], rows=cells, align="llll")
+    return MemoTable(title="Models", columns=["Candidate", "Model", "Revision", "Identity"], rows=cells, align="llll")
 
 
-def prices(run: Run) -> Table:
+def prices(run: Run) -> MemoTable:
     """The prices that the run used, with their dates."""
     finished = dt.date.fromisoformat(run.info["finished"][:10])
     cells = []
@@ -417,7 +417,7 @@ def prices(run: Run) -> Table:
         source = clean(_text(price.get("source"))) if price else "none: device time or unknown"
         cells.append([clean(str(model)), *shown, source, _dated(price, finished)])
     columns = ["Model", "Input", "Cached input", "Output", "Source", "As of"]
-    return Table(title="Prices", columns=columns, rows=cells, align="lrrrll", note="USD per 1M tokens.")
+    return MemoTable(title="Prices", columns=columns, rows=cells, align="lrrrll", note="USD per 1M tokens.")
 
 
 def _dated(price: Mapping[str, Any] | None, finished: dt.date) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import math
 import zlib
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from thirdlever.analysis.scorecards import rows
 from thirdlever.core import files as atomic
 from thirdlever.core.errors import RunError
-from thirdlever.core.text import escape_terminal
+from thirdlever.core.text import escape_html
 from thirdlever.evaluation import logs as samples
 from thirdlever.models.engine.generate import common
 
@@ -75,7 +74,7 @@ def render(run: Run) -> str:
     matrix, *texts = (f'<script type="text/plain" id="{name}">{text}</script>' for name, text in data.blocks.items())
     head = json.dumps(data.head, allow_nan=False)
     return Template(_asset("report.html")).substitute(
-        title=html.escape(escape_terminal(f"{data.head['suite']}, {data.head['run']}: every answer")),
+        title=escape_html(f"{data.head['suite']}, {data.head['run']}: every answer"),
         style_hash=_hash(style),
         script_hash=_hash(script),
         style=style,
