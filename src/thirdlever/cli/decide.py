@@ -79,7 +79,7 @@ def reprice(
     run: options.Run,
     model: Annotated[
         str | None,
-        option("MODEL", "Use this model's prices, such as openai/gpt-4o-mini. [default: the run's]", "--as"),
+        option("MODEL", "Use this model's prices, such as openai/gpt-5.4-mini. [default: the run's]", "--as"),
     ] = None,
     device_usd_per_hour: Annotated[
         str | None, option("USD", "Cost of the machine, in USD an hour, or a GPU: h100, h200, l4.")

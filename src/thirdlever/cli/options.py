@@ -31,7 +31,7 @@ Strategies: TypeAlias = Annotated[
 ]
 Models: TypeAlias = Annotated[
     list[str] | None,
-    option("NAME", f"Base model, such as openai/gpt-4o-mini; repeatable. [default: {', '.join(MODELS)}]", "--model"),
+    option("NAME", f"Base model, such as openai/gpt-5.4-mini; repeatable. [default: {', '.join(MODELS)}]", "--model"),
 ]
 Limit: TypeAlias = Annotated[int | None, option("N", "Number of test items to measure on. [default: all]", min=1)]
 Epochs: TypeAlias = Annotated[int, option("N", "Number of times to ask each item.", min=1)]

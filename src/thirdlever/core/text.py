@@ -209,8 +209,8 @@ def paragraph(text: str, *, width: int = WIDTH, first: str = "", rest: str = "")
 def fold(name: str, width: int) -> str:
     r"""A candidate's name in lines of at most `width`: its model on its own line, breaks after , ( / = and spaces.
 
-    >>> fold("rag(k=20,source=both) @ openai/gpt-4o-mini", 20)
-    'rag(k=20,\nsource=both)\nopenai/gpt-4o-mini'
+    >>> fold("rag(k=20,source=both) @ openai/gpt-5.4-mini", 20)
+    'rag(k=20,\nsource=both)\nopenai/gpt-5.4-mini'
     """
     lines: list[str] = []
     for part in name.split(" @ "):

@@ -31,7 +31,7 @@ class BaseModel:
     """A model to adapt.
 
     Attributes:
-        name: as given by the user, such as "embedded" or "openai/gpt-4o-mini".
+        name: as given by the user, such as "embedded" or "openai/gpt-5.4-mini".
         inspect_name: argument of inspect's `get_model`.
         args: model arguments of `get_model`.
         revision: hash of local weights, else the provider's model name.
