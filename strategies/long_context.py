@@ -44,7 +44,9 @@ def long_context(*, tokens: int | Literal["window"] = 32_000, seed: int = 0) -> 
         while fitting < len(costs) and (room := room - costs[fitting]) >= 0:
             fitting += 1
         if fitting <= TURNS:
-            message = f"long_context: {limit} tokens have no room for demonstrations; use zero_shot"
+            few = f"train has only {len(costs)} examples; use few_shot"
+            full = f"{limit} tokens have no room for demonstrations; use zero_shot"
+            message = f"long_context: {few if len(costs) <= TURNS else full}"
             raise StrategyError(message)
         shots = drawn[:fitting]
         context = Context(packed=shots[:-TURNS], shots=shots[-TURNS:])

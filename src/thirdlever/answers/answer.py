@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from thirdlever.core.errors import SuiteError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -155,6 +157,12 @@ class Json:
     name: str = "JSON"
     max_tokens: int = 256
     choices: tuple[str, ...] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        """Refuse a string, whose characters would be taken for keys."""
+        if isinstance(self.keys, str):
+            message = f"Json({self.keys!r}): keys must be a tuple; write Json(({self.keys!r},))"
+            raise SuiteError(message)
 
     def describe(self) -> str:
         """Name the keys."""

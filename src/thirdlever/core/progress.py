@@ -88,9 +88,9 @@ def _lines(title: str, total: int | None) -> Iterator[Callable[[], None]]:
             last = now
             # The first units of a batch say little about the rest.
             left = f", about {(now - start) / done * (total - done):.0f} s left" if done >= total / 10 else ""
-            note(f"{title} {done}/{total}{left}")
+            note(f"{title}: {done:,} of {total:,} done{left}")
 
     yield advance
     took = time.monotonic() - start
     if total is not None or took >= _WORTH_A_LINE:
-        note(f"{title}{'' if total is None else f' {done}/{total}'} in {took:.1f} s")
+        note(f"{title}{'' if total is None else f': {done:,} of {total:,} done'} in {took:.1f} s")

@@ -94,7 +94,8 @@ def _totals(plan: RunPlan) -> list[str]:
     if plan.usd is None:
         names = ", ".join(escape_terminal(one.candidate) for one in candidates if one.usd is None)
         lines.append(
-            f"Unknown USD: {names}. Add rates to prices.toml, or --device-usd-per-hour for this machine's time."
+            f"Unknown USD: {names}; the reasons are above. Missing rates go into prices.toml (training: tuning.toml); "
+            "--device-usd-per-hour is the rate of local models."
         )
     return lines
 
