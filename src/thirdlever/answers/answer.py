@@ -160,8 +160,9 @@ class Json:
 
     def __post_init__(self) -> None:
         """Refuse a string, whose characters would be taken for keys."""
-        if isinstance(self.keys, str):
-            message = f"Json({self.keys!r}): keys must be a tuple; write Json(({self.keys!r},))"
+        keys: object = self.keys
+        if isinstance(keys, str):
+            message = f"Json({keys!r}): keys must be a tuple; write Json(({keys!r},))"
             raise SuiteError(message)
 
     def describe(self) -> str:
