@@ -72,22 +72,21 @@ class Table:
         Console(file=buffer, width=width, color_system=None, highlight=False, legacy_windows=False).print(table)
         return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
-    def markdown(self, *, line_break: str = "<br>", bold: str | None = None) -> str:
+    def markdown(self, *, further: str = "<br>{}", bold: str | None = None) -> str:
         """GitHub's table syntax.
 
         Args:
-            line_break: what separates the lines of a cell.
+            further: form of the lines of a cell after its first.
             bold: the first cell of the row that is emphasised.
         """
         heads = " | ".join(column.head.replace("\n", " ") for column in self.columns)
         rule = "|".join("--:" if column.kind == "figure" else ":--" for column in self.columns)
         rows = []
         for row in self.rows:
-            cells = self._cells(row)
-            shown = [line_break.join(_markdown(*cell)) for cell in cells]
-            if bold is not None and cells[0][0][0] == bold:
-                shown[0] = line_break.join([f"**{_markdown(*cells[0])[0]}**", *_markdown(*cells[0])[1:]])
-            rows.append(" | ".join(shown))
+            cells = [_markdown(lines, column, further) for lines, column in self._cells(row)]
+            if bold is not None and bold in {row[0], row[0][0]}:
+                cells[0] = (f"**{cells[0][0]}**", cells[0][1])
+            rows.append(" | ".join(map("".join, cells)))
         return "\n".join([f"| {heads} |", f"|{rule}|", *(f"| {row} |" for row in rows)])
 
     def csv(self) -> str:
@@ -121,7 +120,7 @@ class Table:
         return "\n".join(fold(line, room) for line in escaped) if column.kind == "name" else "\n".join(escaped)
 
 
-def _markdown(lines: tuple[str, ...], column: Column) -> list[str]:
+def _markdown(lines: tuple[str, ...], column: Column, further: str) -> tuple[str, str]:
     first, *rest = lines
     match column.kind:
         case "name":
@@ -130,4 +129,4 @@ def _markdown(lines: tuple[str, ...], column: Column) -> list[str]:
             shown = escape_markdown(first)
         case "figure":
             shown = escape_terminal(first).replace("|", "\\|")
-    return [shown, *map(escape_markdown, rest)]
+    return shown, "".join(further.format(escape_markdown(line)) for line in rest)

@@ -228,7 +228,7 @@ def _table(memo: MemoTable, level: int = 3) -> Iterator[str]:
     if memo.names:
         columns[0] = Column(memo.columns[0], "name")
     rows: list[list[Cell]] = [[tuple(row[0].split("\n")), *row[1:]] for row in memo.rows]
-    yield from (f"{'#' * level} {memo.title}", "", Table(columns, rows).markdown(line_break=", ", bold=memo.marked), "")
+    yield from (f"{'#' * level} {memo.title}", "", Table(columns, rows).markdown(further=" *{}*", bold=memo.marked), "")
     yield from (memo.note, "") if memo.note else ()
 
 
