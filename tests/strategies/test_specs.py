@@ -79,7 +79,7 @@ def test_defaults_are_filled_in_and_only_what_was_given_is_shown() -> None:
     ("spec", "sentence"),
     [
         ("typd", "strategy 'typd' not found; did you mean 'typed'? Available: "),
-        ("typed:kk=1", "argument of strategy 'typed' 'kk' not found; did you mean 'k'?"),
+        ("typed:kk=1", "strategy 'typed': argument 'kk' not found; did you mean 'k'?"),
         ("typed:k=many", "strategy 'typed': invalid k='many'; expected int | \"auto\""),
         ("typed:how=sorted", 'invalid how=\'sorted\'; expected "balanced" | "random"'),
         ("typed:deep=1", "invalid deep='1'; expected true | false"),

@@ -283,7 +283,7 @@ def read(pairs: Mapping[str, str], known: Mapping[str, Argument], *, strategy: s
     """
     for name in pairs:
         if name not in known:
-            raise StrategyError(unknown(f"argument of strategy {strategy!r}", name, known))
+            raise StrategyError(f"strategy {strategy!r}: " + unknown("argument", name, known))
     for argument in known.values():
         if argument.required and argument.name not in pairs:
             message = f"strategy {strategy!r} needs {argument.name}; write {strategy}:{argument.name}=VALUE"
