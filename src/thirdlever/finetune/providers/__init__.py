@@ -1,26 +1,19 @@
-"""Fine-tuning providers, one file each, and what they share."""
+"""Fine-tuning providers, one file each."""
 
 from __future__ import annotations
 
-import json
-import os
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thirdlever.catalog.tuning import profile
-from thirdlever.core.errors import ModelError
-from thirdlever.finetune.conversations import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from thirdlever.finetune.conversations import Conversation
     from thirdlever.finetune.jobs import Provider
 
 _OWN_PROTOCOL = {"azure": "azure.Azure", "bedrock": "bedrock.Bedrock", "vertex": "vertex.Vertex"}
-_RETRIABLE = {408, 409, 429}  # HTTP statuses, beside every 5xx
 
 
 @contextmanager
@@ -43,29 +36,3 @@ def open_provider(name: str, model: str) -> Iterator[Provider]:
         yield provider
     finally:
         provider.close()
-
-
-def is_retriable(status: int) -> bool:
-    """Whether a request that failed with this HTTP status may succeed later."""
-    return status in _RETRIABLE or status >= 500  # noqa: PLR2004 - HTTP's server errors
-
-
-def variable(title: str, name: str) -> str:
-    """An environment variable that a provider needs; raises `ModelError` if it is not set."""
-    value = os.environ.get(name)
-    if not value:
-        message = f"{title}: the environment variable {name} is not set; set it and run again"
-        raise ModelError(message)
-    return value
-
-
-def bucket_and_key(folder: str, *parts: str) -> tuple[str, str]:
-    """The bucket and the object key of a path below a folder such as "s3://bucket/folder"."""
-    bucket, _, prefix = folder.rpartition("://")[2].rstrip("/").partition("/")
-    return bucket, "/".join(filter(None, (prefix, *parts)))
-
-
-def rewritten(path: Path, row: Callable[[Conversation], Mapping[str, Any]]) -> bytes:
-    """A training file in a provider's own format, one JSON object per line."""
-    examples = parse(path.read_bytes(), minimum=1)
-    return "".join(json.dumps(row(example), ensure_ascii=False) + "\n" for example in examples).encode()

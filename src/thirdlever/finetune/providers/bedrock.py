@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from thirdlever.catalog.tuning import profile
 from thirdlever.core.errors import ModelError, need
 from thirdlever.finetune.jobs import Access, GoneError, JobState, Provider, Status, UnreachableError
-from thirdlever.finetune.providers import bucket_and_key, rewritten, variable
+from thirdlever.finetune.providers.shared import bucket_and_key, rewritten, variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from thirdlever.finetune.jobs import (
     UndeployedError,
     UnreachableError,
 )
-from thirdlever.finetune.providers import is_retriable
+from thirdlever.finetune.providers.shared import is_retriable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

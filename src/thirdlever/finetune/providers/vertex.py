@@ -15,7 +15,7 @@ from urllib.parse import quote
 from thirdlever.catalog.tuning import profile
 from thirdlever.core.errors import ModelError, need, require
 from thirdlever.finetune.jobs import Access, GoneError, JobState, Provider, Status, UnreachableError
-from thirdlever.finetune.providers import bucket_and_key, is_retriable, rewritten, variable
+from thirdlever.finetune.providers.shared import bucket_and_key, is_retriable, rewritten, variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
