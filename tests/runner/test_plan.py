@@ -302,7 +302,7 @@ def test_an_unknown_price_stays_unknown(suite: Suite, unasked: FakeModel) -> Non
     made = planned(suite, unasked, "plain", "null")
     assert made.usd is None
     assert "price of fake/model unknown: add it to prices.toml" in made.candidates[0].basis
-    assert "Unknown USD: plain, null." in render_plan(made)
+    assert "Unknown USD: plain, null;" in render_plan(made)
     assert json.loads(render_plan(made, "json"))["usd"] is None
 
 
