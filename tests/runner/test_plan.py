@@ -16,7 +16,7 @@ import thirdlever
 from thirdlever.core.errors import RunError, StrategyError
 from thirdlever.models import bundled, recorder
 from thirdlever.models.engine import local
-from thirdlever.report.plan_table import render_plan
+from thirdlever.report.tables import render_plan
 from thirdlever.retrieval import embedder
 from thirdlever.retrieval.index import SERVER
 from thirdlever.runner.plan import RunPlan, plan

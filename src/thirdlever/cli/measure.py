@@ -125,7 +125,7 @@ def plan(
     fmt: options.TextOrJson = "text",
 ) -> None:
     """Estimate a run's cost, duration and detectable difference."""
-    from thirdlever.report.plan_table import render_plan
+    from thirdlever.report.tables import render_plan
     from thirdlever.runner import plan as planning
 
     planned = planning.plan(
