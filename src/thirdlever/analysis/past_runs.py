@@ -52,20 +52,24 @@ class Speed:
     tokens: float | None
     output_tokens: float | None
 
-    def seconds(self, model: BaseModel | None, together: int, alone: int, tokens: float) -> float | None:
-        """Wall time of requests; of a local model also its device time, in proportion to the tokens.
+    def seconds(
+        self, model: BaseModel | None, together: int, alone: int, tokens: float, calls: float = 1.0
+    ) -> float | None:
+        """Wall time of answering items; of a local model also its device time, in proportion to the tokens.
 
         Args:
             model: answers them; None if none is used.
-            together: requests of an accuracy pass.
-            alone: requests of a latency probe.
-            tokens: mean tokens of a request that have to be computed.
+            together: items of an accuracy pass.
+            alone: items of a latency probe.
+            tokens: mean tokens of an item that have to be computed, over all its model calls.
+            calls: mean model calls of an item. Another candidate is assumed to have made one call per item.
         """
+        calls = 1.0 if self.same else calls
         if model and not model.costs_device_time:
-            return (together / HOSTED_CONNECTIONS + alone) * self.request_s
+            return (together / HOSTED_CONNECTIONS + alone) * self.request_s * calls
         if self.device_s is None:
             return None
-        scale = 1.0 if self.same or not self.tokens else tokens / self.tokens
+        scale = calls if self.same or not self.tokens else tokens / self.tokens  # tokens are those of all calls
         return scale * (together * self.device_s + alone * self.request_s)
 
 

@@ -32,7 +32,7 @@ def compare(
     from thirdlever.report import comparison
 
     found = compared(load(run), a, b, every=every, part=slice_, confidence=confidence, margin=margin)
-    typer.echo(comparison.render(found, fmt))
+    options.print_text(comparison.render(found, fmt))
 
 
 def decide(
@@ -46,7 +46,7 @@ def decide(
     from thirdlever.decision import verdict
     from thirdlever.report import decision
 
-    typer.echo(decision.render(verdict.decide_from(run, assume or ()), fmt), nl=False)
+    options.print_text(decision.render(verdict.decide_from(run, assume or ()), fmt))
 
 
 def memo(
@@ -97,7 +97,7 @@ def reprice(
     from thirdlever.report import tables
 
     done = repricing.reprice(load(run), model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)
-    typer.echo(tables.render_summary(done.run.summary, fmt), nl=False)
+    options.print_text(tables.render_summary(done.run.summary, fmt))
     lines = [*tables.price_lines(done.prices), *tables.device_lines(done.device, done.utilisation)]
     if model:
         lines.append(f"Token counts are those measured; {escape_terminal(model)} may count the same text differently.")

@@ -69,7 +69,7 @@ def diff(name: Name, run: options.Run, fmt: options.GateFormat = "text") -> None
     from thirdlever.lifecycle import baseline, regress
     from thirdlever.report.regression import render
 
-    typer.echo(render(regress.diff(baseline.load(name), load(run)), fmt).rstrip())
+    options.print_text(render(regress.diff(baseline.load(name), load(run)), fmt))
 
 
 def regress(
@@ -136,7 +136,7 @@ def regress(
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, render(found, kind).encode())
-    typer.echo(render(found, fmt).rstrip())
+    options.print_text(render(found, fmt))
     raise typer.Exit(found.exit_code)
 
 
@@ -160,7 +160,7 @@ def stale(
     models = models_in_use(runs or [])
     lists, reasons = (listings.read_all(snapshot), {}) if snapshot else fetch_lists(models)
     report = check(models, lists, reasons, measured=measured(), within=within)
-    typer.echo(model_changes.as_json(report) if fmt == "json" else model_changes.stale_text(report))
+    options.print_text(model_changes.as_json(report) if fmt == "json" else model_changes.stale_text(report))
     raise typer.Exit(report.exit_code)
 
 
@@ -199,7 +199,7 @@ def history(
     from thirdlever.report import tables, trend
 
     points = past.history(suite)
-    typer.echo(tables.render_history(points, fmt), nl=fmt == "json")
+    options.print_text(tables.render_history(points, fmt))
     if chart is not None:
         for path in trend.save(points, chart, suite=suite):
             typer.echo(escape_terminal(f"Chart: {path}"), err=True)

@@ -141,7 +141,7 @@ def plan(
         batch=batch,
         wanted=wanted,
     )
-    typer.echo(render_plan(planned, fmt), nl=False)
+    options.print_text(render_plan(planned, fmt))
 
 
 def run(
@@ -183,7 +183,7 @@ def run(
         utilisation=utilisation,
         batch=batch,
     )
-    typer.echo(tables.render_summary(done.summary), nl=False)
+    options.print_text(tables.render_summary(done.summary))
     typer.echo(f"\nRecords, logs and chart: {done.folder}")
 
 
@@ -192,4 +192,4 @@ def show(run: options.Run, fmt: options.TableFormat = "table") -> None:
     from thirdlever.analysis.run import load
     from thirdlever.report import tables
 
-    typer.echo(tables.render_summary(load(run).summary, fmt), nl=False)
+    options.print_text(tables.render_summary(load(run).summary, fmt))

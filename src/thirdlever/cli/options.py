@@ -8,6 +8,11 @@ STRATEGIES = ("null", "zero_shot", "few_shot", "long_context", "rag")
 MODELS = ("embedded",)
 
 
+def print_text(text: str) -> None:
+    """Print a command's output, whatever its format, with exactly one line break at its end."""
+    typer.echo(text.rstrip("\n"))
+
+
 def option(metavar: str, text: str, *names: str, **settings: Any) -> Any:  # noqa: ANN401 - typer's settings
     """An option that takes a value; `names` if not the parameter's own."""
     return typer.Option(*names, metavar=metavar, help=text, **settings)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import io
 import json
 import math
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.analysis import scorecards
@@ -23,8 +23,8 @@ from thirdlever.core.text import (
     duration,
     escape_markdown,
     escape_terminal,
-    fold,
     interval,
+    listed,
     paragraph,
     usd,
 )
@@ -312,10 +312,8 @@ def render_adapters(adapters: Iterable[Adapter]) -> str:
 
 # Plan
 
-_NAME_WIDTH = 34  # characters
 
-
-def render_plan(plan: RunPlan, fmt: Literal["text", "json"] = "text", *, width: int = 100) -> str:
+def render_plan(plan: RunPlan, fmt: Literal["text", "json"] = "text", *, width: int = WIDTH) -> str:
     """The plan as text.
 
     Args:
@@ -336,60 +334,90 @@ def _json(plan: RunPlan) -> str:
 
 
 def _text(plan: RunPlan, width: int) -> str:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    table.add_column("candidate")
-    for header in ("requests", "tokens\nin/out", "set-up\nrequests", "trained\ntokens", "USD", "minutes"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for one in plan.candidates:
-        table.add_row(Text(fold(escape_terminal(one.candidate), _NAME_WIDTH)), *map(Text, _cells(one)))
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, color_system=None, highlight=False, legacy_windows=False)
-    times = "once" if plan.epochs == 1 else f"{plan.epochs} times"
-    of = plan.detectable_effect.available
-    title = f"Plan for {escape_terminal(plan.suite)}: {plan.items:,} of {of:,} test items, each asked {times}."
-    body = (*_totals(plan), "", *_effect(plan.detectable_effect), "", "Basis:", *_basis(plan))
-    for line in (Text(title), "", table, "", *map(Text, body)):
-        console.print(line)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    heads = ("requests", "tokens\nin/out", "set-up\nrequests", "set-up\ntokens", "trained\ntokens", "USD", "minutes")
+    rows = [(one.candidate, *_plan_cells([one])) for one in plan.candidates]
+    if len(rows) > 1:
+        rows.append(("total", *_plan_cells(plan.candidates)))
+    blocks = [
+        [f"Plan for {plan.suite}: {plan.items:,} of {plan.detectable_effect.available:,} test items.", *_consist(plan)],
+        [*_not_planned(plan), *_totals(plan)],
+        _effect(plan.detectable_effect),
+    ]
+    head, *body = ("\n".join(paragraph(line, width=width) for line in block) for block in blocks)
+    basis = "\n".join(paragraph(line, width=width, first="- ", rest="  ") for line in _basis(plan))
+    table = Table([Column("candidate", "name"), *map(Column, heads)], rows).terminal(width)
+    return "\n\n".join([head, table, *body, f"Basis:\n{basis}"]) + "\n"
 
 
-def _cells(one: PlannedCandidate) -> list[str]:
+def _consist(plan: RunPlan) -> list[str]:
+    """Sentences on what the numbers of requests consist of."""
+    asked = plan.items * plan.epochs
+    times = f" × {plan.epochs} epochs" if plan.epochs > 1 else ""
+    parts = f"{counted(plan.items, 'test item')}{times} for accuracy"
+    if plan.probed:
+        timed = counted(plan.probed - 1, "test item")
+        parts += f" + {plan.probed:,} for latency ({timed} one by one, after a first request that is not timed)"
+    lines = [f"Requests of a candidate: {asked + plan.probed:,} = {parts}."]
+    known = [(one.candidate, one.calls_per_item) for one in plan.candidates]
+    if several := [f"{name} {calls:.3g}" for name, calls in known if calls is not None and calls not in {0, 1}]:
+        lines.append(f"Each model call is a request. Model calls per item, where not 1: {'; '.join(several)}.")
+    if any(one.setup_requests for one in plan.candidates):
+        lines.append(
+            "Set-up requests come first, such as dev items to choose settings or inputs for a teacher to label; "
+            "the basis lists them."
+        )
+    return lines
+
+
+def _plan_cells(of: Sequence[PlannedCandidate]) -> list[str]:
+    """A row of figures: the sums over some candidates."""
+    added = partial(_added, of)
+    sent, came = added(tokens, "input_tokens"), added(tokens, "output_tokens")
     return [
-        f"{one.requests:,}",
-        UNKNOWN if one.input_tokens is None else f"{tokens(one.input_tokens)}/{tokens(one.output_tokens)}",
-        f"{one.setup_requests:,}" if one.setup_requests else "–",
-        "–" if one.trained_tokens == 0 else tokens(one.trained_tokens),
-        _at_least(one.usd, [one.request_usd, one.setup_usd], dollars),
-        _at_least(one.minutes, [one.request_minutes, one.setup_minutes], minutes),
+        added(_count, "requests"),
+        UNKNOWN if sent == came == UNKNOWN else f"{sent}/{came.removeprefix('≥ ')}",
+        _dash(added(_count, "setup_requests")),
+        "–" if all(one.setup_requests == 0 for one in of) else added(tokens, "setup_tokens"),
+        _dash(added(tokens, "trained_tokens")),
+        added(dollars, "request_usd", "setup_usd"),
+        added(minutes, "request_minutes", "setup_minutes"),
     ]
 
 
-def _at_least(value: float | None, parts: list[float | None], show: Callable[[float | None], str]) -> str:
-    """A sum; if a part is unknown, what is known of it."""
+def _added(of: Sequence[PlannedCandidate], show: Callable[[float | None], str], *fields: str) -> str:
+    """The sum of some fields over candidates; if a part is unknown, what is known of it."""
+    parts: list[float | None] = [getattr(one, field) for one in of for field in fields]
     known = sum(part for part in parts if part is not None)
-    return f"≥ {show(known)}" if value is None and known else show(value)
+    return f"≥ {show(known)}" if None in parts and known else show(total(parts))
+
+
+def _count(number: float | None) -> str:
+    return UNKNOWN if number is None else f"{number:,.0f}"
+
+
+def _dash(figure: str) -> str:
+    return "–" if figure == "0" else figure
+
+
+def _not_planned(plan: RunPlan) -> list[str]:
+    """Candidates with the same reason share a line."""
+    by_reason: dict[str, list[str]] = {}
+    for one in plan.candidates:
+        if one.error:
+            by_reason.setdefault(one.error, []).append(one.candidate)
+    return [f"{listed(names)} cannot be planned: {reason}" for reason, names in by_reason.items()]
 
 
 def _totals(plan: RunPlan) -> list[str]:
-    candidates = plan.candidates
-    used = [total([one.input_tokens, one.output_tokens, one.setup_tokens]) for one in candidates]
-    usd = _at_least(plan.usd, [part for one in candidates for part in (one.request_usd, one.setup_usd)], dollars)
-    time = _at_least(
-        plan.minutes, [part for one in candidates for part in (one.request_minutes, one.setup_minutes)], minutes
-    )
-    lines = [
-        f"Total: {plan.requests:,} requests, {_at_least(total(used), used, tokens)} tokens, USD {usd}, minutes {time}."
-    ]
-    if plan.usd is None:
-        names = ", ".join(escape_terminal(one.candidate) for one in candidates if one.usd is None)
+    added = partial(_added, plan.candidates)
+    requests = added(_count, "requests", "setup_requests")
+    used = added(tokens, "input_tokens", "output_tokens", "setup_tokens")
+    usd, time = added(dollars, "request_usd", "setup_usd"), added(minutes, "request_minutes", "setup_minutes")
+    lines = [f"Total with set-up: {requests} requests, {used} tokens in and out, USD {usd}, minutes {time}."]
+    if names := [one.candidate for one in plan.candidates if one.usd is None and one.error is None]:
         lines.append(
-            f"Unknown USD: {names}; the reasons are above. Missing rates go into prices.toml (training: tuning.toml); "
-            "--device-usd-per-hour is the rate of local models."
+            f"Unknown USD: {', '.join(names)}; the reasons are below. Missing rates go into prices.toml "
+            "(training: tuning.toml); --device-usd-per-hour is the rate of local models."
         )
     return lines
 
@@ -409,15 +437,16 @@ def _effect(effect: DetectableEffect) -> list[str]:
         wanted += f": run with --limit {effect.needed}, or without --limit."
     else:
         wanted += f", and the suite has {effect.available:,}: label more, or accept a larger difference."
-    return [f"{effect.items:,} items {found}.", wanted, f"({escape_terminal(effect.basis)}.)"]
+    return [f"{effect.items:,} items {found}.", wanted, f"({effect.basis}.)"]
 
 
 def _basis(plan: RunPlan) -> list[str]:
     """Candidates with the same basis share a line."""
     by_basis: dict[str, list[str]] = {}
     for one in plan.candidates:
-        by_basis.setdefault("; ".join(map(escape_terminal, one.basis)), []).append(escape_terminal(one.candidate))
-    return [f"- {', '.join(names)}: {basis}." for basis, names in by_basis.items()]
+        if one.error is None:
+            by_basis.setdefault("; ".join(one.basis), []).append(one.candidate)
+    return [f"{', '.join(names)}: {basis}." for basis, names in by_basis.items()]
 
 
 def tokens(count: float | None) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from thirdlever.analysis.past_runs import DetectableEffect, embedding_seconds, measured_speed, training_seconds
 from thirdlever.analysis.usage import total
@@ -21,7 +22,7 @@ from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import device_cost, in_batch
 from thirdlever.catalog.tuning import profile
 from thirdlever.core import project
-from thirdlever.core.errors import RunError
+from thirdlever.core.errors import MissingExtraError, RunError, ThirdleverError
 from thirdlever.core.progress import progress
 from thirdlever.core.readonly import NotBuilt, ReadOnlyStore
 from thirdlever.core.text import counted
@@ -37,7 +38,7 @@ from thirdlever.strategies.specs import once, parse, parse_all
 from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from thirdlever.analysis.past_runs import Speed
     from thirdlever.evaluation.ask import Questions
@@ -59,7 +60,8 @@ class PlannedCandidate:
     Attributes:
         candidate: its name.
         model: answers the requests; None if it uses no model.
-        requests: of the accuracy pass and the latency probe; the next three are their tokens.
+        requests: model calls of the accuracy pass and the latency probe, or items where no model is used; the next
+            three are their tokens.
         cached_tokens: input tokens that the provider, or the local engine, finds in its cache.
         setup_requests: sent while preparing.
         setup_tokens: of these requests and their answers.
@@ -68,41 +70,55 @@ class PlannedCandidate:
         minutes: wall time of both.
         missing: kinds of artefacts that are not built yet, e.g. "adapter".
         basis: where the figures come from.
+        calls_per_item: mean model calls of an item; 0 if it uses no model.
+        error: why it cannot be planned, as one sentence; None if it can.
     """
 
     candidate: str
     model: str | None
-    requests: int
-    input_tokens: float | None
-    cached_tokens: float | None
-    output_tokens: float | None
-    setup_requests: int
-    setup_tokens: float | None
-    trained_tokens: float | None
-    usd: float | None
-    minutes: float | None
-    request_usd: float | None
-    request_minutes: float | None
-    setup_usd: float | None
-    setup_minutes: float | None
-    missing: Sequence[str]
-    basis: Sequence[str]
+    requests: int | None = None
+    input_tokens: float | None = None
+    cached_tokens: float | None = None
+    output_tokens: float | None = None
+    setup_requests: int | None = None
+    setup_tokens: float | None = None
+    trained_tokens: float | None = None
+    usd: float | None = None
+    minutes: float | None = None
+    request_usd: float | None = None
+    request_minutes: float | None = None
+    setup_usd: float | None = None
+    setup_minutes: float | None = None
+    missing: Sequence[str] = ()
+    basis: Sequence[str] = ()
+    calls_per_item: float | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """What a run would take. A total is None if any part of it is unknown."""
+    """What a run would take. A total is None if any part of it is unknown.
+
+    Attributes:
+        suite: its name.
+        items: test items asked for accuracy.
+        epochs: how often each of them is asked.
+        probed: test items asked one by one for latency; the first is a cold start. 0 without a probe.
+        candidates: one for each strategy on each model.
+        detectable_effect: which difference in accuracy the run could detect.
+    """
 
     suite: str
     items: int
     epochs: int
+    probed: int
     candidates: Sequence[PlannedCandidate]
     detectable_effect: DetectableEffect
 
     @property
-    def requests(self) -> int:
+    def requests(self) -> float | None:
         """All requests, those of the set-up included."""
-        return sum(one.requests + one.setup_requests for one in self.candidates)
+        return total([number for one in self.candidates for number in (one.requests, one.setup_requests)])
 
     @property
     def usd(self) -> float | None:
@@ -131,10 +147,12 @@ def plan(
 ) -> RunPlan:
     """Estimate a run. It sends no request, orders no job, trains nothing and writes no file.
 
+    A candidate that cannot be planned has unknown figures and an `error`; the others are planned.
+
     Args: those of `run`, and `wanted`, the difference in accuracy to detect.
 
     Raises:
-        ThirdleverError: the run would be refused as well, or `wanted` is not between 0 and 1.
+        ThirdleverError: an argument is invalid, or no candidate can be planned.
     """
     if not 0 < wanted < 1:
         message = f"wanted={wanted} is not allowed; give a difference in accuracy between 0 and 1, such as 0.03"
@@ -145,9 +163,9 @@ def plan(
             raise RunError(message)
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises if either is invalid
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
-    specs = parse_all(strategies)
-    bases = [resolve_offline(model) for model in models]
-    once("model", [base.name for base in bases])
+    specs = parse_all(strategies, defer_extras=True)
+    bases = {_name(model): _resolved(model) for model in models}
+    once("model", list(map(_name, models)))
     items = suite.test.first(limit, seed=seed)
     options = _Options(
         asked=[*items] * epochs,
@@ -158,21 +176,59 @@ def plan(
         utilisation=utilisation,
     )
     planned: list[PlannedCandidate] = []
+    errors: list[ThirdleverError] = []
     with _without_chroma_server():
         for written, spec in zip(strategies, specs, strict=True):
-            for base in bases:
-                name = f"{spec} @ {base.name}" if len(bases) > 1 else str(spec)
-                with progress(f"{name}: planning"):
-                    planned.append(_Candidate(suite, options, base, spec).plan(written, name))
+            for model, base in bases.items():
+                name = f"{spec} @ {model}" if len(bases) > 1 else str(spec)
+                try:
+                    with progress(f"{name}: planning"):
+                        planned.append(_Candidate(suite, options, base(), spec).plan(written, name))
+                except ThirdleverError as error:
+                    errors.append(error)
+                    planned.append(PlannedCandidate(candidate=name, model=model, error=" ".join(str(error).split())))
                 if planned[-1].model is None:  # measured once for all models
                     break
+    if len(errors) == len(planned):
+        raise _nothing_planned(planned, errors)
     return RunPlan(
         suite=suite.name,
         items=len(items),
         epochs=epochs,
+        probed=len(options.probed),
         candidates=planned,
         detectable_effect=DetectableEffect.of(suite, len(items), wanted),
     )
+
+
+def _name(model: str | BaseModel) -> str:
+    return model if isinstance(model, str) else model.name
+
+
+def _resolved(model: str | BaseModel) -> Callable[[], BaseModel]:
+    """Returns the model, or raises that its extra is missing: that affects only the candidates on this model."""
+    try:
+        base = resolve_offline(model)
+    except MissingExtraError as error:
+        missing = error
+    else:
+        return lambda: base
+
+    def fail() -> NoReturn:
+        raise missing
+
+    return fail
+
+
+def _nothing_planned(failed: Sequence[PlannedCandidate], errors: Sequence[ThirdleverError]) -> ThirdleverError:
+    """One error for all candidates: their common one, else each with its candidates."""
+    by_reason: defaultdict[str, list[str]] = defaultdict(list)
+    for one in failed:
+        by_reason[one.error or ""].append(one.candidate)
+    if len(by_reason) == 1:
+        return errors[0]
+    reasons = (f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    return RunError(f"no candidate can be planned. {'. '.join(reasons)}")
 
 
 @contextmanager
@@ -203,19 +259,29 @@ class _Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prompts:
-    """A candidate's prompts: who answers them, and their tokens by item id, all model calls of an item together.
+    """A candidate's prompts.
 
-    `prefix` counts the tokens with which all of them begin, also over all model calls of an item.
+    Attributes:
+        model: answers them; None if none is used.
+        tokens: by item id, all model calls of an item together.
+        calls: mean model calls of an item.
+        prefix: tokens with which the prompts of all model calls begin.
+        basis: how they were counted.
     """
 
     model: BaseModel | None
     tokens: Mapping[str, float] = field(default_factory=dict)
+    calls: float = 0.0
     prefix: float = 0.0
     basis: str = "uses no model"
 
     @property
     def mean(self) -> float:
         return statistics.fmean(self.tokens.values()) if self.tokens else 0.0
+
+    def requests(self, items: int) -> int:
+        """Model calls for so many items; without a model, the items."""
+        return items if self.model is None else round(items * self.calls)
 
 
 class _Candidate:
@@ -235,22 +301,23 @@ class _Candidate:
         prompts = self._prepared(written)
         model = prompts.model if prompts else self._base
         asked = [*self._options.asked, *self._options.probed]
+        requests = len(asked)
         sent = cached = came = usd = seconds = None
         basis: list[str] = []
         if prompts:
+            requests = prompts.requests(len(asked))
             speed = measured_speed(self._suite, model, self._base, self._spec)
-            answer = self._answer_tokens(model, speed)
             sent = sum(prompts.tokens.get(item.id, prompts.mean) for item in asked)
-            came = answer * len(asked)
-            usd, cached, basis = self._request_usd(prompts, sent / len(asked), answer)
-            seconds, timed = self._request_seconds(model, speed, (sent - cached + came) / len(asked))
+            came = self._answer_tokens(prompts, speed) * len(asked)
+            usd, cached, basis = self._request_usd(prompts, requests, sent, came)
+            seconds, timed = self._request_seconds(prompts, speed, (sent - cached + came) / len(asked))
             if model is None or (model.costs_device_time and price_of(model) is None):
                 usd = self._options.device_usd(seconds)
             basis = [prompts.basis, *basis, timed]
         return PlannedCandidate(
             candidate=name,
             model=model.name if model else None,
-            requests=len(asked),
+            requests=requests,
             input_tokens=sent,
             cached_tokens=cached,
             output_tokens=came,
@@ -265,6 +332,7 @@ class _Candidate:
             setup_minutes=_times(total(self._seconds), 1 / 60),
             missing=self._missing,
             basis=[*basis, *self._basis],
+            calls_per_item=prompts.calls if prompts else None,
         )
 
     def _prepared(self, written: str) -> _Prompts | None:
@@ -277,7 +345,7 @@ class _Candidate:
             if model is None:  # the strategy below uses no model: preparing both raises the error of a run
                 self._spec.prepare(seen, recorder, store)
                 return None
-            spec = parse(part)
+            spec = parse(part, defer_extras=True)
             try:
                 prompts = self._rendered(spec.prepare(seen, model, store))
             except NotBuilt as missing:
@@ -314,11 +382,15 @@ class _Candidate:
             message = f"a prompt cannot be rendered: {failed[0]}; the run would fail as well"
             raise RunError(message)
         how = "counted by the model's tokenizer" if recorder.exact else "tokens estimated from their length"
+        rendered = counted(len(recorder.sent), "prompt")
+        if len(recorder.sent) != len(replies):
+            rendered += f" for {counted(len(replies), 'item')}"
         return _Prompts(
             model=deployment.model,
             tokens={reply.item_id: reply.input_tokens or 0 for reply in replies},
-            prefix=recorder.prefix() * len(recorder.sent) / len(replies),
-            basis=f"{len(replies)} prompts rendered, {how}",
+            calls=len(recorder.sent) / len(replies),
+            prefix=recorder.prefix(),
+            basis=f"{rendered} rendered, {how}",
         )
 
     def _estimated(self, missing: NotBuilt, args: Mapping[str, Any], model: BaseModel) -> _Prompts | None:
@@ -352,26 +424,33 @@ class _Candidate:
     def _ask(self, asks: Sequence[Questions]) -> list[float]:
         """Count the requests that building an artefact sends; mean prompt tokens of each kind of them."""
         means: list[float] = []
+        consist: Counter[str] = Counter()
+        before = self._requests
         for questions in asks:
             prompts = self._rendered(questions.deployment, questions.items)
             means.append(prompts.mean)
-            if (model := prompts.model) is None:
+            n, calls = len(questions.items) * questions.times, prompts.calls
+            if (model := prompts.model) is None or not calls:
                 continue
-            n = len(questions.items) * questions.times
-            answer = questions.output_tokens or self._answer_tokens(model, None)
+            requests = prompts.requests(n)
+            answer = self._answer_tokens(prompts, None, questions.output_tokens)
             speed = measured_speed(self._suite, model, model, None)
-            seconds = speed.seconds(model, n, 0, prompts.mean - prompts.prefix + answer) if speed else None
+            computed = prompts.mean - prompts.prefix * calls + answer
+            seconds = speed.seconds(model, n, 0, computed, calls) if speed else None
             price = price_of(model)
-            usd = n * price.cost(prompts.mean, 0, answer) if price else None
+            usd = requests * price.cost(prompts.mean / calls, 0, answer / calls) if price else None
             if price is None and model.costs_device_time:
                 usd = self._options.device_usd(seconds)
-            self._requests += n
+            self._requests += requests
             self._tokens.append(n * (prompts.mean + answer))
             self._usd.append(usd)
             self._seconds.append(seconds)
-        if asks:
-            sent = sum(len(questions.items) * questions.times for questions in asks)
-            self._basis.append(f"{sent:,} requests while preparing")
+            several = f" × {calls:.3g} model calls" if calls != 1 else ""
+            items = counted(len(questions.items), f"{questions.items.name.removesuffix('s')} item")
+            consist[items + several] += questions.times
+        if consist:
+            parts = " + ".join(f"{times} × {items}" if times > 1 else items for items, times in consist.items())
+            self._basis.append(f"{self._requests - before:,} requests while preparing: {parts}")
         return means
 
     def _train(self, examples: int, epochs: object, method: str, args: Mapping[str, Any]) -> None:
@@ -435,40 +514,49 @@ class _Candidate:
 
         return statistics.fmean(map(tokens, contexts)) - tokens(None) if contexts else 0.0
 
-    def _answer_tokens(self, model: BaseModel | None, speed: Speed | None) -> float:
-        """Mean tokens of an answer: measured if this candidate was run before, else those of the correct answers."""
-        if model is None:
+    def _answer_tokens(self, prompts: _Prompts, speed: Speed | None, each: float | None = None) -> float:
+        """Mean answer tokens of an item: measured if this candidate was run before, else one answer per model call.
+
+        `each` is the expected length of one answer; None for that of the correct answers.
+        """
+        if prompts.model is None:
             return 0.0
         if speed and speed.same and speed.output_tokens is not None:
             return speed.output_tokens
-        tokens = self._recorder(model).tokens
-        return statistics.fmean(tokens(item.target) + 1 for item in self._suite.train.items[:SAMPLE])
+        if not each:
+            tokens = self._recorder(prompts.model).tokens
+            each = statistics.fmean(tokens(item.target) + 1 for item in self._suite.train.items[:SAMPLE])
+        return prompts.calls * each
 
-    def _request_usd(self, prompts: _Prompts, mean: float, answer: float) -> tuple[float | None, float, list[str]]:
-        """USD of all requests, their cached tokens, and where the price comes from."""
+    def _request_usd(
+        self, prompts: _Prompts, n: int, sent: float, came: float
+    ) -> tuple[float | None, float, list[str]]:
+        """USD of `n` requests, their cached tokens, and where the price comes from."""
         model, kept = prompts.model, prompts.prefix
-        n, probe = len(self._options.asked) + len(self._options.probed), len(self._options.probed)
+        mean, answer, repeats = sent / max(n, 1), came / max(n, 1), max(n - 1, 0)
         price = price_of(model) if model else None
         if model is None or price is None:
             if model is None or model.costs_device_time:
-                return None, kept * (n - 1), []
+                return None, kept * repeats, []
             return None, 0.0, [f"price of {model.name} unknown: add it to prices.toml"]
         said = f"price: {price.origin}"
         if self._options.batch and batches(model):
+            probe = prompts.requests(len(self._options.probed))
             accuracy = (n - probe) * in_batch(price).cost(mean, 0, answer)
             return accuracy + probe * price.cost(mean, 0, answer), 0.0, [f"{said}, accuracy at the batch rate"]
-        if kept < CACHE_MINIMUM or price.cached_input_per_m >= price.input_per_m:
+        if not repeats or kept < CACHE_MINIMUM or price.cached_input_per_m >= price.input_per_m:
             return n * price.cost(mean, 0, answer), 0.0, [said]
-        usd = price.cost(mean, 0, answer, kept) + (n - 1) * price.cost(mean, kept, answer)
-        return usd, kept * (n - 1), [f"{said}, {kept:,.0f} prompt tokens cached after the first request"]
+        usd = price.cost(mean, 0, answer, kept) + repeats * price.cost(mean, kept, answer)
+        return usd, kept * repeats, [f"{said}, {kept:,.0f} prompt tokens cached after the first request"]
 
-    def _request_seconds(self, model: BaseModel | None, speed: Speed | None, tokens: float) -> tuple[float | None, str]:
-        """Wall time of all requests, and where it comes from."""
+    def _request_seconds(self, prompts: _Prompts, speed: Speed | None, tokens: float) -> tuple[float | None, str]:
+        """Wall time of all requests, and where it comes from; `tokens` are the computed ones of an item."""
+        model = prompts.model
         if self._options.batch and batches(model):
             return None, "time unknown: a batch takes up to a day"
         if speed is None:
             return None, "time unknown: no run in results/ has measured it"
-        seconds = speed.seconds(model, len(self._options.asked), len(self._options.probed), tokens)
+        seconds = speed.seconds(model, len(self._options.asked), len(self._options.probed), tokens, prompts.calls)
         return seconds, f"speed of {speed.source}"
 
 

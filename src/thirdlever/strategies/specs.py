@@ -12,7 +12,7 @@ from types import NoneType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from thirdlever.core import project
-from thirdlever.core.errors import StrategyError, ThirdleverError, unknown
+from thirdlever.core.errors import MissingExtraError, StrategyError, ThirdleverError, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.project import version
 from thirdlever.strategies.contract import Deployment, add_setups
@@ -117,8 +117,8 @@ def describe() -> str:
     return "\n\n".join(blocks)
 
 
-def parse_all(specs: Sequence[str]) -> list[StrategySpec]:
-    """Parse the strategies of a run.
+def parse_all(specs: Sequence[str], *, defer_extras: bool = False) -> list[StrategySpec]:
+    """Parse the strategies of a run; `defer_extras` as in `parse`.
 
     Raises:
         StrategyError: as `parse`; also if there are none, or two are the same.
@@ -126,7 +126,7 @@ def parse_all(specs: Sequence[str]) -> list[StrategySpec]:
     if not specs:
         message = f"no strategy given; available: {', '.join(sorted(available())) or 'none'}"
         raise StrategyError(message)
-    parsed = [parse(spec) for spec in specs]
+    parsed = [parse(spec, defer_extras=defer_extras) for spec in specs]
     once("strategy", [str(spec) for spec in parsed])
     return parsed
 
@@ -143,17 +143,24 @@ def once(kind: str, names: Sequence[str]) -> None:
             raise StrategyError(message)
 
 
-def parse(spec: str) -> StrategySpec:
+def parse(spec: str, *, defer_extras: bool = False) -> StrategySpec:
     """Parse `name[:key=value,…]`, e.g. `rag:k=20`, or a strategy on another's model: `rag:k=5 on lora:rank=8`.
+
+    Args:
+        spec: the strategy as the user wrote it.
+        defer_extras: let `prepare` raise an error about a missing extra, so that a plan can show the other candidates.
 
     Raises:
         StrategyError: unknown strategy or argument, or an invalid value; the message names the valid ones.
+        MissingExtraError: the strategy needs a package that is not installed.
     """
     over, on, under = spec.partition(" on ")
-    return stack(_parse(over), parse(under)) if on else _parse(spec)
+    if on:
+        return stack(_parse(over, defer_extras=defer_extras), parse(under, defer_extras=defer_extras))
+    return _parse(spec, defer_extras=defer_extras)
 
 
-def _parse(spec: str) -> StrategySpec:
+def _parse(spec: str, *, defer_extras: bool) -> StrategySpec:
     name, _, rest = spec.partition(":")
     factory, path = find(name.strip())
     pairs: dict[str, str] = {}
@@ -171,6 +178,10 @@ def _parse(spec: str) -> StrategySpec:
     except (TypeError, ValueError) as error:
         message = f"{spec!r}: {error}; correct the argument"
         raise StrategyError(message) from error
+    except MissingExtraError as error:
+        if not defer_extras:
+            raise
+        prepare = _failing(error)
     return StrategySpec(
         name=factory.__name__,
         args={argument.name: argument.default for argument in known.values()} | values,
@@ -178,6 +189,13 @@ def _parse(spec: str) -> StrategySpec:
         source_hash=hashlib.sha256(path.read_bytes()).hexdigest(),
         prepare=_locating(prepare, path),
     )
+
+
+def _failing(error: ThirdleverError) -> Prepare:
+    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - the contract's arguments
+        raise error
+
+    return prepare
 
 
 def stack(over: StrategySpec, under: StrategySpec) -> StrategySpec:
