@@ -13,10 +13,12 @@ import pytest
 from helpers.summaries import summary
 from markdown_it import MarkdownIt
 
+from thirdlever.analysis.past_runs import DetectableEffect
 from thirdlever.analysis.scorecards import COLUMNS
 from thirdlever.core.table import Column, Table
 from thirdlever.core.text import escape_csv, escape_html, escape_markdown, escape_terminal, fold, markdown_code
-from thirdlever.report.tables import render_summary
+from thirdlever.report.tables import render_plan, render_summary
+from thirdlever.runner.plan import PlannedCandidate, RunPlan
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -200,3 +202,77 @@ def test_one_table_is_written_for_each_medium() -> None:
     assert table.csv() == "name,why,n\nrag\\x1b (best),a|b,-1\n"
     assert table.markdown().splitlines()[-1] == r"| `rag\x1b`<br>(best) | a\|b | -1 |"
     assert [line.split() for line in table.terminal().splitlines()[2:]] == [[r"rag\x1b", "a|b", "-1"], ["(best)"]]
+
+
+# The plan
+
+
+def candidate(name: str, **figures: float | None) -> PlannedCandidate:
+    usual: dict[str, float | None] = {
+        "requests": 45,
+        "calls_per_item": 1.0,
+        "input_tokens": 900.0,
+        "output_tokens": 90.0,
+        "setup_requests": 0,
+        "setup_tokens": 0.0,
+        "trained_tokens": 0.0,
+        **dict.fromkeys(("usd", "request_usd", "minutes", "request_minutes"), 2.0),
+        **dict.fromkeys(("setup_usd", "setup_minutes"), 0.0),
+    }
+    return PlannedCandidate(candidate=name, model="fake/model", basis=("rendered",), **{**usual, **figures})  # type: ignore[arg-type]
+
+
+def plan_of(*candidates: PlannedCandidate, epochs: int = 2, probed: int = 21) -> RunPlan:
+    effect = DetectableEffect(
+        items=12, detectable=0.5, wanted=0.03, needed=1800, available=2000, discordant=0.2, effect=1.0, basis="assumed"
+    )
+    return RunPlan(
+        suite="tiny", items=12, epochs=epochs, probed=probed, candidates=candidates, detectable_effect=effect
+    )
+
+
+def cells(shown: str, name: str) -> list[str]:
+    [line] = [line for line in shown.splitlines() if line.startswith(f"{name} ")]
+    return re.split(r" {2,}", line)[1:]
+
+
+def test_the_rows_of_a_plan_add_up_to_its_total() -> None:
+    chosen = candidate("chosen", setup_requests=800, setup_tokens=9000.0, setup_usd=1.0, usd=3.0)
+    shown = render_plan(plan_of(candidate("plain"), chosen))
+    assert cells(shown, "plain") == ["45", "900/90", "–", "–", "–", "2.00", "2.0"]
+    assert cells(shown, "chosen") == ["45", "900/90", "800", "9k", "–", "3.00", "2.0"]
+    assert cells(shown, "total") == ["90", "1.8k/180", "800", "9k", "–", "5.00", "4.0"]
+    assert "Total with set-up: 890 requests, 11k tokens in and out, USD 5.00, minutes 4.0." in shown
+
+
+def test_a_candidate_that_cannot_be_planned_is_unknown_with_its_reason() -> None:
+    reason = "torch is not installed; run: python -m pip install 'thirdlever[local]'"
+    failed = [PlannedCandidate(candidate=name, model="embedded", error=reason) for name in ("null", ESCAPE)]
+    shown = render_plan(plan_of(candidate("plain"), *failed))
+    assert cells(shown, "null") == ["unknown"] * 7
+    assert cells(shown, "total") == ["≥ 45", "≥ 900/90", "unknown", "unknown", "unknown", "≥ 2.00", "≥ 2.0"]
+    assert " cannot be planned: torch is not installed; run: python -m pip install" in " ".join(shown.split())
+    assert "\x1b" not in shown
+    assert "Unknown USD" not in shown
+
+
+def test_a_plan_says_what_its_requests_consist_of(snapshot: SnapshotAssertion) -> None:
+    candidates = candidate("plain"), candidate("twice", requests=90, calls_per_item=2.0, setup_requests=800)
+    said = [render_plan(plan_of(*candidates)), render_plan(plan_of(candidate("plain"), epochs=1, probed=0))]
+    assert [text.partition("\n\n")[0] for text in said] == snapshot
+
+
+def test_a_plan_of_wide_figures_fits_100_columns() -> None:
+    wide = candidate(
+        "rag(k=20, source=both) on lora(rank=8, epochs=3) @ openai-api/somewhere/meta-llama/Llama-3.1-8B",
+        **dict.fromkeys(("requests", "setup_requests"), 1_234_567),
+        **dict.fromkeys(("input_tokens", "output_tokens", "setup_tokens", "trained_tokens"), 123_456_789.0),
+        usd=None,
+        request_usd=12_345.67,
+        setup_usd=None,
+        minutes=None,
+        request_minutes=12_345.0,
+    )
+    shown = render_plan(plan_of(wide, wide))
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "…" not in shown

@@ -13,7 +13,7 @@ from helpers import tiny
 from helpers.encoders import Hashing
 
 import thirdlever
-from thirdlever.core.errors import RunError, StrategyError
+from thirdlever.core.errors import MissingExtraError, RunError, StrategyError
 from thirdlever.models import bundled, recorder
 from thirdlever.models.engine import local
 from thirdlever.report.tables import render_plan
@@ -55,6 +55,50 @@ def own():
         store.once("graph", of={"suite": suite.seen_hash}, build=lambda folder: 1 / 0)
         return Deployment(ask(suite), model=model)
     return prepare
+"""
+TWICE = """
+from inspect_ai.solver import solver
+from thirdlever import Deployment, ask, strategy
+from thirdlever import choose as select
+
+@solver
+def review(first):
+    async def solve(state, generate):
+        state = await first(state, generate)
+        state.messages.append(state.messages[-2].model_copy(update={"content": "Are you sure?", "id": None}))
+        return await generate(state)
+    return solve
+
+@strategy
+def twice(*, choose: bool = False):
+    def prepare(suite, model, store):
+        solver = review(ask(suite))
+        if choose:
+            select(suite, model, store, {"a": solver, "b": solver}, of={})
+        return Deployment(solver, model=model)
+    return prepare
+"""
+LACKING = """
+from thirdlever import strategy
+from thirdlever.core.errors import require
+
+@strategy
+def lacking(*, k: int = 0):
+    require("absent", extra="local")
+"""
+BROKEN = """
+from inspect_ai.solver import solver
+from thirdlever import Deployment, strategy
+
+@solver
+def fail():
+    async def solve(state, generate):
+        1 / 0
+    return solve
+
+@strategy
+def broken():
+    return lambda suite, model, store: Deployment(fail(), model=model)
 """
 
 
@@ -181,6 +225,7 @@ def test_a_plan_asks_no_model_and_builds_nothing(
     assert [one.missing for one in made.candidates] == [[], ["choice"], [], ["embeddings"], ["classifier"]]
     plain, few_shot, _, rag, null = made.candidates
     assert few_shot.setup_requests == 4 * 4  # four options, four items of dev
+    assert "16 requests while preparing: 4 × 4 dev items" in few_shot.basis
     assert "dev chooses between 4, 8, 16, 32: the longest prompts are assumed" in few_shot.basis
     assert few_shot.input_tokens > plain.input_tokens  # type: ignore[operator]
     assert rag.input_tokens == pytest.approx(plain.input_tokens, rel=0.1)  # two examples each
@@ -358,3 +403,108 @@ def test_the_json_holds_every_figure(suite: Suite, unasked: FakeModel) -> None:
     assert found["candidates"] == [json.loads(json.dumps(dataclasses.asdict(made.candidates[0])))]
     assert (found["requests"], found["minutes"]) == (made.requests, None)
     assert found["detectable_effect"]["wanted"] == 0.03
+
+
+# Several model calls per item
+
+
+def test_every_model_call_of_an_item_is_planned(
+    project: Path, suite: Suite, unasked: FakeModel, add: Callable[[str, str], None]
+) -> None:
+    add("twice", TWICE)
+    (project / "prices.toml").write_text(PRICE, "utf-8")
+    once, twice = planned(suite, unasked, "plain", "twice").candidates
+    done = thirdlever.run(suite, ["twice"], models=[FakeModel(answer=lambda _: "fuel")], probe=2, out="out")
+    assert (once.requests, once.calls_per_item) == (15, 1)
+    assert (twice.requests, twice.calls_per_item) == (30, 2)
+    assert twice.input_tokens == done.records["input_tokens"].sum() > 2 * once.input_tokens  # type: ignore[operator]
+    assert twice.output_tokens == pytest.approx(2 * once.output_tokens)  # type: ignore[operator]
+    assert twice.usd == pytest.approx((twice.input_tokens + 10 * twice.output_tokens) / 1e6)  # type: ignore[operator]
+    assert "24 prompts for 12 items rendered, tokens estimated from their length" in twice.basis
+
+
+def test_the_prefix_of_a_single_call_decides_whether_it_is_cached(
+    project: Path, suite: Suite, unasked: FakeModel, add: Callable[[str, str], None]
+) -> None:
+    add("twice", TWICE)
+    (project / "prices.toml").write_text(PRICE, "utf-8")
+    short, long = (dataclasses.replace(suite, instruction="Sort payments. " * n) for n in (150, 400))
+    [one] = planned(short, unasked, "twice").candidates
+    assert one.cached_tokens == 0  # two prefixes of less than 1,024 tokens
+    [one] = planned(long, unasked, "twice").candidates
+    assert one.cached_tokens == 29 * unasked.tokens(f"{long.instruction.strip()}\n{long.answer.describe()}")
+
+
+def test_two_model_calls_take_twice_the_time_of_another_candidate(
+    suite: Suite, add: Callable[[str, str], None]
+) -> None:
+    add("twice", TWICE)
+    model = FakeModel(answer=lambda _: "fuel")
+    thirdlever.run(suite, ["plain"], models=[model], probe=2, out="results/once")
+    once, twice = planned(suite, model, "plain", "twice").candidates
+    assert twice.minutes == pytest.approx(2 * once.minutes)  # type: ignore[operator]
+    done = thirdlever.run(suite, ["twice"], models=[model], probe=2, out="results/twice")
+    probe = done.records[(done.records["phase"] == "latency") & ~done.records["cold"]]["latency_s"].median()
+    [twice] = planned(suite, model, "twice").candidates
+    assert twice.minutes == pytest.approx((12 / 20 + 3) * probe / 60)  # the measured time has both calls
+    assert twice.output_tokens == done.records["output_tokens"].sum()
+
+
+def test_dev_items_are_counted_with_every_model_call(
+    suite: Suite, unasked: FakeModel, add: Callable[[str, str], None]
+) -> None:
+    add("twice", TWICE)
+    [one] = planned(suite, unasked, "twice:choose=true").candidates
+    assert one.setup_requests == 2 * 2 * 4  # two options, two calls, four items of dev
+    assert "16 requests while preparing: 2 × 4 dev items × 2 model calls" in one.basis
+
+
+# Candidates that cannot be planned
+
+
+def test_a_candidate_that_fails_leaves_the_others_planned(
+    suite: Suite, unasked: FakeModel, add: Callable[[str, str], None]
+) -> None:
+    add("lacking", LACKING)
+    add("broken", BROKEN)
+    made = planned(suite, unasked, "lacking:k=2", "plain", "long_context:tokens=9", "broken")
+    lacking, plain, long_context, broken = made.candidates
+    assert lacking.candidate == "lacking(k=2)"
+    assert lacking.error == "absent is not installed; run: python -m pip install 'thirdlever[local]'"
+    assert long_context.error == "long_context: 9 tokens have no room for demonstrations; use zero_shot"
+    assert (
+        broken.error == "a prompt cannot be rendered: ZeroDivisionError: division by zero; the run would fail as well"
+    )
+    for one in (lacking, long_context, broken):
+        assert (one.requests, one.input_tokens, one.usd, one.minutes) == (None, None, None, None)
+    assert (plain.requests, plain.error) == (15, None)
+    assert (made.requests, made.usd) == (None, None)
+    shown = " ".join(render_plan(made).split())
+    assert f"lacking(k=2) cannot be planned: {lacking.error}" in shown
+    assert "Total with set-up: ≥ 15 requests" in shown
+
+
+def test_a_model_whose_extra_is_missing_leaves_the_others_planned(
+    suite: Suite, unasked: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking() -> None:
+        message = "torch is not installed; run: python -m pip install 'thirdlever[local]'"
+        raise MissingExtraError(message)
+
+    monkeypatch.setattr(local, "require_extra", lacking)
+    embedded, hosted = plan(suite, ["plain"], models=["embedded", unasked], probe=2).candidates
+    assert (embedded.candidate, embedded.requests) == ("plain @ embedded", None)
+    assert (embedded.error or "").startswith("torch is not installed; run: ")
+    assert (hosted.requests, hosted.error) == (15, None)
+
+
+def test_a_plan_without_any_candidate_is_an_error(
+    suite: Suite, unasked: FakeModel, add: Callable[[str, str], None]
+) -> None:
+    add("lacking", LACKING)
+    with pytest.raises(MissingExtraError, match="absent is not installed"):
+        planned(suite, unasked, "lacking", "lacking:k=2")
+    with pytest.raises(
+        RunError, match=r"no candidate can be planned\. lacking: absent .*\. long_context\(tokens=9\): "
+    ):
+        planned(suite, unasked, "lacking", "long_context:tokens=9")

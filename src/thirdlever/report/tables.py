@@ -363,8 +363,8 @@ def _consist(plan: RunPlan) -> list[str]:
         lines.append(f"Each model call is a request. Model calls per item, where not 1: {'; '.join(several)}.")
     if any(one.setup_requests for one in plan.candidates):
         lines.append(
-            "Set-up requests come first, such as dev items to choose settings or inputs for a teacher to label; "
-            "the basis lists them."
+            f"Set-up sends {_added(plan.candidates, _count, 'setup_requests')} requests first, such as dev items to "
+            "choose settings or inputs for a teacher to label; the basis lists them."
         )
     return lines
 
