@@ -232,7 +232,7 @@ def plan_of(*candidates: PlannedCandidate, epochs: int = 2, probed: int = 21) ->
 
 
 def cells(shown: str, name: str) -> list[str]:
-    [line] = [line for line in shown.splitlines() if line.startswith(f"{name} ")]
+    [line] = [line for line in shown.splitlines() if line.startswith(f"{name}  ")]
     return re.split(r" {2,}", line)[1:]
 
 
