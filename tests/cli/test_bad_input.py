@@ -45,7 +45,7 @@ CASES = [
     Case("unknown suite", "run tinny", ("suite 'tinny' not found", "did you mean 'tiny'?", "thirdlever init")),
     Case("unknown strategy", "run tiny --strategy rga", ("strategy 'rga' not found", "did you mean 'rag'?")),
     Case("unknown argument", "run tiny --strategy rag:kk=3", ("'kk' not found", "did you mean 'k'?")),
-    Case("bad argument value", "run tiny --strategy rag:k=lots", ("invalid k='lots'; expected int",)),
+    Case("bad argument value", "run tiny --strategy rag:k=lots", ("invalid k='lots'; expected a whole number",)),
     Case("unknown model", "run tiny --strategy zero_shot --model embeded", ("'embeded'", "did you mean 'embedded'?")),
     Case("unknown model to pull", "models pull embeded", ("'embeded'", "did you mean 'embedded'?")),
     Case("negative limit", "run tiny --limit -1", ("'--limit'", "greater than or equal to 1", "thirdlever run --help")),

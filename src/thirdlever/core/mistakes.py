@@ -32,7 +32,7 @@ class _Default:
 
 def misuse(message: str, error: type[E] = StrategyError) -> E:  # type: ignore[assignment]  # mypy: a default of a TypeVar
     """The error for a wrong call of a public function, with the file and line of the call."""
-    for frame, line in traceback.walk_stack(None):
+    for frame, line in traceback.walk_stack(inspect.currentframe()):
         path = Path(frame.f_code.co_filename)
         if path.is_file() and not any(path.resolve().is_relative_to(folder) for folder in (HARNESS, *_LIBRARIES)):
             return error(f"{path}:{line}: {message}")

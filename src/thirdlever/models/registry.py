@@ -155,7 +155,7 @@ def _meant(name: str) -> str | None:
 
     listed = {provider.id: provider for provider in get_snapshot().providers}
     service, _, model = name.partition("/") if "/" in name else ("", "", name)
-    among = [service] if service in _HOSTED else [*_HOSTED]
+    among = [each for each in _HOSTED if each in listed and (each == service or service not in _HOSTED)]
     for each in among:
         if listed[each].find_model(model):
             return None if each == service else f"{each}/{model}"

@@ -287,7 +287,7 @@ class _Candidate:
         if n := len(recorder.sent):  # a strategy that asks its model directly
             self._requests += n
             self._tokens.append(None)
-            self._add(None, None, f"{n:,} requests while preparing, their answers are unknown")
+            self._add(None, None, f"{counted(n, 'request')} while preparing, with unknown answers")
         return prompts
 
     def _recorder(self, model: BaseModel) -> Recorder:
@@ -318,7 +318,7 @@ class _Candidate:
             model=deployment.model,
             tokens={reply.item_id: reply.input_tokens or 0 for reply in replies},
             prefix=recorder.prefix() * len(recorder.sent) / len(replies),
-            basis=f"{len(replies)} prompts rendered, {how}",
+            basis=f"{counted(len(replies), 'prompt')} rendered, {how}",
         )
 
     def _estimated(self, missing: NotBuilt, args: Mapping[str, Any], model: BaseModel) -> _Prompts | None:
@@ -371,7 +371,7 @@ class _Candidate:
             self._seconds.append(seconds)
         if asks:
             sent = sum(len(questions.items) * questions.times for questions in asks)
-            self._basis.append(f"{sent:,} requests while preparing")
+            self._basis.append(f"{counted(sent, 'request')} while preparing")
         return means
 
     def _train(self, examples: int, epochs: object, method: str, args: Mapping[str, Any]) -> None:
@@ -388,7 +388,8 @@ class _Candidate:
         self._trained.append(examples * each * passes)
         seconds = _times(training_seconds(self._base.name, method), examples * each * passes)
         speed = "speed unknown" if seconds is None else "speed of earlier trainings in .thirdlever/store"
-        said = f"training on {examples:,} examples, {'up to ' * (epochs == 'auto')}{counted(passes, 'epoch')}, {speed}"
+        most = "up to " * (epochs == "auto")
+        said = f"training on {counted(examples, 'example')}, {most}{counted(passes, 'epoch')}, {speed}"
         return self._add(self._options.device_usd(seconds), seconds, said)
 
     def _job(self, job: Mapping[str, Any], model: BaseModel) -> BaseModel:
@@ -397,7 +398,7 @@ class _Candidate:
         seconds = _times(training_seconds(job["model"], "lora"), tokens) if terms.free else None
         usd = self._options.device_usd(seconds) if terms.free else job["estimated_usd"]
         self._trained.append(tokens)
-        said = f"tuning job at {terms.title} on {job['examples']:,} examples"
+        said = f"tuning job at {terms.title} on {counted(job['examples'], 'example')}"
         said += ", duration unknown" if seconds is None else ", speed of earlier trainings in .thirdlever/store"
         if usd is None and not terms.free:
             said += ", price unknown: add it to tuning.toml"
@@ -460,7 +461,7 @@ class _Candidate:
         if kept < CACHE_MINIMUM or price.cached_input_per_m >= price.input_per_m:
             return n * price.cost(mean, 0, answer), 0.0, [said]
         usd = price.cost(mean, 0, answer, kept) + (n - 1) * price.cost(mean, kept, answer)
-        return usd, kept * (n - 1), [f"{said}, {kept:,.0f} prompt tokens cached after the first request"]
+        return usd, kept * (n - 1), [f"{said}, {counted(round(kept), 'prompt token')} cached after the first request"]
 
     def _request_seconds(self, model: BaseModel | None, speed: Speed | None, tokens: float) -> tuple[float | None, str]:
         """Wall time of all requests, and where it comes from."""
