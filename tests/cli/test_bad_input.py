@@ -57,7 +57,7 @@ CASES = [
     Case("missing key", "run tiny --strategy zero_shot --model openai/gpt-4o-mini", ("OPENAI_API_KEY",)),
     Case("missing extra", "run tiny --strategy rag", ("chromadb", "python -m pip install 'thirdlever[rag]'")),
     Case("missing file", INIT.replace("train.csv", "trian.csv"), ("no file 'trian.csv'", "did you mean 'train.csv'?")),
-    Case("missing column", INIT.replace("kind", "knd"), ("train.csv:2", "'knd' not found", "did you mean 'kind'?")),
+    Case("missing column", INIT.replace("kind", "knd"), ("train.csv:1", "'knd' not found", "did you mean 'kind'?")),
     Case("missing options", "init mine --train train.csv", ("data is missing", "--input COLUMN")),
     Case("missing name", "init --train train.csv", ("has no name", "thirdlever init NAME")),
     # Data.

@@ -160,7 +160,8 @@ def reply(predict: Callable[[str], str]) -> Solver:
     Raises:
         StrategyError: `predict` is not such a function; with what to write instead.
     """
-    if not callable(predict) or not accepts(predict, 1):
+    function: object = predict
+    if not callable(function) or not accepts(function, 1):
         message = f"reply({predict!r:.60}) takes a function from an input's text to the answer; write reply(FUNCTION)"
         raise misuse(message)
     from inspect_ai.model import ModelOutput
