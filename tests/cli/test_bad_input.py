@@ -45,7 +45,7 @@ CASES = [
     Case("unknown suite", "run tinny", ("suite 'tinny' not found", "did you mean 'tiny'?", "thirdlever init")),
     Case("unknown strategy", "run tiny --strategy rga", ("strategy 'rga' not found", "did you mean 'rag'?")),
     Case("unknown argument", "run tiny --strategy rag:kk=3", ("'kk' not found", "did you mean 'k'?")),
-    Case("bad argument value", "run tiny --strategy rag:k=lots", ("invalid k='lots'; expected int",)),
+    Case("bad argument value", "run tiny --strategy rag:k=lots", ("invalid k='lots'; expected a whole number",)),
     Case("unknown model", "run tiny --strategy zero_shot --model embeded", ("'embeded'", "did you mean 'embedded'?")),
     Case("unknown model to pull", "models pull embeded", ("'embeded'", "did you mean 'embedded'?")),
     Case("negative limit", "run tiny --limit -1", ("'--limit'", "greater than or equal to 1", "thirdlever run --help")),
@@ -57,7 +57,7 @@ CASES = [
     Case("missing key", "run tiny --strategy zero_shot --model openai/gpt-4o-mini", ("OPENAI_API_KEY",)),
     Case("missing extra", "run tiny --strategy rag", ("chromadb", "python -m pip install 'thirdlever[rag]'")),
     Case("missing file", INIT.replace("train.csv", "trian.csv"), ("no file 'trian.csv'", "did you mean 'train.csv'?")),
-    Case("missing column", INIT.replace("kind", "knd"), ("train.csv:2", "'knd' not found", "did you mean 'kind'?")),
+    Case("missing column", INIT.replace("kind", "knd"), ("train.csv:1", "'knd' not found", "did you mean 'kind'?")),
     Case("missing options", "init mine --train train.csv", ("data is missing", "--input COLUMN")),
     Case("missing name", "init --train train.csv", ("has no name", "thirdlever init NAME")),
     # Data.

@@ -118,7 +118,7 @@ def test_init_creates_a_suite_that_suites_lists(
     assert "datasets/mine: 14 train, 2 dev, 4 test, 2 labels" in out
     assert "next: thirdlever run mine" in out
     assert call(monkeypatch, "suites") == 0
-    assert "mine: 'kind' (one of 2 labels) from 'text'" in capsys.readouterr().out
+    assert "mine             'kind' (one of 2 labels) from 'text'" in capsys.readouterr().out
 
 
 def test_strategies_are_listed_with_their_arguments(

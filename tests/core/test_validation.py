@@ -63,6 +63,7 @@ def test_valid_data_become_the_dataclass() -> None:
         ({"model": 3}, "invalid model 3; expected text in quotes"),
         ({"kind": "miror"}, "kind 'miror' not found; did you mean 'mirror'? Available: list, mirror"),
         ({"sizes": [1, "2"]}, "invalid sizes 2 '2'; expected a whole number"),
+        ({"sizes": [1.5]}, "invalid sizes 1 1.5; expected a whole number"),
         ({"sise": 1}, "key 'sise' not found; did you mean 'sizes'? Available: as_of, kind, model, share, sizes, usd"),
     ],
 )
@@ -102,6 +103,11 @@ def test_a_pydantic_model_is_refused_in_the_same_words() -> None:
 
     assert "did you mean 'seed'" in refusal({"sead": 1}, Body)
     assert refusal({}, Body) == "prices.toml: 'seed' is missing; add it"
+
+
+def test_what_is_expected_is_said_in_plain_words() -> None:
+    expected = {int: "a whole number", float: "a number", bool: "true or false", dt.date: "a date such as 2026-11-01"}
+    assert [refusal("x", kind).partition("expected ")[2] for kind in expected] == [*expected.values()]
 
 
 def test_a_missing_file_is_an_empty_one(tmp_path: Path) -> None:

@@ -77,7 +77,12 @@ def test_a_hosted_model_is_passed_to_inspect_unchanged(monkeypatch: pytest.Monke
     ("name", "sentence"),
     [
         ("embeded", "model 'embeded' not found; did you mean 'embedded'? Available: anthropic/<model>, embedded, "),
-        ("opnai/gpt-4o", "model 'opnai/gpt-4o' not found; did you mean 'openai/<model>'?"),
+        ("opnai/gpt-4o", "model 'opnai/gpt-4o' not found; did you mean 'openai/gpt-4o'?"),
+        ("opnai/mine", "model 'opnai/mine' not found; did you mean 'openai/<model>'?"),
+        ("gpt-5.4-mini", "model 'gpt-5.4-mini' not found; did you mean 'openai/gpt-5.4-mini'?"),
+        ("claude-hiaku-4-5", "did you mean 'anthropic/claude-haiku-4-5'?"),
+        ("openai/gpt-5.4-mni", "not a known model; did you mean 'openai/gpt-5.4-mini'? Otherwise: Unable to"),
+        ("openai/gpt-9", "model 'openai/gpt-9' cannot be used"),
         ("", "model '' not found; available: "),
         ("openai/gpt-4o-mini", "OPENAI_API_KEY"),
         ("openrouter/a/b", "OPENROUTER_API_KEY"),

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from thirdlever.answers.answer import Label, Text
+from thirdlever.cli import measure
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.text import normalise
 from thirdlever.suites import create
@@ -124,6 +125,12 @@ def test_the_eval_file_is_as_a_formatter_would_leave_it() -> None:
     assert "Run:     thirdlever run made" in source
 
 
+def test_a_count_of_one_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    train, documents = csv("a.csv", *many(20)), csv("d.csv", "Rules,Be kind.", header="title,text")
+    measure.init("made", train=train, input_="text", target="kind", documents=documents)
+    assert "1 document, 1 label\n" in capsys.readouterr().out
+
+
 # How the splits are made.
 
 
@@ -208,7 +215,7 @@ def test_texts_are_equal_ignoring_case_punctuation_and_white_space(one: str, oth
 @pytest.mark.parametrize(
     ("lines", "options", "said"),
     [
-        (["x,y"], {"input": "txt"}, r"a\.csv:2: column 'txt' not found; did you mean 'text'\?"),
+        (["x,y"], {"input": "txt"}, r"a\.csv:1: column 'txt' not found; did you mean 'text'\?"),
         (["x,y", "a,b,c"], {}, r"a\.csv:3: 3 fields where the header has 2"),
         (['x,"y', "z"], {}, r"a\.csv:2: .*double quote"),
         (["x,y", ",y"], {}, r"a\.csv:3: 'text' is empty"),

@@ -42,7 +42,7 @@ def test_a_clean_suite_passes(suite: Suite) -> None:
     ids=["exact", "normalised", "quoted", "quoted and normalised"],
 )
 def test_a_test_input_is_found_however_it_is_written(suite: Suite, given: Item | Document) -> None:
-    with pytest.raises(LeakageError, match="strategy 'rag': the data it was given contains 1 test inputs") as caught:
+    with pytest.raises(LeakageError, match="strategy 'rag': the data it was given contains 1 test input") as caught:
         Audit(suite).check_given([*suite.train, given], strategy="rag")
     assert f"'{given.id}' is test 'test-3'" in str(caught.value)
     assert str(caught.value).endswith("use suite.train, suite.dev and suite.documents only")

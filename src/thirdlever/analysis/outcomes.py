@@ -13,6 +13,7 @@ import numpy as np
 
 from thirdlever.analysis.stats.proportions import clusters
 from thirdlever.core.errors import RunError, unknown
+from thirdlever.core.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +168,8 @@ def _check_questions(asked: pd.DataFrame, item: NDArray[np.int64], first: NDArra
         row, was = asked.iloc[int(other[0])], asked.iloc[int(first[item[other[0]]])]
         differing = len(np.unique(item[other]))
         message = (
-            f"{differing:,} items are not the same question for every candidate (such as {str(row['item_id'])!r}"
-            f" for {str(was['candidate'])!r} and {str(row['candidate'])!r}); run all on one version of the suite"
+            f"the candidates were asked different questions in {counted(differing, 'item')} "
+            f"(such as {str(row['item_id'])!r} for {str(was['candidate'])!r} and {str(row['candidate'])!r}); "
+            "run all on one version of the suite"
         )
         raise RunError(message)

@@ -10,6 +10,7 @@ from thirdlever.analysis.run import INFO, load
 from thirdlever.analysis.stats.power import Design
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
+from thirdlever.core.text import counted
 from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS
 
 if TYPE_CHECKING:
@@ -193,6 +194,6 @@ def _measured_design(suite: Suite) -> tuple[Design, str] | None:
         best = sorted(found.candidates, key=lambda name: -found.row(name).mean())[:2]
         differences = Differences(found, *best)
         if differences.won + differences.lost:
-            source = f"measured: {best[0]} and {best[1]} in {run.folder}, on {differences.n:,} items"
+            source = f"measured: {best[0]} and {best[1]} in {run.folder}, on {counted(differences.n, 'item')}"
             return differences.design(), source
     return None

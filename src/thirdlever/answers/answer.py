@@ -13,12 +13,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from thirdlever.core.errors import SuiteError
+from thirdlever.core.mistakes import misuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 UNPARSEABLE = "unparseable"
+_PIECE = re.compile(r"\w+|[^\w\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,14 @@ class Label:
     labels: tuple[str, ...]
     name: str = "Category"
 
+    def __post_init__(self) -> None:
+        """Refuse a string, whose characters would be taken for labels."""
+        _refuse_text("Label", self.labels)
+
     @cached_property
     def max_tokens(self) -> int:
-        """Half the characters of the longest label plus a margin: no tokenizer in use needs more."""
-        return max(map(len, self.labels)) // 2 + 8
+        """Enough for the longest label."""
+        return max(map(most_tokens, self.labels))
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -160,10 +166,7 @@ class Json:
 
     def __post_init__(self) -> None:
         """Refuse a string, whose characters would be taken for keys."""
-        keys: object = self.keys
-        if isinstance(keys, str):
-            message = f"Json({keys!r}): keys must be a tuple; write Json(({keys!r},))"
-            raise SuiteError(message)
+        _refuse_text("Json", self.keys)
 
     def describe(self) -> str:
         """Name the keys."""
@@ -194,8 +197,37 @@ class Json:
         return Grade(0.0, prediction, f"{wrong}: expected {wanted.get(wrong)!r}, got {got[wrong]!r}")
 
     def problem(self, target: str) -> str | None:
-        """A target must be a JSON object with every key."""
-        return None if self.parse(target) else f"not a JSON object with the keys {', '.join(self.keys)}"
+        """A target must be a JSON object with every key, and nothing else."""
+        try:
+            value = json.loads(target)
+        except (ValueError, RecursionError) as error:
+            reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+            return f"{target!r:.60} is not JSON ({reason}); expected an object with {self._expected}"
+        if not isinstance(value, dict):
+            return f"{target!r:.60} is not a JSON object; expected one with {self._expected}"
+        missing = [key for key in self.keys if key not in value]
+        return f"{target!r:.60} has no key {missing[0]!r}; expected {self._expected}" if missing else None
+
+    @property
+    def _expected(self) -> str:
+        return f"the key{'' if len(self.keys) == 1 else 's'} {', '.join(map(repr, self.keys))}"
+
+
+def most_tokens(text: str) -> int:
+    """Tokens that suffice for a text: half its characters, or one for each piece, plus a margin."""
+    return max(len(text) // 2, least_tokens(text)) + 8
+
+
+def least_tokens(text: str) -> int:
+    """Tokens that a text has at least.
+
+    Tokenizers in use split at every change between letters or digits and punctuation, and rarely have longer tokens
+    than ten characters.
+
+    >>> least_tokens('{"kind": "ball"}'), least_tokens("fuel")
+    (6, 1)
+    """
+    return max(len(_PIECE.findall(text)), len(text) // 10)
 
 
 def _grade(prediction: str | None, target: str, completion: str) -> Grade:
@@ -204,6 +236,12 @@ def _grade(prediction: str | None, target: str, completion: str) -> Grade:
     if prediction == target:
         return Grade(1.0, prediction, "equals the target")
     return Grade(0.0, prediction, f"expected {target!r}, got {prediction!r}")
+
+
+def _refuse_text(kind: str, values: object) -> None:
+    if isinstance(values, str):
+        message = f"{kind}({values!r}) takes a tuple; write {kind}(({values!r},))"
+        raise misuse(message, SuiteError)
 
 
 def _norm(text: str) -> str:

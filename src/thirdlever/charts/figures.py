@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from thirdlever.analysis.scorecards import rows
 from thirdlever.charts import style
 from thirdlever.charts.accuracy import limits, seconds, ticks
-from thirdlever.core.text import duration, escape_terminal, usd
+from thirdlever.core.text import counted, duration, escape_terminal, usd
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -193,7 +193,7 @@ def cumulative_picture(
         else:
             lines.append(_Line(cost.candidate, cost.strategy, start, end, cost.candidate in marked))
     lines.sort(key=lambda line: (line.end, line.name))
-    title, under = "Cumulative cost", style.heading(suite, f"{volume:,.0f} requests per month", date)
+    title, under = "Cumulative cost", style.heading(suite, f"{counted(round(volume), 'request')} per month", date)
     notes = _notes(span, unknown)
     values = (f"{escape_terminal(line.name)} {usd(line.start)} to set up, {usd(line.end)} in total" for line in lines)
     alt = f"Cumulative cost over {span.end:g} months: {'; '.join(values) or 'unknown for every candidate'}."

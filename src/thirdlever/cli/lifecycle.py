@@ -10,7 +10,7 @@ import typer
 
 from thirdlever.cli import options
 from thirdlever.cli.options import argument, flag, option
-from thirdlever.core.text import escape_terminal
+from thirdlever.core.text import counted, escape_terminal
 
 baseline_app = typer.Typer(rich_markup_mode=None, help="Create, list, show and compare baselines.")
 
@@ -35,7 +35,7 @@ def set_(
     path = baseline.save(made)
     names = ", ".join(one.name for one in made.candidates)
     size = path.stat().st_size / 1000
-    typer.echo(escape_terminal(f"pinned {names} on {len(made.items):,} items: {path} ({size:,.0f} kB)"))
+    typer.echo(escape_terminal(f"pinned {names} on {counted(len(made.items), 'item')}: {path} ({size:,.0f} kB)"))
     command = f"thirdlever regress {made.suite['name']} --baseline {made.name} --model NEW"
     typer.echo(escape_terminal(f"next: commit the file; when a new model appears: {command}"))
 

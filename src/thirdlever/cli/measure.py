@@ -11,7 +11,7 @@ import typer
 
 from thirdlever.cli import options
 from thirdlever.cli.options import argument, flag, option
-from thirdlever.core.text import escape_terminal
+from thirdlever.core.text import aligned, counted, escape_terminal
 
 models_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
@@ -37,7 +37,8 @@ def init(
             message = "the suite has no name; run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
             raise typer.TyperException(message)
         copied, kept = copy_starter()
-        typer.echo(f"{len(copied)} files copied, {len(kept)} existing files kept; next: thirdlever run transactions")
+        done = f"{counted(len(copied), 'file')} copied, {counted(len(kept), 'existing file')} kept"
+        typer.echo(f"{done}; next: thirdlever run transactions")
         return
     if train is None or input_ is None or target is None:
         message = f"data is missing; run: thirdlever init {name} --train FILE --input COLUMN --target COLUMN"
@@ -53,7 +54,12 @@ def init(
         slice=slice_,
         group=group,
     )
-    typer.echo(f"datasets/{name}: " + ", ".join(f"{count} {part}" for part, count in made.counts.items() if count))
+    counts = (
+        counted(count, part.removesuffix("s")) if part.endswith("s") else f"{count:,} {part}"  # documents and labels
+        for part, count in made.counts.items()
+        if count
+    )
+    typer.echo(f"datasets/{name}: {', '.join(counts)}")
     for line in (*(f"- {change}" for change in made.changes), *(f"warning: {warning}" for warning in made.warnings)):
         typer.echo(escape_terminal(line))
     typer.echo(f"next: thirdlever run {name}")
@@ -63,8 +69,8 @@ def suites() -> None:
     """List the available suites."""
     from thirdlever.suites.suite import available_suites
 
-    for name, headline in available_suites().items():
-        typer.echo(escape_terminal(f"{name:<16} {headline}"))
+    for line in aligned([*available_suites().items()]):
+        typer.echo(line)
 
 
 def strategies() -> None:
@@ -105,8 +111,9 @@ def check(
     from thirdlever.runner import check as checks
 
     findings = checks.check(name or ())
-    for found in findings:
-        typer.echo(escape_terminal(f"{found.status:<8}{found.kind:<10}{found.name:<16} {found.sentence}"))
+    rows = [(found.name, found.sentence) for found in findings]
+    for found, line in zip(findings, aligned(rows, indent=len("failed  strategy  ")), strict=True):
+        typer.echo(f"{found.status:<8}{found.kind:<10}{line}")
     raise typer.Exit(int(any(found.status == "failed" for found in findings)))
 
 

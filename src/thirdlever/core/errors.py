@@ -44,14 +44,14 @@ class RunError(ThirdleverError):
     """A run's folder cannot be written, resumed or read."""
 
 
-def unknown(kind: str, name: str, available: Iterable[str]) -> str:
-    """The message for a name that does not exist, with the closest match first.
+def unknown(kind: str, name: str, available: Iterable[str], *, meant: str | None = None) -> str:
+    """The message for a name that does not exist, with the closest match (or `meant`, if that is known) first.
 
     >>> unknown("strategy", "rga", ["few_shot", "rag"])
     "strategy 'rga' not found; did you mean 'rag'? Available: few_shot, rag"
     """
     names = sorted(available)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = [meant] if meant else difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(names) or "none"
     return f"{kind} {name!r} not found; {hint}{'Available' if hint else 'available'}: {listed}"

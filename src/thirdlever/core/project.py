@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import ThirdleverError
+from thirdlever.core.mistakes import explained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,8 +85,7 @@ def load_module(path: Path, error: type[ThirdleverError]) -> ModuleType:
     except ThirdleverError:
         raise
     except (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError) as cause:
-        message = f"{path}: {type(cause).__name__}: {cause}; correct the file"
-        raise error(message) from cause
+        raise error(explained(cause, path)) from cause
     return module
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 WIDTH = 100  # columns of a terminal
+_LEAST_NAME, _MOST_NAME = 16, 40  # characters of a line of a name
 _DAYS_PER_MONTH = 365.25 / 12
 # What spreadsheets take for the start of a formula, full-width forms included.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -223,6 +224,25 @@ def fold(name: str, width: int) -> str:
                 line += bit
         lines.append(line.strip())
     return "\n".join(lines)
+
+
+def aligned(rows: Sequence[tuple[str, str]], *, indent: int = 0) -> list[str]:
+    r"""Names and what is said about them, for a terminal: a second column, and long names in several lines.
+
+    Args:
+        rows: names and texts; both are escaped.
+        indent: columns before the name, for the further lines of a long one.
+
+    >>> print("\n".join(aligned([("tickets", "Routes a ticket."), ("lora", "Tunes.")])))
+    tickets          Routes a ticket.
+    lora             Tunes.
+    """
+    names = [fold(escape_terminal(name), _MOST_NAME).split("\n") for name, _ in rows]
+    width = max([_LEAST_NAME, *(len(line) for lines in names for line in lines)])
+    return [
+        "\n".join([f"{first:<{width}} {escape_terminal(text)}".rstrip(), *(" " * indent + line for line in rest)])
+        for (first, *rest), (_, text) in zip(names, rows, strict=True)
+    ]
 
 
 # Escaping, one function for each medium

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.analysis.usage import total
+from thirdlever.core.text import counted
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -197,11 +198,11 @@ def _basis(
     labels = (candidate.get("setup") or {}).get("labels")
     return {
         "per request": request,
-        "labels": f"measured: {'unknown' if labels is None else f'{labels:,}'} labels; "
+        "labels": f"measured: {'unknown number of labels' if labels is None else counted(labels, 'label')}; "
         f"assumed: the price of one ({sources['usd_per_label']})",
         "training": f"measured: {_PREPARED}",
         "indexing": f"measured: {_PREPARED}",
-        "evaluation": f"measured: {used.requests:,} requests",
+        "evaluation": f"measured: {counted(used.requests, 'request')}",
         "engineering": f"assumed: people's work ({sources[_engineering(candidate)]})",
         "hosting": "assumed: the provider's price list, every hour of the month",
         "index": f"assumed: keeping the index ({sources['rag_usd_per_month']})",

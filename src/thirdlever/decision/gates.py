@@ -149,7 +149,9 @@ def stable_and_labelled(e: Evidence, a: Assumptions, tuned: Standing | None) -> 
 def pays_back(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payback | None) -> Gate:
     """Gate 3: a tuned candidate is significantly better, meets the target, and pays back before the next release."""
     window = payback.wanted_months if payback else min(a.payback_months or a.horizon_months, a.horizon_months)
-    volume = "an unknown volume" if a.monthly_volume is None else f"{a.monthly_volume:,.0f} requests a month"
+    volume = (
+        "an unknown volume" if a.monthly_volume is None else f"{counted(round(a.monthly_volume), 'request')} a month"
+    )
     blocked = _no_tune(e) if tuned is None else _no_gain(e, a, tuned)
     verdict, reason, change = blocked or _money(a, payback)
     return Gate(

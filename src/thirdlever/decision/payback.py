@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from thirdlever.analysis.usage import total
-from thirdlever.core.text import UNKNOWN, usd
+from thirdlever.core.text import UNKNOWN, counted, usd
 from thirdlever.decision.costs import interval
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _without_volume(terms: Terms, when: str) -> str:
         return f"whether it pays back {when} is {UNKNOWN}: state the figures that are {UNKNOWN}"
     if math.isinf(terms.volume_needed):
         return "never pays back, at any volume: a request gains nothing over the reference's"
-    return f"pays back {when} only with at least {math.ceil(terms.volume_needed):,} requests a month"
+    return f"pays back {when} only with at least {counted(math.ceil(terms.volume_needed), 'request')} a month"
 
 
 def _span(months: float) -> str:

@@ -193,7 +193,7 @@ def _volume(a: Assumptions, gate: Gate, payback: Payback | None) -> Question:
         basis="not stated" if volume is None else "assumed",
         verdict="GO" if volume is not None and in_time else _YES_PASSES[answer],
         reason=reasons[answer],
-        evidence=("Not stated." if volume is None else f"{volume:,.0f} requests a month.") + computed,
+        evidence=("Not stated." if volume is None else f"{counted(round(volume), 'request')} a month.") + computed,
         threshold="No: a return is unlikely, unless the computed payback says otherwise.",
         change="State --assume monthly_volume=N." if volume is None else f"A volume on the other side of {least:,}.",
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import torch
 
 from thirdlever.core.errors import StrategyError
+from thirdlever.core.text import counted
 from thirdlever.models.engine import chat
 from thirdlever.models.engine.generate import common
 
@@ -50,8 +51,8 @@ def encode(
         text = chat.lead(tokenizer) + turns[-1]["content"]
         answer = [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
         if window is not None and len(prompt) + len(answer) > window:
-            size = len(prompt) + len(answer)
-            message = f"training example {number} has {size} tokens, the model accepts {window}; shorten it or omit it"
+            size = counted(len(prompt) + len(answer), "token")
+            message = f"training example {number} has {size}, the model accepts {window:,}; shorten it or omit it"
             raise StrategyError(message)
         encoded.append({"input_ids": [*prompt, *answer], "answer": len(answer)})
     return encoded

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thirdlever.core.errors import ThirdleverError
+from thirdlever.core.text import counted
 from thirdlever.prompting.frame import messages
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def parse(text: str | bytes, *, param: str = "training_file", minimum: int = MIN
             message = f"line {number}: {error}"
             raise FormatError(message, param=param, line=number) from error
     if len(found) < minimum:
-        message = f"the file has {len(found)} examples, but must have at least {minimum}; add {minimum - len(found)}"
+        size = counted(len(found), "example")
+        message = f"the file has {size}, but must have at least {minimum}; add {minimum - len(found)}"
         raise FormatError(message, param=param, code="invalid_n_examples")
     return found
 

@@ -15,6 +15,7 @@ from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, question
 from thirdlever.core.readonly import NotBuilt
+from thirdlever.core.text import counted
 from thirdlever.finetune import jobs
 from thirdlever.finetune.conversations import FormatError, parse, to_jsonl
 from thirdlever.finetune.jobs import ENDED, Job, Ledger, UndeployedError
@@ -101,7 +102,7 @@ def check_cost(provider: Profile, base: str, estimate: Estimate, max_usd: float 
     """
     if provider.free:
         return
-    what = f"tuning {base!r} at {provider.title} on about {estimate.tokens:,} tokens"
+    what = f"tuning {base!r} at {provider.title} on about {counted(estimate.tokens, 'token')}"
     if provider.notice:
         note(f"note: {provider.notice}")
     if max_usd is not None:

@@ -13,6 +13,7 @@ from thirdlever.core import project
 from thirdlever.core.errors import ModelError, StrategyError, need, require, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
+from thirdlever.core.text import counted
 from thirdlever.finetune.settings import Settings, set_base_name
 from thirdlever.models.engine import local
 from thirdlever.strategies.contract import SetupCost, Tuning
@@ -136,7 +137,7 @@ def _train(
     from thirdlever.finetune.trainer import train
 
     epochs = f"{'up to ' * (settings.epochs == 'auto')}{settings.most_epochs} x"
-    title = f"{settings.method}: training on {epochs} {len(examples)} examples"
+    title = f"{settings.method}: training on {epochs} {counted(len(examples), 'example')}"
     steps = settings.most_epochs * math.ceil(len(examples) / settings.batch_size)
     devices = torch.cuda.device_count()
     run = partial(train_distributed, processes=devices) if devices > 1 else train

@@ -18,6 +18,7 @@ from thirdlever.analysis.stats.proportions import clusters
 from thirdlever.core import files, project
 from thirdlever.core.errors import RunError, unknown
 from thirdlever.core.files import content_hash
+from thirdlever.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -285,7 +286,8 @@ class _File(BaseModel, extra="allow"):
     def _complete(self) -> _File:
         for item, results in self.items:
             if len(results) != len(self.candidates):
-                message = f"item {item.id!r} has {len(results)} results for {len(self.candidates)} candidates"
+                wanted = counted(len(self.candidates), "candidate")
+                message = f"item {item.id!r} has {counted(len(results), 'result')} for {wanted}"
                 raise ValueError(message)
         return self
 

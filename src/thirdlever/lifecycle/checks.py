@@ -15,6 +15,7 @@ from thirdlever.analysis.scorecards import LEAST_TIMED
 from thirdlever.analysis.stats import proportions
 from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.core.errors import SuiteError, unknown
+from thirdlever.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -185,7 +186,7 @@ def _non_inferiority(name: str, o: Outcomes, limits: Limits, limit: str, alpha: 
     needed = scaled(test.needed, margin, test.difference + margin)
     if needed is None:
         enough = "the observed loss is at the margin, which no sample size would settle; "
-        enough += f"{test.needed:,} items would be enough if both are equally good"
+        enough += f"{counted(test.needed, 'item')} would be enough if both are equally good"
     else:
         enough = f"about {needed:,} would be enough if "
         if needed != test.needed:
@@ -201,7 +202,7 @@ def _non_inferiority(name: str, o: Outcomes, limits: Limits, limit: str, alpha: 
         high=-non_inferior(o, OLD, NEW, margin, alpha=alpha).low,  # swapped, which gives the upper end
         limit=-margin,
         source=limits.source(limit),
-        reason=f"{len(o.items):,} items are not enough; {enough}",
+        reason=f"{_are(len(o.items), 'item')} not enough; {enough}",
         needed=needed,
     )
     return check, test.p
@@ -261,7 +262,7 @@ def _latency(old: Sequence[float], new: Sequence[float], limits: Limits, incompa
     if ratio <= limit or low > limit:
         return replace(check, verdict="PASS" if ratio <= limit else "FAIL", reason=reason)
     needed = scaled(timed, math.log(ratio / low), math.log(ratio / limit))
-    reason += f", but {timed} timed requests are not enough to be sure"
+    reason += f", but {_are(timed, 'timed request')} not enough to be sure"
     reason += f"; about {needed:,} would be" if needed else ""
     return replace(check, verdict="INCONCLUSIVE", needed=needed, reason=reason)
 
@@ -300,7 +301,7 @@ def _share(name: str, before: float, after: float, *, n: int, limit: float, sour
     reason, needed = f"{100 * after:.3g} %, maximum {100 * limit:.3g} %", None
     if verdict == "INCONCLUSIVE":
         needed = scaled(n, after - low, after - limit)  # the interval narrows with the root of the number
-        reason += f", but {n:,} items are not enough to be sure" + (f"; about {needed:,} would be" if needed else "")
+        reason += f", but {_are(n, 'item')} not enough to be sure" + (f"; about {needed:,} would be" if needed else "")
     return Check(
         name=name,
         unit="share",
@@ -328,3 +329,7 @@ def _not_judged(check: Check, limits: Limits, name: str, why: str) -> Check:
 
 def _ratio(ratio: float, limit: float) -> str:
     return f"×{ratio:.2f}, maximum ×{limit:g}"
+
+
+def _are(number: int, thing: str) -> str:
+    return f"{counted(number, thing)} {'is' if number == 1 else 'are'}"

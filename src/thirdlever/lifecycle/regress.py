@@ -15,6 +15,7 @@ from thirdlever.core import files, project
 from thirdlever.core.errors import RunError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note
+from thirdlever.core.text import counted
 from thirdlever.lifecycle.baseline import from_run, load, outcomes
 from thirdlever.lifecycle.checks import NEW, OLD, Verdict, accuracy, one_look, operations, resolve_limits, worst
 from thirdlever.strategies.specs import parse, spec
@@ -176,7 +177,7 @@ def regress(
     ]
     notes = rerun.notes()
     if asked < rerun.total:
-        notes.append(f"stopped early: {asked:,} of {rerun.total:,} items were enough")
+        notes.append(f"stopped early after {asked:,} of {counted(rerun.total, 'item')}")
     found = _regression(pinned, results, applied, suite.card, rerun.folder, asked=asked, items=rerun.total, notes=notes)
     files.write(rerun.folder / REPORT, found.to_json().encode())  # also marks the run as finished
     return found
@@ -296,7 +297,8 @@ def _differences(baseline: Baseline, fresh: Baseline, old: BaselineCandidate, ne
     before, after = old.figure("input_tokens"), new.figure("input_tokens")
     if old.prompts == new.prompts and abs(after - before) > 0.5:  # noqa: PLR2004 - half a token
         notes.append(
-            f"the new model has a different tokenizer: the same prompts went from {before:,.0f} to {after:,.0f} tokens"
+            "the new model has a different tokenizer: "
+            f"the same prompts went from {before:,.0f} to {counted(round(after), 'token')}"
         )
     versions, now = (side.facts.get("versions") or {} for side in (baseline, fresh))
     moved = [f"{name} {old} to {now[name]}" for name, old in versions.items() if now.get(name, old) != old]
@@ -379,7 +381,8 @@ class Rerun:
         for name, own in records.groupby("candidate"):
             if own["error"].notna().all():
                 message = (
-                    f"{name}: all of the first {len(own)} requests failed, the first with {own['error'].iloc[0]}; "
+                    f"{name}: all of the first {counted(len(own), 'request')} failed, "
+                    f"the first with {own['error'].iloc[0]}; "
                     "the baseline is unchanged: make sure that the model is served, then repeat the command"
                 )
                 raise RunError(message)

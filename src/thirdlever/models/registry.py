@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
 import json
@@ -27,6 +28,8 @@ _SERVED = {  # prefix: where it runs
     "vllm": "a vLLM server: VLLM_BASE_URL, or started on this machine's GPU",
     "ollama": "an Ollama server on this machine",
 }
+_FIXED = re.compile(r"\d+|/")
+_ALIKE = 0.85  # of difflib's ratio: a typo, not another model
 _HF = "hf/<folder or hub id>"
 _KNOWN = [local.EMBEDDED, _HF, *(f"{prefix}/<model>" for prefix in (*_HOSTED, *_SERVED))]
 
@@ -92,7 +95,7 @@ def resolve(name: str) -> BaseModel:
     if name == local.EMBEDDED or name.startswith(local.HF):
         return _adapted(name) or _local(name)
     if "/" not in name:
-        raise ModelError(unknown("model", name, _KNOWN))
+        raise ModelError(unknown("model", name, _KNOWN, meant=_meant(name)))
     return BaseModel(name=name, inspect_name=name, revision=name, context_window=_context_window(name))
 
 
@@ -146,6 +149,27 @@ def _base(name: str, revision: str, window: int | None) -> BaseModel:
     )
 
 
+def _meant(name: str) -> str | None:
+    """The hosted model that a name resembles, among those that genai-prices lists; None if it is listed itself."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    listed = {provider.id: provider for provider in get_snapshot().providers}
+    service, _, model = name.partition("/") if "/" in name else ("", "", name)
+    among = [each for each in _HOSTED if each in listed and (each == service or service not in _HOSTED)]
+    for each in among:
+        if listed[each].find_model(model):
+            return None if each == service else f"{each}/{model}"
+    # Another number is another model, and another part of a path another host: neither is a typo.
+    known = {
+        found.id: f"{each}/{found.id}"
+        for each in reversed(among)
+        for found in listed[each].models
+        if _FIXED.findall(found.id) == _FIXED.findall(model)
+    }
+    near = difflib.get_close_matches(model, known, n=1, cutoff=_ALIKE)
+    return known[near[0]] if near else None
+
+
 def _context_window(name: str) -> int | None:
     """A hosted model's context window, if inspect knows it. Creates the client, so that a missing key fails early."""
     from inspect_ai._util.error import PrerequisiteError  # inspect raises it but does not export it
@@ -157,7 +181,9 @@ def _context_window(name: str) -> int | None:
         lines = re.sub(r"\[/?\w+\]", "", str(error)).replace("ERROR:", "").splitlines()
         reason = ": ".join(filter(None, (line.strip() for line in lines))).rstrip(".")
         message = f"model {name!r} cannot be used: {reason}; provide that and repeat the command"
+        if name.partition("/")[0] in _HOSTED and (meant := _meant(name)):
+            message = f"model {name!r} is not a known model; did you mean {meant!r}? Otherwise: {reason}"
         raise ModelError(message) from error
     except ValueError as error:
-        raise ModelError(unknown("model", name, _KNOWN)) from error
+        raise ModelError(unknown("model", name, _KNOWN, meant=_meant(name))) from error
     return info.context_length if info else None

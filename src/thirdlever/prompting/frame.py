@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thirdlever.core.errors import StrategyError
+from thirdlever.core.mistakes import accepts, defined, misuse, named
+from thirdlever.suites.suite import Document, Item, Suite
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from inspect_ai.model import ChatMessage
     from inspect_ai.solver import Solver
-
-    from thirdlever.suites.suite import Document, Item, Suite
 
 
 RETRIEVAL = "retrieval_s"  # key of `state.metadata`: seconds that `ask` spent on finding the context
@@ -33,6 +36,51 @@ class Context:
     packed: Sequence[Item] = ()
     documents: Sequence[Document] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse anything but items and documents.
+
+        Raises:
+            StrategyError: with what to write instead.
+        """
+        for name, values, kind in (
+            ("shots", self.shots, Item),
+            ("packed", self.packed, Item),
+            ("documents", self.documents, Document),
+        ):
+            _check_pieces(name, values, kind)
+
+
+_PIECES = {Item: 'Item("ID", "INPUT", "TARGET")', Document: 'Document("ID", "TITLE", "TEXT")'}
+
+
+def _check_pieces(name: str, values: object, kind: type[Item | Document]) -> None:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        message = f"Context({name}={values!r:.60}) takes a list; write [{_PIECES[kind]}]"
+        raise misuse(message)
+    if isinstance(values, Iterator):  # it would be used up by the first request
+        message = f"Context({name}=…) is a {type(values).__name__}, which can be read only once; write a list"
+        raise misuse(message)
+    for value in values:
+        if not isinstance(value, kind):
+            other = "; pass documents as Context(documents=…)" if isinstance(value, Document) else ""
+            message = f"Context({name}=…) contains {value!r:.60}; write {_PIECES[kind]}{other}"
+            raise misuse(message)
+
+
+def _check_call(name: str, suite: object, context: object) -> None:
+    """Refuse what `ask` and `messages` cannot use: most often, `suite` is forgotten."""
+    if not isinstance(suite, Suite):
+        what = named(suite) if callable(suite) else f"{suite!r:.60}"
+        first = f"{named(suite)}" if callable(suite) and named(suite) != "the lambda" else "…"
+        message = f"the first argument of {name} is {what}, not the suite; write {name}(suite, {first})"
+        raise misuse(message)
+    if isinstance(context, type) or not (context is None or isinstance(context, Context) or callable(context)):
+        message = f"the context of {name} is {context!r:.60}; write {name}(suite, Context(…))"
+        raise misuse(message)
+    if not isinstance(context, Context) and callable(context) and not accepts(context, 1):
+        message = f"{named(context)} does not take one argument; a context function receives the input's text alone"
+        raise StrategyError(defined(context) + message)
+
 
 def messages(suite: Suite, text: str, context: Context | None = None, *, brief: bool = False) -> list[ChatMessage]:
     """The conversation that asks for the answer to one input.
@@ -47,6 +95,7 @@ def messages(suite: Suite, text: str, context: Context | None = None, *, brief: 
     """
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 
+    _check_call("messages", suite, context)
     context = context or Context()
     instruction = suite.instruction.strip()
     system = instruction if brief else f"{instruction}\n{suite.answer.describe()}"
@@ -78,7 +127,11 @@ def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None,
         suite: provides the instruction and the answer kind.
         context: the same for every item, or a function that finds it for an input; its time is recorded separately.
         brief: ask as a tuned model is asked, see `messages`.
+
+    Raises:
+        StrategyError: an argument, or what the function returns, is of another type; with what to write instead.
     """
+    _check_call("ask", suite, context)
     from inspect_ai.solver import Generate, TaskState, solver
 
     @solver
@@ -87,8 +140,12 @@ def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None,
             shown = context
             if callable(shown):
                 start = time.perf_counter()
-                shown = shown(state.input_text)
+                found: object = shown(state.input_text)
                 state.metadata[RETRIEVAL] = time.perf_counter() - start
+                if not isinstance(found, Context):
+                    message = f"{named(shown)} returned {found!r:.60}; a context function must return a Context(…)"
+                    raise StrategyError(defined(shown) + message)
+                shown = found
             state.messages = messages(suite, state.input_text, shown, brief=brief)
             return await generate(state)
 
@@ -98,14 +155,26 @@ def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None,
 
 
 def reply(predict: Callable[[str], str]) -> Solver:
-    """A solver that answers each item with a function of its input, without a model."""
+    """A solver that answers each item with a function of its input, without a model.
+
+    Raises:
+        StrategyError: `predict` is not such a function; with what to write instead.
+    """
+    function: object = predict
+    if not callable(function) or not accepts(function, 1):
+        message = f"reply({predict!r:.60}) takes a function from an input's text to the answer; write reply(FUNCTION)"
+        raise misuse(message)
     from inspect_ai.model import ModelOutput
     from inspect_ai.solver import Generate, TaskState, solver
 
     @solver
     def replying() -> Solver:
         async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - inspect's signature
-            state.output = ModelOutput.from_content("none", predict(state.input_text))
+            answer: object = predict(state.input_text)
+            if not isinstance(answer, str):
+                message = f"{named(predict)} returned {answer!r:.60}; it must return the answer as text"
+                raise StrategyError(defined(predict) + message)
+            state.output = ModelOutput.from_content("none", answer)
             return state
 
         return solve

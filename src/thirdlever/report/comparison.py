@@ -45,9 +45,9 @@ def render(found: Compared, fmt: Format = "text", *, width: int = WIDTH) -> str:
 
 def _intro(found: Compared) -> str:
     part = "" if found.part is None else f", slice {found.part}"
-    groups = "" if found.clusters == found.items else f" from {found.clusters:,} independent groups"
+    groups = "" if found.clusters == found.items else f" from {counted(found.clusters, 'independent group')}"
     epochs = "" if found.epochs == 1 else f", each run {found.epochs} times"
-    return f"Suite {found.suite}{part}: {found.items:,} test items{groups}{epochs}."
+    return f"Suite {found.suite}{part}: {counted(found.items, 'test item')}{groups}{epochs}."
 
 
 def _accuracies(found: Compared) -> Table:
@@ -109,7 +109,7 @@ def loss_sentence(found: NonInferiority) -> str:
     """Whether the candidate can replace the reference."""
     candidate, reference, margin = found.candidate, found.reference, points(found.margin)
     if found.holds:
-        return f"{candidate} can replace {reference}: a loss of {margin} or more is ruled out (95% confidence)."
+        return f"{candidate} can replace {reference}: a loss of {margin} or more is ruled out (95 % confidence)."
     bound = f"it may be {points(found.low)} worse" if found.low < 0 else "there are too few items"
     return (
         f"It is not shown that {candidate} is less than {margin} worse than {reference}: {bound}. "
@@ -125,7 +125,7 @@ def spread_sentence(one: Variance) -> str:
     )
     return (
         f"{one.recipe} was run with {seeds} seeds and scored {100 * one.lowest:.1f} to {100 * one.highest:.1f} %. "
-        f"A single run is off by up to {all_} (95% confidence): {items} from the choice of items and {draw} from the "
+        f"A single run is off by up to {all_} (95 % confidence): {items} from the choice of items and {draw} from the "
         f"draw of its {one.source}, which the interval of a single run does not cover. "
         f"The mean of all {seeds} is {100 * one.mean:.1f} %, plus or minus {mean}."
     )
@@ -177,7 +177,7 @@ def _power(one: Comparison) -> str:
 
 
 def _confidence(one: Comparison) -> str:
-    return f"{100 * one.confidence:g}% CI"
+    return f"{100 * one.confidence:g} % CI"
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - what JSON takes

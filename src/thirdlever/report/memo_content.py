@@ -120,7 +120,9 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
     few = "" if timed >= LEAST_TIMED else f" (from only {counted(timed, 'timed request')})"
     notes = [
         f"p95: 95 % of requests are faster{few}." if timed else "No latency was measured.",
-        f"Per month: {volume:,.0f} requests." if volume is not None else "The monthly volume is not stated.",
+        f"Per month: {counted(round(volume), 'request')}."
+        if volume is not None
+        else "The monthly volume is not stated.",
         f"{counted(left_out, 'more candidate')} under “All figures”." if left_out else "",
     ]
     return MemoTable(
@@ -326,14 +328,14 @@ def _paybacks(decision: Decision) -> MemoTable:
     for back in decision.paybacks.values():
         if not decision.costs[back.candidate].tuned:
             continue
-        known, requests = months(back.months), back.break_even_requests
+        known = months(back.months)
         span = [months(end) for end in (back.months_low, back.months_high) if end is not None]
         cells.append(
             (
                 escape_terminal(back.candidate),
                 escape_terminal(back.reference),
                 usd(back.saving_per_request_usd),
-                UNKNOWN if requests is None else "never" if requests == math.inf else f"{requests:,.0f} requests",
+                _requests(back.break_even_requests),
                 known + (f" [{' to '.join(span)}]" if {*span} - {known} else ""),
                 _return(back.roi),
                 clean(back.condition),
@@ -342,6 +344,12 @@ def _paybacks(decision: Decision) -> MemoTable:
     columns = ["Candidate", "Compared with", "Saved per request", "Breaks even at", "Pays back in", "ROI", "Condition"]
     note = "ROI: net gain until the next base model, per dollar of set-up."
     return MemoTable(title="Payback", columns=columns, rows=cells, align="llrrrrl", note=note)
+
+
+def _requests(number: float | None) -> str:
+    if number is None:
+        return UNKNOWN
+    return "never" if number == math.inf else counted(round(number), "request")
 
 
 def _return(roi: float | None) -> str:

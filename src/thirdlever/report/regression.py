@@ -70,7 +70,7 @@ def saving(result: Result, found: Regression) -> str:
     if math.isclose(saved, 0.0, abs_tol=0.005):
         return ""
     would = f"save ${saved:,.2f}" if saved > 0 else f"cost ${-saved:,.2f} more"
-    return f"the new model would {would} per month at {found.monthly_volume:,.0f} requests"
+    return f"the new model would {would} per month at {counted(round(found.monthly_volume), 'request')}"
 
 
 def _text(found: Regression) -> str:

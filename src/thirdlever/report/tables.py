@@ -73,7 +73,7 @@ def _results(summary: pd.DataFrame) -> Table:
     """Related figures share a column, so that the table fits 100 characters."""
     unit, scale = ("s", 1.0) if summary["latency_p99_s"].max() >= _SLOW_S else ("ms", 1000.0)
     figures: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "accuracy %\n[95% CI]": _accuracy,
+        "accuracy %\n[95 % CI]": _accuracy,
         "macro\nF1 %": lambda row: "–" if math.isnan(row["macro_f1"]) else f"{100 * row['macro_f1']:.1f}",
         f"latency {unit}\np50/p95/p99": lambda row: _latency(row, scale),
         "tokens in\n(cached)/out": _tokens,
@@ -105,15 +105,14 @@ def _tokens(row: Mapping[str, Any]) -> str:
 
 def _legend(summary: pd.DataFrame) -> list[str]:
     """What the figures mean, and how to get those that are unknown."""
-    items, sources, timed = (_span(summary[name]) for name in ("n", "sources", "timed"))
+    items, sources = (_span(summary[name], "source") for name in ("n", "sources"))
+    timed = _span(summary["timed"], "sequential warm request")
     most = summary["timed"].max()
     few = "" if most >= LEAST_TIMED else "; too few for a reliable p95 and p99"
-    tested = f"{items} test items{'' if sources == items else f' from {sources} sources'}"
+    tested = f"{_span(summary['n'], 'test item')}{'' if sources == items else f' from {sources}'}"
     lines = [
-        f"Accuracy: correct answers to {tested}; 95% confidence interval (Wilson).",
-        f"Latency: percentiles of {timed} sequential warm request{'' if most == 1 else 's'}{few}."
-        if most
-        else "Latency: not measured.",
+        f"Accuracy: correct answers to {tested}; 95 % confidence interval (Wilson).",
+        f"Latency: percentiles of {timed}{few}." if most else "Latency: not measured.",
         "Tokens: mean per request; cached tokens are part of the input.",
         "Costs: model usage only, without labels and engineering. Set-up: paid once.",
         "Unparsed: no label or value found in the answer. Unparsed and failed requests count as wrong.",
@@ -123,9 +122,9 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     return [*_models(summary), *lines]
 
 
-def _span(counts: pd.Series[int]) -> str:
+def _span(counts: pd.Series[int], thing: str) -> str:
     least, most = int(counts.min()), int(counts.max())
-    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    return counted(most, thing) if least == most else f"{least:,} to {counted(most, thing)}"
 
 
 def _models(summary: pd.DataFrame) -> list[str]:
@@ -249,7 +248,7 @@ def render_history(points: Sequence[Point], fmt: HistoryFormat = "text", *, widt
     versions = {suite_hash: n for n, suite_hash in enumerate(dict.fromkeys(point.suite_hash for point in points), 1)}
     if fmt == "json":
         return json.dumps([_history_json(point, versions) for point in points], indent=2, allow_nan=False)
-    heads = "accuracy %\n[95% CI]", "cost $\nper 1,000\nrequests", "latency\np50/p95"
+    heads = "accuracy %\n[95 % CI]", "cost $\nper 1,000\nrequests", "latency\np50/p95"
     names = [Column("run", "text"), Column("candidate", "name"), Column("model\n(released)", "name")]
     before = [None, *(point.run for point in points[:-1])]
     rows = [
@@ -430,14 +429,14 @@ def _effect(effect: DetectableEffect) -> list[str]:
             f"can detect a difference of {100 * effect.detectable:.1f} points between two candidates in 4 of 5 cases; "
             "smaller differences are likely missed"
         )
-    wanted = f"Detecting {100 * effect.wanted:g} points takes {effect.needed:,} items"
+    wanted = f"Detecting {100 * effect.wanted:g} points takes {counted(effect.needed, 'item')}"
     if effect.needed <= effect.items:
         wanted += ": there are enough."
     elif effect.needed <= effect.available:
         wanted += f": run with --limit {effect.needed}, or without --limit."
     else:
         wanted += f", and the suite has {effect.available:,}: label more, or accept a larger difference."
-    return [f"{effect.items:,} items {found}.", wanted, f"({effect.basis}.)"]
+    return [f"{counted(effect.items, 'item')} {found}.", wanted, f"({effect.basis}.)"]
 
 
 def _basis(plan: RunPlan) -> list[str]:

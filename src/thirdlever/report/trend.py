@@ -62,7 +62,7 @@ def picture(points: Sequence[Point], *, suite: str = "") -> style.Picture:
     title = "Accuracy, cost and latency over runs"
     first, last = points[0].when, points[-1].when
     under = style.heading(suite, f"{len({point.run for point in points})} runs", f"{first:%Y-%m-%d} to {last:%Y-%m-%d}")
-    notes = ["Each column is a run on one base model, oldest first. Bars: 95% confidence intervals."]
+    notes = ["Each column is a run on one base model, oldest first. Bars: 95 % confidence intervals."]
     if any(point.released for point in points):
         notes.append("rel.: release date of the base model.")
     if len({point.suite_hash for point in points}) > 1:

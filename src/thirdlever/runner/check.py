@@ -6,19 +6,19 @@ import contextlib
 import io
 import re
 import tempfile
-import traceback
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.core import project
 from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, unknown
+from thirdlever.core.mistakes import explained, line_in
 from thirdlever.core.store import Store
 from thirdlever.core.text import counted, normalise
 from thirdlever.strategies import specs
 from thirdlever.suites.leakage import Audit, Inputs
-from thirdlever.suites.suite import Item, find_suite
+from thirdlever.suites.suite import Item, Split, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ def check_eval(name: str, path: Path) -> Finding:
         _check_dev(suite)
         _check_grading(suite)
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
-        return Finding("eval", name, "failed", _sentence(error, path, remedy="correct the eval"))
+        return Finding("eval", name, "failed", _sentence(error, path))
     sizes = ", ".join(f"{len(split)} {split.name}" for split in (suite.train, suite.dev, suite.test) if len(split))
     return Finding("eval", name, "ok", f"{sizes}; no item is in two splits; every target is graded as right")
 
@@ -99,20 +99,23 @@ def check_strategy(spec: str, path: Path) -> Finding:
             return Finding("strategy", spec, "skipped", f"needs arguments; run: thirdlever check {spec}:{needed}")
         return Finding("strategy", spec, "ok", _try_strategy(spec))
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
-        return Finding("strategy", spec, "failed", _sentence(error, path, remedy="correct the strategy"))
+        return Finding("strategy", spec, "failed", _sentence(error, path))
 
 
 def _try_strategy(spec: str) -> str:
     from thirdlever.testing import FakeModel, example_suite, offline
 
     suite = example_suite(train=TRAIN)
-    seen = replace(suite.without_test(), card=dict(suite.card))
+    train = _Watched("train", suite.train.items)
+    seen = replace(suite.without_test(), train=train, card=dict(suite.card))
     model = FakeModel(answer=lambda _: suite.answer.choices[0])
     with offline(model), tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder, "store"))
         prepare = specs.parse(spec).prepare
         deployment = prepare(seen, model, store)
+        reads = len(train.reads)
         _check_preparing(spec, suite, seen, deployment.given, model.prompts)
+        _check_given(train, deployment, read=reads > 0)
         calls, artefacts = len(model.prompts), _artefacts(store)
         deployment = prepare(seen, model, store)
         if len(model.prompts) > calls or _artefacts(store) != artefacts:
@@ -142,6 +145,29 @@ def _check_preparing(
     if any(leak := list(audit.test.quoted(prompt)) for prompt in prompts):
         message = f"prepare sends test item {leak[0]!r} to the model; use suite.train and suite.dev only"
         raise StrategyError(message)
+
+
+def _check_given(train: Split, deployment: Deployment, *, read: bool) -> None:
+    """Without a model there is no prompt that shows what was learned: the data must be declared if train is read."""
+    known = {item.id for item in deployment.given if isinstance(item, Item)}
+    if read and deployment.model is None and known.isdisjoint(item.id for item in train):
+        message = "prepare reads suite.train, but Deployment(given=…) has no item of it; write given=tuple(suite.train)"
+        raise StrategyError(message)
+
+
+@dataclass(frozen=True)
+class _Watched(Split):
+    """A split that notes when its items are read."""
+
+    reads: list[str] = field(default_factory=list, compare=False, repr=False, kw_only=True)
+
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - any attribute
+        if name == "items":
+            super().__getattribute__("reads").append(name)
+        return super().__getattribute__(name)
+
+    def __len__(self) -> int:
+        return len(self.__dict__["items"])
 
 
 def _ask(suite: Suite, deployment: Deployment, folder: Path) -> list[str]:
@@ -262,25 +288,20 @@ def _check_grading(suite: Suite) -> None:
             raise SuiteError(message)
 
 
-def _sentence(error: Exception, path: Path, *, remedy: str) -> str:
+def _sentence(error: Exception, path: Path) -> str:
     """File, line, cause and remedy."""
     chain = list(_chain(error))
     known = next((str(each) for each in chain if isinstance(each, ThirdleverError)), None)
-    text = " ".join((known or f"{type(error).__name__}: {error}; {remedy}").split()).removeprefix(f"{path}: ")
-    if not _LOCATED.match(text):
-        line = next(filter(None, (_line(each, path) for each in reversed(chain))), None)
-        text = f"{path}:{line}: {text}" if line else f"{path}: {text}"
-    return text.replace(f"{Path.cwd()}/", "")
+    text = " ".join((known or explained(error, path)).replace(f"{Path.cwd()}/", "").split())
+    shown = str(path).replace(f"{Path.cwd()}/", "")
+    text = text.removeprefix(f"{shown}: ")
+    if text.startswith(f"{shown}:") or _LOCATED.match(text):
+        return text
+    line = next(filter(None, (line_in(each, path) for each in reversed(chain))), None)
+    return f"{shown}:{line}: {text}" if line else f"{shown}: {text}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _line(error: BaseException, path: Path) -> Any:  # noqa: ANN401 - a number or None
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return error.lineno
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return lines[-1] if lines else None

@@ -355,7 +355,7 @@ class _Candidate:
         if n := len(recorder.sent):  # a strategy that asks its model directly
             self._requests += n
             self._tokens.append(None)
-            self._add(None, None, f"{n:,} requests while preparing, their answers are unknown")
+            self._add(None, None, f"{counted(n, 'request')} while preparing, with unknown answers")
         return prompts
 
     def _recorder(self, model: BaseModel) -> Recorder:
@@ -467,7 +467,8 @@ class _Candidate:
         self._trained.append(examples * each * passes)
         seconds = _times(training_seconds(self._base.name, method), examples * each * passes)
         speed = "speed unknown" if seconds is None else "speed of earlier trainings in .thirdlever/store"
-        said = f"training on {examples:,} examples, {'up to ' * (epochs == 'auto')}{counted(passes, 'epoch')}, {speed}"
+        most = "up to " * (epochs == "auto")
+        said = f"training on {counted(examples, 'example')}, {most}{counted(passes, 'epoch')}, {speed}"
         return self._add(self._options.device_usd(seconds), seconds, said)
 
     def _job(self, job: Mapping[str, Any], model: BaseModel) -> BaseModel:
@@ -476,7 +477,7 @@ class _Candidate:
         seconds = _times(training_seconds(job["model"], "lora"), tokens) if terms.free else None
         usd = self._options.device_usd(seconds) if terms.free else job["estimated_usd"]
         self._trained.append(tokens)
-        said = f"tuning job at {terms.title} on {job['examples']:,} examples"
+        said = f"tuning job at {terms.title} on {counted(job['examples'], 'example')}"
         said += ", duration unknown" if seconds is None else ", speed of earlier trainings in .thirdlever/store"
         if usd is None and not terms.free:
             said += ", price unknown: add it to tuning.toml"

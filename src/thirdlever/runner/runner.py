@@ -28,6 +28,7 @@ from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
 from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
+from thirdlever.core.text import counted
 from thirdlever.evaluation.records import Journal, rows, to_parquet
 from thirdlever.models.base import BaseModel
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
@@ -288,7 +289,7 @@ class Session:
                 next(partial.glob("*.eval")).replace(log)
         shutil.rmtree(partial)
         if failed:
-            note(f"{title}: {len(failed)} of {len(missing)} requests failed, the first: {failed[0]}")
+            note(f"{title}: {len(failed):,} of {counted(len(missing), 'request')} failed, the first: {failed[0]}")
 
     def _priced(self, deployment: Deployment, *, batch: bool) -> BaseModel | None:
         """The model at whose rates requests are counted."""

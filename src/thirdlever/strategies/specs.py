@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 from thirdlever.core import project
 from thirdlever.core.errors import MissingExtraError, StrategyError, ThirdleverError, unknown
 from thirdlever.core.files import content_hash
+from thirdlever.core.mistakes import HARNESS, accepts, defined, explained, named
 from thirdlever.core.project import version
 from thirdlever.strategies.contract import Deployment, add_setups
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from thirdlever.suites.suite import Suite
 
 
-_HARNESS = Path(__file__).parents[1]
 _BOOLEANS = {"true": True, "false": False}
 _NARROW_FIRST = (NoneType, bool, int, float, str)
 
@@ -272,7 +272,7 @@ class Argument:
         for kind in sorted(_members(self.type), key=_width):
             if values := _readings(text, kind):
                 return values[0]
-        message = f"invalid {self.name}={text!r}; expected {_typename(self.type)}"
+        message = f"invalid {self.name}={text!r}; expected {_in_words(self.type)}"
         raise StrategyError(message)
 
 
@@ -357,12 +357,30 @@ def _typename(annotation: Any) -> str:  # noqa: ANN401 - an annotation
     return " | ".join(names)
 
 
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "none", None: "none"}
+
+
+def _in_words(annotation: Any) -> str:  # noqa: ANN401 - an annotation
+    """What may be written: `a whole number or "auto"`."""
+    names: list[str] = []
+    for kind in _members(annotation):
+        if get_origin(kind) is Literal:
+            names += [_typename(Literal[option]) for option in get_args(kind)]
+        else:
+            names.append(_WORDS.get(kind) or _typename(kind))
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
 def _locating(prepare: object, path: Path) -> Prepare:
     """Turn a strategy's own mistakes into a `StrategyError` with file and line; the harness's keep their traceback."""
     if not callable(prepare):
         message = f"{path}: the strategy returned {prepare!r:.80}; it must return its prepare(suite, model, store)"
         raise StrategyError(message)
     own: Prepare = prepare
+    if not accepts(own, 3):
+        found = f"{named(own)}{inspect.signature(own)}"
+        message = f"{defined(own)}{found} does not take three arguments; write def prepare(suite, model, store)"
+        raise StrategyError(message)
 
     def prepared(suite: Suite, model: BaseModel, store: Store) -> Deployment:
         try:
@@ -373,8 +391,7 @@ def _locating(prepare: object, path: Path) -> Prepare:
             line = _line(error, path)
             if line is None:
                 raise
-            message = f"{path}:{line}: {type(error).__name__}: {error}; correct the strategy"
-            raise StrategyError(message) from error
+            raise StrategyError(explained(error, path, line)) from error
         if not isinstance(made, Deployment):
             message = f"{path}: prepare returned {made!r:.80}; it must return a Deployment"
             raise StrategyError(message)
@@ -390,6 +407,6 @@ def _line(error: Exception, path: Path) -> int | None:
         where = Path(frame.filename).resolve()
         if where == path.resolve():
             line = frame.lineno
-        elif where.is_relative_to(_HARNESS) and where != Path(__file__).resolve():
+        elif where.is_relative_to(HARNESS) and where != Path(__file__).resolve():
             line = None
     return line

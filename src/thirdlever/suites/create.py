@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from thirdlever.answers.answer import most_tokens
 from thirdlever.core import project
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.text import normalise
@@ -164,7 +165,7 @@ def make_suite(
         sources=[entry["file"] for entry in about["source"]],
         example=splits.parts["train"][0],
         labels=counts.get("labels"),
-        longest=max(map(len, targets)),
+        longest=max(map(most_tokens, targets)),
     )
     _write(contents, folder)
     return Made(name, counts, splits.changes, splits.contradictions())
@@ -373,13 +374,12 @@ def _eval_file(
         sources: names of the files that the suite was made from.
         example: an item of train.
         labels: number of labels; None if answers are free text.
-        longest: characters of the longest target.
+        longest: tokens that the longest target may have.
     """
     source, target = columns["input"], columns["target"]
     shown, wanted = _in_words(source, "Text"), _in_words(target, "Category")
     if labels is None:
-        # Half the characters plus a margin: no tokenizer in use needs more.
-        answer = f"Text(name={_literal(wanted)}, max_tokens={longest // 2 + 8})"
+        answer = f"Text(name={_literal(wanted)}, max_tokens={longest})"
         answer_name, imports, kind = "", "Suite, Text, load_suite, suite", "a free text"
     else:
         answer, answer_name = '"label"', f"\n        answer_name={_literal(wanted)},"

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import LeakageError
-from thirdlever.core.text import normalise
+from thirdlever.core.text import counted, normalise
 from thirdlever.suites.suite import Document, Item
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Audit:
         if found:
             shown = ", ".join(f"{piece!r} is test {leak!r}" for piece, leak in found[:_SHOWN])
             more = ", …" if len(found) > _SHOWN else ""
-            message = f"{source} contains {len(found)} test inputs ({shown}{more}); {remedy}"
+            message = f"{source} contains {counted(len(found), 'test input')} ({shown}{more}); {remedy}"
             raise LeakageError(message)
 
     @cached_property

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import SuiteError, unknown
+from thirdlever.core.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,10 +30,12 @@ class Row:
     Attributes:
         where: "file:line".
         values: by column name; strings from CSV and TSV, any JSON value from JSON lines.
+        header: "file:line" of the columns' names; None if each row has its own.
     """
 
     where: str
     values: Mapping[str, Any]
+    header: str | None = None
 
     def text(self, column: str) -> str:
         """A value as text: strings unchanged, other JSON values as JSON.
@@ -41,7 +44,7 @@ class Row:
             SuiteError: the row has no such column, or it is empty.
         """
         if column not in self.values:
-            message = f"{self.where}: {unknown('column', column, self.values)}"
+            message = f"{self.header or self.where}: {unknown('column', column, self.values)}"
             raise SuiteError(message)
         value = self.values[column]
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -127,10 +130,10 @@ def _table(path: Path, separator: str) -> Iterator[Row]:
                     raise SuiteError(message)
                 header = fields
             elif len(fields) == len(header):
-                yield Row(f"{path}:{start}", dict(zip(header, fields, strict=True)))
+                yield Row(f"{path}:{start}", dict(zip(header, fields, strict=True)), header=f"{path}:1")
             elif fields:
                 message = (
-                    f"{path}:{start}: {len(fields)} fields where the header has {len(header)}; "
+                    f"{path}:{start}: {counted(len(fields), 'field')} where the header has {len(header)}; "
                     f"put fields that contain {separator!r} or a line break in double quotes"
                 )
                 raise SuiteError(message)

@@ -18,10 +18,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from thirdlever.answers.answer import Answer, Label
+from thirdlever.answers.answer import Answer, Label, least_tokens, most_tokens
 from thirdlever.core import project
 from thirdlever.core.errors import LeakageError, SuiteError, unknown
 from thirdlever.core.files import content_hash
+from thirdlever.core.mistakes import explained, misuse
+from thirdlever.core.text import listed
 from thirdlever.suites.readers import read_rows, read_text
 
 if TYPE_CHECKING:
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
 
 _MARK = "__thirdlever_suite__"
 _OPTIONAL = ("slice", "group")  # columns
+_ANSWER = ("describe", "parse", "grade", "problem")  # methods of an answer kind
+_KINDS = {
+    "label": 'answer=Label(("LABEL", "LABEL"))',
+    "text": "answer=Text()",
+    "json": 'answer=Json(("KEY", "KEY"))',
+}
 _REMEDY = "to make a suite of your data, run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
 
 
@@ -64,10 +72,15 @@ class Document:
 
 @dataclass(frozen=True)
 class Split:
-    """Items of one role: `train` (to learn from), `dev` (to choose on) or `test` (to measure on)."""
+    """Items of one role: `train` (to learn from), `dev` (to choose on) or `test` (to measure on).
+
+    Attributes:
+        lines: "file:line" of the items that were read from a file, by id; for messages.
+    """
 
     name: str
     items: tuple[Item, ...]
+    lines: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False, kw_only=True)
 
     def __iter__(self) -> Iterator[Item]:
         """Items in file order."""
@@ -130,6 +143,27 @@ class Suite:
     documents: tuple[Document, ...] = ()
     input_name: str = "Text"
     card: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse an `answer` that is not an answer kind.
+
+        Raises:
+            SuiteError: with what to write instead.
+        """
+        answer: object = self.answer
+        missing = [name for name in _ANSWER if not callable(getattr(answer, name, None))]
+        if isinstance(answer, type):
+            message = f"answer={answer.__name__} is a class; write answer={answer.__name__}(…)"
+            raise misuse(message, SuiteError)
+        if not missing:
+            return
+        if isinstance(answer, str):
+            kind = _KINDS.get(answer.casefold()) or " or ".join(_KINDS.values())
+            message = f'answer="{answer}" is not an answer kind; write {kind}'
+        else:
+            known = f"{type(answer).__name__} has no {listed(missing)}"
+            message = f"answer={answer!r:.60} is not an answer kind ({known}); write Label(…), Text() or Json(…)"
+        raise misuse(message, SuiteError)
 
     @property
     def test(self) -> Split:
@@ -233,8 +267,7 @@ def find_suite(name: str) -> Suite:
     try:
         made = factory()
     except (ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError) as cause:
-        message = f"{path}: {type(cause).__name__}: {cause}; correct the file"
-        raise SuiteError(message) from cause
+        raise SuiteError(explained(cause, path)) from cause
     if not isinstance(made, Suite):
         message = f"{path}: {name}() returned {type(made).__name__}; it must return a Suite, e.g. from load_suite"
         raise SuiteError(message)
@@ -245,11 +278,11 @@ def check(suite: Suite) -> Suite:
     """Refuse a suite whose results would be unreliable.
 
     Raises:
-        SuiteError: empty split, repeated id, a target that is not a possible answer or that train lacks.
+        SuiteError: empty split, repeated id, or a target that is not a possible answer, that train lacks, or that is
+            longer than an answer may be.
     """
     for fault in _faults(suite):
-        message = f"suite {suite.name!r}: {fault}"
-        raise SuiteError(message)
+        raise SuiteError(fault)
     return suite
 
 
@@ -258,20 +291,38 @@ def _faults(suite: Suite) -> Iterator[str]:
     seen: dict[str, str] = {}
     for split in (suite.train, suite.dev, suite.test):
         if not split.items and split.name != "dev":
-            yield f"the {split.name} split is empty; add labelled rows to it"
+            yield f"suite {suite.name!r}: the {split.name} split is empty; add labelled rows to it"
         for item in split:
+            where = f"{split.lines[item.id]}: " if item.id in split.lines else f"suite {suite.name!r}: "
             if item.id in seen:
-                yield f"id {item.id!r} is in {seen[item.id]} and again in {split.name}; make ids unique"
+                yield f"{where}id {item.id!r} is in {seen[item.id]} and again in {split.name}; make ids unique"
             seen[item.id] = split.name
             if problem := suite.answer.problem(item.target):
-                yield f"{split.name} item {item.id!r}: {problem}; correct the target or the answer kind"
+                what = f"the target of {split.name} item {item.id!r}"
+                yield f"{where}{what}: {problem}; correct the target or the answer kind"
             if suite.answer.choices and item.target not in known:
-                yield f"label {item.target!r} of item {item.id!r} is not in train; add examples to train or remove it"
+                what = f"label {item.target!r} of item {item.id!r}"
+                yield f"{where}{what} is not in train; add examples to train or remove it"
+    yield from _too_long(suite)
+
+
+def _too_long(suite: Suite) -> Iterator[str]:
+    """A target that the answer kind's `max_tokens` would cut off."""
+    most: object = suite.answer.max_tokens
+    if not isinstance(most, int) or most < 1:
+        yield f"suite {suite.name!r}: max_tokens={most!r} of the answer kind must be a whole number of 1 or more"
+        return
+    items = (item for split in (suite.train, suite.dev, suite.test) for item in split)
+    longest = max(items, key=lambda item: least_tokens(item.target))
+    if (needed := least_tokens(longest.target)) > most:
+        what = f"the target of item {longest.id!r} has at least {needed} tokens, the answer may have {most}"
+        yield f"suite {suite.name!r}: {what}; write max_tokens={most_tokens(longest.target)} in the answer kind"
 
 
 def available_suites() -> dict[str, str]:
-    """Names of all suites, each with the first line of its file's docstring."""
-    return {name: _headline(path) for name, path in sorted(project.files("evals").items())}
+    """Names of all suites, each with the first line of its file's docstring, without the name."""
+    files = sorted(project.files("evals").items())
+    return {name: _headline(path).removeprefix(f"{name}:").strip() for name, path in files}
 
 
 def _headline(path: Path) -> str:
@@ -285,11 +336,11 @@ def _headline(path: Path) -> str:
 def _split(folder: Path, name: str) -> Split:
     path = folder / f"{name}.jsonl"
     rows = [] if name == "dev" and not path.exists() else read_rows(path)
-    items = (
+    items = tuple(
         Item(row.text("id"), row.text("input"), row.text("target"), *(str(row.values.get(k) or "") for k in _OPTIONAL))
         for row in rows
     )
-    return Split(name, tuple(items))
+    return Split(name, items, lines={item.id: row.where for item, row in zip(items, rows, strict=True)})
 
 
 def _card(path: Path) -> Mapping[str, Any]:

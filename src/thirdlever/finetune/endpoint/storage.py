@@ -20,6 +20,7 @@ from openai.types.fine_tuning.jobs.fine_tuning_job_checkpoint import Metrics
 from pydantic import ValidationError
 
 from thirdlever.core import files
+from thirdlever.core.text import counted
 from thirdlever.finetune.conversations import FormatError, parse
 from thirdlever.finetune.endpoint import protocol
 from thirdlever.finetune.endpoint.protocol import ApiError
@@ -221,7 +222,7 @@ class JobFolder:
             answers = [sum(turn["role"] == "assistant" for turn in example) for example in examples]
             if several := sum(count > 1 for count in answers):
                 self.log(f"{several} examples have several answers; only the last of each is trained on", level="warn")
-            self.log(f"Files validated, {len(examples)} examples, moving job to queued state")
+            self.log(f"Files validated, {counted(len(examples), 'example')}, moving job to queued state")
 
 
 def end_fields() -> dict[str, int | None]:

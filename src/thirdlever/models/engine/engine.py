@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from thirdlever.core.errors import ModelError
+from thirdlever.core.text import counted
 from thirdlever.models.engine.generate import ActiveRequest, Batch, Generation, PrefixCache, Request, group
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _fits(request: Request, window: int, future: Future[Completion]) -> bool:
     needed = len(request.tokens) + request.max_tokens
     if needed > window:
         message = (
-            f"a prompt of {len(request.tokens)} tokens and an answer of {request.max_tokens} "
+            f"a prompt of {counted(len(request.tokens), 'token')} and an answer of {request.max_tokens} "
             f"exceed the model's context window of {window}; use fewer demonstrations or documents"
         )
         future.set_exception(ModelError(message))
