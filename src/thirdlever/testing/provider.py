@@ -474,7 +474,7 @@ class _Server:
     async def _complete(self, api: wire.ChatCompletions, asked: Asked, kind: FaultKind | None) -> _Response:
         behaviour = self._behaviour(asked.model)
         self._admit(max(wire.tokens(asked.prompt), asked.limit or 0))
-        _check(behaviour, asked)
+        _check(behaviour, asked, api)
         text, reasoning = _generated(behaviour, asked)
         reply = self._reply(asked, text, reasoning, _of(behaviour.refusal, asked.prompt))
         pace = behaviour.tokens_per_s or math.inf
@@ -652,7 +652,7 @@ def _retry_after(seconds: float) -> dict[str, str]:
     return {"retry-after": str(math.ceil(seconds)), "retry-after-ms": str(math.ceil(seconds * 1000))}
 
 
-def _check(behaviour: Behaviour, asked: Asked) -> None:
+def _check(behaviour: Behaviour, asked: Asked, api: wire.ChatCompletions) -> None:
     if behaviour.refuses_temperature and asked.temperature not in {None, 1}:
         message = (
             f"Unsupported value: 'temperature' does not support {asked.temperature} with this model. "
@@ -661,11 +661,7 @@ def _check(behaviour: Behaviour, asked: Asked) -> None:
         raise RefusedError(400, message, code="unsupported_value", param="temperature")
     window, count = behaviour.context_window, wire.tokens(asked.prompt)
     if window is not None and count > window:
-        message = (
-            f"This model's maximum context length is {window} tokens. However, your messages resulted in {count} "
-            "tokens. Please reduce the length of the messages."
-        )
-        raise RefusedError(400, message, code="context_length_exceeded", param="messages")
+        raise api.too_long(count, window)
 
 
 def _generated(behaviour: Behaviour, asked: Asked) -> tuple[str, int]:

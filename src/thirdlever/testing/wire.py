@@ -155,6 +155,14 @@ class ChatCompletions:
             headers |= {f"x-ratelimit-{name}-{kind}": value for name, value in values.items()}
         return headers
 
+    def too_long(self, count: int, window: int) -> RefusedError:
+        """The error for a prompt of `count` tokens."""
+        message = (
+            f"This model's maximum context length is {window} tokens. However, your messages resulted in {count} "
+            "tokens. Please reduce the length of the messages."
+        )
+        return RefusedError(400, message, code="context_length_exceeded", param="messages")
+
     def _reason(self, reply: Replied) -> str:
         return "length" if reply.cut else "stop"
 
@@ -353,6 +361,10 @@ class AnthropicMessages(ChatCompletions):
         usage = {"output_tokens": reply.tokens.output}
         events += [("message_delta", {"delta": self._end(reply), "usage": usage}, 0), ("message_stop", {}, 0)]
         return [(name, {"type": name, **data}, cost) for name, data, cost in events]
+
+    def too_long(self, count: int, window: int) -> RefusedError:
+        """The error for a prompt of `count` tokens."""
+        return RefusedError(400, f"prompt is too long: {count} tokens > {window} maximum")
 
     def error(self, refused: RefusedError) -> dict[str, Any]:
         """The body of an error response."""
