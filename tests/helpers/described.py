@@ -13,7 +13,7 @@ from openapi_core import Config, OpenAPI
 from openapi_core.datatypes import RequestParameters
 from openapi_schema_validator import OAS31Validator
 
-USED = ("/files", "/fine_tuning/jobs", "/models", "/chat/completions")
+USED = ("/files", "/fine_tuning/jobs", "/models", "/chat/completions", "/responses", "/embeddings")
 
 
 @cache
@@ -42,6 +42,8 @@ def _mended(node: Any) -> Any:  # noqa: ANN401 - JSON
     node = {key: _mended(value) for key, value in node.items()}
     if node.get("exclusiveMinimum") is True:  # 3.0's way to say it
         node["exclusiveMinimum"] = node.pop("minimum")
+    if "mapping" not in node.get("discriminator", {"mapping": {}}):  # its names are then no schemas of the description
+        del node["discriminator"]
     if isinstance(node.get("required"), list):
         node["required"] = list(dict.fromkeys(node["required"]))
     if node.get("nullable") is True:  # 3.0's, too
