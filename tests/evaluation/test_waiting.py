@@ -10,7 +10,7 @@ from conftest import make_suite
 from helpers.tuning_service import error, serving
 from inspect_ai.hooks import ModelRetry
 
-from thirdlever.evaluation import inspect_eval
+from thirdlever.evaluation import breaker, passes
 from thirdlever.runner.runner import run
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ def replies(
         times: how often each.
         temperature: of the sampling; 0 always takes the likeliest token.
     """
-    from thirdlever.evaluation.inspect_eval import Pass, evaluate
+    from thirdlever.evaluation.passes import Pass, evaluate
 
     work = Pass(
         name=title,
@@ -98,7 +98,7 @@ def replies(
                     advance()
                     return True
 
-                evaluate(work, deployment, folder, answered=journal.answered, keep=keep)
+                evaluate(work, deployment, answered=journal.answered, keep=keep)
         return [journal.replies[key] for key in work.keys if key in journal.replies]
     finally:
         journal.close()

@@ -38,7 +38,7 @@ from thirdlever.suites.suite import Suite, check, find_suite
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from thirdlever.evaluation.inspect_eval import Pass
+    from thirdlever.evaluation.passes import Pass
     from thirdlever.evaluation.records import Reply
     from thirdlever.strategies.contract import Deployment
     from thirdlever.strategies.specs import Candidate, StrategySpec
@@ -225,7 +225,7 @@ class Session:
                 path.unlink()
 
     def _passes(self, name: str, about: Mapping[str, Any], *, batch: bool) -> list[Pass]:
-        from thirdlever.evaluation.inspect_eval import Pass
+        from thirdlever.evaluation.passes import Pass
 
         test = self.suite.test
         accuracy = Pass(
@@ -262,7 +262,7 @@ class Session:
 
     def _run(self, work: Pass, deployment: Deployment, journal: Journal) -> None:
         """Run a pass, unless every request is answered and its log exists."""
-        from thirdlever.evaluation.inspect_eval import evaluate
+        from thirdlever.evaluation.passes import evaluate
 
         log = self.folder / "logs" / _log_name(work)
         missing = [key for key in work.keys if journal.answered(key) is None]
@@ -284,8 +284,9 @@ class Session:
                 self.budget.add(reply, priced)
                 return not self.budget.passed
 
-            if evaluate(work, deployment, partial, answered=journal.answered, keep=keep) is not None:
-                next(partial.glob("*.eval")).replace(log)
+            written = partial / log.name
+            if evaluate(work, deployment, answered=journal.answered, keep=keep, log=written):
+                written.replace(log)
         shutil.rmtree(partial)
         if failed:
             note(f"{title}: {len(failed)} of {len(missing)} requests failed, the first: {failed[0]}")
