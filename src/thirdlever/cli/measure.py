@@ -185,6 +185,7 @@ def run(
     )
     typer.echo(tables.render_summary(done.summary), nl=False)
     typer.echo(f"\nRecords, logs and chart: {done.folder}")
+    done.require_complete()
 
 
 def show(run: options.Run, fmt: options.TableFormat = "table") -> None:

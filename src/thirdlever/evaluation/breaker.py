@@ -106,7 +106,7 @@ def failure(error: BaseException, *, secret: str | None = None) -> Failure:
     text = _text(error)
     if secret:
         text = text.replace(secret, "[key]")
-    plain = " ".join(re.sub(r"<[^>]*>", " ", text).split())[:200]
+    plain = " ".join(re.sub(r"<[^>]*>|^Error code: \d+( - )?", " ", text).split())[:200]
     detail = ": ".join(filter(None, [str(status or ""), plain])) or type(error).__name__
     return Failure(_kind(error, status, text), detail, _asked_wait(error))
 
@@ -194,7 +194,7 @@ class Breaker:
         self._failing_since = math.inf
         self._resume_at = -math.inf
         self._announced = -math.inf
-        self._fatal: ProviderError | None = None
+        self._fatal: str | None = None  # why everything fails
 
     async def call(self, send: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - what a provider returns
         """Send one request, again if it fails for a passing cause.
@@ -231,7 +231,7 @@ class Breaker:
         async with self._slots:
             await asyncio.sleep(max(0.0, self._resume_at - time.monotonic()))
             if self._fatal is not None:
-                raise self._fatal
+                raise ProviderError(self._fatal)
             yield
 
     async def _timed(self, send: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - likewise
@@ -265,7 +265,7 @@ class Breaker:
             ProviderError: the failure concerns every request.
         """
         if self._fatal is not None:
-            raise self._fatal
+            raise ProviderError(self._fatal)
         now = time.monotonic()
         self._in_a_row += 1
         self._failing_since = min(self._failing_since, started)
@@ -273,8 +273,8 @@ class Breaker:
         wait = found.wait_s if found.wait_s is not None else _backoff(attempt)
         patience = PATIENCE_LIMITED if found.kind == "limited" else PATIENCE
         if self._concerns_all(found) or now + wait - self._failing_since > patience:
-            self._fatal = ProviderError(self._sentence(found))
-            raise self._fatal
+            self._fatal = self._sentence(found)
+            raise ProviderError(self._fatal)
         if found.kind in {"request", "model", "denied"} or attempt >= ATTEMPTS:
             return None
         if found.kind == "limited" and now >= self._resume_at:
@@ -314,12 +314,12 @@ def _backoff(attempt: int) -> float:
     return min(_LONGEST_BACKOFF, 2.0 ** (attempt - 1))
 
 
-def guard(model: Model, *, name: str, connections: int | None, timeout_s: float = SILENCE) -> Breaker | None:
+def guard(model: Model, *, name: str, connections: int | None, timeout_s: float | None = None) -> Breaker | None:
     """Send all of a model's requests through a new breaker. None if it is not one of inspect's hosted models."""
     api = model.api
     if not type(api).__module__.startswith("inspect_ai.model._providers.") or name.startswith(("mockllm/", "none/")):
         return None
-    breaker = Breaker(name, connections=connections, timeout_s=timeout_s, secret=api.api_key)
+    breaker = Breaker(name, connections=connections, timeout_s=timeout_s or SILENCE, secret=api.api_key)
     send = type(api).generate  # not the instance's, which may be an earlier pass's
 
     async def generate(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the provider's
