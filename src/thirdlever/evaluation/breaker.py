@@ -142,7 +142,8 @@ def _kind_by_name(error: BaseException) -> str:
 def _text(error: BaseException) -> str:
     """The message, with the error code that a client keeps apart from it."""
     body = getattr(error, "body", None)
-    message = getattr(error, "message", None) or str(error)
+    told = body.get("error") if isinstance(body, dict) else None
+    message = (told.get("message") if isinstance(told, dict) else None) or getattr(error, "message", None) or str(error)
     if isinstance(error, json.JSONDecodeError):
         message = f"not JSON ({error.msg})"
     elif isinstance(error, AssertionError | AttributeError | TypeError):  # from inspect's reading of it
@@ -187,7 +188,8 @@ class Breaker:
         self._timeout_s = timeout_s
         self._first = connections or CONNECTIONS
         self._most = connections or MOST_CONNECTIONS
-        self._slots = anyio.CapacityLimiter(1)
+        self._requests = anyio.CapacityLimiter(1)  # begun; each may make several calls
+        self._attempts = anyio.CapacityLimiter(1)  # under way
         self._answered = False  # whether any request ever was
         self._since_growth = 0  # answers
         self._in_a_row = 0  # failures since the last answer
@@ -195,6 +197,12 @@ class Breaker:
         self._resume_at = -math.inf
         self._announced = -math.inf
         self._fatal: str | None = None  # why everything fails
+
+    @asynccontextmanager
+    async def request(self) -> AsyncIterator[None]:
+        """Surrounds a request, from before its first call; waits until another may begin."""
+        async with self._requests:
+            yield
 
     async def call(self, send: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - what a provider returns
         """Send one request, again if it fails for a passing cause.
@@ -208,7 +216,7 @@ class Breaker:
             attempt += 1
             raised: Exception | None = None
             result: Any = None
-            async with self._slot():
+            async with self._attempt():
                 started = time.monotonic()
                 try:
                     result = await self._timed(send)
@@ -227,8 +235,8 @@ class Breaker:
             await asyncio.sleep(wait)
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        async with self._slots:
+    async def _attempt(self) -> AsyncIterator[None]:
+        async with self._attempts:
             await asyncio.sleep(max(0.0, self._resume_at - time.monotonic()))
             if self._fatal is not None:
                 raise ProviderError(self._fatal)
@@ -249,14 +257,17 @@ class Breaker:
 
     def _succeeded(self) -> None:
         self._in_a_row, self._failing_since = 0, math.inf
+        at_once = int(self._attempts.total_tokens)
+        self._since_growth += 1
         if not self._answered:
             self._answered = True
-            self._slots.total_tokens = self._first
-        self._since_growth += 1
-        if self._since_growth >= self._slots.total_tokens:
-            self._since_growth = 0
-            now = int(self._slots.total_tokens)
-            self._slots.total_tokens = min(self._most, now + max(1, now // 4))
+            self._allow(self._first)
+        elif self._since_growth >= at_once:
+            self._allow(min(self._most, at_once + max(1, at_once // 4)))
+
+    def _allow(self, at_once: int) -> None:
+        self._since_growth = 0
+        self._requests.total_tokens = self._attempts.total_tokens = at_once
 
     def _failed(self, found: Failure, attempt: int, started: float) -> float | None:
         """Seconds until the next attempt; None if there is none, because the failure is this request's own.
@@ -278,8 +289,7 @@ class Breaker:
         if found.kind in {"request", "model", "denied"} or attempt >= ATTEMPTS:
             return None
         if found.kind == "limited" and now >= self._resume_at:
-            self._slots.total_tokens = max(1, int(self._slots.total_tokens) // 2)
-            self._since_growth = 0
+            self._allow(max(1, int(self._attempts.total_tokens) // 2))
             self._resume_at = now + wait
         if now + wait - self._failing_since >= _ANNOUNCE_AFTER:
             self._announce(f"it {_SAYS[found.kind]} ({found.detail}), next try in {wait:.0f} s")

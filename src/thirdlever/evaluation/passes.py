@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -161,6 +161,7 @@ class _Sending:
         self._keep = keep
         self._log_path = log
         self._log: LogWriter | None = None
+        self._breaker: breaker.Breaker | None = None
         self._sent = 0
         self._failure: Exception | None = None
         self._config = GenerateConfig()
@@ -208,31 +209,30 @@ class _Sending:
             self._loop.call_soon_threadsafe(self._task.cancel)
 
     async def _send_all(self, model: Model) -> None:
-        work = self._work
+        work, base = self._work, self._deployment.model
+        if base is not None and not work.batch:
+            self._breaker = breaker.guard(model, name=base.name, connections=work.connections)
         items = ((item, epoch) for epoch in range(1, work.epochs + 1) for item in work.items)
-        guarded = (
-            self._deployment.model is not None
-            and not work.batch
-            and breaker.guard(model, name=self._deployment.model.name, connections=work.connections)
-        )
-        most = _most_at_once(work, self._deployment.model, guarded=bool(guarded))
+        most = _most_at_once(work, base, guarded=self._breaker is not None)
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(most, len(work.items) * work.epochs)):
                 workers.create_task(self._worker(model, items))
 
     async def _worker(self, model: Model, items: Iterator[tuple[Item, int]]) -> None:
         """Take requests from the common iterator until it ends or the pass is closed."""
-        for item, epoch in items:
-            if self.closed:
-                return
-            known = self._answered((self._work.phase, item.id, epoch))
-            try:
-                if known is None:
-                    await self._ask(model, item, epoch)
-                elif self._log is not None:
-                    self._log.add_known(item, known)
-            except (OSError, ThirdleverError) as error:  # inspect's own errors are caught in `_ask`
-                self._fail(error)
+        while not self.closed:
+            async with self._breaker.request() if self._breaker else nullcontext():
+                item, epoch = next(items, (None, 0))
+                if item is None or self.closed:
+                    return
+                known = self._answered((self._work.phase, item.id, epoch))
+                try:
+                    if known is None:
+                        await self._ask(model, item, epoch)
+                    elif self._log is not None:
+                        self._log.add_known(item, known)
+                except (OSError, ThirdleverError) as error:  # inspect's own errors are caught in `_ask`
+                    self._fail(error)
 
     async def _ask(self, model: Model, item: Item, epoch: int) -> None:
         """Send one request, and keep its graded reply."""
