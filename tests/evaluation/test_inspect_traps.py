@@ -19,7 +19,8 @@ from inspect_ai.model import ModelAPI, ModelOutput, ModelUsage, modelapi
 from inspect_ai.scorer import Target, exact
 
 from thirdlever import BaseModel, Deployment, Label, Text, ask
-from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS, Pass, evaluate
+from thirdlever.evaluation.breaker import CONNECTIONS
+from thirdlever.evaluation.passes import Pass, evaluate
 from thirdlever.models.registry import resolve
 from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
@@ -153,7 +154,7 @@ def concurrency(seen: list[int]) -> Callable[[str], Awaitable[str]]:
     return answer
 
 
-@pytest.mark.parametrize(("local", "most"), [(False, HOSTED_CONNECTIONS), (True, 50)])
+@pytest.mark.parametrize(("local", "most"), [(False, CONNECTIONS), (True, 50)])
 def test_a_pass_has_as_many_connections_as_it_says(local: bool, most: int) -> None:  # noqa: FBT001 - a parameter
     seen: list[int] = []
     measure(make_suite(50), FakeModel(answer=concurrency(seen), local=local))
@@ -320,13 +321,7 @@ def test_a_pass_can_be_run_on_its_own(suite: Suite, tmp_path: Path) -> None:
         replies.append(reply.completion)
         return True
 
-    log = evaluate(
-        work,
-        Deployment(ask(suite), model=model),
-        tmp_path / "logs",
-        answered=lambda _: None,
-        keep=keep,
-    )
-    assert log is not None
-    assert log.status == "success"
+    log = tmp_path / "dev.eval"
+    assert evaluate(work, Deployment(ask(suite), model=model), answered=lambda _: None, keep=keep, log=log)
+    assert _header(log).status == "success"
     assert len(replies) == len(suite.dev)

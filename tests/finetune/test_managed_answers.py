@@ -12,7 +12,7 @@ from helpers.tuning_killed import BASE, KEY
 from helpers.tuning_service import serving
 
 from thirdlever import Deployment, ask
-from thirdlever.evaluation.inspect_eval import Pass, evaluate
+from thirdlever.evaluation.passes import Pass, evaluate
 from thirdlever.finetune import managed
 from thirdlever.finetune.endpoint.server import Endpoint
 from thirdlever.finetune.jobs import Ledger
@@ -59,7 +59,7 @@ def answers(provider: str) -> list[Reply]:
         replies.append(reply)
         return True
 
-    evaluate(work, deployment, Path("logs"), answered=lambda _: None, keep=keep)
+    evaluate(work, deployment, answered=lambda _: None, keep=keep)
     return replies
 
 

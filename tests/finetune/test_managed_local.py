@@ -24,7 +24,7 @@ HEAVY = [
     "openai",
     "pyarrow.parquet",
     "sklearn.metrics",
-    "thirdlever.evaluation.inspect_eval",
+    "thirdlever.evaluation.passes",
     "thirdlever.charts.accuracy",
 ]
 

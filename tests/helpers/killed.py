@@ -19,7 +19,7 @@ HEAVY = [  # what a run imports: preloaded, it saves each process seconds
     "pyarrow.parquet",
     "sklearn.metrics",
     "thirdlever.testing",
-    "thirdlever.evaluation.inspect_eval",
+    "thirdlever.evaluation.passes",
     "thirdlever.catalog.genai_prices",
     "thirdlever.charts.accuracy",
 ]

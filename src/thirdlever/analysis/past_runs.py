@@ -11,7 +11,7 @@ from thirdlever.analysis.stats.power import Design
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
 from thirdlever.core.text import counted
-from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS
+from thirdlever.evaluation.breaker import CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,7 +67,7 @@ class Speed:
         """
         calls = 1.0 if self.same else calls
         if model and not model.costs_device_time:
-            return (together / HOSTED_CONNECTIONS + alone) * self.request_s * calls
+            return (together / CONNECTIONS + alone) * self.request_s * calls
         if self.device_s is None:
             return None
         scale = calls if self.same or not self.tokens else tokens / self.tokens  # tokens are those of all calls

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core import project
-from thirdlever.core.errors import RunError, unknown
+from thirdlever.core.errors import BudgetError, ProviderError, RunError, unknown
 from thirdlever.core.progress import note
 
 if TYPE_CHECKING:
@@ -73,6 +73,24 @@ class Run:
         rate = self.info.get("device_usd_per_hour") if usd_per_hour is None else usd_per_hour
         share = self.info.get("utilisation", 1.0) if utilisation is None else utilisation
         return scorecards(self.figures, rate, share)
+
+    def require_complete(self) -> None:
+        """Check that every candidate was measured.
+
+        Raises:
+            BudgetError: the budget was spent; what is missing.
+            ProviderError: a provider failed every request.
+        """
+        unfinished = self.info.get("unfinished", ())
+        if self.info.get("status", "complete") == "complete":
+            return
+        missing = ", ".join(f"{one['candidate']} has {one['answered']:,} of {one['requests']:,}" for one in unfinished)
+        again = f"repeat the command with --out {self.folder}"
+        if failed := next((one["why"] for one in unfinished if one["why"]), None):
+            message = f"{failed}; answers so far: {missing}; {again}"
+            raise ProviderError(message)
+        message = f"the budget is spent; answers so far: {missing or 'not all'}; {again} and a larger --budget"
+        raise BudgetError(message)
 
     def inputs(self, items: Collection[str] | None = None) -> dict[str, str]:
         """The text of each item, by item id.

@@ -192,6 +192,7 @@ def run(
     )
     options.print_text(tables.render_summary(done.summary))
     typer.echo(f"\nRecords, logs and chart: {done.folder}")
+    done.require_complete()
 
 
 def show(run: options.Run, fmt: options.TableFormat = "table") -> None:

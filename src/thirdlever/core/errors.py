@@ -44,6 +44,16 @@ class RunError(ThirdleverError):
     """A run's folder cannot be written, resumed or read."""
 
 
+class ProviderError(ThirdleverError):
+    """A model's provider fails every request, for a cause such as a wrong key, an empty account or a dead host."""
+
+
+class BudgetError(ThirdleverError):
+    """The budget is spent before everything is measured. What was paid for is kept."""
+
+    exit_code = 4
+
+
 def unknown(kind: str, name: str, available: Iterable[str], *, meant: str | None = None) -> str:
     """The message for a name that does not exist, with the closest match (or `meant`, if that is known) first.
 

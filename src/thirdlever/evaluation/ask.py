@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from thirdlever.core.errors import StrategyError
+from thirdlever.core.errors import BudgetError, StrategyError
 from thirdlever.core.progress import progress
 from thirdlever.core.readonly import NotBuilt
-from thirdlever.evaluation.records import Journal
+from thirdlever.evaluation.records import Journal, Reply
+from thirdlever.models.base import BaseModel
 from thirdlever.strategies.contract import Deployment, SetupCost
 
 if TYPE_CHECKING:
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from inspect_ai.solver import Solver
 
     from thirdlever.core.store import Store
-    from thirdlever.evaluation.records import Reply
-    from thirdlever.models.base import BaseModel
     from thirdlever.suites.suite import Split, Suite
 
 
@@ -40,6 +41,20 @@ class Questions:
     items: Split
     times: int = 1
     output_tokens: float | None = None
+
+
+Count: TypeAlias = Callable[[Reply, BaseModel | None], bool]
+_count: ContextVar[Count | None] = ContextVar("count", default=None)
+
+
+@contextmanager
+def metered(count: Count) -> Iterator[None]:
+    """Pass every reply in the block to a function that says whether more requests may be sent."""
+    token = _count.set(count)
+    try:
+        yield
+    finally:
+        _count.reset(token)
 
 
 @contextmanager
@@ -72,8 +87,11 @@ def replies(
         title: shown while it goes on.
         times: how often each.
         temperature: of the sampling; 0 always takes the likeliest token.
+
+    Raises:
+        BudgetError: no more requests may be sent; the answers so far are kept.
     """
-    from thirdlever.evaluation.inspect_eval import Pass, evaluate
+    from thirdlever.evaluation.passes import Pass, evaluate
 
     work = Pass(
         name=title,
@@ -88,7 +106,10 @@ def replies(
         graded=any(item.target for item in items),  # not the unlabelled inputs of a teacher
     )
     journal = Journal(folder / "answers.jsonl")
+    count = _count.get() or (lambda *_: True)
     try:
+        for known in journal.replies.values():
+            count(known, deployment.model)
         missing = [key for key in work.keys if journal.answered(key) is None]
         if missing:
             with progress(title, len(missing)) as advance:
@@ -96,9 +117,12 @@ def replies(
                 def keep(reply: Reply) -> bool:
                     journal.append(reply)
                     advance()
-                    return True
+                    return count(reply, deployment.model)
 
-                evaluate(work, deployment, folder, answered=journal.answered, keep=keep)
+                if not evaluate(work, deployment, answered=journal.answered, keep=keep):
+                    done = sum(journal.answered(key) is not None for key in work.keys)
+                    message = f"the budget was spent on {title!r}, after {done:,} of {len(work.keys):,} requests"
+                    raise BudgetError(message)
         return [journal.replies[key] for key in work.keys if key in journal.replies]
     finally:
         journal.close()

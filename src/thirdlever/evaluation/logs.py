@@ -1,23 +1,33 @@
-"""Reads the messages that were sent, and each item's input, from inspect's logs.
+"""inspect's logs: written sample by sample, and read for the messages that were sent.
 
-A log is a zip with one JSON member per sample. inspect's own reader builds every sample with all of its events, which
-takes 24 ms each; the fields needed here come first in each member, so the rest is not parsed.
+A log is a zip with one JSON member per sample. inspect's own recorder holds a summary of every sample in memory, and
+its reader builds every sample with all of its events, which takes 24 ms each; the fields needed here come first in each
+member, so the rest is not parsed. `inspect view` opens the logs.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import json
 import re
 import sys
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from thirdlever.evaluation.records import prompt_hash
+from thirdlever.evaluation.records import Reply, item_hash, prompt_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from inspect_ai.event import ModelEvent
+    from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput, ModelUsage
+    from inspect_ai.solver import TaskState
+
+    from thirdlever.suites.suite import Item
 
 
 Message: TypeAlias = tuple[str, str]  # role, text
@@ -125,3 +135,176 @@ def _text(content: Any, attached: dict[str, str] | None = None) -> str:  # noqa:
     if isinstance(content, str):
         return (attached or {}).get(content.removeprefix(_ATTACHED), content)
     return "\n".join(_text(part["text"], attached) for part in content if part.get("type") == "text")
+
+
+_SUMMARIES = "summaries.json"
+# The log has these elsewhere: as its output, its sample's id and its score.
+_LOGGED_ELSEWHERE = {"completion", "phase", "item_id", "epoch", "score", "prediction", "reason"}
+
+
+class LogWriter:
+    """Writes the log of one pass as its replies arrive; complete once `finish` returns. Memory stays flat."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        task: str,
+        items: int,
+        epochs: int,
+        model: str,
+        config: GenerateConfig,
+        about: Mapping[str, Any],
+    ) -> None:
+        """Open the file.
+
+        Args:
+            path: of the log.
+            task: its name.
+            items: number of items.
+            epochs: repeats of each item.
+            model: as inspect names it.
+            config: the settings of its requests.
+            about: the log's metadata.
+
+        Raises:
+            OSError: it cannot be created.
+        """
+        from inspect_ai.log import EvalConfig, EvalDataset, EvalPlan, EvalPlanStep, EvalSpec
+
+        self._asked = items * epochs
+        self._epochs = epochs
+        self._model = model
+        self._scores: dict[str, float] = {}  # summed over epochs, by item
+        self._usage: dict[str, int] = {}
+        self._started = _now()
+        self._spec = EvalSpec(
+            created=self._started,
+            task=task,
+            dataset=EvalDataset(samples=items),
+            model=model,
+            config=EvalConfig(epochs=epochs, epochs_reducer=["mean"], score_on_error=True),
+            metadata=dict(about),
+        )
+        self._plan = EvalPlan(steps=[EvalPlanStep(solver=str(about.get("strategy", task)))], config=config)
+        self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        self._summaries = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by `close`
+        start = {"version": 2, "eval": self._spec.model_dump(mode="json"), "plan": self._plan.model_dump(mode="json")}
+        self._zip.writestr("_journal/start.json", json.dumps(start))
+
+    def add(self, item: Item, reply: Reply, state: TaskState, calls: Sequence[ModelEvent]) -> None:
+        """Write a request with what was sent."""
+        # The conversation ends with the answer. After several calls, or a failed one, only the events have the prompt.
+        events = calls if len(calls) != 1 or reply.error else ()
+        self._write(item, reply, state.messages, state.output, events)
+
+    def add_known(self, item: Item, reply: Reply) -> None:
+        """Write the reply of an earlier process, whose messages are not known."""
+        from inspect_ai.model import ChatMessageUser, ModelOutput
+
+        output = ModelOutput.from_content(self._model, reply.completion)
+        self._write(item, reply, [ChatMessageUser(content=item.input)], output, (), resumed=True)
+
+    def finish(self) -> None:
+        """Write what stands at the end of a log."""
+        from inspect_ai.log import EvalStats
+
+        self._summaries.seek(0)
+        with self._zip.open(_SUMMARIES, "w") as member:
+            member.write(b"[")
+            for number, line in enumerate(self._summaries):
+                member.write((", " if number else "").encode() + line.rstrip("\n").encode())
+            member.write(b"]")
+        from inspect_ai.model import ModelUsage
+
+        usage = ModelUsage(**self._usage)
+        header = {
+            "version": 2,
+            "status": "success",
+            "eval": self._spec.model_dump(mode="json", exclude_none=True),
+            "plan": self._plan.model_dump(mode="json", exclude_none=True),
+            "results": self._results(),
+            "stats": EvalStats(
+                started_at=self._started, completed_at=_now(), model_usage={self._model: usage}
+            ).model_dump(mode="json", exclude_none=True),
+        }
+        self._zip.writestr("header.json", json.dumps(header))
+
+    def close(self) -> None:
+        """Close the files."""
+        self._zip.close()
+        self._summaries.close()
+
+    def _write(
+        self,
+        item: Item,
+        reply: Reply,
+        messages: Sequence[ChatMessage],
+        output: ModelOutput,
+        events: Sequence[ModelEvent],
+        *,
+        resumed: bool = False,
+    ) -> None:
+        from inspect_ai.log import EvalError, EvalSample
+
+        facts = {name: value for name, value in dataclasses.asdict(reply).items() if name not in _LOGGED_ELSEWHERE}
+        sample = EvalSample(
+            id=item.id,
+            epoch=reply.epoch,
+            input=item.input,
+            target=item.target,
+            messages=list(messages),
+            output=output,
+            scores=self._score(reply),
+            metadata={"slice": item.slice, "group": item.group, "item_hash": item_hash(item), **facts}
+            | ({"resumed": True} if resumed else {}),
+            events=list(events),
+            model_usage={self._model: usage} if (usage := self._counted(reply)) else {},
+            total_time=reply.latency_s,
+            error=EvalError(message=reply.error, traceback="", traceback_ansi="") if reply.error else None,
+        )
+        self._zip.writestr(f"samples/{item.id}_epoch_{reply.epoch}.json", sample.model_dump_json(exclude_none=True))
+        self._summaries.write(sample.summary().model_dump_json(exclude_none=True) + "\n")
+
+    def _score(self, reply: Reply) -> dict[str, Any]:
+        from inspect_ai.scorer import Score
+
+        if reply.score is None:
+            return {}
+        self._scores[reply.item_id] = self._scores.get(reply.item_id, 0.0) + reply.score
+        return {"graded": Score(value=reply.score, answer=reply.prediction, explanation=reply.reason)}
+
+    def _counted(self, reply: Reply) -> ModelUsage | None:
+        from inspect_ai.model import ModelUsage
+
+        if reply.input_tokens is None or reply.output_tokens is None:
+            return None
+        cached, written = reply.cached_tokens or 0, reply.cache_write_tokens or 0
+        usage = ModelUsage(
+            input_tokens=reply.input_tokens - cached - written,
+            input_tokens_cache_read=cached,
+            input_tokens_cache_write=written,
+            output_tokens=reply.output_tokens,
+            total_tokens=reply.input_tokens + reply.output_tokens,
+        )
+        for name, count in usage.model_dump(exclude_none=True).items():
+            self._usage[name] = self._usage.get(name, 0) + count
+        return usage
+
+    def _results(self) -> Mapping[str, Any]:
+        from statistics import fmean, stdev
+
+        from inspect_ai.log import EvalMetric, EvalResults, EvalScore
+
+        means = [total / self._epochs for total in self._scores.values()]
+        found = {"accuracy": fmean(means)} if means else {}
+        if len(means) > 1:
+            found["stderr"] = stdev(means) / len(means) ** 0.5
+        metrics = {name: EvalMetric(name=name, value=value) for name, value in found.items()}
+        score = EvalScore(name="graded", scorer="graded", reducer="mean", metrics=metrics)
+        results = EvalResults(total_samples=self._asked, completed_samples=self._asked, scores=[score] if means else [])
+        return results.model_dump(mode="json", exclude_none=True)
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

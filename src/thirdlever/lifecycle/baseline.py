@@ -157,13 +157,11 @@ def from_run(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
     """Reduce a finished run to a baseline of `only` these candidates, by default all.
 
     Raises:
-        RunError: the run is unfinished, lacks a candidate, its candidates were asked different items, or every
+        ThirdleverError: the run is unfinished, lacks a candidate, its candidates were asked different items, or every
             request of a candidate failed.
     """
     info, records = run.info, run.records
-    if info["status"] != "complete":
-        message = f"run {str(run.folder)!r} stopped at its budget; repeat its command with the same --out and a larger "
-        raise RunError(message + "--budget")
+    run.require_complete()
     described = {row["name"]: row for row in info["candidates"]}
     for wanted in only:
         if wanted not in described:

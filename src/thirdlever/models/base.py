@@ -69,7 +69,10 @@ class BaseModel:
         return replace(self, name=name, args={**self.args, "adapter": str(folder.resolve())}, revision=revision)
 
     def connect(self) -> Model:
-        """The inspect model; local weights are loaded at the first request."""
+        """The inspect model; local weights are loaded at the first request.
+
+        A hosted model is a new one each time: its client belongs to one event loop, address and key.
+        """
         from inspect_ai.model import get_model
 
-        return get_model(self.inspect_name, **self.args)
+        return get_model(self.inspect_name, memoize=self.local, **self.args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from thirdlever.catalog.prices import Price, device_cost, in_batch
 from thirdlever.core.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping
 
     from thirdlever.evaluation.records import Reply
     from thirdlever.models.base import BaseModel
@@ -32,6 +33,7 @@ class Budget:
         device_usd_per_hour: price of a local model's device.
         utilisation: share of its hours in which the device serves requests.
         spent: USD; meaningful only with a limit, because without one unknown prices are allowed.
+        unreported: answers without usage, which are counted at the average.
         prices: of every model seen; None if unknown.
     """
 
@@ -39,7 +41,10 @@ class Budget:
     device_usd_per_hour: float | None
     utilisation: float
     spent: float = 0.0
+    unreported: int = 0
     prices: dict[str, Price | None] = field(default_factory=dict)
+    _counted: int = 0
+    _mean: float = 0.0  # USD of a request
 
     @property
     def passed(self) -> bool:
@@ -73,18 +78,36 @@ class Budget:
         self.spent += self._cost((setup.input_tokens, 0, setup.output_tokens), setup.device_seconds, model)
 
     def add(self, reply: Reply, model: BaseModel | None) -> None:
-        """Count a request.
-
-        Raises:
-            RunError: there is a limit, and the reply does not report its usage.
-        """
+        """Count a request. One that does not report its usage counts as much as the others did on average."""
         tokens = (reply.input_tokens, reply.cached_tokens, reply.output_tokens)
-        usage = tokens if model is None or self.prices[model.name] else (reply.device_s,)
-        if self.limit is not None and reply.error is None and None in usage:
-            message = f"--budget: {model and model.name!r} does not report its usage; leave --budget out"
-            raise RunError(message)
+        needed = tokens if model is None or self.prices[model.name] else (reply.device_s,)
+        if None in needed:
+            self.unreported += reply.error is None
+            self.spent += self._mean if reply.error is None else 0.0
+            return
         counted = tuple(count or 0 for count in (*tokens, reply.cache_write_tokens))
-        self.spent += self._cost(counted, reply.device_s or 0.0, model)
+        cost = self._cost(counted, reply.device_s or 0.0, model)
+        self.spent += cost
+        self._counted += 1
+        self._mean += (cost - self._mean) / self._counted
+
+    @contextmanager
+    def preparing(self) -> Iterator[Callable[[Reply, BaseModel | None], bool]]:
+        """Count the requests that preparing a candidate sends, as they come.
+
+        Yields:
+            A function that counts a reply and says whether more may be sent. Once the candidate is prepared, its
+            `SetupCost` stands for these requests, see `add_setup`.
+        """
+        before = self.spent
+
+        def count(reply: Reply, model: BaseModel | None) -> bool:
+            self.admit(model)
+            self.add(reply, model)
+            return not self.passed
+
+        yield count
+        self.spent = before
 
     def _cost(self, tokens: tuple[int, ...], device_s: float, model: BaseModel | None) -> float:
         """Cost of tokens, in the order of `Price.cost`, or of device time."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import statistics
-import tempfile
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from thirdlever.analysis.past_runs import DetectableEffect, embedding_seconds, measured_speed, training_seconds
@@ -26,7 +24,7 @@ from thirdlever.core.errors import MissingExtraError, RunError, ThirdleverError
 from thirdlever.core.progress import progress
 from thirdlever.core.readonly import NotBuilt, ReadOnlyStore
 from thirdlever.core.text import counted
-from thirdlever.evaluation.inspect_eval import Pass, evaluate
+from thirdlever.evaluation.passes import Pass, evaluate
 from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.settings import MOST_EPOCHS
 from thirdlever.models.recorder import Recorder, resolve_offline
@@ -376,8 +374,7 @@ class _Candidate:
             replies.append(reply)
             return True
 
-        with tempfile.TemporaryDirectory() as folder:
-            evaluate(work, replace(deployment, model=recorder), Path(folder), answered=lambda _: None, keep=keep)
+        evaluate(work, replace(deployment, model=recorder), answered=lambda _: None, keep=keep)
         if failed := [reply.error for reply in replies if reply.error]:
             message = f"a prompt cannot be rendered: {failed[0]}; the run would fail as well"
             raise RunError(message)

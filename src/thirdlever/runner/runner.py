@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,12 +23,13 @@ from thirdlever.analysis.scorecards import lever
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import files, project
-from thirdlever.core.errors import RunError
+from thirdlever.core.errors import BudgetError, ProviderError, RunError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
 from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
 from thirdlever.core.text import counted
+from thirdlever.evaluation.ask import metered
 from thirdlever.evaluation.records import Journal, rows, to_parquet
 from thirdlever.models.base import BaseModel
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
@@ -39,7 +40,7 @@ from thirdlever.suites.suite import Suite, check, find_suite
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from thirdlever.evaluation.inspect_eval import Pass
+    from thirdlever.evaluation.passes import Pass
     from thirdlever.evaluation.records import Reply
     from thirdlever.strategies.contract import Deployment
     from thirdlever.strategies.specs import Candidate, StrategySpec
@@ -90,7 +91,8 @@ def run(
         The run, with pandas DataFrames as `summary` and `records`.
 
     Raises:
-        ThirdleverError: with the cause and what to do about it.
+        ThirdleverError: with the cause and what to do about it. A run that a budget or a provider ended is returned;
+            its `require_complete` raises.
     """
     from thirdlever.models import registry
 
@@ -128,10 +130,13 @@ def run(
         if out is None:
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
         measured = _measure(session, candidates(specs, bases))
+        if session.failed and not any(one.rows for one in measured):
+            raise next(iter(session.failed.values()))
         about = [one.about for one in measured]
         session.tidy(about)
         info = {
-            "status": "budget" if money.passed else "complete",
+            "status": "failed" if session.failed else "budget" if session.unfinished else "complete",
+            "unfinished": [asdict(one) for one in session.unfinished],
             "suite": _about_suite(suite),
             "candidates": about,
             "snapshots": snapshots(bases),
@@ -139,6 +144,7 @@ def run(
             "batch": batch,
             "budget_usd": budget,
             "spent_usd": money.spent if budget is not None else None,
+            "usage_unreported": money.unreported,
             "prices": {name: price and price.to_dict() for name, price in money.prices.items()},
             "device_usd_per_hour": device_usd_per_hour,
             "utilisation": utilisation,
@@ -161,8 +167,30 @@ class Measured(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """A candidate that a budget or a provider ended.
+
+    Attributes:
+        candidate: its name.
+        answered: requests that were answered.
+        requests: all of its requests.
+        why: the provider's failure; None if the budget was spent.
+    """
+
+    candidate: str
+    answered: int
+    requests: int
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What all candidates of a run share; the options are those of `run`."""
+    """What all candidates of a run share; the options are those of `run`.
+
+    Attributes:
+        unfinished: candidates that could not be finished.
+        failed: why every request to a model fails, by its name.
+    """
 
     suite: Suite
     folder: Path
@@ -174,9 +202,14 @@ class Session:
     probe: int
     constrain: bool
     batch: bool = False
+    unfinished: list[Unfinished] = field(default_factory=list)
+    failed: dict[str, ProviderError] = field(default_factory=dict)
 
-    def measure(self, candidate: Candidate) -> Measured:
+    def measure(self, candidate: Candidate) -> Measured | None:
         """Prepare a candidate and send every request that has no answer yet.
+
+        Returns:
+            Its records as far as its provider and the budget allow; None if it could not be prepared.
 
         Raises:
             LeakageError: it was given test items.
@@ -184,11 +217,15 @@ class Session:
             OSError: the run's folder cannot be written.
         """
         spec, base = candidate.spec, candidate.model
-        with progress(f"{candidate.name}: preparing"):
-            deployment = spec.prepare(self.suite.without_test(), base, Store(project.STORE))
-        self.audit.check_given(deployment.given, strategy=spec.name)
-        self.budget.admit(deployment.model)
-        self.budget.add_setup(deployment.setup, base)
+        try:
+            deployment = self._prepared(candidate)
+        except (ProviderError, BudgetError) as error:
+            why = None
+            if isinstance(error, ProviderError):
+                why, self.failed[base.name] = str(error), error
+            asked = len(self.suite.test.first(self.limit, seed=self.seed)) * self.epochs
+            self.unfinished.append(Unfinished(candidate=candidate.name, answered=0, requests=asked, why=why))
+            return None
         name = candidate.name if deployment.model else str(spec)
         identity = candidate.identity(self.suite, seed=self.seed, constrain=self.constrain)
         model = deployment.model.name if deployment.model else None
@@ -204,6 +241,11 @@ class Session:
             note(f"{name}: no batch API can be used for {deployment.model.name}; sending requests as usual")
         passes = self._passes(name, about, batch=batch)
         replies = self._replies(passes, deployment, self.folder / "journal" / f"{identity[:24]}.jsonl")
+        if len(replies) < (asked := sum(len(work.keys) for work in passes)):
+            why = self.failed.get(model or "")
+            self.unfinished.append(
+                Unfinished(candidate=name, answered=len(replies), requests=asked, why=str(why) if why else None)
+            )
         about |= {
             "base": base.name,
             "revision": deployment.model.revision if deployment.model else None,
@@ -217,6 +259,24 @@ class Session:
         items = {item.id: item for item in self.suite.test}
         return Measured(about, rows(replies, items, {"candidate": name, "strategy": spec.name, "model": model}))
 
+    def _prepared(self, candidate: Candidate) -> Deployment:
+        """A deployment that was given no test item, whose price is known and whose set-up is counted.
+
+        Raises:
+            ProviderError: the model's provider fails every request.
+            BudgetError: the budget is spent, now or while it was prepared.
+        """
+        if self.budget.passed:
+            message = "the budget is spent"
+            raise BudgetError(message)
+        store = Store(project.STORE)
+        with progress(f"{candidate.name}: preparing"), self.budget.preparing() as count, metered(count):
+            deployment = candidate.spec.prepare(self.suite.without_test(), candidate.model, store)
+        self.audit.check_given(deployment.given, strategy=candidate.spec.name)
+        self.budget.admit(deployment.model)
+        self.budget.add_setup(deployment.setup, candidate.model)
+        return deployment
+
     def tidy(self, candidates: Sequence[Mapping[str, Any]]) -> None:
         """Delete all logs but these candidates', so that `inspect view` shows this run only."""
         shutil.rmtree(self.folder / ".partial", ignore_errors=True)
@@ -226,7 +286,7 @@ class Session:
                 path.unlink()
 
     def _passes(self, name: str, about: Mapping[str, Any], *, batch: bool) -> list[Pass]:
-        from thirdlever.evaluation.inspect_eval import Pass
+        from thirdlever.evaluation.passes import Pass
 
         test = self.suite.test
         accuracy = Pass(
@@ -254,16 +314,20 @@ class Session:
                 self.budget.add(reply, self._priced(deployment, batch=reply.phase in batched))
                 # Journals of earlier releases hold no grades.
                 journal.replies[key] = reply.graded(self.suite.answer, targets[reply.item_id])
+            name = deployment.model.name if deployment.model else ""
             for work in passes:
-                if not self.budget.passed:
+                if not self.budget.passed and name not in self.failed:
                     self._run(work, deployment, journal)
+        except ProviderError as error:
+            self.failed[name] = error
+            note(str(error))
         finally:
             journal.close()
         return [journal.replies[key] for work in passes for key in work.keys if key in journal.replies]
 
     def _run(self, work: Pass, deployment: Deployment, journal: Journal) -> None:
         """Run a pass, unless every request is answered and its log exists."""
-        from thirdlever.evaluation.inspect_eval import evaluate
+        from thirdlever.evaluation.passes import evaluate
 
         log = self.folder / "logs" / _log_name(work)
         missing = [key for key in work.keys if journal.answered(key) is None]
@@ -285,8 +349,9 @@ class Session:
                 self.budget.add(reply, priced)
                 return not self.budget.passed
 
-            if evaluate(work, deployment, partial, answered=journal.answered, keep=keep) is not None:
-                next(partial.glob("*.eval")).replace(log)
+            written = partial / log.name
+            if evaluate(work, deployment, answered=journal.answered, keep=keep, log=written):
+                written.replace(log)
         shutil.rmtree(partial)
         if failed:
             note(f"{title}: {len(failed):,} of {counted(len(missing), 'request')} failed, the first: {failed[0]}")
@@ -339,18 +404,19 @@ def _nothing_new(info: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
 
 
 def _measure(session: Session, groups: Sequence[Sequence[Candidate]]) -> list[Measured]:
-    """Every candidate, until the budget is spent. A strategy without a model is measured once, not once per model."""
-    measured: list[Measured] = []
+    """Every candidate. A strategy without a model is measured once, not once per model."""
+    found: list[Measured] = []
     for number, group in enumerate(groups, start=1):
         if len(groups) > 1:
             note(f"{number} of {len(groups)}: {group[0].spec}")
         for candidate in group:
-            if session.budget.passed:
-                return measured
-            measured.append(session.measure(candidate))
-            if measured[-1].about["model"] is None:
+            measured = session.measure(candidate)
+            if measured is None:
+                continue
+            found.append(measured)
+            if measured.about["model"] is None:
                 break
-    return measured
+    return found
 
 
 def _about_suite(suite: Suite) -> dict[str, Any]:

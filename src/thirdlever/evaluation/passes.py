@@ -1,0 +1,377 @@
+"""Send one pass of one candidate: its requests are timed, graded, kept, resumable, and stoppable by a budget.
+
+Solvers, models and providers are inspect's; the loop is ours, because `inspect_ai.eval` takes three times as long for a
+sample as the provider's client does for its request. Its log is written beside it, see `logs`.
+
+Import this module at the point of use: it imports inspect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from inspect_ai._eval.task.generate import task_generate
+from inspect_ai._util.notgiven import NOT_GIVEN
+from inspect_ai.event import ModelEvent
+from inspect_ai.log._transcript import Transcript, init_transcript
+from inspect_ai.model import (
+    ChatMessageUser,
+    GenerateConfig,
+    ModelInfo,
+    ModelOutput,
+    ModelUsage,
+    get_model,
+    set_model_info,
+)
+from inspect_ai.model._model import ModelName, init_active_model
+from inspect_ai.scorer import Target
+from inspect_ai.solver import TaskState
+from inspect_ai.solver._task_state import set_sample_state
+from inspect_ai.util._concurrency import init_concurrency
+from inspect_ai.util._store import init_subtask_store
+
+from thirdlever.core.errors import RunError, ThirdleverError
+from thirdlever.evaluation import breaker
+from thirdlever.evaluation.logs import LogWriter
+from thirdlever.evaluation.records import Key, Reply, prompt_hash
+from thirdlever.prompting.frame import RETRIEVAL
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from inspect_ai.model import Model
+
+    from thirdlever.evaluation.records import Phase
+    from thirdlever.models.base import BaseModel
+    from thirdlever.strategies.contract import Deployment
+    from thirdlever.suites.suite import Item, Split, Suite
+
+
+Answered: TypeAlias = Callable[[Key], Reply | None]
+Keep: TypeAlias = Callable[[Reply], bool]
+
+LOCAL_CONNECTIONS = 512  # the engine batches, and batches best when it sees as many requests as it can hold
+BATCH = 1000  # requests per call of a batch API; a budget can stop a run between two batches, not within one
+RETRIES = 8  # per request, of providers that are not inspect's own: those have a breaker
+
+_one_pass = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """One phase of one candidate.
+
+    Attributes:
+        name: of the candidate, as progress shows it.
+        phase: "accuracy" sends as many requests at once as the model allows, "latency" one at a time.
+        suite: specifies the answers.
+        items: what to ask, in this order.
+        epochs: repeats of each item.
+        seed: for the model; None if each repeat should differ.
+        constrain: whether models may answer only with one of the suite's choices.
+        about: what the log says about the candidate.
+        temperature: candidates are measured at 0.
+        batch: whether to use the provider's batch API.
+        graded: whether the items have targets to grade against.
+        connections: maximum of requests at once to a hosted model; None adapts to what its provider allows.
+    """
+
+    name: str
+    phase: Phase
+    suite: Suite
+    items: Split
+    epochs: int
+    seed: int | None
+    constrain: bool
+    about: Mapping[str, Any]
+    temperature: float = 0.0
+    batch: bool = False
+    graded: bool = True
+    connections: int | None = None
+
+    @property
+    def keys(self) -> list[Key]:
+        """Every request of the pass."""
+        return [(self.phase, item.id, epoch) for epoch in range(1, self.epochs + 1) for item in self.items]
+
+
+def evaluate(work: Pass, deployment: Deployment, *, answered: Answered, keep: Keep, log: Path | None = None) -> bool:
+    """Send a pass's requests, inside or outside a running event loop.
+
+    Args:
+        work: what to ask.
+        deployment: what to ask it of.
+        answered: returns the reply to a request that need not be sent again.
+        keep: takes each new reply, graded, as it arrives; returns False to let requests in flight finish and stop.
+        log: where to write inspect's log; None for no log.
+
+    Returns:
+        Whether every request was made; False if `keep` stopped the pass. Only then the log is complete.
+
+    Raises:
+        RunError: another run is in progress in this process, or a reply cannot be graded.
+        ProviderError: the provider fails every request.
+        ThirdleverError: from the solver or `keep`: it affects every request. Other errors of a solver fail one request.
+        OSError: from `keep`, or the log cannot be written.
+        KeyboardInterrupt: the user stopped it.
+    """
+    if not _one_pass.acquire(blocking=False):
+        message = "another run is in progress in this process; wait for it to end"
+        raise RunError(message)
+    try:
+        sending = _Sending(work, deployment, answered, keep, log)
+        _run_in_a_loop(sending)
+    finally:
+        _one_pass.release()
+    return not sending.closed
+
+
+def _run_in_a_loop(sending: _Sending) -> None:
+    """Run in a new event loop; if one is running already, as in a notebook, in a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(sending.run())
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(asyncio.run, sending.run())
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            sending.cancel()
+            raise
+
+
+class _Sending:
+    """A pass while it is sent."""
+
+    def __init__(self, work: Pass, deployment: Deployment, answered: Answered, keep: Keep, log: Path | None) -> None:
+        """See `evaluate`."""
+        self.closed = False  # once true, no more requests are sent
+        self._work = work
+        self._deployment = deployment
+        self._answered = answered
+        self._keep = keep
+        self._log_path = log
+        self._log: LogWriter | None = None
+        self._breaker: breaker.Breaker | None = None
+        self._sent = 0
+        self._failure: Exception | None = None
+        self._config = GenerateConfig()
+        self._task: asyncio.Task[Any] | None = None
+
+    async def run(self) -> None:
+        """Send everything.
+
+        Raises:
+            Exception: the first failure that concerns every request, once requests in flight have ended.
+        """
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        init_concurrency()
+        async with _connected(self._deployment.model) as model:
+            self._config = _config(self._work, self._deployment.model)
+            init_active_model(model, self._config)
+            if self._log_path is not None:
+                self._log = self._open_log(self._log_path, str(model))
+            try:
+                await self._send_all(model)
+                if self._failure is not None:
+                    raise self._failure
+                if self._log is not None and not self.closed:
+                    self._log.finish()
+            finally:
+                if self._log is not None:
+                    self._log.close()
+
+    def _open_log(self, path: Path, model: str) -> LogWriter:
+        work = self._work
+        return LogWriter(
+            path,
+            task=f"{work.suite.name}-{work.phase}",
+            items=len(work.items),
+            epochs=work.epochs,
+            model=model,
+            config=self._config,
+            about={"phase": work.phase, **work.about},
+        )
+
+    def cancel(self) -> None:
+        """End it from another thread."""
+        if self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def _send_all(self, model: Model) -> None:
+        work, base = self._work, self._deployment.model
+        if base is not None and not work.batch:
+            self._breaker = breaker.guard(model, name=base.name, connections=work.connections)
+        items = ((item, epoch) for epoch in range(1, work.epochs + 1) for item in work.items)
+        most = _most_at_once(work, base, guarded=self._breaker is not None)
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(most, len(work.items) * work.epochs)):
+                workers.create_task(self._worker(model, items))
+
+    async def _worker(self, model: Model, items: Iterator[tuple[Item, int]]) -> None:
+        """Take requests from the common iterator until it ends or the pass is closed."""
+        while not self.closed:
+            async with self._breaker.request() if self._breaker else nullcontext():
+                item, epoch = next(items, (None, 0))
+                if item is None or self.closed:
+                    return
+                known = self._answered((self._work.phase, item.id, epoch))
+                try:
+                    if known is None:
+                        await self._ask(model, item, epoch)
+                    elif self._log is not None:
+                        self._log.add_known(item, known)
+                except (OSError, ThirdleverError) as error:  # inspect's own errors are caught in `_ask`
+                    self._fail(error)
+
+    async def _ask(self, model: Model, item: Item, epoch: int) -> None:
+        """Send one request, and keep its graded reply."""
+        self._sent += 1
+        cold = self._work.phase == "latency" and self._sent == 1
+        transcript = Transcript(log_model_api=False)
+        init_transcript(transcript)
+        state = _state(model, item, epoch)
+        error: Exception | None = None
+        start = time.perf_counter()
+        try:
+            state = await self._deployment.solver(state, self._generate(model))
+        except ThirdleverError:
+            raise  # such as weights that do not load: it would fail every request
+        except Exception as raised:  # noqa: BLE001 - a solver's own; it fails this request
+            state.output = ModelOutput()  # an answer given before the failure does not count
+            error = raised
+        seconds = time.perf_counter() - start
+        calls = [event for event in transcript.events if isinstance(event, ModelEvent)]
+        reply = _reply((self._work.phase, item.id, epoch), state, calls, seconds, error=error, cold=cold)
+        if self._work.graded:
+            reply = self._graded(reply, item.target)
+        if self._log is not None:
+            self._log.add(item, reply, state, calls)
+        self.closed = not self._keep(reply) or self.closed
+
+    def _generate(self, model: Model) -> Any:  # noqa: ANN401 - inspect's `Generate` protocol
+        async def generate(state: TaskState, tool_calls: Any = "loop", cache: Any = NOT_GIVEN, **settings: Any) -> Any:  # noqa: ANN401
+            return await task_generate(model, state, tool_calls, cache, GenerateConfig(**settings))
+
+        return generate
+
+    def _graded(self, reply: Reply, target: str) -> Reply:
+        try:
+            return reply.graded(self._work.suite.answer, target)
+        except Exception as error:
+            self._keep(reply)  # it is paid for
+            message = f"item {reply.item_id!r} could not be graded: {type(error).__name__}: {error}"
+            raise RunError(message) from error
+
+    def _fail(self, error: Exception) -> None:
+        self.closed = True
+        self._failure = self._failure or error
+
+
+def _most_at_once(work: Pass, model: BaseModel | None, *, guarded: bool) -> int:
+    if work.phase == "latency":
+        return 1
+    if work.batch:  # requests that wait for a batch to fill count too
+        return BATCH
+    if model is None or model.local:
+        return LOCAL_CONNECTIONS
+    if guarded and work.connections is None:
+        return breaker.MOST_CONNECTIONS
+    return work.connections or breaker.CONNECTIONS
+
+
+@asynccontextmanager
+async def _connected(base: BaseModel | None) -> AsyncIterator[Model]:
+    """The model for one pass."""
+    if base is None:
+        yield get_model("none/none")
+    elif base.local:
+        model = base.connect()
+        # Without this, inspect creates a second model to look up the first, and loads the weights twice.
+        set_model_info(str(model), ModelInfo(context_length=base.context_window))
+        yield model
+    else:
+        async with base.connect() as model:  # its connections belong to the pass's loop, and must close before it
+            yield model
+
+
+def _config(work: Pass, base: BaseModel | None) -> GenerateConfig:
+    answer = work.suite.answer
+    constraint = {"structured_outputs": {"choice": list(answer.choices)}} if work.constrain and answer.choices else None
+    return GenerateConfig(
+        temperature=work.temperature,
+        seed=work.seed,
+        max_tokens=answer.max_tokens,
+        max_connections=_most_at_once(work, base, guarded=True),
+        adaptive_connections=False,
+        max_retries=RETRIES,
+        extra_body=constraint,
+        batch=BATCH if work.batch else None,
+    )
+
+
+def _state(model: Model, item: Item, epoch: int) -> TaskState:
+    """What inspect hands to a solver for a sample, with the contexts that inspect's helpers read."""
+    state = TaskState(
+        model=ModelName(model),
+        sample_id=item.id,
+        epoch=epoch,
+        input=item.input,
+        messages=[ChatMessageUser(content=item.input, source="input")],
+        target=Target(item.target),
+        metadata={"slice": item.slice, "group": item.group},
+    )
+    set_sample_state(state)
+    init_subtask_store(state.store)
+    return state
+
+
+def _reply(
+    key: Key, state: TaskState, calls: Sequence[ModelEvent], seconds: float, *, error: Exception | None, cold: bool
+) -> Reply:
+    """A reply from the model calls in the transcript: a strategy may make several, or none.
+
+    Only calls with an answer count: a provider bills no refused attempt.
+    """
+    outputs = [call.output for call in calls if call.error is None]
+    usages = [output.usage for output in outputs]
+    used = sum((usage for usage in usages if usage is not None), ModelUsage())
+    known = None not in usages
+    cached, written = used.input_tokens_cache_read or 0, used.input_tokens_cache_write or 0
+    device: list[float] = [s for out in outputs if (s := (out.metadata or {}).get("device_s")) is not None]
+    phase, item_id, epoch = key
+    return Reply(
+        phase=phase,
+        item_id=item_id,
+        epoch=epoch,
+        completion=state.output.completion,
+        input_tokens=used.input_tokens + cached + written if known else None,
+        cached_tokens=cached if known else None,
+        cache_write_tokens=written if known else None,
+        output_tokens=used.output_tokens if known else None,
+        latency_s=seconds,
+        retrieval_s=state.metadata.get(RETRIEVAL),
+        ttft_s=(calls[-1].output.metadata or {}).get("ttft_s") if calls else None,
+        # Without a model the answer is computed here, one item at a time: its time is device time.
+        device_s=(sum(device) if len(device) == len(calls) else None) if calls else seconds,
+        stop_reason=state.output.stop_reason if calls and error is None else None,
+        error=_described(error) if error is not None else None,
+        prompt_hash=prompt_hash((m.role, m.text) for call in calls for m in call.input) if calls else None,
+        cold=cold,
+    )
+
+
+def _described(error: Exception) -> str:
+    """The provider's message: inspect's own error starts with the whole request."""
+    cause = error.__cause__ if error.__cause__ is not None and type(error).__name__ == "RetryError" else error
+    return f"{type(cause).__name__}: {getattr(cause, 'provider_message', None) or cause}"
