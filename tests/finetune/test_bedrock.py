@@ -38,7 +38,7 @@ def tuner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bedrock]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("BEDROCK_ROLE_ARN", ROLE)
     monkeypatch.setenv("BEDROCK_S3_URI", "s3://bucket/folder")
-    monkeypatch.setattr("thirdlever.finetune.providers.bedrock.POLL_S", 0.0)
+    monkeypatch.setattr("thirdlever.finetune.providers.shared.POLL_S", 0.0)
     made = Bedrock()
     yield made
     made.close()

@@ -21,7 +21,7 @@ from thirdlever.catalog.tuning import Estimate, estimate, profile, profiles, pro
 from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError
 from thirdlever.core.store import Store
 from thirdlever.finetune import jobs, managed
-from thirdlever.finetune.jobs import GoneError, JobRequest, Ledger, UnreachableError
+from thirdlever.finetune.jobs import ForbiddenError, GoneError, JobRequest, Ledger, UnreachableError
 from thirdlever.finetune.managed import tune
 from thirdlever.finetune.providers.openai import OpenAIProtocol
 from thirdlever.models.base import BaseModel
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from helpers.tuning_service import Service
+    from syrupy.assertion import SnapshotAssertion
 
 TODAY = dt.date(2026, 11, 21)
 
@@ -240,16 +241,22 @@ def test_a_tuned_models_answers_are_priced_by_its_name() -> None:
 # What a provider may answer
 
 
-def test_an_unavailable_provider_names_alternatives(service: Service, client: OpenAIProtocol, tmp_path: Path) -> None:
+def test_a_refused_organisation_is_told_who_can_tune_and_how_to_rehearse(
+    service: Service, client: OpenAIProtocol, snapshot: SnapshotAssertion
+) -> None:
     refusal = error(403, "Fine-tuning is not available to your organization.", "training_not_available")
     service.answer = always("POST", "/fine_tuning/jobs", *refusal)
-    with pytest.raises(ModelError, match=r"offers this organisation no fine-tuning.*provider=azure.*nebius.*lora"):
-        client.submit(wanted(tmp_path))
+    ledger = Ledger()
+    with pytest.raises(ForbiddenError) as raised:
+        jobs.submit(ledger.add(job(provider="openai"), "{}", ""), client, ledger)
+    assert str(raised.value) == snapshot
+    assert "provider=local" in str(raised.value)
+    assert not ledger.jobs()
 
 
 def test_a_refused_job_leaves_the_ledger(service: Service) -> None:
     service.answer = once("POST", "/fine_tuning/jobs", *error(403, "no", "training_not_available"))
-    with pytest.raises(ModelError, match="offers this organisation no fine-tuning"):
+    with pytest.raises(ModelError, match="does not allow this account"):
         tune(BASE, EXAMPLES, max_usd=1.0)
     assert not Ledger().jobs()
     assert tune(BASE, EXAMPLES, max_usd=1.0).tuning.where == "Crusoe"
@@ -396,7 +403,7 @@ def test_a_job_is_cancelled(service: Service) -> None:
     with pytest.raises(ModelError, match="nothing to cancel"):
         jobs.cancel(cancelled, client, ledger)
     with pytest.raises(StrategyError, match="cancelled"):
-        jobs.check_succeeded(cancelled)
+        jobs.check_succeeded(cancelled, ledger)
     client.close()
     assert len(service.created) == 1
 
@@ -457,7 +464,7 @@ def plane(service: Service, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     service.answer = answer
     monkeypatch.setattr("thirdlever.finetune.providers.azure.ADDRESS", service.url.removesuffix("/v1"))
-    monkeypatch.setattr("thirdlever.finetune.providers.azure.POLL_S", 0.01)
+    monkeypatch.setattr("thirdlever.finetune.providers.shared.POLL_S", 0.01)
     monkeypatch.setattr("atexit.register", lambda *_: None)
     return state
 

@@ -136,7 +136,7 @@ def resume(
             expected = estimate(job.provider, job.base, job.estimated_tokens)
             managed.check_cost(terms, job.base, expected, max_usd)
 
-        done = jobs.check_succeeded(jobs.resume(job, provider, ledger, confirm))
+        done = jobs.check_succeeded(jobs.resume(job, provider, ledger, confirm), ledger)
     typer.echo(escape_terminal(f"{done.short} {done.stage}: {done.tuned}"))
 
 
