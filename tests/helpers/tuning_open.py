@@ -32,7 +32,7 @@ class Open:
         bodies: the JSON body of every request that has one, by "METHOD path".
         uploads: the content of every uploaded file, by its name.
         statuses: what a job says at each poll, the last again and again.
-        refuses: the answer to requests for these "METHOD path".
+        answers: what these "METHOD path" are answered, whatever the service would say.
         missing: how often a finished model is not found.
         why: why a job failed.
     """
@@ -42,7 +42,7 @@ class Open:
     bodies: dict[str, Any] = field(default_factory=dict)
     uploads: dict[str, str] = field(default_factory=dict)
     statuses: list[str] = field(default_factory=list)
-    refuses: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
     missing: int = 0
     why: str = "the training file has an empty answer in line 3"
     cancelled: bool = False
@@ -53,11 +53,11 @@ class Open:
         where = url.path.removeprefix("/v1").removeprefix(f"/accounts/{ACCOUNT}")
         self.asked.append(f"{method} {where}")
         self.keys.add(headers.get("authorization", ""))
-        if found := self.refuses.get(f"{method} {where}"):
-            return found
         sent = json.loads(body) if headers.get("content-type") == "application/json" else None
         if sent is not None:
             self.bodies[f"{method} {where}"] = sent
+        if found := self.answers.get(f"{method} {where}"):
+            return found
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         return self.reply(method, where.strip("/").split("/"), query, sent, body)
 
@@ -79,7 +79,7 @@ class TogetherService(Open):
     statuses: list[str] = field(default_factory=lambda: ["pending", "queued", "running", "uploading", "completed"])
     jobs: list[dict[str, Any]] = field(default_factory=list)
 
-    def reply(self, method: str, parts: list[str], query: Mapping[str, str], sent: Any, body: bytes) -> Answer:  # noqa: ANN401, ARG002
+    def reply(self, method: str, parts: list[str], query: Mapping[str, str], sent: Any, body: bytes) -> Answer:  # noqa: ANN401, ARG002, PLR0911
         match method, parts:
             case "POST", ["files", "upload"]:
                 return 200, self._file(self.keep(body), len(body))
@@ -109,7 +109,7 @@ class TogetherService(Open):
             return 404, {"error": {"message": f"job {name} not found", "type": "invalid_request_error"}}
         job = found[0]
         job["status"] = self.status()
-        if job["status"] not in {"pending", "queued"}:
+        if job["status"] in {"running", "uploading", "completed", "error"}:
             job |= {"token_count": 2_000_000, "total_price": 960_000_000, "epochs_completed": 1}
         if job["status"] in {"completed", "error", "cancelled"}:
             job["updated_at"] = ENDED
@@ -138,7 +138,7 @@ class FireworksService(Open):
     deployments: dict[str, list[str]] = field(default_factory=dict)
     fault: dict[str, str] = field(default_factory=lambda: {"code": "OK", "message": ""})
 
-    def reply(self, method: str, parts: list[str], query: Mapping[str, str], sent: Any, body: bytes) -> Answer:  # noqa: ANN401
+    def reply(self, method: str, parts: list[str], query: Mapping[str, str], sent: Any, body: bytes) -> Answer:  # noqa: ANN401, C901, PLR0911
         match method, parts:
             case "POST", ["datasets"]:
                 self.datasets[sent["datasetId"]] = ["UPLOADING"]

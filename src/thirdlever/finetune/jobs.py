@@ -442,7 +442,7 @@ def _follow(job: Job, provider: Provider, ledger: Ledger, max_queue_hours: float
 
 def _never_started(hours: float) -> str:
     return (
-        f"it had not started after {hours:g} hours in the queue, so it was stopped; try another base model or provider, "
+        f"it had not started after {hours:g} hours in the queue, so it was stopped; try another base or provider, "
         "or wait longer with managed:max_queue_hours=HOURS"
     )
 
@@ -494,7 +494,7 @@ def _blocked(job: Job, ledger: Ledger) -> str:
     if job.stage != "failed" or found is None:
         return ""
     rows = moderation.suspects(parse(ledger.request(job).training.read_bytes(), minimum=1))
-    return f"; blocked for {found}; {moderation.describe(rows)}"
+    return f"; category: {found}; {moderation.describe(rows)}"
 
 
 def cancel(job: Job, provider: Provider, ledger: Ledger) -> Job:
@@ -528,7 +528,14 @@ def resume(
         if job.id is not None and (job.stage in {"failed", "cancelled"} or _is_gone(job, provider)):
             confirm()
             paid = {"earlier_usd": job.total_usd, "earlier_seconds": job.total_seconds, "usd": None, "seconds": None}
-            restart = {"attempt": job.attempt + 1, "stage": "ordered", "id": None, "said": "", "tried": 0.0, "ended": 0.0}
+            restart = {
+                "attempt": job.attempt + 1,
+                "stage": "ordered",
+                "id": None,
+                "said": "",
+                "tried": 0.0,
+                "ended": 0.0,
+            }
             nothing = dict.fromkeys(("trained_tokens", "tuned", "error", "served"))
             job = ledger.update(job.identity, **paid, **restart, **nothing)
         job = submit(job, provider, ledger)

@@ -159,7 +159,9 @@ class Fireworks(HttpProvider):
         """A resource's state, None if it does not exist; raises `ModelError` if Fireworks refuses its content."""
         found = self._find(path)
         if found and found.status.code != "OK":
-            message = f"Fireworks refused {path} ({found.status.code}: {found.status.message}); correct it and run again"
+            message = (
+                f"Fireworks refused {path} ({found.status.code}: {found.status.message}); correct it and run again"
+            )
             raise ModelError(message)
         return found.state if found else None
 
