@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -336,6 +337,39 @@ def test_a_failed_job_is_reported_in_the_providers_words_every_time(service: Ser
     assert len(service.jobs) == 1
 
 
+def test_validating_files_is_not_an_end_and_blocked_data_is_explained(service: Service) -> None:
+    service.statuses = [*["validating_files"] * 3, "queued", "running", "failed"]
+    service.fault = {"code": "invalid_training_file", "message": "blocked by moderation: violence", "param": None}
+    rows = [*EXAMPLES, [{"role": "user", "content": "Kitchen knives"}, {"role": "assistant", "content": "food"}]]
+    with pytest.raises(StrategyError, match=r"category: 'violence'; rows to check first.*line 13 \('knives'"):
+        tune(BASE, rows, max_usd=1.0)
+    assert not service.statuses[1:]
+    [failed] = Ledger().jobs()
+    assert failed.seconds is not None
+    assert failed.seconds >= 0
+
+
+def test_a_blocked_file_without_a_listed_word_says_so(service: Service) -> None:
+    service.statuses = ["failed"]
+    service.fault = {"code": "invalid_training_file", "message": "blocked by moderation", "param": None}
+    with pytest.raises(StrategyError, match="an unnamed category; no row contains a word of the local list"):
+        tune(BASE, EXAMPLES, max_usd=1.0)
+
+
+def test_a_model_that_does_not_exist_right_after_its_job_is_waited_for(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(managed, "APPEARS_POLL_S", 0.0)
+    left = [error(404, "The model does not exist", "model_not_found")] * 3
+    service.answer = lambda _, path: left.pop() if path.startswith("/models/") and left else None
+    ledger = Ledger()
+    made = ledger.add(job(provider="openai", stage="succeeded", tuned="t", id="j", ended=time.time()), "", "")
+    assert managed.serve(made, ledger).inspect_name == "openai/t"
+    left.append(error(404, "The model does not exist", "model_not_found"))
+    with pytest.raises(GoneError, match="no longer has t"):
+        managed.serve(ledger.update(made.identity, ended=1.0), ledger)
+
+
 def test_azures_pending_is_waited_for(service: Service) -> None:
     service.statuses = ["pending", "running", "succeeded"]
     made = tune(BaseModel(name="azure/gpt-4.1-mini", inspect_name="x"), EXAMPLES, max_usd=1.0)
@@ -514,7 +548,9 @@ def test_the_strategy_draws_balanced_examples_and_gives_them_all_to_the_leakage_
     assert service.created[0]["method"]["supervised"]["hyperparameters"] == {"n_epochs": "auto"}
 
 
-@pytest.mark.parametrize("spec", ["managed:epochs=0", "managed:max_usd=-1", "managed:max_usd=nan"])
+@pytest.mark.parametrize(
+    "spec", ["managed:epochs=0", "managed:max_usd=-1", "managed:max_usd=nan", "managed:max_queue_hours=0"]
+)
 def test_invalid_arguments_are_refused(spec: str) -> None:
     with pytest.raises(StrategyError, match="is not allowed"):
         specs.parse(spec)

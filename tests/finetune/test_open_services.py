@@ -143,7 +143,7 @@ def test_a_job_that_arrived_although_its_response_was_lost_is_not_created_again(
             return 502, b"<html>bad gateway</html>"
         return answer
 
-    case.service.reply = lose_one  # type: ignore[method-assign]
+    case.service.reply = lose_one  # type: ignore[method-assign, assignment]
     assert case.tune().tuning.tokens == 2_000_000
     assert case.service.asked.count(case.create) == 1
 
@@ -261,6 +261,19 @@ def test_the_time_in_the_queue_counts_from_the_submission_not_from_the_restart(
     with pytest.raises(StrategyError, match="after 5 hours in the queue"):
         case.tune(max_queue_hours=5.0)
     assert case.service.asked.count(case.create) == 1
+
+
+def test_a_limit_stays_with_its_job_and_a_later_command_can_change_it(case: Case) -> None:
+    case.service.statuses = [case.queued]
+    with pytest.raises(StrategyError):
+        case.tune(max_queue_hours=1e-6)
+    with pytest.raises(StrategyError, match="had not started"):  # an ended job sends no request
+        case.tune(max_queue_hours=72.0)
+    [job] = Ledger().jobs()
+    case.service.statuses = [case.queued] * 5 + case.service.statuses
+    case.service.statuses[-1:] = {"together": ["completed"], "fireworks": ["JOB_STATE_COMPLETED"]}[case.provider]
+    with open_provider(case.provider, "m") as provider:
+        assert jobs.resume(job, provider, Ledger(), lambda: None).stage == "succeeded"
 
 
 def _interrupt(*_: object) -> None:

@@ -35,6 +35,7 @@ class Service:
         created: the body of every request that creates a job.
         statuses: what a job says at each poll, the last again and again.
         answer: takes a request before the service does; None lets it pass.
+        fault: why a job failed.
         kill: the process to kill once a job was created, before it hears of it.
     """
 
@@ -46,6 +47,13 @@ class Service:
     statuses: list[str] = field(default_factory=lambda: ["validating_files", "queued", "running", "succeeded"])
     answer: Callable[[str, str], Answer | None] = lambda _method, _path: None
     kill: int | None = None
+    fault: dict[str, Any] = field(
+        default_factory=lambda: {
+            "code": "invalid_training_file",
+            "message": "Line 3 is no JSON.",
+            "param": "training_file",
+        }
+    )
     authorisations: set[str] = field(default_factory=set)
 
     def respond(self, method: str, path: str, body: bytes, headers: Message) -> Answer:
@@ -108,7 +116,7 @@ class Service:
                 "finished_at": job["created_at"] + 60,
             }
         if job["status"] == "failed":
-            job["error"] = {"code": "invalid_training_file", "message": "Line 3 is no JSON.", "param": "training_file"}
+            job["error"] = self.fault
         return 200, job
 
 

@@ -175,6 +175,7 @@ class Job:
         epochs: passes requested; None leaves the number to the provider.
         estimated_tokens: before submission, over all epochs; `estimated_usd` is None if unknown.
         ordered: time of creation, in seconds since 1970; `tried` is that of the latest submission, 0 if never.
+        max_queue_hours: from the submission until the job must have started.
         attempt: from 1; a job that failed or was cancelled can be submitted again.
         stage: the latest known status; the fields up to `error` are those of `JobState`.
         usd: what the provider says it charges for the attempt; None if it does not say.
@@ -197,6 +198,7 @@ class Job:
     estimated_tokens: int
     estimated_usd: float | None
     ordered: float
+    max_queue_hours: float = MAX_QUEUE_HOURS
     tried: float = 0.0
     attempt: int = 1
     stage: Stage = "ordered"
@@ -396,28 +398,28 @@ def _look_up(job: Job, provider: Provider) -> str | None:
         time.sleep(min(1.0, left))
 
 
-def follow(job: Job, provider: Provider, ledger: Ledger, *, max_queue_hours: float = MAX_QUEUE_HOURS) -> Job:
+def follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
     """Wait until a submitted job has ended, reporting its progress.
 
-    A job that has not started `max_queue_hours` after its submission is cancelled at the provider.
+    A job that has not started its `max_queue_hours` after its submission is cancelled at the provider.
 
     Raises:
         ModelError: the provider has no such job, or has stopped answering.
         KeyboardInterrupt: the job continues at the provider.
     """
     try:
-        return _follow(job, provider, ledger, max_queue_hours)
+        return _follow(job, provider, ledger)
     except KeyboardInterrupt:
         note(f"{provider.terms.title}: job {job.id} continues; to stop it: thirdlever jobs cancel {job.short}")
         raise
 
 
-def _follow(job: Job, provider: Provider, ledger: Ledger, max_queue_hours: float) -> Job:
+def _follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
     interval, misses, noted, last, stopped = FIRST_POLL_S, 0, 0.0, "", False
     while job.stage not in ENDED:
         try:
             state = poll(job, provider)
-            if state.status == "queued" and not stopped and time.time() - job.submitted > max_queue_hours * 3600:
+            if state.status == "queued" and not stopped and time.time() - job.submitted > job.max_queue_hours * 3600:
                 state = provider.cancel(job.id or "")
                 stopped = True
         except UnreachableError as error:
@@ -428,7 +430,7 @@ def _follow(job: Job, provider: Provider, ledger: Ledger, max_queue_hours: float
         else:
             misses = 0
             if stopped and state.status == "cancelled":
-                state = dataclasses.replace(state, error=_never_started(max_queue_hours))
+                state = dataclasses.replace(state, error=_never_started(job.max_queue_hours))
             job = record(job, state, ledger)
             if state.said != last or time.monotonic() - noted >= REPEAT_NOTE_S:
                 event = f": {state.message}" if state.message else ""
@@ -517,8 +519,6 @@ def resume(
     provider: Provider,
     ledger: Ledger,
     confirm: Callable[[], None],
-    *,
-    max_queue_hours: float = MAX_QUEUE_HOURS,
 ) -> Job:
     """Follow a job to its end; one that failed, was cancelled or is gone is submitted again.
 
@@ -539,7 +539,7 @@ def resume(
             nothing = dict.fromkeys(("trained_tokens", "tuned", "error", "served"))
             job = ledger.update(job.identity, **paid, **restart, **nothing)
         job = submit(job, provider, ledger)
-    return follow(job, provider, ledger, max_queue_hours=max_queue_hours)
+    return follow(job, provider, ledger)
 
 
 def _is_gone(job: Job, provider: Provider) -> bool:

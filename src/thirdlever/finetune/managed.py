@@ -226,12 +226,11 @@ def _at_exit(identity: str, ledger: Ledger) -> None:
         note(f"{title} deployment {job.served} removed; the tuned model stays and costs nothing")
 
 
-def finished(job: Job, ledger: Ledger, *, max_queue_hours: float = MAX_QUEUE_HOURS) -> Job:
+def finished(job: Job, ledger: Ledger) -> Job:
     """Submit a job if necessary and wait for it; raises `StrategyError` unless it succeeds."""
     if job.stage not in ENDED:
         with open_provider(job.provider, job.model) as provider:
-            submitted = jobs.submit(job, provider, ledger)
-            job = jobs.follow(submitted, provider, ledger, max_queue_hours=max_queue_hours)
+            job = jobs.follow(jobs.submit(job, provider, ledger), provider, ledger)
     return jobs.check_succeeded(job, ledger)
 
 
@@ -303,8 +302,10 @@ def tune(
             raise NotBuilt(kind="job", of=asdict(job or checked()))
         return _tuned(jobs.check_succeeded(job, ledger), model)
     with ledger.lock(identity):
-        job = ledger.get(identity) or ledger.add(checked(), training, validation)
-    return _tuned(finished(job, ledger, max_queue_hours=max_queue_hours), model)
+        if ledger.get(identity) is None:
+            ledger.add(checked(), training, validation)
+        job = ledger.update(identity, max_queue_hours=max_queue_hours)
+    return _tuned(finished(job, ledger), model)
 
 
 def _tuned(job: Job, base: BaseModel) -> Tuned:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SHOWN = 5  # rows named in a message
 _WORDS = {
-    "weapons": "ammo ammunition bomb bullet crossbow explosive firearm grenade gun knife machete pistol rifle tactical",
+    "weapons": "ammo ammunition bomb bullet crossbow explosive firearm gun knife knives machete pistol rifle tactical",
     "violence": "assault attack behead blood kill murder rape shoot stab strangle terrorist torture",
     "self-harm": "overdose self-harm suicide suicidal",
     "sexual content": "escort erotic nude porn sex sexual",
@@ -48,7 +48,7 @@ def category(error: str) -> str | None:
 
 
 def suspects(examples: Iterable[Conversation]) -> list[Suspect]:
-    """Every row with a listed word, by its first one."""
+    """Every row with a listed word, by its first one; `line` counts examples, as in a file without empty lines."""
     found = (
         (line, _WORD.search("\n".join(turn["content"] for turn in example))) for line, example in enumerate(examples, 1)
     )

@@ -19,7 +19,7 @@ from pydantic.alias_generators import to_camel
 from thirdlever.catalog.tuning import profile
 from thirdlever.core.errors import ModelError
 from thirdlever.finetune.jobs import ENDED, Access, GoneError, JobState, Status
-from thirdlever.finetune.providers.shared import HttpProvider, variable, wait_until
+from thirdlever.finetune.providers.shared import HttpProvider, seconds_between, variable, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,7 +188,6 @@ def _state(job: _Job) -> JobState:
     said = job.state.removeprefix("JOB_STATE_")
     status = _STATUS.get(said, "running")  # also writing results, cancelling and deleting
     percent, cost = job.job_progress.percent, job.estimated_cost
-    timed = status in ENDED and job.create_time and job.completed_time
     return JobState(
         status=status,
         said=said.lower(),
@@ -196,7 +195,7 @@ def _state(job: _Job) -> JobState:
         tuned=job.output_model if status == "succeeded" else None,
         trained_tokens=job.job_progress.input_tokens,
         epochs=job.epochs,
-        seconds=(job.completed_time - job.create_time).total_seconds() if timed else None,
+        seconds=seconds_between(job.create_time, job.completed_time) if status in ENDED else None,
         usd=cost.units + cost.nanos / 1e9 if cost and status == "succeeded" else None,
         error=job.status.message if status == "failed" else None,
     )

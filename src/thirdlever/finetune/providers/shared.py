@@ -15,6 +15,7 @@ from thirdlever.finetune.conversations import parse
 from thirdlever.finetune.jobs import ForbiddenError, GoneError, Provider, UndeployedError, UnreachableError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
@@ -116,6 +117,11 @@ def wait_until(
             message = f"{what} is {said or 'missing'}; check it at the provider, then run again"
             raise ModelError(message)
         time.sleep(POLL_S)
+
+
+def seconds_between(start: dt.datetime | None, end: dt.datetime | None) -> float | None:
+    """Seconds from one time to another; None if either is not reported."""
+    return (end - start).total_seconds() if start and end else None
 
 
 def is_retriable(status: int) -> bool:

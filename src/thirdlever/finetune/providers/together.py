@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from thirdlever.catalog.tuning import profile
 from thirdlever.finetune.jobs import ENDED, Access, JobState, Status
-from thirdlever.finetune.providers.shared import HttpProvider, not_deployed
+from thirdlever.finetune.providers.shared import HttpProvider, not_deployed, seconds_between
 
 if TYPE_CHECKING:
     from thirdlever.finetune.jobs import Job, JobRequest
@@ -115,7 +115,6 @@ class Together(HttpProvider):
 def _state(job: _Job, message: str) -> JobState:
     status = _STATUS.get(job.status, "running")  # also compressing, uploading and cancel_requested
     ended = status in ENDED
-    timed = ended and job.created_at and job.updated_at
     return JobState(
         status=status,
         said=job.status,
@@ -123,7 +122,7 @@ def _state(job: _Job, message: str) -> JobState:
         tuned=job.model_output_name if status == "succeeded" else None,
         trained_tokens=job.token_count,
         epochs=job.epochs_completed or job.n_epochs,
-        seconds=(job.updated_at - job.created_at).total_seconds() if timed else None,
+        seconds=seconds_between(job.created_at, job.updated_at) if ended else None,
         usd=job.total_price / _NANODOLLARS if ended and job.total_price is not None else None,
         error=message if status == "failed" else None,
     )
