@@ -14,7 +14,7 @@ from helpers.tuning_killed import EXAMPLES, KEY
 from helpers.tuning_open import ACCOUNT, FireworksService, TogetherService
 from helpers.tuning_service import listening
 
-from thirdlever.catalog.tuning import billions, estimate, profile, rate
+from thirdlever.catalog.tuning import billions, estimate, profile, rate, tuned_price
 from thirdlever.cli.finetune import jobs_app
 from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.finetune import jobs, managed
@@ -381,6 +381,13 @@ def test_training_is_priced_by_the_size_in_the_models_name(provider: str, base: 
 @pytest.mark.parametrize("name", ["gpt-4o", "web-2b3", "subs", "v3.1-B", "DeepSeek-R1"])
 def test_a_name_without_a_size_has_none(name: str) -> None:
     assert billions(name) is None
+
+
+def test_tokens_of_a_dedicated_endpoint_are_free_where_the_provider_says_so_and_unknown_elsewhere() -> None:
+    dedicated = tuned_price("Together: ft:Qwen/Qwen3-8B:1a2b3c4d")
+    assert dedicated is not None
+    assert dedicated.cost(1_000_000, 0, 1_000_000) == 0.0
+    assert tuned_price("Fireworks: ft:accounts/fireworks/models/qwen3-8b:1a2b3c4d") is None
 
 
 def test_a_minimum_charge_in_the_users_rates_is_kept(project: Path) -> None:
