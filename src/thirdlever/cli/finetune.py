@@ -90,7 +90,7 @@ def list_jobs(context: typer.Context) -> None:
 
 @jobs_app.command()
 def providers() -> None:
-    """List who trains, until when, what a deployment costs, and how each was tested."""
+    """List the providers: last orders, idle cost, how each was tested."""
     from thirdlever.catalog.tuning import profiles
 
     for name, terms in profiles().items():
