@@ -238,7 +238,7 @@ def test_a_job_that_never_starts_is_cancelled_and_kept(case: Case, snapshot: Sna
     with pytest.raises(StrategyError) as raised:
         case.tune(max_queue_hours=1e-6)
     [job] = Ledger().jobs()
-    assert (job.stage, job.id is not None) == ("cancelled", True)
+    assert (job.stage, job.id is not None, job.charged_usd) == ("cancelled", True, 0.0)
     assert [asked for asked in case.service.asked if "cancel" in asked]
     assert str(raised.value).replace(job.id or "", "JOB").replace(job.short, "ID") == snapshot
 

@@ -67,7 +67,7 @@ class Rate(FileModel):
 
     def estimate(self, tokens: int) -> Estimate:
         """Cost of training on `tokens` tokens."""
-        usd = max(self.minimum, tokens * self.train / 1e6)
+        usd = max(self.minimum, tokens * self.train / 1e6) if tokens else 0.0
         return Estimate(tokens=tokens, usd=usd, source=f"{self.source}, {self.as_of}")
 
     def price(self) -> Price | None:

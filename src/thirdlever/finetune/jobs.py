@@ -430,7 +430,8 @@ def _follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
         else:
             misses = 0
             if stopped and state.status == "cancelled":
-                state = dataclasses.replace(state, error=_never_started(job.max_queue_hours))
+                tokens = state.trained_tokens or 0  # none are reported of a job that never started
+                state = dataclasses.replace(state, trained_tokens=tokens, error=_never_started(job.max_queue_hours))
             job = record(job, state, ledger)
             if state.said != last or time.monotonic() - noted >= REPEAT_NOTE_S:
                 event = f": {state.message}" if state.message else ""
