@@ -25,12 +25,15 @@ MAX_DEV = 200  # and never more than the training examples
 @strategy
 def managed(
     *,
-    provider: Literal["auto", "openai", "azure", "nebius", "crusoe", "local", "bedrock", "vertex"] = "auto",
+    provider: Literal[
+        "auto", "openai", "azure", "together", "fireworks", "nebius", "crusoe", "local", "bedrock", "vertex"
+    ] = "auto",
     epochs: int | Literal["auto"] = 3,
     examples: int | None = None,
     seed: int = 0,
     max_usd: float | None = None,
     horizon_days: int = 120,
+    max_queue_hours: float = 24.0,
 ) -> Prepare:
     """A provider tunes the model, which is then asked with the instruction alone.
 
@@ -41,9 +44,13 @@ def managed(
         seed: for the draw and the training.
         max_usd: submit without confirmation if the estimate is at most this; otherwise the terminal asks.
         horizon_days: refuse a base model that retires sooner than this.
+        max_queue_hours: cancel a job that has not started this many hours after its submission.
     """
     if epochs != "auto" and epochs < 1:
         message = f"managed: epochs={epochs} is not allowed; expected 1 or more, or auto"
+        raise StrategyError(message)
+    if not max_queue_hours > 0:
+        message = f"managed: max_queue_hours={max_queue_hours} is not allowed; expected hours, more than 0"
         raise StrategyError(message)
     if max_usd is not None and not max_usd >= 0:  # NaN is not
         message = f"managed: max_usd={max_usd} is not allowed; expected an amount in USD"
@@ -61,6 +68,7 @@ def managed(
             seed=seed,
             max_usd=max_usd,
             horizon_days=horizon_days,
+            max_queue_hours=max_queue_hours,
             label=suite.name,
         )
         given = (*train, *dev)

@@ -10,7 +10,7 @@ import pytest
 from helpers.job import job
 
 from thirdlever.core.errors import ModelError
-from thirdlever.finetune.jobs import GoneError, JobRequest, UnreachableError
+from thirdlever.finetune.jobs import ForbiddenError, GoneError, JobRequest, UnreachableError
 from thirdlever.finetune.providers.bedrock import Bedrock, row
 
 pytest.importorskip("boto3", reason="needs the bedrock extra")
@@ -38,7 +38,7 @@ def tuner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bedrock]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("BEDROCK_ROLE_ARN", ROLE)
     monkeypatch.setenv("BEDROCK_S3_URI", "s3://bucket/folder")
-    monkeypatch.setattr("thirdlever.finetune.providers.bedrock.POLL_S", 0.0)
+    monkeypatch.setattr("thirdlever.finetune.providers.shared.POLL_S", 0.0)
     made = Bedrock()
     yield made
     made.close()
@@ -166,7 +166,12 @@ def test_a_model_is_deployed_once(tuner: Bedrock, bedrock: Stubber) -> None:
 
 @pytest.mark.parametrize(
     ("code", "kind"),
-    [("ThrottlingException", UnreachableError), ("ResourceNotFoundException", GoneError), ("AccessDenied", ModelError)],
+    [
+        ("ThrottlingException", UnreachableError),
+        ("ResourceNotFoundException", GoneError),
+        ("ValidationException", ModelError),
+        ("AccessDeniedException", ForbiddenError),
+    ],
 )
 def test_errors_are_distinguished(tuner: Bedrock, bedrock: Stubber, code: str, kind: type[ModelError]) -> None:
     bedrock.add_client_error("get_model_customization_job", code, "because")

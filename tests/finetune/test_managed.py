@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from thirdlever.catalog.tuning import Estimate, estimate, profile, profiles, pro
 from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError
 from thirdlever.core.store import Store
 from thirdlever.finetune import jobs, managed
-from thirdlever.finetune.jobs import GoneError, JobRequest, Ledger, UnreachableError
+from thirdlever.finetune.jobs import ForbiddenError, GoneError, JobRequest, Ledger, UnreachableError
 from thirdlever.finetune.managed import tune
 from thirdlever.finetune.providers.openai import OpenAIProtocol
 from thirdlever.models.base import BaseModel
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from helpers.tuning_service import Service
+    from syrupy.assertion import SnapshotAssertion
 
 TODAY = dt.date(2026, 11, 21)
 
@@ -240,16 +242,22 @@ def test_a_tuned_models_answers_are_priced_by_its_name() -> None:
 # What a provider may answer
 
 
-def test_an_unavailable_provider_names_alternatives(service: Service, client: OpenAIProtocol, tmp_path: Path) -> None:
+def test_a_refused_organisation_is_told_who_can_tune_and_how_to_rehearse(
+    service: Service, client: OpenAIProtocol, snapshot: SnapshotAssertion
+) -> None:
     refusal = error(403, "Fine-tuning is not available to your organization.", "training_not_available")
     service.answer = always("POST", "/fine_tuning/jobs", *refusal)
-    with pytest.raises(ModelError, match=r"offers this organisation no fine-tuning.*provider=azure.*nebius.*lora"):
-        client.submit(wanted(tmp_path))
+    ledger = Ledger()
+    with pytest.raises(ForbiddenError) as raised:
+        jobs.submit(ledger.add(job(provider="openai"), "{}", ""), client, ledger)
+    assert str(raised.value) == snapshot
+    assert "provider=local" in str(raised.value)
+    assert not ledger.jobs()
 
 
 def test_a_refused_job_leaves_the_ledger(service: Service) -> None:
     service.answer = once("POST", "/fine_tuning/jobs", *error(403, "no", "training_not_available"))
-    with pytest.raises(ModelError, match="offers this organisation no fine-tuning"):
+    with pytest.raises(ModelError, match="does not allow this account"):
         tune(BASE, EXAMPLES, max_usd=1.0)
     assert not Ledger().jobs()
     assert tune(BASE, EXAMPLES, max_usd=1.0).tuning.where == "Crusoe"
@@ -329,6 +337,39 @@ def test_a_failed_job_is_reported_in_the_providers_words_every_time(service: Ser
     assert len(service.jobs) == 1
 
 
+def test_validating_files_is_not_an_end_and_blocked_data_is_explained(service: Service) -> None:
+    service.statuses = [*["validating_files"] * 3, "queued", "running", "failed"]
+    service.fault = {"code": "invalid_training_file", "message": "blocked by moderation: violence", "param": None}
+    rows = [*EXAMPLES, [{"role": "user", "content": "Kitchen knives"}, {"role": "assistant", "content": "food"}]]
+    with pytest.raises(StrategyError, match=r"category: 'violence'; rows to check first.*line 13 \('knives'"):
+        tune(BASE, rows, max_usd=1.0)
+    assert not service.statuses[1:]
+    [failed] = Ledger().jobs()
+    assert failed.seconds is not None
+    assert failed.seconds >= 0
+
+
+def test_a_blocked_file_without_a_listed_word_says_so(service: Service) -> None:
+    service.statuses = ["failed"]
+    service.fault = {"code": "invalid_training_file", "message": "blocked by moderation", "param": None}
+    with pytest.raises(StrategyError, match="an unnamed category; no row contains a word of the local list"):
+        tune(BASE, EXAMPLES, max_usd=1.0)
+
+
+def test_a_model_that_does_not_exist_right_after_its_job_is_waited_for(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(managed, "APPEARS_POLL_S", 0.0)
+    left = [error(404, "The model does not exist", "model_not_found")] * 3
+    service.answer = lambda _, path: left.pop() if path.startswith("/models/") and left else None
+    ledger = Ledger()
+    made = ledger.add(job(provider="openai", stage="succeeded", tuned="t", id="j", ended=time.time()), "", "")
+    assert managed.serve(made, ledger).inspect_name == "openai/t"
+    left.append(error(404, "The model does not exist", "model_not_found"))
+    with pytest.raises(GoneError, match="no longer has t"):
+        managed.serve(ledger.update(made.identity, ended=1.0), ledger)
+
+
 def test_azures_pending_is_waited_for(service: Service) -> None:
     service.statuses = ["pending", "running", "succeeded"]
     made = tune(BaseModel(name="azure/gpt-4.1-mini", inspect_name="x"), EXAMPLES, max_usd=1.0)
@@ -396,7 +437,7 @@ def test_a_job_is_cancelled(service: Service) -> None:
     with pytest.raises(ModelError, match="nothing to cancel"):
         jobs.cancel(cancelled, client, ledger)
     with pytest.raises(StrategyError, match="cancelled"):
-        jobs.check_succeeded(cancelled)
+        jobs.check_succeeded(cancelled, ledger)
     client.close()
     assert len(service.created) == 1
 
@@ -457,7 +498,7 @@ def plane(service: Service, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     service.answer = answer
     monkeypatch.setattr("thirdlever.finetune.providers.azure.ADDRESS", service.url.removesuffix("/v1"))
-    monkeypatch.setattr("thirdlever.finetune.providers.azure.POLL_S", 0.01)
+    monkeypatch.setattr("thirdlever.finetune.providers.shared.POLL_S", 0.01)
     monkeypatch.setattr("atexit.register", lambda *_: None)
     return state
 
@@ -507,7 +548,9 @@ def test_the_strategy_draws_balanced_examples_and_gives_them_all_to_the_leakage_
     assert service.created[0]["method"]["supervised"]["hyperparameters"] == {"n_epochs": "auto"}
 
 
-@pytest.mark.parametrize("spec", ["managed:epochs=0", "managed:max_usd=-1", "managed:max_usd=nan"])
+@pytest.mark.parametrize(
+    "spec", ["managed:epochs=0", "managed:max_usd=-1", "managed:max_usd=nan", "managed:max_queue_hours=0"]
+)
 def test_invalid_arguments_are_refused(spec: str) -> None:
     with pytest.raises(StrategyError, match="is not allowed"):
         specs.parse(spec)

@@ -11,7 +11,7 @@ from helpers.job import job
 from helpers.tuning_service import serving
 
 from thirdlever.core.errors import ModelError
-from thirdlever.finetune.jobs import GoneError, JobRequest, UnreachableError
+from thirdlever.finetune.jobs import ForbiddenError, GoneError, JobRequest, UnreachableError
 from thirdlever.finetune.providers.vertex import Vertex, row
 
 genai = pytest.importorskip("google.genai", reason="needs the vertex extra")
@@ -160,7 +160,7 @@ def test_a_job_is_cancelled(tuner: Vertex, service: Service) -> None:
     assert service.asked[0] == f"POST {ROOT}/1:cancel"
 
 
-@pytest.mark.parametrize(("status", "kind"), [(503, UnreachableError), (404, GoneError), (403, ModelError)])
+@pytest.mark.parametrize(("status", "kind"), [(503, UnreachableError), (404, GoneError), (403, ForbiddenError)])
 def test_errors_are_distinguished(tuner: Vertex, service: Service, status: int, kind: type[ModelError]) -> None:
     service.answer = lambda *_: (status, {"error": {"code": status, "message": "because", "status": "S"}})
     with pytest.raises(kind, match="because"):

@@ -14,7 +14,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +35,7 @@ class Service:
         created: the body of every request that creates a job.
         statuses: what a job says at each poll, the last again and again.
         answer: takes a request before the service does; None lets it pass.
+        fault: why a job failed.
         kill: the process to kill once a job was created, before it hears of it.
     """
 
@@ -46,9 +47,17 @@ class Service:
     statuses: list[str] = field(default_factory=lambda: ["validating_files", "queued", "running", "succeeded"])
     answer: Callable[[str, str], Answer | None] = lambda _method, _path: None
     kill: int | None = None
+    fault: dict[str, Any] = field(
+        default_factory=lambda: {
+            "code": "invalid_training_file",
+            "message": "Line 3 is no JSON.",
+            "param": "training_file",
+        }
+    )
     authorisations: set[str] = field(default_factory=set)
 
     def respond(self, method: str, path: str, body: bytes, headers: Message) -> Answer:
+        path = re.sub(r"^/v1(?=/)", "", path.partition("?")[0])
         self.asked.append(f"{method} {path}")
         self.authorisations.add(headers.get("authorization", ""))
         said = self.answer(method, path)
@@ -107,7 +116,7 @@ class Service:
                 "finished_at": job["created_at"] + 60,
             }
         if job["status"] == "failed":
-            job["error"] = {"code": "invalid_training_file", "message": "Line 3 is no JSON.", "param": "training_file"}
+            job["error"] = self.fault
         return 200, job
 
 
@@ -141,16 +150,30 @@ def job_object(name: str, **given: Any) -> dict[str, Any]:  # noqa: ANN401 - fie
     return shown | given
 
 
+class Responds(Protocol):
+    url: str
+
+    def respond(self, method: str, path: str, body: bytes, headers: Message) -> Answer: ...
+
+
+Running = TypeVar("Running", bound=Responds)
+
+
 @contextmanager
 def serving() -> Iterator[Service]:
     """The service on a free port of this machine."""
-    service = Service()
+    with listening(Service()) as service:
+        yield service
+
+
+@contextmanager
+def listening(running: Running) -> Iterator[Running]:
+    """Any service on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            path = re.sub(r"^/v1(?=/)", "", self.path.partition("?")[0])
-            status, said = service.respond(self.command, path, body, self.headers)
+            status, said = running.respond(self.command, self.path, body, self.headers)
             data = said if isinstance(said, bytes) else json.dumps(said).encode()
             try:
                 self.send_response(status)
@@ -167,11 +190,11 @@ def serving() -> Iterator[Service]:
             """Be quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    service.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    running.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield service
+        yield running
     finally:
         server.shutdown()
         server.server_close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,6 +18,8 @@ from thirdlever.core.validation import Amount, FileModel, read_toml
 
 SHIPPED = Path(__file__).with_name("profiles.toml")
 OVERLAY = "tuning.toml"
+
+_SIZE = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)b(?![a-z0-9])", re.IGNORECASE)
 
 Serves: TypeAlias = Literal["itself", "azure", "by hand"]
 
@@ -41,7 +44,10 @@ class Rate(FileModel):
     """Prices of training a base model and of using the tuned model, in USD per 1M tokens; None is unknown.
 
     Attributes:
+        model: the base model, or any name for the models of a size bracket.
+        up_to_b: the largest model of the bracket, in billions of parameters; None for a row of one model.
         train: trained tokens, counted once per epoch.
+        minimum: the least that a job costs, in USD.
         input: prompt tokens of the tuned model.
         cached_input: prompt tokens read from the provider's cache.
         confidence: "list", "mirror" or "contract".
@@ -52,6 +58,8 @@ class Rate(FileModel):
     train: Amount
     source: str
     as_of: dt.date
+    up_to_b: Amount | None = None
+    minimum: Amount = 0.0
     input: Amount | None = None
     cached_input: Amount | None = None
     output: Amount | None = None
@@ -59,7 +67,8 @@ class Rate(FileModel):
 
     def estimate(self, tokens: int) -> Estimate:
         """Cost of training on `tokens` tokens."""
-        return Estimate(tokens=tokens, usd=tokens * self.train / 1e6, source=f"{self.source}, {self.as_of}")
+        usd = max(self.minimum, tokens * self.train / 1e6) if tokens else 0.0
+        return Estimate(tokens=tokens, usd=usd, source=f"{self.source}, {self.as_of}")
 
     def price(self) -> Price | None:
         """Price of the tuned model's answers; None when not stated."""
@@ -93,7 +102,10 @@ class Profile(FileModel):
         job: further fields of a job's request body.
         serves: how a tuned model is deployed: by the provider, through Azure's management API, or by the user.
         idle_usd_per_hour: price of a deployed model, used or not; None when unknown.
+        idle: what an unused deployment costs, in words.
+        tested: how its code was tested.
         patience_s: longest wait between two polls.
+        accepts: whose jobs it accepts, as the end of "accepts jobs from …".
         last_jobs: the last day on which the provider accepts jobs.
         instead: alternatives once it accepts no jobs.
     """
@@ -113,7 +125,10 @@ class Profile(FileModel):
     serves: Serves = "itself"
     deploying: str = ""
     idle_usd_per_hour: Amount | None = None
+    idle: str
+    tested: str
     patience_s: float = 30.0
+    accepts: str = "any account with a valid key"
     last_jobs: dt.date | None = None
     notice: str = ""
     instead: str = ""
@@ -182,17 +197,32 @@ def provider_of(model: str) -> str:
 
 
 def rate(provider: str, base: str) -> Rate | None:
-    """A provider's rates for a base model or for the dated snapshot's model; None when no source states them.
+    """A provider's rates for a base model, for a dated snapshot's model or for models of its size; None if not stated.
 
     Raises:
         ThirdleverError: the user's tuning.toml is malformed.
     """
+    size = billions(base)
     for path in (Path(OVERLAY), SHIPPED):
         rows = read_toml(path, _Tuning).by_name()
         for name in (base, undated(base)):
             if (provider, name) in rows:
                 return rows[provider, name]
+        brackets = ((row.up_to_b, row) for row in rows.values() if row.provider == provider and row.up_to_b is not None)
+        fitting = [(most, row) for most, row in brackets if size is not None and size <= most]
+        if fitting:
+            return min(fitting, key=lambda pair: pair[0])[1]
     return None
+
+
+def billions(model: str) -> float | None:
+    """Parameters in billions, from a model's name; None if it does not state them.
+
+    >>> billions("meta-llama/Llama-3.1-8B-Instruct"), billions("mixtral-8x7b"), billions("Qwen3-30B-A3B")
+    (8.0, 56.0, 30.0)
+    """
+    found = _SIZE.search(model)
+    return float(found[2]) * float(found[1] or 1) if found else None
 
 
 def rates() -> list[Rate]:

@@ -89,6 +89,18 @@ def list_jobs(context: typer.Context) -> None:
 
 
 @jobs_app.command()
+def providers() -> None:
+    """List the providers: last orders, idle cost, how each was tested."""
+    from thirdlever.catalog.tuning import profiles
+
+    for name, terms in profiles().items():
+        until = f"until {terms.last_jobs}" if terms.last_jobs else "no announced end"
+        typer.echo(f"{name}: {terms.title}; models {', '.join(terms.models)}; new jobs {until}")
+        typer.echo(f"    idle: {terms.idle}")
+        typer.echo(f"    tested: {terms.tested}")
+
+
+@jobs_app.command()
 def follow(name: JobId) -> None:
     """Wait for a job and report its progress."""
     from thirdlever.finetune import managed
@@ -136,7 +148,7 @@ def resume(
             expected = estimate(job.provider, job.base, job.estimated_tokens)
             managed.check_cost(terms, job.base, expected, max_usd)
 
-        done = jobs.check_succeeded(jobs.resume(job, provider, ledger, confirm))
+        done = jobs.check_succeeded(jobs.resume(job, provider, ledger, confirm), ledger)
     typer.echo(escape_terminal(f"{done.short} {done.stage}: {done.tuned}"))
 
 

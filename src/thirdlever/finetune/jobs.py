@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from filelock import FileLock
 
-from thirdlever.catalog.tuning import profile
+from thirdlever.catalog.tuning import estimate, profile
 from thirdlever.core import files, project
 from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError, unknown
 from thirdlever.core.progress import note
+from thirdlever.finetune import moderation
+from thirdlever.finetune.conversations import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +38,7 @@ JOBS = project.STORE.with_name("jobs")
 SETTLE_S = 10.0  # after which a provider lists any job whose submission was interrupted
 MAX_SUBMISSIONS = 3  # unanswered submissions before giving up
 MAX_MISSED_POLLS = 20  # unanswered polls in a row before giving up: about ten minutes at the longest interval
+MAX_QUEUE_HOURS = 24.0  # for a job to start; then it is cancelled
 FIRST_POLL_S = 0.5  # before the second poll; each interval is half as long again as the one before
 REPEAT_NOTE_S = 15.0  # between two identical progress lines
 _TAG_CHARS = 24  # of the identity, as sent to a provider
@@ -44,6 +47,10 @@ _SHORT_CHARS = 8  # of the identity, as shown to a person
 
 class UnreachableError(ModelError):
     """A provider did not answer, or not in its protocol; retrying may help."""
+
+
+class ForbiddenError(ModelError):
+    """The account may not do this, as HTTP 403 says; jobs of other accounts may be accepted."""
 
 
 class GoneError(ModelError):
@@ -87,6 +94,7 @@ class JobState:
         trained_tokens: over all epochs.
         epochs: passes completed.
         seconds: from creation to end.
+        usd: what the provider charges, if it reports that.
         error: why it failed, in the provider's words.
     """
 
@@ -97,6 +105,7 @@ class JobState:
     trained_tokens: int | None = None
     epochs: int | None = None
     seconds: float | None = None
+    usd: float | None = None
     error: str | None = None
 
 
@@ -166,8 +175,12 @@ class Job:
         epochs: passes requested; None leaves the number to the provider.
         estimated_tokens: before submission, over all epochs; `estimated_usd` is None if unknown.
         ordered: time of creation, in seconds since 1970; `tried` is that of the latest submission, 0 if never.
+        max_queue_hours: from the submission until the job must have started.
         attempt: from 1; a job that failed or was cancelled can be submitted again.
         stage: the latest known status; the fields up to `error` are those of `JobState`.
+        usd: what the provider says it charges for the attempt; None if it does not say.
+        earlier_usd: what earlier attempts cost; None if unknown. `earlier_seconds` is their time.
+        ended: when the end was seen, in seconds since 1970; 0 before.
         served: the name of the tuned model's deployment; None if not deployed.
         ours: whether thirdlever created that deployment and removes it.
         idle_usd_per_hour: what the deployment costs while idle; None if unknown.
@@ -185,6 +198,7 @@ class Job:
     estimated_tokens: int
     estimated_usd: float | None
     ordered: float
+    max_queue_hours: float = MAX_QUEUE_HOURS
     tried: float = 0.0
     attempt: int = 1
     stage: Stage = "ordered"
@@ -194,7 +208,11 @@ class Job:
     trained_tokens: int | None = None
     epochs_made: int | None = None
     seconds: float | None = None
+    usd: float | None = None
     error: str | None = None
+    earlier_usd: float | None = 0.0
+    earlier_seconds: float = 0.0
+    ended: float = 0.0
     served: str | None = None
     ours: bool = False
     idle_usd_per_hour: float | None = 0.0
@@ -203,6 +221,31 @@ class Job:
     def short(self) -> str:
         """The identity's first characters, for people."""
         return self.identity[:_SHORT_CHARS]
+
+    @property
+    def submitted(self) -> float:
+        """When this attempt was submitted, in seconds since 1970."""
+        return self.tried or self.ordered
+
+    @property
+    def charged_usd(self) -> float | None:
+        """What the attempt costs: as reported, or the reported tokens at the known rate; None if unknown."""
+        if self.usd is not None or profile(self.provider).free:
+            return self.usd or 0.0
+        if self.trained_tokens is None:
+            return None
+        return estimate(self.provider, self.base, self.trained_tokens).usd
+
+    @property
+    def total_usd(self) -> float | None:
+        """What all attempts cost; None if unknown."""
+        charged = self.charged_usd
+        return None if charged is None or self.earlier_usd is None else charged + self.earlier_usd
+
+    @property
+    def total_seconds(self) -> float:
+        """From creation to end, of all attempts."""
+        return (self.seconds or 0.0) + self.earlier_seconds
 
     @property
     def tag(self) -> str:
@@ -305,7 +348,8 @@ def submit(job: Job, provider: Provider, ledger: Ledger) -> Job:
     looked up by its tag before anything is sent, and long enough after an earlier attempt.
 
     Raises:
-        ModelError: the provider refuses; the job is removed from the ledger.
+        ModelError: the provider refuses; a first attempt is removed from the ledger.
+        ForbiddenError: the account may not tune there; the message says who can.
         UnreachableError: the provider does not answer; the job stays in the ledger.
     """
     failures, title = 0, provider.terms.title
@@ -325,10 +369,21 @@ def submit(job: Job, provider: Provider, ledger: Ledger) -> Job:
                 if failures == MAX_SUBMISSIONS:
                     raise
                 note(f"{error}; checking whether the job arrived")
-            except ModelError:
-                ledger.remove(job)
+            except ModelError as error:
+                if job.attempt == 1:  # the record of earlier attempts, which were paid for, is kept
+                    ledger.remove(job)
+                if isinstance(error, ForbiddenError):
+                    raise ForbiddenError(_who_can(error, provider.terms)) from error
                 raise
     return job
+
+
+def _who_can(error: ForbiddenError, terms: Profile) -> str:
+    instead = f"; {terms.instead}" if terms.instead else ""
+    return (
+        f"{error}; {terms.title} accepts jobs from {terms.accepts}{instead}; "
+        "provider=local rehearses the same steps on this machine, free of charge"
+    )
 
 
 def _look_up(job: Job, provider: Provider) -> str | None:
@@ -346,6 +401,8 @@ def _look_up(job: Job, provider: Provider) -> str | None:
 def follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
     """Wait until a submitted job has ended, reporting its progress.
 
+    A job that has not started its `max_queue_hours` after its submission is cancelled at the provider.
+
     Raises:
         ModelError: the provider has no such job, or has stopped answering.
         KeyboardInterrupt: the job continues at the provider.
@@ -358,10 +415,13 @@ def follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
 
 
 def _follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
-    interval, misses, noted, last = FIRST_POLL_S, 0, 0.0, ""
+    interval, misses, noted, last, stopped = FIRST_POLL_S, 0, 0.0, "", False
     while job.stage not in ENDED:
         try:
             state = poll(job, provider)
+            if state.status == "queued" and not stopped and time.time() - job.submitted > job.max_queue_hours * 3600:
+                state = provider.cancel(job.id or "")
+                stopped = True
         except UnreachableError as error:
             misses += 1
             if misses == MAX_MISSED_POLLS:
@@ -369,6 +429,9 @@ def _follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
                 raise ModelError(message) from error
         else:
             misses = 0
+            if stopped and state.status == "cancelled":
+                tokens = state.trained_tokens or 0  # none are reported of a job that never started
+                state = dataclasses.replace(state, trained_tokens=tokens, error=_never_started(job.max_queue_hours))
             job = record(job, state, ledger)
             if state.said != last or time.monotonic() - noted >= REPEAT_NOTE_S:
                 event = f": {state.message}" if state.message else ""
@@ -378,6 +441,13 @@ def _follow(job: Job, provider: Provider, ledger: Ledger) -> Job:
             time.sleep(interval)
             interval = min(interval * 1.5, provider.terms.patience_s)
     return job
+
+
+def _never_started(hours: float) -> str:
+    return (
+        f"it had not started after {hours:g} hours in the queue, so it was stopped; try another base or provider, "
+        "or wait longer with managed:max_queue_hours=HOURS"
+    )
 
 
 def poll(job: Job, provider: Provider) -> JobState:
@@ -395,19 +465,39 @@ def poll(job: Job, provider: Provider) -> JobState:
 
 
 def record(job: Job, state: JobState, ledger: Ledger) -> Job:
-    """Write a reported state to the ledger."""
-    same = {name: getattr(state, name) for name in ("said", "tuned", "trained_tokens", "seconds", "error")}
-    return ledger.update(job.identity, stage=state.status, epochs_made=state.epochs, **same)
+    """Write a reported state to the ledger, with what was paid for if the job has ended, however it ended."""
+    same = {name: getattr(state, name) for name in ("said", "tuned", "trained_tokens", "usd", "error")}
+    ended = (job.ended or time.time()) if state.status in ENDED else 0.0
+    seconds = ended - job.submitted if ended and state.seconds is None else state.seconds
+    stage, epochs = state.status, state.epochs
+    return ledger.update(job.identity, stage=stage, epochs_made=epochs, seconds=seconds, ended=ended, **same)
 
 
-def check_succeeded(job: Job) -> Job:
+def check_succeeded(job: Job, ledger: Ledger) -> Job:
     """The job; raises `StrategyError` if it failed or was cancelled."""
     if job.stage == "succeeded" and job.tuned:
         return job
     why = f": {job.error.rstrip('.')}" if job.error else ""
-    outcome = f"{profile(job.provider).title}: job {job.id} {job.said or job.stage}{why}"
-    message = f"{outcome}; thirdlever jobs resume {job.short} submits it again"
+    outcome = f"{profile(job.provider).title}: job {job.id} {job.said or job.stage}{why}{_blocked(job, ledger)}"
+    message = f"{outcome} ({_paid(job)}); thirdlever jobs resume {job.short} submits it again"
     raise StrategyError(message)
+
+
+def _paid(job: Job) -> str:
+    """What a job that produced no model used and cost."""
+    tokens = "" if job.trained_tokens is None else f"{job.trained_tokens:,} tokens trained, "
+    charged = job.charged_usd
+    cost = "cost not reported; see the provider's bill" if charged is None else f"cost ${charged:.2f}"
+    return f"{(job.seconds or 0.0) / 3600:.1f} hours, {tokens}{cost}"
+
+
+def _blocked(job: Job, ledger: Ledger) -> str:
+    """What blocked a job's data and which rows probably caused it; "" if moderation did not."""
+    found = moderation.category(job.error or "")
+    if job.stage != "failed" or found is None:
+        return ""
+    rows = moderation.suspects(parse(ledger.request(job).training.read_bytes(), minimum=1))
+    return f"; category: {found}; {moderation.describe(rows)}"
 
 
 def cancel(job: Job, provider: Provider, ledger: Ledger) -> Job:
@@ -425,7 +515,12 @@ def cancel(job: Job, provider: Provider, ledger: Ledger) -> Job:
         return record(job, provider.cancel(job.id or ""), ledger)
 
 
-def resume(job: Job, provider: Provider, ledger: Ledger, confirm: Callable[[], None]) -> Job:
+def resume(
+    job: Job,
+    provider: Provider,
+    ledger: Ledger,
+    confirm: Callable[[], None],
+) -> Job:
     """Follow a job to its end; one that failed, was cancelled or is gone is submitted again.
 
     Before a new submission, which may cost money, `confirm` is called; it raises to prevent it.
@@ -433,8 +528,17 @@ def resume(job: Job, provider: Provider, ledger: Ledger, confirm: Callable[[], N
     with ledger.lock(job.identity):
         if job.id is not None and (job.stage in {"failed", "cancelled"} or _is_gone(job, provider)):
             confirm()
-            restart = {"attempt": job.attempt + 1, "stage": "ordered", "id": None, "said": "", "tried": 0.0}
-            job = ledger.update(job.identity, **restart, tuned=None, error=None, served=None)
+            paid = {"earlier_usd": job.total_usd, "earlier_seconds": job.total_seconds, "usd": None, "seconds": None}
+            restart = {
+                "attempt": job.attempt + 1,
+                "stage": "ordered",
+                "id": None,
+                "said": "",
+                "tried": 0.0,
+                "ended": 0.0,
+            }
+            nothing = dict.fromkeys(("trained_tokens", "tuned", "error", "served"))
+            job = ledger.update(job.identity, **paid, **restart, **nothing)
         job = submit(job, provider, ledger)
     return follow(job, provider, ledger)
 

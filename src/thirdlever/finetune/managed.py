@@ -18,7 +18,7 @@ from thirdlever.core.readonly import NotBuilt
 from thirdlever.core.text import counted
 from thirdlever.finetune import jobs
 from thirdlever.finetune.conversations import FormatError, parse, to_jsonl
-from thirdlever.finetune.jobs import ENDED, Job, Ledger, UndeployedError
+from thirdlever.finetune.jobs import ENDED, MAX_QUEUE_HOURS, GoneError, Job, Ledger, UndeployedError
 from thirdlever.finetune.providers import open_provider
 from thirdlever.finetune.tune import Tuned as Tuned  # noqa: PLC0414 - also exported from here
 from thirdlever.models.base import BaseModel
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
     from thirdlever.catalog.tuning import Estimate, Profile
     from thirdlever.finetune.conversations import Conversation
-    from thirdlever.finetune.jobs import Access
+    from thirdlever.finetune.jobs import Access, Provider
     from thirdlever.models.base import Tokens
 
 AUTO_EPOCHS = 10  # estimates assume this if the provider chooses: an upper bound except for tiny files
+APPEARS_S = 600.0  # after a job's end until its provider must know the model
+APPEARS_POLL_S = 10.0
 _TURN = 4  # tokens that a chat template adds to a turn
 _NOT_DEPLOYED: dict[str, Any] = {"served": None, "ours": False, "idle_usd_per_hour": 0.0}
 _torn_down_at_exit: set[str] = set()
@@ -170,17 +172,32 @@ def serve(job: Job, ledger: Ledger) -> Access:
     """Make a tuned model answer; a deployment that costs money while idle is removed when this process ends."""
     with ledger.lock(job.identity), open_provider(job.provider, job.model) as provider:
         hourly = provider.terms.idle_usd_per_hour
-        if job.served is None and hourly:
+        if job.served is None and hourly and provider.terms.serves != "by hand":
             # Recorded before it is created, so that `thirdlever jobs` shows it whatever happens next.
             job = ledger.update(job.identity, served=job.tag, ours=True, idle_usd_per_hour=hourly)
         if job.ours and job.identity not in _torn_down_at_exit:
             _torn_down_at_exit.add(job.identity)
             atexit.register(_at_exit, job.identity, ledger)
         try:
-            return provider.access(provider.deploy(job))
+            return provider.access(_deployed(job, provider))
         except UndeployedError:
             ledger.update(job.identity, **_NOT_DEPLOYED)
             raise
+
+
+def _deployed(job: Job, provider: Provider) -> str:
+    """Deploy a model; one that has just been tuned may be unknown to its provider for some minutes."""
+    noted = False
+    while True:
+        try:
+            return provider.deploy(job)
+        except GoneError:
+            if time.time() - job.ended > APPEARS_S:
+                raise
+            if not noted:
+                note(f"{provider.terms.title} does not know {job.tuned} yet, as after many jobs; waiting for it")
+            noted = True
+            time.sleep(APPEARS_POLL_S)
 
 
 def tear_down(job: Job, ledger: Ledger) -> Job:
@@ -215,7 +232,7 @@ def finished(job: Job, ledger: Ledger) -> Job:
     if job.stage not in ENDED:
         with open_provider(job.provider, job.model) as provider:
             job = jobs.follow(jobs.submit(job, provider, ledger), provider, ledger)
-    return jobs.check_succeeded(job)
+    return jobs.check_succeeded(job, ledger)
 
 
 def tune(
@@ -228,6 +245,7 @@ def tune(
     seed: int = 0,
     max_usd: float | None = None,
     horizon_days: int = 120,
+    max_queue_hours: float = MAX_QUEUE_HOURS,
     label: str = "",
     ledger: Ledger | None = None,
 ) -> Tuned:
@@ -242,6 +260,7 @@ def tune(
         seed: of the training.
         max_usd: submit without confirmation if the estimate is no higher.
         horizon_days: how long the tuned model must remain available.
+        max_queue_hours: cancel a job that has not started this many hours after its submission.
         label: the suite's name, for `thirdlever jobs`.
         ledger: where jobs are recorded; by default the current project's.
 
@@ -282,18 +301,20 @@ def tune(
         job = ledger.get(identity)
         if job is None or job.stage not in ENDED:
             raise NotBuilt(kind="job", of=asdict(job or checked()))
-        return _tuned(jobs.check_succeeded(job), model)
+        return _tuned(jobs.check_succeeded(job, ledger), model)
     with ledger.lock(identity):
-        job = ledger.get(identity) or ledger.add(checked(), training, validation)
+        if ledger.get(identity) is None:
+            ledger.add(checked(), training, validation)
+        job = ledger.update(identity, max_queue_hours=max_queue_hours)
     return _tuned(finished(job, ledger), model)
 
 
 def _tuned(job: Job, base: BaseModel) -> Tuned:
     terms = profile(job.provider)
-    seconds = job.seconds or 0.0
+    seconds = job.total_seconds
     return Tuned(
         model=tuned_model(job, base),
-        setup=SetupCost(seconds=seconds, device_seconds=seconds if terms.free else 0.0, usd=_charged(job)),
+        setup=SetupCost(seconds=seconds, device_seconds=seconds if terms.free else 0.0, usd=job.total_usd),
         tuning=Tuning(
             method="supervised",
             where=terms.title,
@@ -303,12 +324,3 @@ def _tuned(job: Job, base: BaseModel) -> Tuned:
             hosting_usd_per_hour=terms.idle_usd_per_hour,
         ),
     )
-
-
-def _charged(job: Job) -> float | None:
-    """What the provider charges for the tokens that it reports; None if either is unknown."""
-    if profile(job.provider).free:
-        return 0.0
-    if job.trained_tokens is None:
-        return None
-    return estimate(job.provider, job.base, job.trained_tokens).usd

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
     from thirdlever.finetune.jobs import Provider
 
-_OWN_PROTOCOL = {"azure": "azure.Azure", "bedrock": "bedrock.Bedrock", "vertex": "vertex.Vertex"}
+_OWN_PROTOCOL = {
+    "azure": "azure.Azure",
+    "bedrock": "bedrock.Bedrock",
+    "fireworks": "fireworks.Fireworks",
+    "together": "together.Together",
+    "vertex": "vertex.Vertex",
+}
 
 
 @contextmanager

@@ -7,13 +7,13 @@ first request and removed when the process ends; the tuned model stays and costs
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 from thirdlever.catalog.tuning import profile
 from thirdlever.core.errors import ModelError
 from thirdlever.finetune.jobs import UndeployedError, UnreachableError
 from thirdlever.finetune.providers.openai import OpenAIProtocol
+from thirdlever.finetune.providers.shared import wait_until
 
 if TYPE_CHECKING:
     import httpx2
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 ADDRESS = "https://management.azure.com"
 VERSION = "2024-10-21"
 SKU = {"name": "GlobalStandard", "capacity": 50}  # thousands of tokens per minute
-DEPLOY_TIMEOUT_S = 3600.0
-POLL_S = 10.0
 _TOKEN = "AZURE_MANAGEMENT_TOKEN"  # noqa: S105 - the variable's name
 _WHERE = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZURE_OPENAI_RESOURCE")
 
@@ -44,21 +42,18 @@ class Azure(OpenAIProtocol):
         if self._deployment(job, "GET", name).get("state") != "Succeeded":
             model = {"format": "OpenAI", "name": job.tuned, "version": "1"}
             self._deployment(job, "PUT", name, {"sku": SKU, "properties": {"model": model}})
-            self._wait(job, name)
+            wait_until(
+                "Succeeded",
+                lambda: self._deployment(job, "GET", name).get("state"),
+                f"Azure: deployment {name}",
+                failed={"Failed", "Canceled", None},
+            )
         return name
 
     def tear_down(self, job: Job) -> None:
         """Remove our deployment."""
         if job.served and job.ours:
             self._deployment(job, "DELETE", job.served)
-
-    def _wait(self, job: Job, name: str) -> None:
-        until = time.monotonic() + DEPLOY_TIMEOUT_S
-        while (state := self._deployment(job, "GET", name).get("state")) != "Succeeded":
-            if state in {"Failed", "Canceled", None} or time.monotonic() > until:
-                message = f"Azure: deployment {name} is {state or 'missing'}; check it in the portal, then run again"
-                raise ModelError(message)
-            time.sleep(POLL_S)
 
     def _deployment(self, job: Job, method: str, name: str, body: dict[str, object] | None = None) -> dict[str, str]:
         """Send one request to the management plane; the deployment's state, empty if it does not exist."""

@@ -8,15 +8,22 @@ deploy them.
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.catalog.tuning import profile
 from thirdlever.core.errors import ModelError, need
-from thirdlever.finetune.jobs import Access, GoneError, JobState, Provider, Status, UnreachableError
-from thirdlever.finetune.providers.shared import bucket_and_key, rewritten, variable
+from thirdlever.finetune.jobs import (
+    Access,
+    ForbiddenError,
+    GoneError,
+    JobState,
+    Provider,
+    Status,
+    UnreachableError,
+)
+from thirdlever.finetune.providers.shared import bucket_and_key, rewritten, variable, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +34,6 @@ if TYPE_CHECKING:
 
 ROLE = "BEDROCK_ROLE_ARN"  # allows Bedrock to read and write the folder
 FOLDER = "BEDROCK_S3_URI"  # s3://bucket/folder
-DEPLOY_TIMEOUT_S = 3600.0
-POLL_S = 10.0
 _STATUS: dict[str, Status] = {
     "InProgress": "running",
     "Stopping": "running",
@@ -106,8 +111,9 @@ class Bedrock(Provider):
                     modelDeploymentName=job.tag, modelArn=job.tuned, clientRequestToken=job.tag
                 )
                 names[job.tag] = made["customModelDeploymentArn"]
-            self._wait(names[job.tag])
-        return str(names[job.tag])
+        arn = str(names[job.tag])
+        wait_until("Active", lambda: self._deployment_status(arn), f"Bedrock: deployment {arn}", failed={"Failed"})
+        return arn
 
     def access(self, served: str) -> Access:
         """Through inspect's provider for Bedrock, with the same credentials."""
@@ -137,17 +143,9 @@ class Bedrock(Provider):
             self.s3.put_object(Bucket=bucket, Key=key, Body=rewritten(path, partial(row, base=request.base)))
         return f"s3://{bucket}/{key}"
 
-    def _wait(self, arn: str) -> None:
-        until = time.monotonic() + DEPLOY_TIMEOUT_S
-        while True:
-            state = self.bedrock.get_custom_model_deployment(customModelDeploymentIdentifier=arn)
-            status = state["status"]
-            if status == "Active":
-                return
-            if status == "Failed" or time.monotonic() > until:
-                message = f"Bedrock: deployment {arn} is {status}: {state.get('failureMessage', 'no reason given')}"
-                raise ModelError(message)
-            time.sleep(POLL_S)
+    def _deployment_status(self, arn: str) -> str:
+        with _errors():
+            return str(self.bedrock.get_custom_model_deployment(customModelDeploymentIdentifier=arn)["status"])
 
 
 def row(example: Conversation, base: str) -> dict[str, Any]:
@@ -175,6 +173,9 @@ def _errors() -> Iterator[None]:
         if code == "ResourceNotFoundException":
             message = f"Bedrock does not have it: {said}"
             raise GoneError(message) from error
+        if code == "AccessDeniedException":
+            message = f"Bedrock does not allow this account to do that ({said})"
+            raise ForbiddenError(message) from error
         message = f"Bedrock refused ({code}: {said}); correct this and run again"
         raise ModelError(message) from error
     except (errors.HTTPClientError, errors.ConnectionError) as error:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from thirdlever.core.errors import ModelError
 from thirdlever.finetune.jobs import (
     ENDED,
     Access,
@@ -19,10 +18,9 @@ from thirdlever.finetune.jobs import (
     JobState,
     Provider,
     Status,
-    UndeployedError,
     UnreachableError,
 )
-from thirdlever.finetune.providers.shared import is_retriable
+from thirdlever.finetune.providers.shared import TIMEOUT_S, not_deployed, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +30,10 @@ if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob
 
     from thirdlever.catalog.tuning import Profile
+    from thirdlever.core.errors import ModelError
     from thirdlever.finetune.jobs import Job, JobRequest
 
 METADATA = "thirdlever"  # the key in a job's metadata that holds the request's tag
-TIMEOUT_S = 60.0  # per request, uploads included
 _RETRIES = 3  # by the client, for requests that may be repeated
 _STATUS: dict[str, Status] = {
     "succeeded": "succeeded",
@@ -109,13 +107,7 @@ class OpenAIProtocol(Provider):
     def deploy(self, job: Job) -> str:
         """The tuned model if it answers without a deployment, else the deployment that the user named."""
         if self.terms.serves != "itself":
-            if job.served:
-                return job.served
-            message = (
-                f"{self.terms.title} answers for {job.tuned} only once it is deployed: {self.terms.deploying}; then "
-                f"run thirdlever jobs deployed {job.short} NAME, and the same command again"
-            )
-            raise UndeployedError(message)
+            return job.served or not_deployed(self.terms, job)
         try:
             with self._errors():
                 return str(self._client.models.retrieve(job.tuned or "").id)
@@ -168,19 +160,8 @@ class OpenAIProtocol(Provider):
 
     def _refusal(self, error: APIStatusError) -> ModelError:
         body = error.body if isinstance(error.body, dict) else {}
-        said = str(body.get("message") or error.message)
-        said = said.replace(self._secret, "…") if self._secret else said
-        code, title = body.get("code"), self.terms.title
-        if code == "training_not_available":
-            return ModelError(f"{title} offers this organisation no fine-tuning ({said}); {self.terms.instead}")
-        if error.status_code == 401:  # noqa: PLR2004 - HTTP's; the message may repeat the key
-            return ModelError(f"{title} refused the key in {self.terms.key_variable}; set a valid one")
-        if error.status_code == 404:  # noqa: PLR2004 - HTTP's
-            return GoneError(f"{title} does not have it: {said}")
-        said = f"(HTTP {error.status_code}: {said})"
-        if is_retriable(error.status_code) and code != "insufficient_quota":
-            return UnreachableError(f"{title} cannot answer now {said}; run the same command again to continue")
-        return ModelError(f"{title} refused {said}; correct this and run again")
+        said, code = str(body.get("message") or error.message), str(body.get("code") or "")
+        return refusal(self.terms, error.status_code, said, code=code, secret=self._secret)
 
 
 def _checked(job: FineTuningJob) -> FineTuningJob:

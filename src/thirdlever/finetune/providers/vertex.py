@@ -14,7 +14,15 @@ from urllib.parse import quote
 
 from thirdlever.catalog.tuning import profile
 from thirdlever.core.errors import ModelError, need, require
-from thirdlever.finetune.jobs import Access, GoneError, JobState, Provider, Status, UnreachableError
+from thirdlever.finetune.jobs import (
+    Access,
+    ForbiddenError,
+    GoneError,
+    JobState,
+    Provider,
+    Status,
+    UnreachableError,
+)
 from thirdlever.finetune.providers.shared import bucket_and_key, is_retriable, rewritten, variable
 
 if TYPE_CHECKING:
@@ -153,6 +161,8 @@ def _refusal(error: Any) -> ModelError:  # noqa: ANN401 - an APIError of an opti
         return UnreachableError(f"Vertex cannot answer now {said}; run the same command again to continue")
     if error.code == 404:  # noqa: PLR2004 - HTTP's
         return GoneError(f"Vertex does not have it {said}")
+    if error.code == 403:  # noqa: PLR2004 - HTTP's
+        return ForbiddenError(f"Vertex does not allow this account to do that {said}")
     return ModelError(f"Vertex refused {said}; correct this and run again")
 
 
