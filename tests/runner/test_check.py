@@ -45,8 +45,8 @@ EVAL = """\
 from thirdlever import Grade, Json, Label, Suite, Text, load_suite, suite
 
 class Strict(Text):
-    def grade(self, completion, target):
-        return Grade(0.0, completion, "never right")
+    def grade(self, value, target):
+        return Grade(0.0, "never right")
 
 @suite
 def toys() -> Suite:

@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from thirdlever.answers.reading import Reading
 from thirdlever.core.errors import SuiteError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-UNPARSEABLE = "unparseable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +25,10 @@ class Grade:
 
     Attributes:
         value: 1.0 if right, 0.0 if wrong.
-        prediction: the answer read from the completion; None if there is none.
         reason: why, for the reader of a report.
     """
 
     value: float
-    prediction: str | None
     reason: str
 
 
@@ -54,11 +50,16 @@ class Answer(Protocol):
     def describe(self) -> str:
         """The sentences of the prompt that specify the answer."""
 
-    def parse(self, completion: str) -> str | None:
-        """The answer in a completion; None if there is none."""
+    def read(self, completion: str, *, cut_off: bool = False) -> Reading:
+        """The answer in a completion.
 
-    def grade(self, completion: str, target: str) -> Grade:
-        """Compare a completion with the target."""
+        Args:
+            completion: the complete text.
+            cut_off: whether generation ended at its limit of tokens.
+        """
+
+    def grade(self, value: str, target: str) -> Grade:
+        """Compare the value that was read with the target."""
 
     def problem(self, target: str) -> str | None:
         """Why `target` cannot be a right answer; None if it can."""
@@ -99,8 +100,11 @@ class Label:
         ordered = sorted(self._by_norm, key=len, reverse=True)
         return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)")
 
-    def parse(self, completion: str) -> str | None:
+    def read(self, completion: str, *, cut_off: bool = False) -> Reading:
         """The one label that the first line names."""
+        return _reading(self._label(completion), completion, cut_off=cut_off)
+
+    def _label(self, completion: str) -> str | None:
         lines = completion.strip().splitlines()
         line = _norm(lines[0]) if lines else ""
         line = line.removeprefix(f"{self.name.casefold()}:").strip()
@@ -109,15 +113,15 @@ class Label:
         found = set(self._pattern.findall(line))
         return self._by_norm[found.pop()] if len(found) == 1 else None
 
-    def grade(self, completion: str, target: str) -> Grade:
+    def grade(self, value: str, target: str) -> Grade:
         """Right if the label equals the target."""
-        return _grade(self.parse(completion), target, completion)
+        return _grade(value, target)
 
     def problem(self, target: str) -> str | None:
         """A target must be a label and be read as itself."""
         if target not in self.labels:
             return f"{target!r} is not one of the suite's labels"
-        read = self.parse(target)
+        read = self.read(target).value
         return None if read == target else f"{target!r} is read as {read!r} (case, quotes, spaces, - and _ are ignored)"
 
 
@@ -133,16 +137,13 @@ class Text:
         """Ask for the answer alone."""
         return f"Answer with the {self.name.lower()} only."
 
-    def parse(self, completion: str) -> str | None:
+    def read(self, completion: str, *, cut_off: bool = False) -> Reading:
         """The whole completion, stripped."""
-        return completion.strip() or None
+        return _reading(completion.strip() or None, completion, cut_off=cut_off)
 
-    def grade(self, completion: str, target: str) -> Grade:
+    def grade(self, value: str, target: str) -> Grade:
         """Right if equal, ignoring case and white space."""
-        prediction = self.parse(completion)
-        if prediction is not None and _norm(prediction) == _norm(target):
-            return Grade(1.0, prediction, "equals the target")
-        return _grade(prediction, target, completion)
+        return _grade(target, target) if _norm(value) == _norm(target) else _grade(value, target)
 
     def problem(self, target: str) -> str | None:
         """Any text that is not empty is possible."""
@@ -169,8 +170,11 @@ class Json:
         """Name the keys."""
         return f"Answer with one JSON object that has the keys {', '.join(self.keys)} and nothing else."
 
-    def parse(self, completion: str) -> str | None:
-        """The first JSON object in the completion, in canonical form; None if it lacks a key."""
+    def read(self, completion: str, *, cut_off: bool = False) -> Reading:
+        """The first JSON object in the completion, in canonical form."""
+        return _reading(self._object(completion), completion, cut_off=cut_off)
+
+    def _object(self, completion: str) -> str | None:
         decoder = json.JSONDecoder()
         for start in (match.start() for match in re.finditer(r"\{", completion)):
             try:
@@ -182,28 +186,29 @@ class Json:
             return None
         return None
 
-    def grade(self, completion: str, target: str) -> Grade:
+    def grade(self, value: str, target: str) -> Grade:
         """Right if all keys agree; otherwise the reason names the first that does not."""
-        prediction, wanted = self.parse(completion), json.loads(target)
-        if prediction is None:
-            return _grade(None, target, completion)
-        got = json.loads(prediction)
+        got, wanted = json.loads(value), json.loads(target)
         wrong = next((key for key in self.keys if got[key] != wanted.get(key)), None)
         if wrong is None:
-            return Grade(1.0, prediction, "every key equals the target's")
-        return Grade(0.0, prediction, f"{wrong}: expected {wanted.get(wrong)!r}, got {got[wrong]!r}")
+            return Grade(1.0, "every key equals the target's")
+        return Grade(0.0, f"{wrong}: expected {wanted.get(wrong)!r}, got {got[wrong]!r}")
 
     def problem(self, target: str) -> str | None:
         """A target must be a JSON object with every key."""
-        return None if self.parse(target) else f"not a JSON object with the keys {', '.join(self.keys)}"
+        return None if self.read(target).value else f"not a JSON object with the keys {', '.join(self.keys)}"
 
 
-def _grade(prediction: str | None, target: str, completion: str) -> Grade:
-    if prediction is None:
-        return Grade(0.0, None, f"{UNPARSEABLE}: expected {target!r}, got {completion.strip()[:80]!r}")
-    if prediction == target:
-        return Grade(1.0, prediction, "equals the target")
-    return Grade(0.0, prediction, f"expected {target!r}, got {prediction!r}")
+def _reading(value: str | None, completion: str, *, cut_off: bool) -> Reading:
+    if value is not None:
+        return Reading(value, "answered", "")
+    return Reading(None, "cut_off" if cut_off else "unparsed", f"no answer found in: {completion.strip()[:80]!r}")
+
+
+def _grade(value: str, target: str) -> Grade:
+    if value == target:
+        return Grade(1.0, "equals the target")
+    return Grade(0.0, f"expected {target!r}, got {value!r}")
 
 
 def _norm(text: str) -> str:

@@ -57,7 +57,7 @@ LOG_BUFFER = 500  # samples; inspect's work grows with its square, and with the 
 RETRIES = 8  # per request, with inspect's backoff; inspect's default never stops
 _NOTICE_EVERY = 30.0  # seconds
 # The log has these elsewhere: as its output, its sample's id and its score.
-_LOGGED_ELSEWHERE = {"completion", "phase", "item_id", "epoch", "score", "prediction", "reason"}
+_LOGGED_ELSEWHERE = {"completion", "phase", "item_id", "epoch", "score", "prediction", "reason", "status"}
 
 _one_eval = threading.Lock()
 

@@ -15,6 +15,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from thirdlever.answers.reading import Reading
 from thirdlever.core.files import content_hash
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thirdlever.answers.answer import Answer
+    from thirdlever.answers.reading import Status
     from thirdlever.suites.suite import Item
 
 
@@ -57,9 +59,15 @@ COLUMNS = {
     "prompt_hash": "str",
     "cold": "bool",
     "cache_write_tokens": "Int64",
+    "status": "str",
+    "reasoning_tokens": "Int64",
 }
+# Why a model stopped, in inspect's words, if it did before it was done.
+LIMITS = ("max_tokens", "model_length")
+FILTERED = "content_filter"
 # Inputs repeat for every candidate: a dictionary page with room for all of them stores each once.
 _DICTIONARY_BYTES = 1 << 28
+SHOWN = 80  # characters of a completion in a reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +92,10 @@ class Reply:
         prompt_hash: sha256 of every message sent.
         cold: whether it was the first request of a probe in its process.
         score: 0 to 1; None if not graded yet.
-        prediction: the answer parsed from the completion.
-        reason: why it got this score.
+        prediction: the answer read from the completion; None unless the status is "answered".
+        reason: how the completion was read, and why it got this score.
+        status: how the request ended; None if not graded yet. Only "answered" can have a score above 0.
+        reasoning_tokens: the output tokens that went into reasoning.
     """
 
     phase: Phase
@@ -107,6 +117,8 @@ class Reply:
     score: float | None = None
     prediction: str | None = None
     reason: str | None = None
+    status: Status | None = None
+    reasoning_tokens: int | None = None
 
     @property
     def key(self) -> Key:
@@ -116,11 +128,39 @@ class Reply:
     def graded(self, answer: Answer, target: str) -> Reply:
         """The reply with its grade. One that already has a grade keeps it: every reply is graded once."""
         if self.score is not None:
-            return self
+            return dataclasses.replace(
+                self, status=self.status or status_of(self.error, self.prediction, self.stop_reason)
+            )
+        reading = self.read(answer)
+        if reading.value is None:
+            return dataclasses.replace(self, score=0.0, status=reading.status, reason=reading.reason)
+        grade = answer.grade(reading.value, target)
+        reason = "; ".join(filter(None, [grade.reason, reading.reason]))
+        return dataclasses.replace(
+            self, score=grade.value, prediction=reading.value, status=reading.status, reason=reason
+        )
+
+    def read(self, answer: Answer) -> Reading:
+        """How the request went, without a target to grade against."""
         if self.error is not None:
-            return dataclasses.replace(self, score=0.0, reason=f"the request failed: {self.error}")
-        grade = answer.grade(self.completion, target)
-        return dataclasses.replace(self, score=grade.value, prediction=grade.prediction, reason=grade.reason)
+            return Reading(None, "failed", f"the request failed: {self.error}")
+        if self.stop_reason == FILTERED:
+            shown = f": {self.completion.strip()[:SHOWN]}" if self.completion.strip() else ""
+            return Reading(None, "refused", f"the provider's content filter stopped the answer{shown}")
+        return answer.read(self.completion, cut_off=self.stop_reason in LIMITS)
+
+
+def status_of(error: str | None, prediction: str | None, stop_reason: str | None) -> Status:
+    """The status of a graded request whose journal or record has none, because an earlier release wrote it.
+
+    A request with an error failed. One with a prediction was answered. Otherwise the answer was cut off if the model
+    stopped at its limit, and unparsed if it did not. Earlier releases did not tell refusals apart.
+    """
+    if error is not None:
+        return "failed"
+    if prediction is not None:
+        return "answered"
+    return "cut_off" if stop_reason in LIMITS else "unparsed"
 
 
 class Journal:
