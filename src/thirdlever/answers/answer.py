@@ -10,13 +10,13 @@ import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from thirdlever.answers.reading import Reading
+from thirdlever.answers.conclusion import conclude
+from thirdlever.answers.names import Names
+from thirdlever.answers.objects import find_object
+from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, refusal, spoken, unread
 from thirdlever.core.errors import SuiteError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +65,32 @@ class Answer(Protocol):
         """Why `target` cannot be a right answer; None if it can."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Label:
-    """One of a closed set of labels.
+    """One of a closed set of labels, read as a person would: `thirdlever.answers.conclusion` states the order of trust.
 
-    Case, quotes, spaces versus underscores and a leading "Category:" are ignored. Otherwise reading is strict: a first
-    line that names no label, or more than one, is unparseable.
+    Case, quotes, spaces, underscores and punctuation are ignored as far as the labels stay distinct without them.
+
+    Attributes:
+        labels: in the order of the prompt.
+        name: what the prompt calls the answer.
+        negated_is_other: for two labels, read "not X" as the other one. By default it is unparsed.
     """
 
     labels: tuple[str, ...]
     name: str = "Category"
+    negated_is_other: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.negated_is_other and len(self.labels) != 2:  # noqa: PLR2004 - the label and the other one
+            message = f"negated_is_other=True needs exactly two labels, not {len(self.labels)}; leave it out"
+            raise SuiteError(message)
+
+    def __repr__(self) -> str:
+        """Leave out the newer argument where it is not used: suites measured before it keep their hash."""
+        negated = f", negated_is_other={self.negated_is_other}" if self.negated_is_other else ""
+        return f"{type(self).__qualname__}(labels={self.labels!r}, name={self.name!r}{negated})"
 
     @cached_property
     def max_tokens(self) -> int:
@@ -91,27 +107,17 @@ class Label:
         return f"Answer with exactly one {self.name.lower()} from this list: {', '.join(self.labels)}."
 
     @cached_property
-    def _by_norm(self) -> Mapping[str, str]:
-        return {_norm(label): label for label in self.labels}
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        # Longest first, so that "card payment fee" is not read as "card payment".
-        ordered = sorted(self._by_norm, key=len, reverse=True)
-        return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)")
+    def _names(self) -> Names:
+        return Names(self.labels)
 
     def read(self, completion: str, *, cut_off: bool = False) -> Reading:
-        """The one label that the first line names."""
-        return _reading(self._label(completion), completion, cut_off=cut_off)
-
-    def _label(self, completion: str) -> str | None:
-        lines = completion.strip().splitlines()
-        line = _norm(lines[0]) if lines else ""
-        line = line.removeprefix(f"{self.name.casefold()}:").strip()
-        if line in self._by_norm:
-            return self._by_norm[line]
-        found = set(self._pattern.findall(line))
-        return self._by_norm[found.pop()] if len(found) == 1 else None
+        """The label that the completion settles on."""
+        if not cut_off and (label := self._names.exact(completion)) is not None:
+            return Reading(label, "answered", "")
+        text = spoken(completion)
+        if text is None:
+            return Reading(None, "cut_off", UNFINISHED)
+        return conclude(text, self._names, self.name, cut_off=cut_off, negated_is_other=self.negated_is_other)
 
     def grade(self, value: str, target: str) -> Grade:
         """Right if the label equals the target."""
@@ -122,12 +128,12 @@ class Label:
         if target not in self.labels:
             return f"{target!r} is not one of the suite's labels"
         read = self.read(target).value
-        return None if read == target else f"{target!r} is read as {read!r} (case, quotes, spaces, - and _ are ignored)"
+        return None if read == target else f"{target!r} is read as {read!r}"
 
 
 @dataclass(frozen=True)
 class Text:
-    """A short free text; right if it equals the target, ignoring case and white space."""
+    """A short free text; right if it equals the target, ignoring case, white space and quotes."""
 
     name: str = "Answer"
     max_tokens: int = 64
@@ -138,8 +144,16 @@ class Text:
         return f"Answer with the {self.name.lower()} only."
 
     def read(self, completion: str, *, cut_off: bool = False) -> Reading:
-        """The whole completion, stripped."""
-        return _reading(completion.strip() or None, completion, cut_off=cut_off)
+        """All of the completion but reasoning and a leading "Answer:"."""
+        text = spoken(completion)
+        if text is None:
+            return Reading(None, "cut_off", UNFINISHED)
+        value = re.sub(
+            rf"(?:(?:the )?(?:final )?answer|{re.escape(self.name)})\s*[:：]\s*", "", text, count=1, flags=re.IGNORECASE
+        )
+        if not value or cut_off or refusal(text):
+            return unread(text, f"the text has no end: {text[:SHOWN]!r}", cut_off=cut_off)
+        return Reading(value, "answered", "")
 
     def grade(self, value: str, target: str) -> Grade:
         """Right if equal, ignoring case and white space."""
@@ -171,20 +185,16 @@ class Json:
         return f"Answer with one JSON object that has the keys {', '.join(self.keys)} and nothing else."
 
     def read(self, completion: str, *, cut_off: bool = False) -> Reading:
-        """The first JSON object in the completion, in canonical form."""
-        return _reading(self._object(completion), completion, cut_off=cut_off)
-
-    def _object(self, completion: str) -> str | None:
-        decoder = json.JSONDecoder()
-        for start in (match.start() for match in re.finditer(r"\{", completion)):
-            try:
-                value, _ = decoder.raw_decode(completion, start)
-            except (json.JSONDecodeError, RecursionError):
-                continue
-            if isinstance(value, dict) and all(key in value for key in self.keys):
-                return json.dumps({key: value[key] for key in self.keys}, ensure_ascii=False)
-            return None
-        return None
+        """The last complete object that has the keys, in canonical form; wrappers are removed, slips repaired."""
+        text = spoken(completion)
+        if text is None:
+            return Reading(None, "cut_off", UNFINISHED)
+        found = find_object(text, self.keys)
+        if found is None:
+            wanted = f"no complete JSON object with {', '.join(self.keys)} found in: {text[:SHOWN]!r}"
+            return unread(text, wanted, cut_off=cut_off)
+        value = json.dumps({key: found.value[key] for key in self.keys}, ensure_ascii=False)
+        return Reading(value, "answered", found.how)
 
     def grade(self, value: str, target: str) -> Grade:
         """Right if all keys agree; otherwise the reason names the first that does not."""
@@ -197,12 +207,6 @@ class Json:
     def problem(self, target: str) -> str | None:
         """A target must be a JSON object with every key."""
         return None if self.read(target).value else f"not a JSON object with the keys {', '.join(self.keys)}"
-
-
-def _reading(value: str | None, completion: str, *, cut_off: bool) -> Reading:
-    if value is not None:
-        return Reading(value, "answered", "")
-    return Reading(None, "cut_off" if cut_off else "unparsed", f"no answer found in: {completion.strip()[:80]!r}")
 
 
 def _grade(value: str, target: str) -> Grade:
