@@ -109,7 +109,7 @@ def conclude(text: str, names: Names, name: str, *, cut_off: bool, negated_is_ot
         negated_is_other: whether, of two labels, a negated one means the other.
     """
     cleaned = _cleaned(text)
-    whole = names.exact(cleaned)
+    whole = names.exact(cleaned) if cleaned else None
     if whole is not None:
         return _answered(whole, "", cleaned, names, cut_off=cut_off)
     lines = _Lines([line.strip() for line in cleaned.splitlines() if line.strip()], names, name)
@@ -166,19 +166,24 @@ class _Lines:
 
     def stated(self) -> tuple[str, str] | None:
         """The label that the completion states, and where."""
-        first = self.exact[0] if self.exact else None
+        alone = [self._alone(at) for at in range(len(self.lines))]
+        first = alone[0] if alone else None
         marked = list(self._marked())
         clear = [each for each in marked if each.clear and (each.colon or first is None)]
         if clear:
             return clear[-1].labels[0], "read after its marker"
-        if None in self.exact or len(set(self.exact)) == 1:  # otherwise it is a list of labels
-            if first is not None:
-                return first, "read from the first line"
-            if self.exact and self.exact[-1] is not None:
-                return self.exact[-1], "read from the last line"
+        if first is not None:
+            return first, "read from the first line"
+        if alone and alone[-1] is not None:
+            return alone[-1], "read from the last line"
         if marked and len(marked[-1].labels) == 1:
             return marked[-1].labels[0], "read after its marker"
         return None
+
+    def _alone(self, at: int) -> str | None:
+        """The label that a line is, unless a line beside it is another one: a list restates the options."""
+        beside = {self.exact[near] for near in (at - 1, at + 1) if 0 <= near < len(self.exact)}
+        return None if beside - {self.exact[at], None} else self.exact[at]
 
     def _find(self, line: str) -> list[Marker]:
         """Every marker in a line: a word such as "answer" before a colon or "is"."""
@@ -238,15 +243,14 @@ def _leading(line: str, mentions: Sequence[Mention]) -> str | None:
     if not re.search(r"\w", rest):
         return first.label
     gap = _GOES_ON.match(rest)
-    others = [mention for mention in mentions if mention.label != first.label]
-    if gap is None or any(_option_list(line, first, other, gap.end()) for other in others):
+    if gap is None or any(_listed(line, first, other, gap[0]) for other in mentions if other.label != first.label):
         return None
     return first.label
 
 
-def _option_list(line: str, first: Mention, other: Mention, gap: int) -> bool:
-    """Whether another label follows at once, or has the same sign after it: "A) refund B) shipping"."""
-    at_once = not re.search(r"\w", line[first.end + gap : other.start])
+def _listed(line: str, first: Mention, other: Mention, gap: str) -> bool:
+    """Whether another label follows at once, or has the same sign after it: "refund - shipping", "A) x B) y"."""
+    at_once = not gap[-1].isalpha() and not re.search(r"\w", line[first.end + len(gap) : other.start])
     return at_once or line[first.end : first.end + 1] == line[other.end : other.end + 1] != ""
 
 

@@ -15,8 +15,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from thirdlever.answers.reading import Reading
+from thirdlever.answers.reading import SHOWN, Reading
 from thirdlever.core.files import content_hash
+from thirdlever.core.text import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,7 +68,7 @@ LIMITS = ("max_tokens", "model_length")
 FILTERED = "content_filter"
 # Inputs repeat for every candidate: a dictionary page with room for all of them stores each once.
 _DICTIONARY_BYTES = 1 << 28
-SHOWN = 80  # characters of a completion in a reason
+MISREAD = 0.05  # of a candidate's answers: unparsed ones that contain the right label are a fault of the reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +146,23 @@ class Reply:
         if self.error is not None:
             return Reading(None, "failed", f"the request failed: {self.error}")
         if self.stop_reason == FILTERED:
-            shown = f": {self.completion.strip()[:SHOWN]}" if self.completion.strip() else ""
-            return Reading(None, "refused", f"the provider's content filter stopped the answer{shown}")
+            said = self.completion.strip()[:SHOWN]
+            return Reading(None, "refused", f"the model refused: {said!r}" if said else "a content filter stopped it")
+        if not self.completion.strip() and (self.stop_reason in LIMITS or self._only_reasoned):
+            return Reading(None, "cut_off", self._no_room)
         return answer.read(self.completion, cut_off=self.stop_reason in LIMITS)
+
+    @property
+    def _only_reasoned(self) -> bool:
+        """Whether all output was reasoning, which some APIs report without saying that the limit was reached."""
+        return bool(self.reasoning_tokens) and self.reasoning_tokens == self.output_tokens
+
+    @property
+    def _no_room(self) -> str:
+        if not self.reasoning_tokens:
+            return "no room to answer: generation ended at its limit, without any text"
+        spent = f"{self.reasoning_tokens:,} of {self.output_tokens:,}" if self.output_tokens else self.reasoning_tokens
+        return f"no room to answer: {spent} output tokens went into reasoning"
 
 
 def status_of(error: str | None, prediction: str | None, stop_reason: str | None) -> Status:
@@ -209,6 +224,32 @@ def _read(path: Path) -> Iterator[Reply]:
                 yield Reply(**json.loads(line))
             except (json.JSONDecodeError, TypeError):
                 continue  # torn by a kill
+
+
+def misread(replies: Iterable[Reply], items: Mapping[str, Item]) -> str | None:
+    """A warning if many unparsed answers contain the right one; None if there are few.
+
+    Then the answer kind does not suit what the model writes, and the accuracy is too low
+    (UKGovernmentBEIS/inspect_ai#5145: 58.7 % was reported where 87.5 % was true).
+
+    Args:
+        replies: graded ones, of one candidate.
+        items: the test items by id.
+    """
+    given = [reply for reply in replies if reply.phase == "accuracy"]
+    missed = [
+        reply
+        for reply in given
+        if reply.status == "unparsed" and _contains(reply.completion, items[reply.item_id].target)
+    ]
+    if len(missed) <= MISREAD * len(given):
+        return None
+    example = f"{missed[0].completion.strip()[:SHOWN]!r} ({missed[0].reason})"
+    return f"{len(missed)} of {len(given):,} answers are unparsed but contain the right one, for example {example}"
+
+
+def _contains(text: str, words: str) -> bool:
+    return f" {normalise(words)} " in f" {normalise(text)} "
 
 
 def rows(replies: Iterable[Reply], items: Mapping[str, Item], about: Mapping[str, Any]) -> list[dict[str, Any]]:

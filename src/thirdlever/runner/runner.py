@@ -28,7 +28,7 @@ from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
 from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
-from thirdlever.evaluation.records import Journal, rows, to_parquet
+from thirdlever.evaluation.records import Journal, misread, rows, to_parquet
 from thirdlever.models.base import BaseModel
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
 from thirdlever.strategies.specs import candidates, once, parse_all
@@ -214,6 +214,8 @@ class Session:
         }
         about["lever"] = lever(about, retrieves=any(reply.retrieval_s is not None for reply in replies))
         items = {item.id: item for item in self.suite.test}
+        if warning := misread(replies, items):
+            note(f"{name}: {warning}")
         return Measured(about, rows(replies, items, {"candidate": name, "strategy": spec.name, "model": model}))
 
     def tidy(self, candidates: Sequence[Mapping[str, Any]]) -> None:
