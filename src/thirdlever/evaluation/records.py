@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import pandas as pd
+
     from thirdlever.answers.answer import Answer
     from thirdlever.answers.reading import Status
     from thirdlever.suites.suite import Item
@@ -224,6 +226,16 @@ def _read(path: Path) -> Iterator[Reply]:
                 yield Reply(**json.loads(line))
             except (json.JSONDecodeError, TypeError):
                 continue  # torn by a kill
+
+
+def statuses(records: pd.DataFrame) -> list[Status]:
+    """The status of each record, those of earlier releases included."""
+    columns = [records[name].astype(object) for name in ("error", "prediction", "stop_reason")]
+    given = zip(*(column.where(column.notna(), None) for column in columns), strict=True)
+    derived = [status_of(*facts) for facts in given]
+    if "status" not in records:
+        return derived
+    return [own if isinstance(own, str) else other for own, other in zip(records["status"], derived, strict=True)]
 
 
 def misread(replies: Iterable[Reply], items: Mapping[str, Item]) -> str | None:
