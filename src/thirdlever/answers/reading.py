@@ -28,7 +28,7 @@ _REFUSAL = re.compile(
     r"|as an ai(?: \w+){0,3})\b[^.\n]{0,60}?[,.;]?\s+(?:but |however,? )?)?"
     r"(?:i|we)(?:'m| am|'re| are)?\s*(?:can ?not|can't|won't|will not|unable to|not able to|must decline|decline to)"
     r"(?:\s+\w+){0,2}?\s*(?:assist|help|comply|fulfil|provide|answer|respond|classify|categori[sz]e|label|engage|continue"
-    r"|process|discuss|support|do (?:that|this|so)|with (?:that|this))?\b"
+    r"|process|discuss|support|do (?:that|this|so)|with (?:that|this))\b"
     r"|\W*(?:es tut mir leid|entschuldigung|leider)\b[^.\n]{0,60}?\b(?:kann|darf) (?:ich|nicht)"
     r"|\W*ich (?:kann|darf) (?:dabei|ihnen|dir|das|diese\w*)\b[^.\n]{0,60}?\bnicht\b"
     r"|\W*(?:lo siento|je suis désolé\w*|désolé\w*)\b[^\n]{0,60}?\b(?:no puedo|ne peux pas)\b",
