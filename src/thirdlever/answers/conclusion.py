@@ -267,32 +267,32 @@ class _Prose:
     def __init__(self, lines: _Lines, names: Names, *, cut_off: bool) -> None:
         """Find every label."""
         self._names = names
-        texts = _finished(lines.lines) if cut_off else lines.lines
+        texts, unfinished = _finished(lines.lines) if cut_off else (lines.lines, "")
         mentions = [names.mentions(text) for text in texts]
-        self._negated = sorted({mention.label for line in mentions for mention in line if mention.negated})
-        self._all = tuple(dict.fromkeys(label for line in mentions for label in _distinct(line)))
-        self._lines = [self._named(*each, lines) for each in zip(texts, mentions, strict=True)]
-        items = [at for at, text in enumerate(texts) if self._lines[at] and (_ITEM.match(text) or lines.exact[at])]
+        begun = names.mentions(unfinished)
+        self._negated = sorted({mention.label for line in [*mentions, begun] for mention in line if mention.negated})
+        self._all = tuple(dict.fromkeys(label for line in [*mentions, begun] for label in _distinct(line)))
+        self._unfinished = _distinct(begun)
+        leads = [_leading(text, found) if found else None for text, found in zip(texts, mentions, strict=True)]
+        self._lines = [self._named(*each, lines) for each in zip(texts, mentions, leads, strict=True)]
+        items = [at for at, text in enumerate(texts) if leads[at] or (self._lines[at] and _ITEM.match(text))]
         if len({self._lines[at] for at in items}) > 1:  # a list restates the options
             for at in items:
                 self._lines[at] = ()
 
-    def _named(self, text: str, found: Sequence[Mention], lines: _Lines) -> Named:
-        if not found:
-            return ()
-        lead = _leading(text, found)
+    def _named(self, text: str, found: Sequence[Mention], lead: str | None, lines: _Lines) -> Named:
         if lead is not None:
             return (lead,)
-        if lines.field(text) is None:
+        if not found or lines.field(text) is None:
             return _distinct(found)
         label = self._names.exact(text.partition(":")[2])  # "Grade: A"
         return () if label is None else (label,)
 
     @property
     def label(self) -> str | None:
-        """The label of the last line that names exactly one; None if the text also negates it."""
+        """The label of the last line that names exactly one; None if the text takes it back or goes on with another."""
         label = next((named[0] for named in reversed(self._lines) if len(named) == 1), None)
-        return None if label in self._negated else label
+        return None if label in self._negated or set(self._unfinished) - {label} else label
 
     @property
     def where(self) -> str:
@@ -316,12 +316,12 @@ class _Prose:
         return f"named in passing: {self._all[0]}" if self._all else None
 
 
-def _finished(lines: Sequence[str]) -> list[str]:
-    """The lines without the last sentence, which was cut off."""
+def _finished(lines: Sequence[str]) -> tuple[list[str], str]:
+    """The lines without the last sentence, and that sentence, which was cut off."""
     if not lines:
-        return []
-    *sentences, _ = _SENTENCE.split(lines[-1])
-    return [*lines[:-1], " ".join(sentences)]
+        return [], ""
+    *sentences, unfinished = _SENTENCE.split(lines[-1])
+    return [*lines[:-1], " ".join(sentences)], unfinished
 
 
 def _answered(label: str, reason: str, text: str, names: Names, *, cut_off: bool) -> Reading:
