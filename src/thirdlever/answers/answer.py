@@ -1,7 +1,7 @@
 """Answer kinds: how an answer is requested, read from a completion and graded.
 
-A suite has one answer kind, so that every candidate is asked, read and graded alike. A completion from which no answer
-can be read counts as wrong and is reported; nothing is skipped.
+A suite has one answer kind, so that every candidate is asked, read and graded alike. A completion without an answer
+scores 0 and is reported with its status, which says why; nothing is skipped.
 """
 
 from __future__ import annotations
