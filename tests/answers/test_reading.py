@@ -148,6 +148,7 @@ CUT_OFF = [
     (TICKETS, "It is shipping. Or a refund request, if", None),
     (TICKETS, "Tickets:\n- Shipping:\n- Other:", None),
     (TICKETS, "", None),
+    (TICKETS, "The answer is probably shipping or", None),
     (FEES, "card payment", None),
     (FEES, "The category is card_payment", None),
     (FEES, "card_payment_fee", "card_payment_fee"),
@@ -223,6 +224,21 @@ def test_a_suite_of_two_labels_may_take_a_negated_one_for_the_other() -> None:
 def test_suites_measured_before_keep_their_hash() -> None:
     assert repr(Label(("a", "b"))) == "Label(labels=('a', 'b'), name='Category')"
     assert "negated_is_other=True" in repr(Label(("a", "b"), negated_is_other=True))
+
+
+@pytest.mark.parametrize(
+    ("completion", "label"),
+    [
+        ("No, it is not.", "no"),
+        ("Yes, there is no doubt that it is", "yes"),
+        ("No. The text does not mention it.", "no"),
+        ("The answer is no, although some would say yes", "no"),
+        ('{"answer": "Yes"}', "yes"),
+        ("Yes or no?", None),
+    ],
+)
+def test_yes_and_no_are_labels_too(completion: str, label: str | None) -> None:
+    assert Label(("yes", "no"), name="Answer").read(completion).value == label
 
 
 # Labels that differ by signs only

@@ -70,6 +70,9 @@ _ITEM = re.compile(r"(?:[-*•–]|\(?(?:\d{1,2}|[A-Za-z])[.)])\s+\S")
 _SENTENCE = re.compile(r"(?<=[.!?;。！？])\s*")
 # What may follow a label that begins a line, as in "B) because A is wrong" and "refund: not about shipping".
 _GOES_ON = re.compile(r"[\"'*_`\s]*(?:[).\]:：(–—-]|,?\s*(?:because|since|as|weil|denn|da|car|porque)\b)")
+# "No, there is …" answers with its first word, even if a label such as "no" comes again.
+_PLAIN = {"yes", "no", "true", "false", "ja", "nein", "oui", "non", "sí", "si"}
+_PLAIN_GOES_ON = re.compile(rf"\s*,|{_GOES_ON.pattern}")
 
 Named: TypeAlias = "tuple[str, ...]"
 
@@ -82,11 +85,13 @@ class Marked:
         labels: named there, without the negated ones.
         clear: whether it is, or begins with, the one label.
         colon: whether the marker is one by its form, and not a sentence with "is".
+        line: the number of its line, from 0.
     """
 
     labels: Named
     clear: bool
     colon: bool
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,7 @@ def conclude(text: str, names: Names, name: str, *, cut_off: bool, negated_is_ot
     if whole is not None:
         return _answered(whole, "", cleaned, names, cut_off=cut_off)
     lines = _Lines([line.strip() for line in cleaned.splitlines() if line.strip()], names, name)
-    stated = lines.stated()
+    stated = lines.stated(cut_off=cut_off)
     if stated is not None:
         return _answered(*stated, cleaned, names, cut_off=cut_off)
     if (declined := refusal(text)) and not any(each.end <= declined.end() for each in names.mentions(text)):
@@ -143,7 +148,7 @@ class _Lines:
         """Find the labels that lines are, and the markers."""
         self._names = names
         text = "\n".join(lines).lower()
-        self._words = [word for word in {name.lower(), *_WORDS} if word in text]  # few texts have any
+        self._words = [word for word in {name.lower(), *_WORDS} if word and word in text]  # few texts have any
         self.lines: list[str] = []
         self.exact: list[str | None] = []  # the label that a line is
         self._markers: list[list[Marker]] = []
@@ -164,7 +169,7 @@ class _Lines:
             return None
         return None if self._find(found[0]) else found[1]
 
-    def stated(self) -> tuple[str, str] | None:
+    def stated(self, *, cut_off: bool) -> tuple[str, str] | None:
         """The label that the completion states, and where."""
         alone = [self._alone(at) for at in range(len(self.lines))]
         first = alone[0] if alone else None
@@ -176,8 +181,9 @@ class _Lines:
             return first, "read from the first line"
         if alone and alone[-1] is not None:
             return alone[-1], "read from the last line"
-        if marked and len(marked[-1].labels) == 1:
-            return marked[-1].labels[0], "read after its marker"
+        finished = [each for each in marked if not (cut_off and each.line == len(self.lines) - 1)]
+        if finished and len(finished[-1].labels) == 1:
+            return finished[-1].labels[0], "read after its marker"
         return None
 
     def _alone(self, at: int) -> str | None:
@@ -207,7 +213,7 @@ class _Lines:
                     value, before = self.lines[at + 1], ""
                 labels, clear = _settled(_quoted(value), self._names, before)
                 if labels:
-                    yield Marked(labels, clear, marker.colon)
+                    yield Marked(labels, clear, marker.colon, at)
 
 
 def _quoted(value: str) -> str:
@@ -242,7 +248,7 @@ def _leading(line: str, mentions: Sequence[Mention]) -> str | None:
     rest = line[first.end :]
     if not re.search(r"\w", rest):
         return first.label
-    gap = _GOES_ON.match(rest)
+    gap = (_PLAIN_GOES_ON if first.label.casefold() in _PLAIN else _GOES_ON).match(rest)
     if gap is None or any(_listed(line, first, other, gap[0]) for other in mentions if other.label != first.label):
         return None
     return first.label
