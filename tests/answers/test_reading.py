@@ -136,7 +136,7 @@ NOT_READ = [
         "unparsed",
         'no complete JSON object with intent, order_id found in: \'{"intent": "return"}\'',
     ),
-    (Text(), "Answer:", "unparsed", "the text has no end: 'Answer:'"),
+    (Text(), "Answer:", "unparsed", "no text in: 'Answer:'"),
 ]
 
 CUT_OFF = [

@@ -152,7 +152,7 @@ class Text:
             rf"(?:(?:the )?(?:final )?answer|{re.escape(self.name)})\s*[:：]\s*", "", text, count=1, flags=re.IGNORECASE
         )
         if not value or cut_off or refusal(text):
-            return unread(text, f"the text has no end: {text[:SHOWN]!r}", cut_off=cut_off)
+            return unread(text, f"no {'complete ' if cut_off else ''}text in: {text[:SHOWN]!r}", cut_off=cut_off)
         return Reading(value, "answered", "")
 
     def grade(self, value: str, target: str) -> Grade:

@@ -134,7 +134,8 @@ class Names:
     def _pattern(self) -> re.Pattern[str] | None:
         """All other labels, the longest first, by their first character: `re` then skips to those characters."""
         starts: dict[str, list[str]] = defaultdict(list)
-        gap = {punctuation: _GAP, spaces: r"[\s_]+"}.get(self._level)
+        gaps: dict[Callable[[str], str], str] = {punctuation: _GAP, spaces: r"[\s_]+"}
+        gap = gaps.get(self._level)
         for key in sorted(self._by_key, key=len, reverse=True):
             if key.strip() and key not in self._letters:
                 rest = key[1:]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +39,10 @@ def find_object(text: str, keys: Sequence[str]) -> Found | None:
         path = _path(value, keys)
         if path is not None:
             wrapped = [f"unwrapped from {'.'.join(map(str, path))!r}"] if path else []
-            found = Found(functools.reduce(operator.getitem, path, value), "; ".join([*how, *wrapped]))
+            inner: Any = value
+            for step in path:
+                inner = inner[step]
+            found = Found(inner, "; ".join([*how, *wrapped]))
     return found
 
 

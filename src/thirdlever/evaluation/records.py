@@ -13,7 +13,7 @@ import io
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from thirdlever.answers.reading import SHOWN, Reading
 from thirdlever.core.files import content_hash
@@ -235,7 +235,10 @@ def statuses(records: pd.DataFrame) -> list[Status]:
     derived = [status_of(*facts) for facts in given]
     if "status" not in records:
         return derived
-    return [own if isinstance(own, str) else other for own, other in zip(records["status"], derived, strict=True)]
+    return [
+        cast("Status", own) if isinstance(own, str) else other
+        for own, other in zip(records["status"], derived, strict=True)
+    ]
 
 
 def misread(replies: Iterable[Reply], items: Mapping[str, Item]) -> str | None:
