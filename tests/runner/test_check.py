@@ -192,7 +192,6 @@ def test_a_good_eval_is_fine() -> None:
     [
         ("label", {}, "evals/toys.py:9: NameError: name 'label' is not defined; correct the file"),
         ("Strict()", {}, "'ball' of item 'train-0' is graded as wrong (never right); correct the answer's"),
-        ('Label(("ball", "Ball", "car"))', {}, "'ball' is read as 'Ball'"),
         ('Json(("kind",))', {}, "item 'train-0': not a JSON object with the keys kind; correct"),
         ('"label"', {"test": ["Red Ball! -> ball"]}, "train contains 1 test inputs ('train-0' is test 'test-0')"),
         ('"label"', {"dev": ["RED ball -> ball"]}, "train and dev share 1 input ('train-0' is 'dev-0')"),
