@@ -11,6 +11,7 @@ imported by the first call that needs them.
 
 from thirdlever.analysis.run import Run, load
 from thirdlever.answers.answer import Answer, Grade, Json, Label, Text
+from thirdlever.answers.reading import Reading, Status
 from thirdlever.core import errors
 from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, need, require
 from thirdlever.core.store import Artefact, Store
@@ -85,6 +86,8 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "Grade",
     "Index",
     "Lesson",
+    "Reading",
     "Run",
+    "Status",
     "Tuned",
 ]

@@ -271,8 +271,8 @@ def test_exact_cannot_score_an_article_and_ours_can() -> None:
         return await exact()(State(), Target("A"))  # type: ignore[arg-type]
 
     assert asyncio.run(inspects()).value == "I"
-    assert Label(("A", "The")).grade("A", "A").value == 1.0
-    assert Label(("A", "The")).grade("The", "The").value == 1.0
+    assert Label(("A", "The")).read("A").value == "A"
+    assert Label(("A", "The")).read("The").value == "The"
 
 
 # Without usage, inspect counts tokens with a tokenizer from the network

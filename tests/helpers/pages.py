@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from thirdlever.analysis.run import INFO, RECORDS, Run
 from thirdlever.answers.answer import Label
 from thirdlever.core.files import write
-from thirdlever.evaluation.records import prompt_hash, to_parquet
+from thirdlever.evaluation.records import Reply, prompt_hash, to_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,27 +106,25 @@ def make_run(
 def _record(
     *, i: int, epoch: int, target: str, prompt: Sequence[Message], answer: str | None, grader: Label
 ) -> dict[str, Any]:
-    grade = grader.grade(answer or "", target)
-    return {
-        "phase": "accuracy",
-        "item_id": f"item-{i:05}",
-        "epoch": epoch,
+    error = None if answer is not None else "RuntimeError: <b>no</b> answer"
+    asked = Reply(
+        phase="accuracy",
+        item_id=f"item-{i:05}",
+        epoch=epoch,
+        completion=answer or "",
+        stop_reason="stop",
+        error=error,
+        input_tokens=120 + i % 7,
+        cached_tokens=100,
+        output_tokens=2,
+        latency_s=0.25 + i % 10 / 100,
+    )
+    return dataclasses.asdict(asked.graded(grader, target)) | {
         "slice": ("seen", "unseen")[i % 2],
         "group": "",
         "target": target,
-        "prediction": grade.prediction if answer is not None else None,
-        "score": grade.value if answer is not None else 0.0,
-        "reason": grade.reason,
-        "completion": answer or "",
-        "input_tokens": 120 + i % 7,
-        "cached_tokens": 100,
-        "output_tokens": 2,
-        "latency_s": 0.25 + i % 10 / 100,
-        "stop_reason": "stop",
-        "error": None if answer is not None else "RuntimeError: <b>no</b> answer",
         "item_hash": str(i),
         "prompt_hash": prompt_hash(list(prompt)),
-        "cold": False,
     }
 
 

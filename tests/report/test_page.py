@@ -106,6 +106,24 @@ def test_the_matrix_does_not_depend_on_the_order_of_the_records(tmp_path: Path) 
     assert matrix["inputs"][7] == "POS PURCHASE 1007 SHOP 7 | -7.50 USD"
 
 
+def test_every_status_has_its_letter(tmp_path: Path) -> None:
+    said = {
+        (0, 0): None,
+        (0, 1): "I cannot say",
+        (0, 2): "I cannot help with that.",
+        (0, 3): "<think>fuel",
+        (0, 4): "fu",
+    }
+    run = make_run(tmp_path, items=6, candidates=1, said=said)
+    cells = Cells(run.records)
+    requests = cells.requests("prompted(k=0)")
+    assert cells.outcomes(requests).startswith("fuxcu")
+    assert requests["status"].to_list()[:5] == ["failed", "unparsed", "refused", "cut_off", "unparsed"]
+    vars(run)["records"] = run.records.drop(columns=["status"])  # as earlier releases wrote them
+    cells = Cells(run.records)
+    assert cells.outcomes(cells.requests("prompted(k=0)")).startswith("fuuuu")
+
+
 def test_repeats_that_differ_are_partly_right(tmp_path: Path) -> None:
     run = make_run(tmp_path, items=40, candidates=1, epochs=3)
     cells = Cells(run.records)

@@ -164,9 +164,9 @@ class Counting(Label):
 
     graded: ClassVar[list[str]] = []
 
-    def grade(self, completion: str, target: str) -> Grade:
-        self.graded.append(completion)
-        return super().grade(completion, target)
+    def grade(self, value: str, target: str) -> Grade:
+        self.graded.append(value)
+        return super().grade(value, target)
 
 
 @pytest.mark.usefixtures("project")
@@ -190,7 +190,8 @@ def test_a_journal_without_grades_is_graded_when_the_run_resumes() -> None:
     [path] = before.folder.glob("journal/*")
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     old = [
-        {name: value for name, value in row.items() if name not in {"score", "prediction", "reason"}} for row in rows
+        {name: value for name, value in row.items() if name not in {"score", "prediction", "reason", "status"}}
+        for row in rows
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in old), "utf-8")
     for log in before.folder.glob("logs/*"):
@@ -203,8 +204,8 @@ def test_a_journal_without_grades_is_graded_when_the_run_resumes() -> None:
 @pytest.mark.usefixtures("project")
 def test_an_answer_that_cannot_grade_ends_the_run_and_keeps_the_replies() -> None:
     class Broken(Label):
-        def grade(self, completion: str, target: str) -> Grade:  # noqa: ARG002 - it only fails
-            raise KeyError(completion)
+        def grade(self, value: str, target: str) -> Grade:  # noqa: ARG002 - it only fails
+            raise KeyError(value)
 
     suite = dataclasses.replace(make_suite(3), answer=Broken(("food", "fuel")))
     with pytest.raises(RunError, match=r"item 'test-\d' could not be graded: KeyError: 'fuel'"):

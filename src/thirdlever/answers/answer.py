@@ -1,7 +1,7 @@
 """Answer kinds: how an answer is requested, read from a completion and graded.
 
-A suite has one answer kind, so that every candidate is asked, read and graded alike. A completion from which no answer
-can be read counts as wrong and is reported; nothing is skipped.
+A suite has one answer kind, so that every candidate is asked, read and graded alike. A completion without an answer
+scores 0 and is reported with its status, which says why; nothing is skipped.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from thirdlever.answers.conclusion import conclude
+from thirdlever.answers.names import Names
+from thirdlever.answers.objects import find_object
+from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, refusal, spoken, unread
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.mistakes import misuse
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-UNPARSEABLE = "unparseable"
 _PIECE = re.compile(r"\w+|[^\w\s]+")
 
 
@@ -29,12 +28,10 @@ class Grade:
 
     Attributes:
         value: 1.0 if right, 0.0 if wrong.
-        prediction: the answer read from the completion; None if there is none.
         reason: why, for the reader of a report.
     """
 
     value: float
-    prediction: str | None
     reason: str
 
 
@@ -56,30 +53,48 @@ class Answer(Protocol):
     def describe(self) -> str:
         """The sentences of the prompt that specify the answer."""
 
-    def parse(self, completion: str) -> str | None:
-        """The answer in a completion; None if there is none."""
+    def read(self, completion: str, *, cut_off: bool = False) -> Reading:
+        """The answer in a completion.
 
-    def grade(self, completion: str, target: str) -> Grade:
-        """Compare a completion with the target."""
+        Args:
+            completion: the complete text.
+            cut_off: whether generation ended at its limit of tokens.
+        """
+
+    def grade(self, value: str, target: str) -> Grade:
+        """Compare the value that was read with the target."""
 
     def problem(self, target: str) -> str | None:
         """Why `target` cannot be a right answer; None if it can."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Label:
-    """One of a closed set of labels.
+    """One of a closed set of labels, read as a person would: `thirdlever.answers.conclusion` states the order of trust.
 
-    Case, quotes, spaces versus underscores and a leading "Category:" are ignored. Otherwise reading is strict: a first
-    line that names no label, or more than one, is unparseable.
+    Case, quotes, spaces, underscores and punctuation are ignored as far as the labels stay distinct without them.
+
+    Attributes:
+        labels: in the order of the prompt.
+        name: what the prompt calls the answer.
+        negated_is_other: for two labels, read "not X" as the other one. By default it is unparsed.
     """
 
     labels: tuple[str, ...]
     name: str = "Category"
+    negated_is_other: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a string, whose characters would be taken for labels."""
+        """Refuse a string, whose characters would be taken for labels, and a third label beside a negated one."""
         _refuse_text("Label", self.labels)
+        if self.negated_is_other and len(self.labels) != 2:  # noqa: PLR2004 - the label and the other one
+            message = f"negated_is_other=True needs exactly two labels, not {len(self.labels)}; leave it out"
+            raise SuiteError(message)
+
+    def __repr__(self) -> str:
+        """Leave out the newer argument where it is not used: suites measured before it keep their hash."""
+        negated = f", negated_is_other={self.negated_is_other}" if self.negated_is_other else ""
+        return f"{type(self).__qualname__}(labels={self.labels!r}, name={self.name!r}{negated})"
 
     @cached_property
     def max_tokens(self) -> int:
@@ -96,40 +111,33 @@ class Label:
         return f"Answer with exactly one {self.name.lower()} from this list: {', '.join(self.labels)}."
 
     @cached_property
-    def _by_norm(self) -> Mapping[str, str]:
-        return {_norm(label): label for label in self.labels}
+    def _names(self) -> Names:
+        return Names(self.labels)
 
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        # Longest first, so that "card payment fee" is not read as "card payment".
-        ordered = sorted(self._by_norm, key=len, reverse=True)
-        return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)")
+    def read(self, completion: str, *, cut_off: bool = False) -> Reading:
+        """The label that the completion settles on."""
+        if not cut_off and (label := self._names.exact(completion)) is not None:
+            return Reading(label, "answered", "")
+        text = spoken(completion)
+        if text is None:
+            return Reading(None, "cut_off", UNFINISHED)
+        return conclude(text, self._names, self.name, cut_off=cut_off, negated_is_other=self.negated_is_other)
 
-    def parse(self, completion: str) -> str | None:
-        """The one label that the first line names."""
-        lines = completion.strip().splitlines()
-        line = _norm(lines[0]) if lines else ""
-        line = line.removeprefix(f"{self.name.casefold()}:").strip()
-        if line in self._by_norm:
-            return self._by_norm[line]
-        found = set(self._pattern.findall(line))
-        return self._by_norm[found.pop()] if len(found) == 1 else None
-
-    def grade(self, completion: str, target: str) -> Grade:
+    def grade(self, value: str, target: str) -> Grade:
         """Right if the label equals the target."""
-        return _grade(self.parse(completion), target, completion)
+        return _grade(value, target)
 
     def problem(self, target: str) -> str | None:
         """A target must be a label and be read as itself."""
         if target not in self.labels:
             return f"{target!r} is not one of the suite's labels"
-        read = self.parse(target)
-        return None if read == target else f"{target!r} is read as {read!r} (case, quotes, spaces, - and _ are ignored)"
+        read = self.read(target).value
+        return None if read == target else f"{target!r} is read as {read!r}"
 
 
 @dataclass(frozen=True)
 class Text:
-    """A short free text; right if it equals the target, ignoring case and white space."""
+    """A short free text; right if it equals the target, ignoring case, white space and quotes."""
 
     name: str = "Answer"
     max_tokens: int = 64
@@ -139,16 +147,21 @@ class Text:
         """Ask for the answer alone."""
         return f"Answer with the {self.name.lower()} only."
 
-    def parse(self, completion: str) -> str | None:
-        """The whole completion, stripped."""
-        return completion.strip() or None
+    def read(self, completion: str, *, cut_off: bool = False) -> Reading:
+        """All of the completion but reasoning and a leading "Answer:"."""
+        text = spoken(completion)
+        if text is None:
+            return Reading(None, "cut_off", UNFINISHED)
+        value = re.sub(
+            rf"(?:(?:the )?(?:final )?answer|{re.escape(self.name)})\s*[:：]\s*", "", text, count=1, flags=re.IGNORECASE
+        )
+        if not value or cut_off or refusal(text):
+            return unread(text, f"no {'complete ' if cut_off else ''}text in: {text[:SHOWN]!r}", cut_off=cut_off)
+        return Reading(value, "answered", "")
 
-    def grade(self, completion: str, target: str) -> Grade:
+    def grade(self, value: str, target: str) -> Grade:
         """Right if equal, ignoring case and white space."""
-        prediction = self.parse(completion)
-        if prediction is not None and _norm(prediction) == _norm(target):
-            return Grade(1.0, prediction, "equals the target")
-        return _grade(prediction, target, completion)
+        return _grade(target, target) if _norm(value) == _norm(target) else _grade(value, target)
 
     def problem(self, target: str) -> str | None:
         """Any text that is not empty is possible."""
@@ -172,29 +185,25 @@ class Json:
         """Name the keys."""
         return f"Answer with one JSON object that has the keys {', '.join(self.keys)} and nothing else."
 
-    def parse(self, completion: str) -> str | None:
-        """The first JSON object in the completion, in canonical form; None if it lacks a key."""
-        decoder = json.JSONDecoder()
-        for start in (match.start() for match in re.finditer(r"\{", completion)):
-            try:
-                value, _ = decoder.raw_decode(completion, start)
-            except (json.JSONDecodeError, RecursionError):
-                continue
-            if isinstance(value, dict) and all(key in value for key in self.keys):
-                return json.dumps({key: value[key] for key in self.keys}, ensure_ascii=False)
-            return None
-        return None
+    def read(self, completion: str, *, cut_off: bool = False) -> Reading:
+        """The last complete object that has the keys, in canonical form; wrappers are removed, slips repaired."""
+        text = spoken(completion)
+        if text is None:
+            return Reading(None, "cut_off", UNFINISHED)
+        found = find_object(text, self.keys)
+        if found is None:
+            wanted = f"no complete JSON object with {', '.join(self.keys)} found in: {text[:SHOWN]!r}"
+            return unread(text, wanted, cut_off=cut_off)
+        value = json.dumps({key: found.value[key] for key in self.keys}, ensure_ascii=False)
+        return Reading(value, "answered", found.how)
 
-    def grade(self, completion: str, target: str) -> Grade:
+    def grade(self, value: str, target: str) -> Grade:
         """Right if all keys agree; otherwise the reason names the first that does not."""
-        prediction, wanted = self.parse(completion), json.loads(target)
-        if prediction is None:
-            return _grade(None, target, completion)
-        got = json.loads(prediction)
+        got, wanted = json.loads(value), json.loads(target)
         wrong = next((key for key in self.keys if got[key] != wanted.get(key)), None)
         if wrong is None:
-            return Grade(1.0, prediction, "every key equals the target's")
-        return Grade(0.0, prediction, f"{wrong}: expected {wanted.get(wrong)!r}, got {got[wrong]!r}")
+            return Grade(1.0, "every key equals the target's")
+        return Grade(0.0, f"{wrong}: expected {wanted.get(wrong)!r}, got {got[wrong]!r}")
 
     def problem(self, target: str) -> str | None:
         """A target must be a JSON object with every key, and nothing else."""
@@ -230,12 +239,10 @@ def least_tokens(text: str) -> int:
     return max(len(_PIECE.findall(text)), len(text) // 10)
 
 
-def _grade(prediction: str | None, target: str, completion: str) -> Grade:
-    if prediction is None:
-        return Grade(0.0, None, f"{UNPARSEABLE}: expected {target!r}, got {completion.strip()[:80]!r}")
-    if prediction == target:
-        return Grade(1.0, prediction, "equals the target")
-    return Grade(0.0, prediction, f"expected {target!r}, got {prediction!r}")
+def _grade(value: str, target: str) -> Grade:
+    if value == target:
+        return Grade(1.0, "equals the target")
+    return Grade(0.0, f"expected {target!r}, got {value!r}")
 
 
 def _refuse_text(kind: str, values: object) -> None:

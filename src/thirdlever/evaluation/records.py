@@ -13,15 +13,20 @@ import io
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from thirdlever.answers.reading import SHOWN, Reading
 from thirdlever.core.files import content_hash
+from thirdlever.core.text import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import pandas as pd
+
     from thirdlever.answers.answer import Answer
+    from thirdlever.answers.reading import Status
     from thirdlever.suites.suite import Item
 
 
@@ -57,9 +62,15 @@ COLUMNS = {
     "prompt_hash": "str",
     "cold": "bool",
     "cache_write_tokens": "Int64",
+    "status": "str",
+    "reasoning_tokens": "Int64",
 }
+# Why a model stopped, in inspect's words, if it did before it was done.
+LIMITS = ("max_tokens", "model_length")
+FILTERED = "content_filter"
 # Inputs repeat for every candidate: a dictionary page with room for all of them stores each once.
 _DICTIONARY_BYTES = 1 << 28
+MISREAD = 0.05  # of a candidate's answers: unparsed ones that contain the right label are a fault of the reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +95,10 @@ class Reply:
         prompt_hash: sha256 of every message sent.
         cold: whether it was the first request of a probe in its process.
         score: 0 to 1; None if not graded yet.
-        prediction: the answer parsed from the completion.
-        reason: why it got this score.
+        prediction: the answer read from the completion; None unless the status is "answered".
+        reason: how the completion was read, and why it got this score.
+        status: how the request ended; None if not graded yet. Only "answered" can have a score above 0.
+        reasoning_tokens: the output tokens that went into reasoning.
     """
 
     phase: Phase
@@ -107,6 +120,8 @@ class Reply:
     score: float | None = None
     prediction: str | None = None
     reason: str | None = None
+    status: Status | None = None
+    reasoning_tokens: int | None = None
 
     @property
     def key(self) -> Key:
@@ -116,11 +131,53 @@ class Reply:
     def graded(self, answer: Answer, target: str) -> Reply:
         """The reply with its grade. One that already has a grade keeps it: every reply is graded once."""
         if self.score is not None:
-            return self
+            return dataclasses.replace(
+                self, status=self.status or status_of(self.error, self.prediction, self.stop_reason)
+            )
+        reading = self.read(answer)
+        if reading.value is None:
+            return dataclasses.replace(self, score=0.0, status=reading.status, reason=reading.reason)
+        grade = answer.grade(reading.value, target)
+        reason = "; ".join(filter(None, [grade.reason, reading.reason]))
+        return dataclasses.replace(
+            self, score=grade.value, prediction=reading.value, status=reading.status, reason=reason
+        )
+
+    def read(self, answer: Answer) -> Reading:
+        """How the request went, without a target to grade against."""
         if self.error is not None:
-            return dataclasses.replace(self, score=0.0, reason=f"the request failed: {self.error}")
-        grade = answer.grade(self.completion, target)
-        return dataclasses.replace(self, score=grade.value, prediction=grade.prediction, reason=grade.reason)
+            return Reading(None, "failed", f"the request failed: {self.error}")
+        if self.stop_reason == FILTERED:
+            said = self.completion.strip()[:SHOWN]
+            return Reading(None, "refused", f"the model refused: {said!r}" if said else "a content filter stopped it")
+        if not self.completion.strip() and (self.stop_reason in LIMITS or self._only_reasoned):
+            return Reading(None, "cut_off", self._no_room)
+        return answer.read(self.completion, cut_off=self.stop_reason in LIMITS)
+
+    @property
+    def _only_reasoned(self) -> bool:
+        """Whether all output was reasoning, which some APIs report without saying that the limit was reached."""
+        return bool(self.reasoning_tokens) and self.reasoning_tokens == self.output_tokens
+
+    @property
+    def _no_room(self) -> str:
+        if not self.reasoning_tokens:
+            return "no room to answer: generation ended at its limit, without any text"
+        spent = f"{self.reasoning_tokens:,} of {self.output_tokens:,}" if self.output_tokens else self.reasoning_tokens
+        return f"no room to answer: {spent} output tokens went into reasoning"
+
+
+def status_of(error: str | None, prediction: str | None, stop_reason: str | None) -> Status:
+    """The status of a graded request whose journal or record has none, because an earlier release wrote it.
+
+    A request with an error failed. One with a prediction was answered. Otherwise the answer was cut off if the model
+    stopped at its limit, and unparsed if it did not. Earlier releases did not tell refusals apart.
+    """
+    if error is not None:
+        return "failed"
+    if prediction is not None:
+        return "answered"
+    return "cut_off" if stop_reason in LIMITS else "unparsed"
 
 
 class Journal:
@@ -169,6 +226,45 @@ def _read(path: Path) -> Iterator[Reply]:
                 yield Reply(**json.loads(line))
             except (json.JSONDecodeError, TypeError):
                 continue  # torn by a kill
+
+
+def statuses(records: pd.DataFrame) -> list[Status]:
+    """The status of each record, those of earlier releases included."""
+    columns = [records[name].astype(object) for name in ("error", "prediction", "stop_reason")]
+    given = zip(*(column.where(column.notna(), None) for column in columns), strict=True)
+    derived = [status_of(*facts) for facts in given]
+    if "status" not in records:
+        return derived
+    return [
+        cast("Status", own) if isinstance(own, str) else other
+        for own, other in zip(records["status"], derived, strict=True)
+    ]
+
+
+def misread(replies: Iterable[Reply], items: Mapping[str, Item]) -> str | None:
+    """A warning if many unparsed answers contain the right one; None if there are few.
+
+    Then the answer kind does not suit what the model writes, and the accuracy is too low
+    (UKGovernmentBEIS/inspect_ai#5145: 58.7 % was reported where 87.5 % was true).
+
+    Args:
+        replies: graded ones, of one candidate.
+        items: the test items by id.
+    """
+    given = [reply for reply in replies if reply.phase == "accuracy"]
+    missed = [
+        reply
+        for reply in given
+        if reply.status == "unparsed" and _contains(reply.completion, items[reply.item_id].target)
+    ]
+    if len(missed) <= MISREAD * len(given):
+        return None
+    example = f"{missed[0].completion.strip()[:SHOWN]!r} ({missed[0].reason})"
+    return f"{len(missed)} of {len(given):,} answers are unparsed but contain the right one, for example {example}"
+
+
+def _contains(text: str, words: str) -> bool:
+    return f" {normalise(words)} " in f" {normalise(text)} "
 
 
 def rows(replies: Iterable[Reply], items: Mapping[str, Item], about: Mapping[str, Any]) -> list[dict[str, Any]]:

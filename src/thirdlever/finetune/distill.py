@@ -96,7 +96,7 @@ def teach(
         )
         votes: dict[str, Counter[str | None]] = {item.id: Counter() for item in asked}
         for reply in given:
-            votes[reply.item_id][suite.answer.parse(reply.completion)] += 1
+            votes[reply.item_id][reply.read(suite.answer).value] += 1
         labels = {item_id: count.most_common(1)[0] if count else (None, 0) for item_id, count in votes.items()}
         agreed = {item_id: label for item_id, (label, n) in labels.items() if n >= agreement * samples}
         rows = [[item.id, item.input, agreed[item.id]] for item in asked if agreed.get(item.id) is not None]

@@ -18,6 +18,7 @@ from thirdlever.core import files as atomic
 from thirdlever.core.errors import RunError
 from thirdlever.core.text import escape_html
 from thirdlever.evaluation import logs as samples
+from thirdlever.evaluation.records import statuses
 from thirdlever.models.engine.generate import common
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ ROOM = 48_000_000  # bytes of the page for prompts and replies, divided evenly b
 LONGEST = 65_536  # characters; a longer text is always cut
 
 # One letter per cell, and the reasons why a prompt is not shown: the page's script knows them.
-RIGHT, PARTLY, WRONG, UNPARSED, FAILED, NOT_RUN = "rpwuf-"
+RIGHT, PARTLY, WRONG, UNPARSED, REFUSED, CUT_OFF, FAILED, NOT_RUN = "rpwuxcf-"
 _NO_MODEL, _NOT_LOGGED, _NO_LOG, _NO_ROOM = "no model", "not logged", "no log", "no room"
 
 _ROOM_MATRIX = 12_000_000  # bytes for the matrix and the inputs, which can be searched
@@ -248,8 +249,10 @@ class Cells:
 
         every = pd.MultiIndex.from_product([self.items, range(1, self.epochs + 1)], names=["item_id", "epoch"])
         own = self._answers.get(candidate, self._none).drop_duplicates(["item_id", "epoch"], keep="last")
-        shown = ["score", "stop_reason", "prompt_hash", *_TEXTS, *_COUNTS, *_SECONDS]
-        frame = own.set_index(["item_id", "epoch"])[shown].assign(asked=True).reindex(every)
+        shown = ["score", "status", "stop_reason", "prompt_hash", *_TEXTS, *_COUNTS, *_SECONDS]
+        frame = (
+            own.assign(status=statuses(own)).set_index(["item_id", "epoch"])[shown].assign(asked=True).reindex(every)
+        )
         frame["asked"] = frame["asked"].eq(other=True)
         timed = self._alone.get(candidate, pd.Series(dtype="float64"))
         frame[_ALONE] = timed.reindex(frame.index.get_level_values("item_id")).to_numpy()
@@ -264,11 +267,15 @@ class Cells:
 
         asked = table(requests["asked"])
         score = np.where(asked, table(requests["score"].fillna(0.0)), 0.0).sum(1) / np.maximum(asked.sum(1), 1)
-        failed = table(requests["error"].notna()).any(1)
-        unparsed = (table(requests["prediction"].isna()) & asked).any(1)
+        lost = {"failed": FAILED, "cut_off": CUT_OFF, "refused": REFUSED, "unparsed": UNPARSED}
         letters = np.select(
-            [~asked.any(1), score >= 1 - 1e-9, score > 0, failed, unparsed],  # 1e-9: a mean of ones may fall short
-            [NOT_RUN, RIGHT, PARTLY, FAILED, UNPARSED],
+            [
+                ~asked.any(1),
+                score >= 1 - 1e-9,  # a mean of ones may fall short
+                score > 0,
+                *(table(requests["status"] == status).any(1) for status in lost),
+            ],
+            [NOT_RUN, RIGHT, PARTLY, *lost.values()],
             WRONG,
         )
         return "".join(letters)
@@ -279,7 +286,8 @@ def _details(requests: pd.DataFrame) -> dict[str, list[Any]]:
     columns = {name: _values(requests[name], int) for name in _COUNTS}
     for name in (*_SECONDS, _ALONE, "score"):
         columns[name] = _values(requests[name], lambda value: float(f"{value:.4g}"))
-    return columns | {"stop_reason": _values(requests["stop_reason"]), "asked": [int(one) for one in requests["asked"]]}
+    columns |= {name: _values(requests[name]) for name in ("status", "stop_reason")}
+    return columns | {"asked": [int(one) for one in requests["asked"]]}
 
 
 def _values(column: pd.Series[Any], convert: Callable[[Any], Any] | None = None) -> list[Any]:

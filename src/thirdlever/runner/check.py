@@ -263,7 +263,7 @@ def _check_answers(suite: Suite, completions: Sequence[str]) -> None:
         if _TARGET in completion:
             message = "the answer contains the item's target; `state.target` is for grading only"
             raise StrategyError(message)
-        if suite.answer.parse(completion) is None:
+        if suite.answer.read(completion).value is None:
             wanted = suite.answer.name.lower()
             message = f"no answer can be read from {completion[:80]!r}; leave a {wanted} in state.output"
             raise StrategyError(message)
@@ -281,10 +281,11 @@ def _check_dev(suite: Suite) -> None:
 
 def _check_grading(suite: Suite) -> None:
     for item in (*suite.train, *suite.dev, *suite.test):
-        grade = suite.answer.grade(item.target, item.target)
-        if grade.value != 1:
-            wrong = f"the target {item.target!r} of item {item.id!r} is graded as wrong ({grade.reason})"
-            message = f"{wrong}; correct the answer's `parse` or `grade`"
+        reading = suite.answer.read(item.target)
+        grade = None if reading.value is None else suite.answer.grade(reading.value, item.target)
+        if grade is None or grade.value != 1:
+            wrong = f"the target {item.target!r} of item {item.id!r} is graded as wrong ({(grade or reading).reason})"
+            message = f"{wrong}; correct the answer's `read` or `grade`"
             raise SuiteError(message)
 
 

@@ -30,7 +30,7 @@ from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
 from thirdlever.core.text import counted
 from thirdlever.evaluation.ask import metered
-from thirdlever.evaluation.records import Journal, rows, to_parquet
+from thirdlever.evaluation.records import Journal, misread, rows, to_parquet
 from thirdlever.models.base import BaseModel
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
 from thirdlever.strategies.specs import candidates, once, parse_all
@@ -257,6 +257,8 @@ class Session:
         }
         about["lever"] = lever(about, retrieves=any(reply.retrieval_s is not None for reply in replies))
         items = {item.id: item for item in self.suite.test}
+        if warning := misread(replies, items):
+            note(f"{name}: {warning}")
         return Measured(about, rows(replies, items, {"candidate": name, "strategy": spec.name, "model": model}))
 
     def _prepared(self, candidate: Candidate) -> Deployment:

@@ -74,7 +74,7 @@ const showLegend = () => {
 /** How to read the page, and what it leaves out. */
 const showNotes = () => {
   const notes = [
-    "Right: the full score. Unparsed answers and failed requests count as not right.",
+    "Right: the full score. Unparsed, refused, cut-off and failed requests count as not right.",
     "A cell’s latency comes from the accuracy pass, which sends many requests at once. The median latency above comes from requests sent one at a time.",
     "Invisible characters are shown in angle brackets, such as ⟨ESC⟩ or ⟨RLO⟩.",
     `Texts over ${count(LONGEST)} characters are cut in the middle. The full texts are in logs/ and records.parquet in the run’s folder.`,

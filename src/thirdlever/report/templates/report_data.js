@@ -8,6 +8,8 @@ const OUTCOMES = {
   p: { sign: "◐", word: "partly right" },
   w: { sign: "✕", word: "wrong" },
   u: { sign: "?", word: "unparsed" },
+  x: { sign: "⊘", word: "refused" },
+  c: { sign: "…", word: "cut off" },
   f: { sign: "!", word: "failed" },
   "-": { sign: "·", word: "not run" },
 };

@@ -11,9 +11,9 @@ const SHOW = {
   disagree: ["candidates disagree", (right, outcomes) => right > 0 && right < outcomes.length],
   none: ["no candidate right", (right) => right === 0],
   all: ["all candidates right", (right, outcomes) => right === outcomes.length],
-  wrong: ["some wrong", (_, outcomes) => outcomes.includes("w")],
-  unparsed: ["some unparsed", (_, outcomes) => outcomes.includes("u")],
-  failed: ["some failed", (_, outcomes) => outcomes.includes("f")],
+  ...Object.fromEntries(
+    [..."pwuxcf"].map((letter) => [OUTCOMES[letter].word, [`some ${OUTCOMES[letter].word}`, (_, outcomes) => outcomes.includes(letter)]]),
+  ),
 };
 const ORDER = { "": "original", hard: "fewest right first", easy: "most right first" };
 

@@ -2,7 +2,7 @@
 
 const grid = byId("grid");
 const gridBody = grid.querySelector(".body");
-const CLASSES = { r: "right", p: "partly", w: "wrong", u: "unparsed", f: "failed", "-": "absent" };
+const CLASSES = { r: "right", p: "partly", w: "wrong", u: "unparsed", x: "refused", c: "cut-off", f: "failed", "-": "absent" };
 const AROUND = 6; // rows kept above and below the visible ones
 
 const drawn = new Map(); // row -> element

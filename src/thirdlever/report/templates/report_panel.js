@@ -11,6 +11,8 @@ const WHY_NO_PROMPT = {
   "no room": "The prompt is left out to keep this page small; it is in the log.",
 };
 
+const STATUSES = { answered: "answered", unparsed: "unparsed", refused: "refused", cut_off: "cut off", failed: "failed" };
+
 const startPanel = () => {
   byId("close").addEventListener("click", () => panel.close());
   byId("previous").addEventListener("click", () => step(-1));
@@ -80,7 +82,7 @@ const about = (i, c, made, epoch) => {
       "dl",
       {},
       ...fact("Expected", isolated(target(i))),
-      ...fact("Answered", request.prediction === null ? quiet(request.error === null ? "no answer found" : "none") : text(request.prediction, "inline")),
+      ...fact("Answered", request.prediction === null ? quiet(STATUSES[request.status]) : text(request.prediction, "inline")),
       ...fact("Reason", text(request.reason ?? "", "inline")),
       ...(request.score > 0 && request.score < 1 ? fact("Score", String(request.score)) : []),
       ...(matrix.slice_names[matrix.slices[i]] ? fact("Slice", isolated(matrix.slice_names[matrix.slices[i]])) : []),
@@ -106,7 +108,7 @@ const text = (value, how = "block") => {
 };
 
 const repeats = (made, epoch) => {
-  const select = make("select", {}, ...made.map((request, at) => option(at, `${request.epoch}: ${request.error === null ? joined(request.prediction) || "unparsed" : "failed"}`)));
+  const select = make("select", {}, ...made.map((request, at) => option(at, `${request.epoch}: ${joined(request.prediction) || STATUSES[request.status]}`)));
   select.value = epoch;
   select.addEventListener("change", () => showCell(open.row, open.candidate, Number(select.value)));
   return make("label", { class: "repeats" }, `Repeat, of ${made.length} `, select);
