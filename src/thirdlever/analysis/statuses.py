@@ -13,7 +13,7 @@ from thirdlever.core.errors import RunError
 from thirdlever.core.text import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -128,7 +128,7 @@ def sentence_for(counts: Mapping[Status, int], tolerance: Tolerance) -> str | No
     broken = tolerance.broken(counts)
     if not broken and not tolerance.unparsed(counts):
         return None
-    lost = [status for status in LOST if counts[status]] if broken else ["unparsed"]
+    lost: Sequence[Status] = [status for status in LOST if counts[status]] if broken else ["unparsed"]
     happened = listed([f"{counts[status]:,} of {total:,} {_WHAT[status]}" for status in lost])
     option, most = ("max-failed", tolerance.max_failed) if broken else ("max-unparsed", tolerance.max_unparsed)
     return f"not measured: {happened} (maximum {100 * most:g} %, --{option})"
