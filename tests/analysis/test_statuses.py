@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from helpers.lost import ITEMS, bare, model, run
+from helpers.lost import ITEMS, model, run
 
 from thirdlever.analysis import outcomes
 from thirdlever.analysis.run import RECORDS, SUMMARY, Run, load
@@ -129,7 +129,7 @@ def test_refused_answers_count_as_lost(tmp_path: Path) -> None:
 
 
 def test_the_scorecard_of_an_unmeasured_candidate_has_no_accuracy_and_comes_last(tmp_path: Path) -> None:
-    made = run(tmp_path, ["few_shot:k=2", "zero_shot"], model(when=bare, first=[("no_room", 30)]))
+    made = run(tmp_path, ["few_shot:k=2", "zero_shot"], model(bare_first=[("no_room", 30)]))
     card = made.summary.iloc[-1]
     assert (card["candidate"], bool(card["measured"]), card["cut_off"], card["n"]) == ("zero_shot", False, 30, ITEMS)
     assert math.isnan(card["accuracy"])
@@ -143,7 +143,7 @@ def test_the_scorecard_of_an_unmeasured_candidate_has_no_accuracy_and_comes_last
 
 
 def test_the_table_shows_no_accuracy_of_an_unmeasured_candidate(tmp_path: Path) -> None:
-    made = run(tmp_path, ["few_shot:k=2", "zero_shot"], model(when=bare, first=[("no_room", 30)]))
+    made = run(tmp_path, ["few_shot:k=2", "zero_shot"], model(bare_first=[("no_room", 30)]))
     text = render_summary(made.summary)
     line = next(line for line in text.splitlines() if line.startswith("zero_shot "))
     assert line.split() == ["zero_shot", "not", "measured", "–", "unknown", *line.split()[5:]]
@@ -154,7 +154,7 @@ def test_the_table_shows_no_accuracy_of_an_unmeasured_candidate(tmp_path: Path) 
 
 
 def test_outcomes_leave_out_an_unmeasured_candidate(tmp_path: Path) -> None:
-    made = run(tmp_path, ["null", "few_shot:k=2", "zero_shot"], model(when=bare, first=[("unparsed", 30)]))
+    made = run(tmp_path, ["null", "few_shot:k=2", "zero_shot"], model(bare_first=[("unparsed", 30)]))
     assert outcomes.load(made).candidates == ("few_shot(k=2)", "null")
 
 

@@ -163,10 +163,10 @@ def test_a_single_candidate_is_never_go(name: str) -> None:
 
 def test_a_tuned_candidate_with_only_errors_counts_as_unmeasured() -> None:
     d = decided(evidence({**MISS, "lora": 0.0}, failed=["lora"]))
-    assert (d.verdict, d.tuned) == ("NEED-MORE-DATA", None)
-    assert "every request to lora failed" in d.gates[2].reason
-    assert any(note.startswith("Every request to lora failed (2,000 of 2,000)") for note in notes(d))
-    assert re.search(r"^lora +unknown", render(d), re.MULTILINE)
+    assert (d.verdict, d.tuned) == ("NEED-MORE-DATA", "lora")
+    assert d.gates[2].reason == "lora is not measured"
+    assert any(note.startswith("lora is not measured: 2,000 of 2,000 requests failed") for note in notes(d))
+    assert re.search(r"^lora +not measured", render(d), re.MULTILINE)
 
 
 def test_a_run_with_only_errors_chooses_no_candidate() -> None:

@@ -13,7 +13,7 @@ from thirdlever import Item, Split, Suite
 from thirdlever.testing import FakeModel, example_suite, offline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from inspect_ai.model import StopReason
@@ -34,20 +34,29 @@ def suite() -> Suite:
     return replace(example_suite(), test_split=Split("test", items))
 
 
-def bare(prompt: str) -> bool:
-    """Whether a prompt has no examples, as that of a tuned model."""
-    return "train" not in prompt
+def _each(first: Sequence[tuple[Way, int]]) -> list[Way]:
+    return [way for way, number in first for _ in range(number)]
 
 
 def model(
-    name: str = "fake/model", *, when: Callable[[str], bool] = lambda _: True, first: Sequence[tuple[Way, int]] = ()
+    name: str = "fake/model",
+    *,
+    first: Sequence[tuple[Way, int]] = (),
+    bare_first: Sequence[tuple[Way, int]] | None = None,
 ) -> FakeModel:
-    """A model that is right, except on its first items: so many answered in one way, then so many in the next."""
-    ways: list[Way] = [way for way, number in first for _ in range(number)]
+    """A model that is right, except on its first items: so many answered in one way, then so many in the next.
+
+    Args:
+        name: of the model.
+        first: the ways.
+        bare_first: the ways for prompts without examples, such as a tuned model's; the same if not given.
+    """
+    ways, bare_ways = _each(first), _each(first if bare_first is None else bare_first)
 
     def answer(prompt: str) -> str | ModelOutput:
         number = int(_NUMBER.findall(prompt)[-1])
-        match ways[number] if number < len(ways) and when(prompt) else "right":
+        found = ways if "train" in prompt else bare_ways
+        match found[number] if number < len(found) else "right":
             case "wrong":
                 return _PLACES[1 - number % 2][1]
             case "failed":

@@ -84,6 +84,7 @@ LEAST_TIMED = 20  # requests: with fewer, the p95 is little more than the slowes
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured")
 COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed")
+LOST = ("unparseable", "refused", "cut_off", "errors")  # counts of requests without an answer, which count as wrong
 _PAIR = "accuracy_ci95"
 # Figures need no texts but the answers: without the others, a million records are quickly divided by candidate.
 _TEXTS = ("input", "completion", "reason")

@@ -76,12 +76,9 @@ class Tolerance:
         """Whether too many answers are unparsed."""
         return counts["unparsed"] > self.max_unparsed * sum(counts.values())
 
-    def __str__(self) -> str:
-        """The rule as a sentence."""
-        return (
-            f"Not measured: more than {100 * self.max_failed:g} % of the requests failed, were cut off or refused "
-            f"(--max-failed), or more than {100 * self.max_unparsed:g} % of the answers are unparsed (--max-unparsed)."
-        )
+    def options(self) -> list[str]:
+        """As a command takes them."""
+        return ["--max-failed", f"{self.max_failed:g}", "--max-unparsed", f"{self.max_unparsed:g}"]
 
 
 def statuses(records: pd.DataFrame) -> pd.Series[str]:

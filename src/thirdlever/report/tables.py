@@ -93,7 +93,7 @@ def _accuracy(row: Mapping[str, Any]) -> str:
 
 
 def _statuses(row: Mapping[str, Any]) -> str:
-    return "/".join(f"{row[name]}" for name in ("unparseable", "refused", "cut_off", "errors"))
+    return "/".join(f"{row[name]}" for name in scorecards.LOST)
 
 
 def _known(tokens: float) -> str:
@@ -286,7 +286,7 @@ def _history_cells(point: Point) -> tuple[str | tuple[str, ...], ...]:
     return (
         point.candidate,
         (model, f"({point.released})") if point.released else model,
-        interval(point.accuracy, point.low, point.high),
+        "not measured" if math.isnan(point.accuracy) else interval(point.accuracy, point.low, point.high),
         amount(point.usd_per_1k),
         f"{duration(point.p50_s)}/{duration(point.p95_s)}" if not math.isnan(point.p50_s) else UNKNOWN,
     )
