@@ -191,7 +191,8 @@ def _row(flip: Flip) -> tuple[str, str, str, str, str]:
     return flip.id, short, flip.target, flip.before, flip.after
 
 
-# JUnit XML: a check that is open or not measured is an error, so that it does not look green; a check without a limit is skipped.
+# JUnit XML: a check that is open or not measured is an error, so that it does not look green; one without a limit is
+# skipped.
 
 _TAGS = {"FAIL": "failure", "INCONCLUSIVE": "error", "NOT-MEASURED": "error", None: "skipped"}
 
