@@ -28,8 +28,8 @@ def test_an_unmeasured_prompt_was_not_tried(tmp_path: Path) -> None:
     d = decide_on_run(made, ())
     gate = d.gates[0]
     assert (gate.verdict, gate.reason) == ("NEED-MORE-DATA", "prompting was not tried (zero_shot not measured)")
-    assert "zero_shot does not count as tried: not measured: 30 of 40 answers were cut off" in gate.evidence
-    assert gate.change.startswith("Measure zero_shot again; not measured: 30 of 40 answers were cut off")
+    assert "zero_shot does not count as tried; it is not measured: 30 of 40 answers were cut off" in gate.evidence
+    assert gate.change.startswith("Measure zero_shot again; it is not measured: 30 of 40 answers were cut off")
     assert "raise max_tokens in --model" in gate.change
 
 

@@ -223,7 +223,7 @@ def _not_tried(e: Evidence, missing: Sequence[str]) -> Outcome:
         changes = [f"Try {listed(missing)} on the labelled examples, and give the figures."]
     if lost:
         reason += f" ({listed([one.name for one in lost])} not measured)"
-        changes += [f"Measure {one.name} again; {one.not_measured}." for one in lost]
+        changes += [f"Measure {one.name} again; it is {one.not_measured}." for one in lost]
     return Outcome("NEED-MORE-DATA", reason, " ".join(changes))
 
 
@@ -248,7 +248,7 @@ def _tried(e: Evidence) -> str:
     found = [str(one) for one in e.untuned]
     lines = [f"Tried without tuning: {'; '.join(found)}." if found else "Nothing without tuning was measured."]
     lost = e.unmeasured("no model", "prompt", "retrieval")
-    return " ".join([*lines, *(f"{one.name} does not count as tried: {one.not_measured}." for one in lost)])
+    return " ".join([*lines, *(f"{one.name} does not count as tried; it is {one.not_measured}." for one in lost)])
 
 
 def _target(e: Evidence, a: Assumptions) -> str:
@@ -283,7 +283,7 @@ def _broken_tune(tuned: Standing) -> Outcome | None:
         lost = {status: number for status, number in tuned.statuses.items() if status != "answered"}
         most = max(lost, key=lost.__getitem__, default="failed")
         cause = f": {_BROKEN}" if most in {"unparsed", "cut_off"} else ""
-        change = f"Fix the cause, then measure {tuned.name} again; {tuned.not_measured}."
+        change = f"Fix the cause, then measure {tuned.name} again; it is {tuned.not_measured}."
         return Outcome("NEED-MORE-DATA", f"{tuned.name} is not measured{cause}", change)
     if tuned.accuracy == 0 and tuned.requests:
         change = f"Read its answers (`thirdlever report`), fix the cause, then measure {tuned.name} again."
