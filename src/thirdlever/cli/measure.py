@@ -164,11 +164,9 @@ def run(
     utilisation: options.Utilisation = 1.0,
     batch: options.Batch = False,
     max_failed: Annotated[
-        float, option("SHARE", "Maximum of failed, cut-off and refused requests for a result.", min=0, max=1)
+        float, option("SHARE", "Maximum share of failed, cut-off and refused requests.", min=0, max=1)
     ] = MAX_FAILED,
-    max_unparsed: Annotated[
-        float, option("SHARE", "Maximum of unparsed answers for a result.", min=0, max=1)
-    ] = MAX_UNPARSED,
+    max_unparsed: Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)] = MAX_UNPARSED,
 ) -> None:
     """Run strategies on a suite and compare them in a table.
 

@@ -45,10 +45,10 @@ Utilisation: TypeAlias = Annotated[float, option("SHARE", "Share of the time tha
 Batch: TypeAlias = Annotated[bool, flag("--batch", "Use the providers' batch APIs for accuracy: cheaper, but slow.")]
 MaxFailed: TypeAlias = Annotated[
     float | None,
-    option("SHARE", "Maximum of failed, cut-off and refused requests. [default: the run's, 0.05]", min=0, max=1),
+    option("SHARE", "Maximum share of failed, cut-off and refused requests. [default: the run's]", min=0, max=1),
 ]
 MaxUnparsed: TypeAlias = Annotated[
-    float | None, option("SHARE", "Maximum of unparsed answers. [default: the run's, 0.2]", min=0, max=1)
+    float | None, option("SHARE", "Maximum share of unparsed answers. [default: the run's]", min=0, max=1)
 ]
 Assume: TypeAlias = Annotated[
     list[str] | None, option("NAME=VALUE", "Assumption, such as monthly_volume=3000000; repeatable.")
