@@ -85,6 +85,7 @@ def test_a_run_without_a_measured_candidate_is_no_basis_for_anything(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(Path("out"), ["zero_shot", "few_shot:k=2"], model(first=[("failed", ITEMS)]))
+    capsys.readouterr()
     for command in (["compare", "out"], ["decide", "out"], ["memo", "out"], ["baseline", "set", "out"]):
         assert call(monkeypatch, *command) == 2
         [line] = capsys.readouterr().err.splitlines()

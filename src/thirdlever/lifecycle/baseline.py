@@ -185,9 +185,8 @@ def pin(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
         raise RunError(message)
     kept = [one for one in run.figures if one not in lost]
     if not kept:
-        message = f"run {str(run.folder)!r} cannot be pinned: no candidate is measured; " + "; ".join(
-            f"{one}: {why}" for one, why in lost.items()
-        )
+        one, why = next(iter(lost.items()))
+        message = f"run {str(run.folder)!r} cannot be pinned: no candidate is measured; {one}: {why}"
         raise RunError(message)
     return from_run(run, name, only=only or kept)
 
