@@ -107,8 +107,8 @@ class BaselineCandidate:
         if self.why_unmeasured:
             return self.why_unmeasured
         counts = {status: int(self.figures.get(column, 0)) for status, column in _COLUMNS.items()}
-        answered = int(self.figures.get("requests", 0)) - sum(counts.values())
-        return sentence_for(counts | {"answered": max(answered, 0)}, tolerance)
+        counts["answered"] = max(int(self.figures.get("requests", 0)) - sum(counts.values()), 0)
+        return sentence_for(counts, tolerance)
 
     def figure(self, name: str) -> float:
         """A figure; nan if it is unknown."""

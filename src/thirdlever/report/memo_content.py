@@ -123,8 +123,8 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
     few = "" if timed >= LEAST_TIMED else f" (from only {counted(timed, 'timed request')})"
     notes = [
         f"p95: 95 % of requests are faster{few}." if timed else "No latency was measured.",
-        "Lost: unparsed, refused, cut off or failed; counted as wrong.",
         f"Per month: {volume:,.0f} requests." if volume is not None else "The monthly volume is not stated.",
+        "Lost: unparsed, refused, cut off or failed; counted as wrong.",
         f"{counted(left_out, 'more candidate')} under “All figures”." if left_out else "",
     ]
     return MemoTable(
