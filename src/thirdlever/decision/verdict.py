@@ -142,7 +142,8 @@ def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
     stay = stay_with(e, costs, a)
     paybacks: dict[str, Payback] = {}
     if stay and stay.name in costs:
-        others = [name for name in costs if name != stay.name and not e.standings[name].not_measured]
+        lost = {name for name, one in e.standings.items() if one.not_measured}
+        others = [name for name in costs if name != stay.name and name not in lost]
         paybacks = {name: payback(costs[name], costs[stay.name], a) for name in others}
     first = gates.prompt_and_retrieval(e, a)
     judged: list[Judged] = []
