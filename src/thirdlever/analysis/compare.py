@@ -230,7 +230,7 @@ def compared(
     """
     lost = run.not_measured
     for name in (a, b):
-        if name in lost:
+        if name is not None and name in lost:
             message = f"cannot compare {name!r}; {lost[name]}"
             raise RunError(message)
     o = outcomes.load(run)
