@@ -63,11 +63,11 @@ def test_the_columns_are_as_documented() -> None:
 
 
 def test_accuracy_counts_failed_and_unreadable_answers_as_wrong() -> None:
-    rows = [*(record(i) for i in range(6)), record(6, right=False), record(7, right=False, prediction=None), failed(8)]
-    found = card(rows)
-    assert (found["n"], found["accuracy"]) == (9, 6 / 9)
+    rows = [*(record(i) for i in range(26)), record(26, right=False), record(27, right=False, prediction=None)]
+    found = card([*rows, failed(28)])
+    assert (found["n"], found["accuracy"]) == (29, 26 / 29)
     assert (found["errors"], found["unparseable"]) == (1, 1)
-    assert found["accuracy_ci95"] == pytest.approx(wilson(6, 9))
+    assert found["accuracy_ci95"] == pytest.approx(wilson(26, 29))
 
 
 def test_an_interval_counts_sources_as_every_comparison_does() -> None:
@@ -195,10 +195,11 @@ def test_rows_are_sorted_by_accuracy_then_cost_with_unknown_last() -> None:
     assert list(frame["candidate"]) == ["cheap", "dear", "unknown", "bad"]
 
 
-def test_a_candidate_whose_every_request_failed_has_accuracy_0() -> None:
+def test_a_candidate_whose_every_request_failed_has_no_accuracy() -> None:
     found = card([failed(0), failed(1)], prices={"m": PRICE})
-    assert (found["accuracy"], found["errors"], found["macro_f1"]) == (0.0, 2, 0.0)
-    assert all(math.isnan(found[name]) for name in ("input_tokens", "cost_per_1k_usd", "latency_p50_s"))
+    unknown = ("accuracy", "macro_f1", "input_tokens", "cost_per_1k_usd", "latency_p50_s")
+    assert all(math.isnan(found[name]) for name in unknown)
+    assert (found["errors"], found["n"], found["measured"]) == (2, 2, False)
 
 
 def test_a_candidate_without_records_has_no_figures() -> None:

@@ -29,7 +29,7 @@ def saved(folder: Path, answers: dict[str, str], *, seeds: bool = False, **colum
     """A run on disk: candidate -> one character an item, 1 for right and 0 for wrong."""
     frames = [
         pd.DataFrame({"score": [float(c) for c in row], "item_id": [f"i{n:04}" for n in range(len(row))]}).assign(
-            candidate=name, phase="accuracy", epoch=1
+            candidate=name, phase="accuracy", epoch=1, prediction="fuel", stop_reason="stop", error=None
         )
         for name, row in answers.items()
     ]

@@ -163,10 +163,10 @@ def test_a_single_candidate_is_never_go(name: str) -> None:
 
 def test_a_tuned_candidate_with_only_errors_counts_as_unmeasured() -> None:
     d = decided(evidence({**MISS, "lora": 0.0}, failed=["lora"]))
-    assert (d.verdict, d.tuned) == ("NEED-MORE-DATA", None)
-    assert "every request to lora failed" in d.gates[2].reason
-    assert any(note.startswith("Every request to lora failed (2,000 of 2,000)") for note in notes(d))
-    assert re.search(r"^lora +unknown", render(d), re.MULTILINE)
+    assert (d.verdict, d.tuned) == ("NEED-MORE-DATA", "lora")
+    assert d.gates[2].reason == "lora is not measured"
+    assert any(note.startswith("lora is not measured: 2,000 of 2,000 requests failed") for note in notes(d))
+    assert re.search(r"^lora +not measured", render(d), re.MULTILINE)
 
 
 def test_a_run_with_only_errors_chooses_no_candidate() -> None:
@@ -206,9 +206,9 @@ def test_a_run_is_decided_from_its_files(tmp_path: Path) -> None:
         "lora": "tuned",
         "broken": "tuned",
     }
-    assert (d.verdict, d.tuned, d.chosen) == ("NO-GO", "lora", "rag")
+    assert (d.verdict, d.tuned, d.chosen) == ("NEED-MORE-DATA", "broken", "rag")
     assert d.gates[1].evidence.startswith("700 labelled examples available. Answers come from 3 labels.")
-    assert any(note.startswith("Every request to broken failed (40 of 40)") for note in notes(d))
+    assert any(note.startswith("broken is not measured: 40 of 40 requests failed") for note in notes(d))
 
 
 def _run(folder: Path) -> Run:
@@ -266,6 +266,7 @@ def _records(shares: dict[str, float]) -> pd.DataFrame:
             "latency_s": 0.1,
             "retrieval_s": 0.01 if name == "rag" else np.nan,
             "device_s": 0.1,
+            "stop_reason": "stop",
             "error": "refused" if name == "broken" else None,
             "item_hash": f"h{i}",
             "cold": False,

@@ -46,8 +46,8 @@ def test_gate_1_asks_for_the_lever_that_was_not_tried(there: str, missing: str) 
 
 def test_a_candidate_with_only_errors_counts_as_not_tried() -> None:
     gate = gates.prompt_and_retrieval(evidence({"few_shot": 0.8, "rag": 0.0}, failed=["rag"]), assumptions())
-    assert gate.reason == "retrieval was not tried"
-    assert "Every request to rag failed" in gate.evidence
+    assert gate.reason == "retrieval was not tried (rag not measured)"
+    assert "rag does not count as tried; it is not measured: 2,000 of 2,000 requests failed" in gate.evidence
 
 
 def test_without_a_target_the_best_untuned_candidate_is_the_target() -> None:

@@ -64,6 +64,8 @@ def evidence(
             hosted=base is not None and not base.startswith(("hf/", "embedded")),
             requests=n,
             failed=n if name in failed else 0,
+            statuses={"answered": 0 if name in failed else n, "failed": n if name in failed else 0},
+            not_measured=f"not measured: {n:,} of {n:,} requests failed" if name in failed else None,
             examples=examples if kinds[name] == "tuned" else None,
         )
         for name in accuracies
@@ -72,11 +74,8 @@ def evidence(
 
 
 def measured(described: Sequence[Standing], scores: Outcomes) -> list[Standing]:
-    """With their accuracies, except those whose every request failed."""
-    return [
-        one if one.requests and one.failed == one.requests else one.measured(accuracy(scores, one.name))
-        for one in described
-    ]
+    """With their accuracies, except those that are not measured."""
+    return [one if one.not_measured else one.measured(accuracy(scores, one.name)) for one in described]
 
 
 def scored(names: Sequence[str], scores: Any, slices: Sequence[str] = ()) -> Outcomes:  # noqa: ANN401 - any array

@@ -44,6 +44,6 @@ def pin(old: FakeModel, *strategies: str, suite: Suite | None = None, **options:
     """Run a model and save the run as baseline `payments`."""
     suite = suite or make_suite(ITEMS)
     done = run(suite, strategies or ["plain"], models=[old], **{"probe": 0, "out": "old", **options})
-    pinned = baseline.from_run(done, "payments")
+    pinned = baseline.pin(done, "payments")
     baseline.save(pinned)
     return pinned

@@ -46,6 +46,9 @@ def summary(count: int = 5, *, n: int = 2000, model: str = "openai/gpt-4o-mini",
             "sources": n,
             "errors": 0,
             "unparseable": 3,
+            "refused": 0,
+            "cut_off": 0,
+            "measured": True,
             "timed": 20,
         }
         row |= {"accuracy": accuracy, "accuracy_ci95": wilson(accuracy * n, n), "macro_f1": accuracy - 0.014}

@@ -70,7 +70,7 @@ def measured(
 
 
 def gate(old: Baseline, new: Baseline, **given: Any) -> Result:  # noqa: ANN401 - limits'
-    return compare(old, new, PAIR, resolve_limits({}, given))
+    return compare(old, new, PAIR, resolve_limits({}, given, {}))
 
 
 def check(result: Result, name: str) -> Check:
@@ -272,7 +272,9 @@ def test_a_changed_item_under_the_same_id_is_refused() -> None:
 
 
 def test_options_override_the_card_and_the_card_overrides_defaults() -> None:
-    found = resolve_limits({"regression": {"margin": 0.01, "max_errors": 0.0}}, {"margin": 0.03, "slice_margin": None})
+    found = resolve_limits(
+        {"regression": {"margin": 0.01, "max_errors": 0.0}}, {"margin": 0.03, "slice_margin": None}, {}
+    )
     assert (found.margin, found.max_errors, found.slice_margin) == (0.03, 0.0, Limits().slice_margin)
     assert [found.source(name) for name in ("margin", "max_errors", "slice_margin")] == ["given", "card", "default"]
 
@@ -291,7 +293,7 @@ def test_options_override_the_card_and_the_card_overrides_defaults() -> None:
 )
 def test_an_invalid_limit_is_refused(card: Any, message: str) -> None:  # noqa: ANN401 - as YAML has it
     with pytest.raises(SuiteError, match=message):
-        resolve_limits({"regression": card}, {})
+        resolve_limits({"regression": card}, {}, {})
 
 
 # Reports

@@ -67,6 +67,8 @@ def measured(others: Mapping[str, tuple[float, float | None]], **info: Any) -> R
             "epoch": 1,
             "slice": "",
             "group": None,
+            "prediction": "fuel",
+            "stop_reason": "stop",
             "score": float(wrong[item] < share * N),
             "item_hash": f"h{item}",
             "input_tokens": 1000,

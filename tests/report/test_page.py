@@ -141,10 +141,10 @@ def test_an_item_that_was_not_run_is_no_mistake(tmp_path: Path) -> None:
     assert cells.outcomes(cells.requests("prompted(k=1)"))[4] == "-"
 
 
-def test_a_candidate_with_only_errors_has_an_accuracy_of_zero(tmp_path: Path) -> None:
+def test_a_candidate_with_only_errors_has_no_accuracy(tmp_path: Path) -> None:
     run = make_run(tmp_path, items=4, candidates=2, said={(1, i): None for i in range(4)})
     failed = page_data.page_data(run).head["candidates"][1]
-    assert (failed["name"], failed["accuracy"], failed["errors"]) == ("prompted(k=1)", 0.0, 4)
+    assert (failed["name"], failed["accuracy"], failed["errors"]) == ("prompted(k=1)", None, 4)
     assert failed["cost_per_1k_usd"] is None  # unknown, not free
 
 

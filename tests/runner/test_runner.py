@@ -103,7 +103,7 @@ def test_a_failed_request_is_wrong_and_shown(suite: Suite, capsys: pytest.Captur
             raise ValueError(prompt)
         return "fuel"
 
-    done = measure(suite, model=FakeModel(answer=fails))
+    done = measure(suite, model=FakeModel(answer=fails), max_failed=0.1)
     [row] = done.records[done.records["error"].notna()].to_dict("records")
     assert (row["item_id"], row["score"], row["completion"]) == ("test-4", 0.0, "")
     assert row["error"].startswith("ValueError: Sort payments.")

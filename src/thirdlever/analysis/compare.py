@@ -25,7 +25,7 @@ from thirdlever.analysis.variance import Variance, by_recipe
 from thirdlever.core.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from thirdlever.analysis.outcomes import Outcomes
     from thirdlever.analysis.run import Run
@@ -195,6 +195,7 @@ class Compared:
         family: number of comparisons that p is adjusted for.
         non_inferiority: of b to a for each comparison, in the same order; empty without a margin.
         variances: of recipes that ran with several seeds.
+        not_measured: why candidates are left out, by name.
     """
 
     suite: str
@@ -207,6 +208,7 @@ class Compared:
     family: int
     non_inferiority: Sequence[NonInferiority]
     variances: Sequence[Variance]
+    not_measured: Mapping[str, str]
 
 
 def compared(
@@ -224,14 +226,18 @@ def compared(
     The best is chosen by its score, so p is then adjusted for all pairs, shown or not.
 
     Raises:
-        RunError: the run's candidates cannot be paired, there is only one, or a name is unknown.
+        RunError: the run's candidates cannot be paired, only one is measured, or a name is unknown or not measured.
     """
+    lost = run.not_measured
+    for name in (a, b):
+        if name is not None and name in lost:
+            message = f"cannot compare {name!r}; {lost[name]}"
+            raise RunError(message)
     o = outcomes.load(run)
     if len(o.candidates) < 2:  # noqa: PLR2004 - a pair
-        message = (
-            f"{o.candidates[0]!r} is the run's only candidate; run another strategy with the same --out to compare"
-        )
-        raise RunError(message)
+        only = f"{o.candidates[0]!r} is the run's only{' measured' if lost else ''} candidate; "
+        others = "; ".join(f"{name}: {why}" for name, why in lost.items())
+        raise RunError(only + (others or "run another strategy with the same --out to compare"))
     if a == b and a is not None:
         message = f"cannot compare {a!r} with itself; name two candidates"
         raise RunError(message)
@@ -252,6 +258,7 @@ def compared(
         family=family,
         non_inferiority=[] if margin is None else [non_inferior(o, one.b, one.a, margin) for one in found],
         variances=by_recipe(o, run.info),
+        not_measured=lost,
     )
 
 

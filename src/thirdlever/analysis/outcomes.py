@@ -86,13 +86,17 @@ class Outcomes:
 
 
 def load(run: Run) -> Outcomes:
-    """A run's outcomes.
+    """The outcomes of a run's measured candidates.
 
     Raises:
-        RunError: the run is not finished, or its candidates cannot be paired.
+        RunError: the run is not finished, its candidates cannot be paired, or none of them is measured.
     """
-    _ = run.info  # written last; without it, raises that the run is not finished
-    return outcomes(run.records)
+    unmeasured = run.not_measured
+    if unmeasured and len(unmeasured) == len(run.figures):
+        name, why = next(iter(unmeasured.items()))
+        message = f"no candidate of run {str(run.folder)!r} is measured; {name}: {why}"
+        raise RunError(message)
+    return outcomes(run.records[~run.records["candidate"].isin([*unmeasured])])
 
 
 def outcomes(records: pd.DataFrame) -> Outcomes:

@@ -182,14 +182,16 @@ class DetectableEffect:
 def _measured_design(suite: Suite) -> tuple[Design, str] | None:
     """How often the two best candidates of the latest run of a suite disagree, and where that was measured."""
     from thirdlever.analysis.compare import Differences
-    from thirdlever.analysis.outcomes import outcomes
+    from thirdlever.analysis.outcomes import load as outcomes
 
     for run in past_runs():
-        if run.info["suite"]["hash"] != suite.hash or len(run.info["candidates"]) < 2:  # noqa: PLR2004 - a pair
+        if run.info["suite"]["hash"] != suite.hash:
             continue
         try:
-            found = outcomes(run.records)
-        except RunError:  # its candidates did not all answer the same items
+            found = outcomes(run)
+        except RunError:  # none is measured, or they did not all answer the same items
+            continue
+        if len(found.candidates) < 2:  # noqa: PLR2004 - a pair
             continue
         best = sorted(found.candidates, key=lambda name: -found.row(name).mean())[:2]
         differences = Differences(found, *best)

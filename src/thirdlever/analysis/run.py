@@ -62,6 +62,11 @@ class Run:
         return figures(self.records, self.info)
 
     @cached_property
+    def not_measured(self) -> Mapping[str, str]:
+        """Why candidates are not measured, and the remedy, by name."""
+        return {name: one.not_measured for name, one in self.figures.items() if one.not_measured}
+
+    @cached_property
     def summary(self) -> pd.DataFrame:
         """The scorecards: the figures as a table, one row per candidate."""
         return self.summary_at()
@@ -130,15 +135,25 @@ class Run:
         return path
 
 
-def load(run: str | Path) -> Run:
+def load(run: str | Path, *, max_failed: float | None = None, max_unparsed: float | None = None) -> Run:
     """Find a run.
 
     Args:
         run: its folder, its name under `results/`, or "latest".
+        max_failed: tolerated share of failed, cut-off and refused requests; None for the run's own.
+        max_unparsed: the same of unparsed answers.
 
     Raises:
         RunError: there is no such run.
     """
+    found = _find(run)
+    given = {"max_failed": max_failed, "max_unparsed": max_unparsed}
+    if changed := {name: share for name, share in given.items() if share is not None}:
+        vars(found)["info"] = found.info | changed
+    return found
+
+
+def _find(run: str | Path) -> Run:
     finished = {path.parent.name: path.parent for path in project.RESULTS.glob(f"*/{INFO}")}
     if run == "latest" and finished:
         newest = max(finished.values(), key=lambda folder: (folder / INFO).stat().st_mtime)

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from thirdlever.analysis.stats import proportions
+from thirdlever.analysis.statuses import Tolerance, count, statuses, why_not
 from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core.text import escape_csv
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.analysis.stats.proportions import Proportion
+    from thirdlever.analysis.statuses import Status
     from thirdlever.catalog.prices import Price
     from thirdlever.strategies.contract import Lever
 
@@ -54,6 +56,12 @@ FURTHER = (
     "accuracy_se",
     "sources",
     "unparseable",
+    "refused",
+    "cut_off",
+    "accuracy_parsed",
+    "measured",
+    "not_measured",
+    "reasoning_tokens",
     "timed",
     "cold_start_s",
     "ttft_p50_s",
@@ -74,8 +82,9 @@ FURTHER = (
 )
 LEAST_TIMED = 20  # requests: with fewer, the p95 is little more than the slowest
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
-TEXT = ("candidate", "strategy", "model", "args", "price_source")
-COUNTS = ("n", "sources", "errors", "requests", "unparseable", "timed")
+TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured")
+COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed")
+LOST = ("unparseable", "refused", "cut_off", "errors")  # counts of requests without an answer, which count as wrong
 _PAIR = "accuracy_ci95"
 # Figures need no texts but the answers: without the others, a million records are quickly divided by candidate.
 _TEXTS = ("input", "completion", "reason")
@@ -99,7 +108,7 @@ def figures(
         By name, in the order of run.json, then of the records.
     """
     records = records.drop(columns=[name for name in _TEXTS if name in records])
-    common = _Common(records[records["phase"] == "accuracy"], confidence)
+    common = _Common(records[records["phase"] == "accuracy"], Tolerance.of(info), confidence)
     if part is not None:
         records = records[records["slice"] == part]
     rows = records.groupby("candidate", sort=False).indices
@@ -140,10 +149,17 @@ def lever(candidate: Mapping[str, Any], *, retrieves: bool) -> Lever:
 
 @dataclass(frozen=True, eq=False)
 class _Common:
-    """What all candidates share: the answers of the accuracy pass, and the confidence of intervals."""
+    """What all candidates share: the answers of the accuracy pass, which losses are tolerated, and the confidence."""
 
     answers: pd.DataFrame
+    tolerance: Tolerance
     confidence: float
+
+    @cached_property
+    def not_measured(self) -> Mapping[str, str]:
+        """Why candidates are not measured, by name; on all items, because a slice has few."""
+        found = {str(name): why_not(own, self.tolerance) for name, own in self.answers.groupby("candidate")}
+        return {name: why for name, why in found.items() if why}
 
     @cached_property
     def graded(self) -> bool:
@@ -191,9 +207,26 @@ class CandidateFigures:
         return len(self.asked) + len(self.probe)
 
     @cached_property
+    def statuses(self) -> Mapping[Status, int]:
+        """How many requests of the accuracy pass have each status."""
+        return count(self._statuses)
+
+    @property
     def failed(self) -> int:
         """Requests of the accuracy pass that failed."""
-        return int(self.asked["error"].notna().sum())
+        return self.statuses["failed"]
+
+    @cached_property
+    def not_measured(self) -> str | None:
+        """Why its accuracy is no result, and the remedy; None if it is measured."""
+        if self.asked.empty:
+            return why_not(self.asked, self.common.tolerance)
+        return self.common.not_measured.get(self.name)
+
+    @property
+    def broken(self) -> bool:
+        """Whether too many requests failed, were cut off or refused; unparsed answers may be the model's own."""
+        return self.common.tolerance.broken(self.statuses)
 
     @property
     def asks(self) -> bool:
@@ -210,9 +243,14 @@ class CandidateFigures:
         """The lever it pulls."""
         return lever(self.about, retrieves=self.retrieves)
 
-    @cached_property
+    @property
     def accuracy(self) -> Proportion | None:
-        """Mean score over items, failed requests 0; None without records."""
+        """Its mean score; None if it is not measured."""
+        return None if self.not_measured else self.score
+
+    @cached_property
+    def score(self) -> Proportion | None:
+        """Mean score over items, requests without an answer 0, measured or not; None without records."""
         if self.asked.empty:
             return None
         import numpy as np
@@ -221,7 +259,7 @@ class CandidateFigures:
         item = pd.factorize(self.asked["item_id"])[0]
         first = np.unique(item, return_index=True)[1]
         return proportions.of_items(
-            np.bincount(item, weights=self._score) / np.bincount(item),
+            np.bincount(item, weights=self._scores) / np.bincount(item),
             proportions.clusters(self.asked["group"].iloc[first]),
             requests=len(item),
             graded=self.common.graded,
@@ -229,9 +267,15 @@ class CandidateFigures:
         )
 
     @cached_property
+    def accuracy_parsed(self) -> float | None:
+        """Mean score of the requests that were answered; None if none was."""
+        answered = self._scores[self._statuses == "answered"]
+        return float(answered.mean()) if len(answered) else None
+
+    @cached_property
     def macro_f1(self) -> float | None:
-        """None for free text and partial scores, for which it has no meaning."""
-        if self.asked.empty or not self.common.labels:
+        """None if it is not measured, and for free text and partial scores, for which it has no meaning."""
+        if self.not_measured or not self.common.labels:
             return None
         predictions = [value if isinstance(value, str) else None for value in self.asked["prediction"].tolist()]
         return proportions.macro_f1(self.asked["target"].tolist(), predictions)
@@ -253,7 +297,8 @@ class CandidateFigures:
     def tokens(self) -> Mapping[str, float]:
         """Mean tokens and device seconds per answered request; NaN where unknown."""
         answered = self.asked[self.asked["error"].isna()]
-        means = {name: answered[name].astype("float64").mean() for name in (*TOKENS, "device_s")}
+        known = [name for name in (*TOKENS, "reasoning_tokens", "device_s") if name in answered]
+        means = {name: answered[name].astype("float64").mean() for name in known}
         return means | {"device_s_per_request": means.pop("device_s")}
 
     @cached_property
@@ -296,11 +341,15 @@ class CandidateFigures:
         """Bootstrap means of the accuracy, from the same resamples."""
         import numpy as np
 
-        means = self._score.groupby(self.asked["item_id"].to_numpy(), sort=True).mean()
+        means = self._scores.groupby(self.asked["item_id"].to_numpy(), sort=True).mean()
         return self.common.bootstrap.means(means.index.to_series(), np.asarray(means, np.float64))
 
+    @cached_property
+    def _statuses(self) -> pd.Series[str]:
+        return statuses(self.asked)
+
     @property
-    def _score(self) -> pd.Series[float]:
+    def _scores(self) -> pd.Series[float]:
         return self.asked["score"].fillna(0.0).astype("float64")
 
     @cached_property
@@ -313,7 +362,7 @@ class CandidateFigures:
 
 
 def scorecards(known: Mapping[str, CandidateFigures], usd_per_hour: float | None, utilisation: float) -> pd.DataFrame:
-    """One row per candidate, best accuracy first; ties by cost (unknown last), then by latency.
+    """One row per candidate, best accuracy first, not measured last; ties by cost (unknown last), then by latency.
 
     `cost_per_1k_usd` is the cost of the model: tokens at its price or, without one, device time at the given rate.
     Device time is a request's share of its batch in the accuracy pass, as on a loaded server; that of the serial probe
@@ -327,7 +376,8 @@ def scorecards(known: Mapping[str, CandidateFigures], usd_per_hour: float | None
         utilisation: share of the device's hours in which it serves requests.
 
     Returns:
-        `COLUMNS`, then `FURTHER`. Seconds, USD, tokens per request; a candidate without records has n = 0.
+        `COLUMNS`, then `FURTHER`. Seconds, USD, tokens per request. Accuracy and macro-F1 of a candidate that is not
+        measured are missing; without records it has n = 0.
     """
     import pandas as pd
 
@@ -347,11 +397,16 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "strategy": one.about["strategy"],
         "model": one.about.get("model") or None,
         "args": json.dumps(one.about.get("args") or {}, sort_keys=True),
-        "n": accuracy.n if accuracy else 0,
-        "sources": accuracy.clusters if accuracy else 0,
+        "n": one.score.n if one.score else 0,
+        "sources": one.score.clusters if one.score else 0,
         "requests": len(one.asked),
         "errors": one.failed,
-        "unparseable": int((one.asked["prediction"].isna() & one.asked["error"].isna()).sum()),
+        "unparseable": one.statuses["unparsed"],
+        "refused": one.statuses["refused"],
+        "cut_off": one.statuses["cut_off"],
+        "accuracy_parsed": one.accuracy_parsed,
+        "measured": one.not_measured is None,
+        "not_measured": one.not_measured,
         "accuracy_ci95": (accuracy.low, accuracy.high) if accuracy else None,
         "macro_f1": one.macro_f1,
         "cost_per_1k_usd": None if usd is None else 1000 * usd,
@@ -392,8 +447,8 @@ def _with_savings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """Figures as floats (missing where unknown), counts as integers, text as text."""
-    floats = [name for name in frame.columns if name not in {*TEXT, *COUNTS, _PAIR}]
-    return frame.astype(dict.fromkeys(floats, "float64") | dict.fromkeys(COUNTS, "int64"))
+    floats = [name for name in frame.columns if name not in {*TEXT, *COUNTS, _PAIR, "measured"}]
+    return frame.astype(dict.fromkeys(floats, "float64") | dict.fromkeys(COUNTS, "int64") | {"measured": "bool"})
 
 
 def to_csv(summary: pd.DataFrame) -> str:

@@ -59,7 +59,7 @@ def choose(summary: pd.DataFrame) -> Axis:
     rated = summary["accuracy"].notna()
     cost, latency = summary["cost_per_1k_usd"], summary["latency_p50_s"]
     priced = (cost[rated] > 0).any()
-    notes = _naming("Not shown (no answers)", summary, ~rated)
+    notes = _naming("Not shown (not measured)", summary, ~rated)
     if priced and cost[rated].notna().all():
         return _cost(summary, rated, notes)
     if latency[rated].notna().any():

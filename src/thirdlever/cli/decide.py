@@ -24,6 +24,8 @@ def compare(
         float | None,
         option("SHARE", "Test if the drop in accuracy is below this, such as 0.02.", min=0.0001, max=0.5),
     ] = None,
+    max_failed: options.MaxFailed = None,
+    max_unparsed: options.MaxUnparsed = None,
     fmt: options.TextFormat = "text",
 ) -> None:
     """Show which differences between candidates are significant."""
@@ -31,7 +33,8 @@ def compare(
     from thirdlever.analysis.run import load
     from thirdlever.report import comparison
 
-    found = compared(load(run), a, b, every=every, part=slice_, confidence=confidence, margin=margin)
+    measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+    found = compared(measured, a, b, every=every, part=slice_, confidence=confidence, margin=margin)
     options.print_text(comparison.render(found, fmt))
 
 
@@ -40,19 +43,24 @@ def decide(
         str, argument("RUN", "A run's folder, its name under results/, latest, or a .toml file of figures.")
     ],
     assume: options.Assume = None,
+    max_failed: options.MaxFailed = None,
+    max_unparsed: options.MaxUnparsed = None,
     fmt: options.TextFormat = "text",
 ) -> None:
     """Decide if fine-tuning is justified, and what would change that."""
     from thirdlever.decision import verdict
     from thirdlever.report import decision
 
-    options.print_text(decision.render(verdict.decide_from(run, assume or ()), fmt))
+    found = verdict.decide_from(run, assume or (), max_failed=max_failed, max_unparsed=max_unparsed)
+    options.print_text(decision.render(found, fmt))
 
 
 def memo(
     run: options.Run,
     assume: options.Assume = None,
     out: Annotated[Path | None, option("DIR", "Folder for the memo. [default: RUN/memo]")] = None,
+    max_failed: options.MaxFailed = None,
+    max_unparsed: options.MaxUnparsed = None,
 ) -> None:
     """Write the decision memo of a run as Markdown and HTML."""
     from thirdlever.analysis.run import load
@@ -60,19 +68,20 @@ def memo(
     from thirdlever.report import memo as report
     from thirdlever.report.decision import one_sentence
 
-    found = load(run)
+    found = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
     decision = decide_on_run(found, assume or ())
     page = report.write(found, decision, out or found.folder / "memo", given=assume or ())[0]
     typer.echo(escape_terminal(f"{decision.verdict}: {one_sentence(decision)}"))
     typer.echo(escape_terminal(f"Memo: {page}"))
 
 
-def report(run: options.Run) -> None:
+def report(run: options.Run, max_failed: options.MaxFailed = None, max_unparsed: options.MaxUnparsed = None) -> None:
     """Write report.html: every answer, to filter, sort and read."""
     from thirdlever.analysis.run import load
     from thirdlever.report import page
 
-    typer.echo(f"Every answer: {page.write(load(run))}")
+    found = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+    typer.echo(f"Every answer: {page.write(found)}")
 
 
 def reprice(
@@ -89,6 +98,8 @@ def reprice(
         option("SHARE", "Share of the time that the machine is busy. [default: the run's]", min=0, max=1),
     ] = None,
     batch: Annotated[bool, flag("--batch", "Use the rates of batch APIs.")] = False,
+    max_failed: options.MaxFailed = None,
+    max_unparsed: options.MaxUnparsed = None,
     fmt: options.TableFormat = "table",
 ) -> None:
     """Show a run's table at other prices, without new requests."""
@@ -96,7 +107,8 @@ def reprice(
     from thirdlever.analysis.run import load
     from thirdlever.report import tables
 
-    done = repricing.reprice(load(run), model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)
+    measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+    done = repricing.reprice(measured, model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)
     options.print_text(tables.render_summary(done.run.summary, fmt))
     lines = [*tables.price_lines(done.prices), *tables.device_lines(done.device, done.utilisation)]
     if model:

@@ -22,20 +22,25 @@ def set_(
     run: options.Run,
     name: Annotated[str | None, option("NAME", "Name of the baseline. [default: the suite's name]")] = None,
     candidate: Annotated[list[str] | None, option("NAME", "Candidate to include; repeatable. [default: all]")] = None,
+    max_failed: options.MaxFailed = None,
+    max_unparsed: options.MaxUnparsed = None,
 ) -> None:
     """Create a baseline from a run.
 
-    Writes results/baselines/NAME.json, to be committed.
+    Writes results/baselines/NAME.json, to be committed. Candidates that are not measured are left out.
     """
     from thirdlever.analysis.run import load
     from thirdlever.lifecycle import baseline
 
-    found = load(run)
-    made = baseline.from_run(found, name or found.info["suite"]["name"], only=candidate or ())
+    found = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+    made = baseline.pin(found, name or found.info["suite"]["name"], only=candidate or ())
     path = baseline.save(made)
     names = ", ".join(one.name for one in made.candidates)
     size = path.stat().st_size / 1000
     typer.echo(escape_terminal(f"pinned {names} on {counted(len(made.items), 'item')}: {path} ({size:,.0f} kB)"))
+    if not candidate:
+        for lost, why in found.not_measured.items():
+            typer.echo(escape_terminal(f"left out: {lost}: {why}"))
     command = f"thirdlever regress {made.suite['name']} --baseline {made.name} --model NEW"
     typer.echo(escape_terminal(f"next: commit the file; when a new model appears: {command}"))
 
@@ -63,13 +68,20 @@ def show(name: Name) -> None:
 
 
 @baseline_app.command()
-def diff(name: Name, run: options.Run, fmt: options.GateFormat = "text") -> None:
+def diff(
+    name: Name,
+    run: options.Run,
+    max_failed: options.MaxFailed = None,
+    max_unparsed: options.MaxUnparsed = None,
+    fmt: options.GateFormat = "text",
+) -> None:
     """Compare a finished run with a baseline, without new requests."""
     from thirdlever.analysis.run import load
     from thirdlever.lifecycle import baseline, regress
     from thirdlever.report.regression import render
 
-    options.print_text(render(regress.diff(baseline.load(name), load(run)), fmt))
+    fresh = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+    options.print_text(render(regress.diff(baseline.load(name), fresh), fmt))
 
 
 def regress(
@@ -94,6 +106,8 @@ def regress(
         float | None, option("SHARE", "Maximum rise in unparsed answers. [default: 0.01]")
     ] = None,
     max_errors: Annotated[float | None, option("SHARE", "Maximum share of failed requests. [default: 0.01]")] = None,
+    max_failed: options.MaxFailed = None,
+    max_unparsed: options.MaxUnparsed = None,
     stop_early: Annotated[bool, flag("--stop-early", "Stop as soon as every verdict on accuracy is clear.")] = False,
     remeasure: Annotated[bool, flag("--remeasure", "Measure the old model again, on this machine.")] = False,
     accept_new_suite: Annotated[
@@ -106,7 +120,7 @@ def regress(
 ) -> None:
     """Test whether a new base model may replace the baseline's.
 
-    Exit code 0 for PASS, 1 for FAIL, 3 for INCONCLUSIVE, 2 for an error.
+    Exit code 0 for PASS, 1 for FAIL, 3 for INCONCLUSIVE, 2 for NOT-MEASURED or an error.
     """
     from thirdlever.core import files
     from thirdlever.lifecycle import regress as gate
@@ -124,6 +138,8 @@ def regress(
             "max_cost_ratio": max_cost_ratio,
             "max_unparseable_rise": max_unparseable_rise,
             "max_errors": max_errors,
+            "max_failed": max_failed,
+            "max_unparsed": max_unparsed,
         },
         out=out,
         stop_early=stop_early,
@@ -171,6 +187,8 @@ def replace(
         float | None,
         option("SHARE", "Maximum acceptable drop in accuracy. [default: the card's, else 0.02]", min=0.001, max=0.5),
     ] = None,
+    max_failed: options.MaxFailed = None,
+    max_unparsed: options.MaxUnparsed = None,
 ) -> None:
     """Recommend a replacement for a candidate whose model retires.
 
@@ -181,7 +199,7 @@ def replace(
     from thirdlever.lifecycle.replace import propose
     from thirdlever.report.model_changes import replace_text
 
-    measured = load(run)
+    measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
     given = {} if margin is None else {"margin": str(margin)}
     assumptions = assume(measured.info["suite"].get("card", {}), given, measured.info)
     proposal = propose(measured, candidate, assumptions)

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED
 from thirdlever.cli import options
 from thirdlever.cli.options import argument, flag, option
+from thirdlever.core.errors import RunError
 from thirdlever.core.text import aligned, counted, escape_terminal
 
 models_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
@@ -168,8 +170,15 @@ def run(
     device_usd_per_hour: options.DeviceRate = None,
     utilisation: options.Utilisation = 1.0,
     batch: options.Batch = False,
+    max_failed: Annotated[
+        float, option("SHARE", "Maximum share of failed, cut-off and refused requests.", min=0, max=1)
+    ] = MAX_FAILED,
+    max_unparsed: Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)] = MAX_UNPARSED,
 ) -> None:
-    """Run strategies on a suite and compare them in a table."""
+    """Run strategies on a suite and compare them in a table.
+
+    Exit code 2 if a candidate is not measured because requests failed, were cut off or refused.
+    """
     from thirdlever.report import tables
     from thirdlever.runner import runner
 
@@ -189,15 +198,28 @@ def run(
         device_usd_per_hour=device_usd_per_hour,
         utilisation=utilisation,
         batch=batch,
+        max_failed=max_failed,
+        max_unparsed=max_unparsed,
     )
     options.print_text(tables.render_summary(done.summary))
     typer.echo(f"\nRecords, logs and chart: {done.folder}")
+    for name, why in done.not_measured.items():
+        broken = done.figures[name].broken
+        typer.echo(escape_terminal(f"{'error' if broken else 'warning'}: {name}: {why}"), err=True)
     done.require_complete()
+    if any(one.broken for one in done.figures.values()):
+        raise typer.Exit(RunError.exit_code)
 
 
-def show(run: options.Run, fmt: options.TableFormat = "table") -> None:
+def show(
+    run: options.Run,
+    max_failed: options.MaxFailed = None,
+    max_unparsed: options.MaxUnparsed = None,
+    fmt: options.TableFormat = "table",
+) -> None:
     """Show the table of a run."""
     from thirdlever.analysis.run import load
     from thirdlever.report import tables
 
-    options.print_text(tables.render_summary(load(run).summary, fmt))
+    found = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+    options.print_text(tables.render_summary(found.summary, fmt))

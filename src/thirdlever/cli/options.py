@@ -48,6 +48,13 @@ DeviceRate: TypeAlias = Annotated[
 ]
 Utilisation: TypeAlias = Annotated[float, option("SHARE", "Share of the time that the machine is busy.", min=0, max=1)]
 Batch: TypeAlias = Annotated[bool, flag("--batch", "Use the providers' batch APIs for accuracy: cheaper, but slow.")]
+MaxFailed: TypeAlias = Annotated[
+    float | None,
+    option("SHARE", "Maximum share of failed, cut-off and refused requests. [default: the run's]", min=0, max=1),
+]
+MaxUnparsed: TypeAlias = Annotated[
+    float | None, option("SHARE", "Maximum share of unparsed answers. [default: the run's]", min=0, max=1)
+]
 Assume: TypeAlias = Annotated[
     list[str] | None, option("NAME=VALUE", "Assumption, such as monthly_volume=3000000; repeatable.")
 ]

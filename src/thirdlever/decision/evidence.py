@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from thirdlever.analysis.run import Run
     from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.analysis.stats.proportions import Proportion
+    from thirdlever.analysis.statuses import Status
 
 
 Kind = Literal["no model", "prompt", "retrieval", "tuned"]
@@ -40,13 +41,15 @@ class Standing:
         kind: the lever it pulls.
         base: its base model; None without a model, or if unknown.
         hosted: whether a provider runs and tunes the base model.
-        accuracy: mean score; None if no request was answered, or if not stated.
+        accuracy: mean score; None if not measured, or if not stated.
         low: lower end of its 95 % interval; None for a stated figure.
         high: upper end.
         n: number of items; 0 for a stated figure.
         spread: n times the variance of the mean.
         requests: number sent.
         failed: number that failed.
+        statuses: number of requests by status; empty for a stated figure.
+        not_measured: why its accuracy is unknown although it was run, and the remedy.
         examples: labelled examples it was tuned on; None if not tuned, or unknown.
         weeks: time until it can be in use, if stated.
         today: whether it is in use now.
@@ -63,6 +66,8 @@ class Standing:
     spread: float = 0.0
     requests: int = 0
     failed: int = 0
+    statuses: Mapping[Status, int] = field(default_factory=dict)
+    not_measured: str | None = None
     examples: int | None = None
     weeks: float | None = None
     today: bool = False
@@ -91,7 +96,7 @@ class Standing:
     def __str__(self) -> str:
         """Name, accuracy and interval."""
         if self.accuracy is None:
-            return f"{self.name} (no answers)" if self.requests else f"{self.name} (accuracy unknown)"
+            return f"{self.name} ({'not measured' if self.not_measured else 'accuracy unknown'})"
         if self.low is None or self.high is None:
             return f"{self.name} at {percent(self.accuracy)}"
         interval = f"{percent(self.low).removesuffix(' %')} to {percent(self.high)}"
@@ -124,7 +129,7 @@ class Evidence:
     """The basis of a decision, without money and assumptions.
 
     Attributes:
-        standings: by name, best first; those without answers last.
+        standings: by name, best first; those without an accuracy last.
         comparisons: each tuned candidate against the most accurate one that is not tuned, by the tuned one's name;
             Holm-adjusted over all of them.
         knowledge: the best retrieval candidate against the best prompt; None if either is missing.
@@ -162,10 +167,9 @@ class Evidence:
         """The most accurate candidate that is not tuned, which a tuned one must beat."""
         return next(iter(self.untuned), None)
 
-    @property
-    def failures(self) -> list[Standing]:
-        """Candidates whose every request failed."""
-        return [one for one in self.standings.values() if one.requests and one.failed == one.requests]
+    def unmeasured(self, *kinds: Kind) -> list[Standing]:
+        """Candidates of these kinds that were run but are not measured."""
+        return [one for one in self.standings.values() if one.kind in kinds and one.not_measured]
 
     def not_worse(self, candidate: str, reference: str, margin: float) -> bool:
         """Whether a candidate is significantly non-inferior to a reference by this margin.
@@ -188,7 +192,7 @@ def gather(run: Run) -> Evidence:
     """A run's evidence.
 
     Raises:
-        RunError: the run is not finished, or its candidates cannot be paired.
+        RunError: the run is not finished, its candidates cannot be paired, or none of them is measured.
     """
     info = run.info
     suite, candidates = info.get("suite") or {}, info.get("candidates") or ()
@@ -210,7 +214,7 @@ def assess(
     weaker.
 
     Args:
-        scores: of every candidate that answered.
+        scores: of every measured candidate.
         standings: of all candidates.
         labelled: labelled examples at hand.
         answers: number of possible answers.
@@ -230,8 +234,7 @@ def assess(
 
 
 def _standing(one: CandidateFigures) -> Standing:
-    """How a candidate did; without figures if every request failed."""
-    asked = len(one.asked)
+    """How a candidate did; without an accuracy if it is not measured."""
     kind: Kind = "no model" if one.lever == "none" else one.lever
     base = None if kind == "no model" else one.about.get("base") or one.about.get("model")
     standing = Standing(
@@ -239,11 +242,13 @@ def _standing(one: CandidateFigures) -> Standing:
         kind=kind,
         base=base,
         hosted=bool(base) and not str(base).startswith(_LOCAL),
-        requests=asked,
+        requests=len(one.asked),
         failed=one.failed,
+        statuses=one.statuses,
+        not_measured=one.not_measured,
         examples=int((one.about.get("tuning") or {}).get("examples") or 0) or None,
     )
-    return standing if one.accuracy is None or one.failed == asked else standing.measured(one.accuracy)
+    return standing if one.accuracy is None else standing.measured(one.accuracy)
 
 
 def _labelled(suite: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> int | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.compare import Comparison
     from thirdlever.decision.assumptions import Assumptions
-    from thirdlever.decision.evidence import Evidence, Standing
+    from thirdlever.decision.evidence import Evidence, Kind, Standing
     from thirdlever.decision.payback import Payback
 
 Verdict: TypeAlias = Literal["GO", "NO-GO", "NEED-MORE-DATA"]
@@ -27,6 +27,8 @@ RANK: dict[Verdict, int] = {"GO": 0, "NEED-MORE-DATA": 1, "NO-GO": 2}
 
 _SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z])", re.IGNORECASE)
 _STRATEGIES = {"prompting": "few_shot", "retrieval": "rag", "tuning": "lora or managed"}
+_BROKEN = "training or decoding is broken"
+_KINDS: Mapping[str, Kind] = {"prompting": "prompt", "retrieval": "retrieval"}
 
 
 class Outcome(NamedTuple):
@@ -152,7 +154,7 @@ def pays_back(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payb
     volume = (
         "an unknown volume" if a.monthly_volume is None else f"{counted(round(a.monthly_volume), 'request')} a month"
     )
-    blocked = _no_tune(e) if tuned is None else _no_gain(e, a, tuned)
+    blocked = _no_tune() if tuned is None else _no_gain(e, a, tuned)
     verdict, reason, change = blocked or _money(a, payback)
     return Gate(
         name="Pays back in time",
@@ -202,14 +204,8 @@ def _untuned(e: Evidence, a: Assumptions) -> Outcome:
     if target is not None and (meets := [one for one in e.untuned if one.against(target) == "meets"]):
         reason = f"{meets[0].name} meets the target of {percent(target)} without tuning"
         return Outcome("NO-GO", reason, f"A target above {percent(meets[0].low or meets[0].accuracy)}.")
-    tried = {"prompting": e.of("prompt"), "retrieval": e.of("retrieval")}
-    if missing := [lever for lever, candidates in tried.items() if not candidates]:
-        change = f"Measure {_to_measure(missing)} on the same items."
-        if e.given:
-            change = f"Try {listed(missing)} on the labelled examples, and give the figures."
-        return Outcome(
-            "NEED-MORE-DATA", f"{listed(missing)} {'was' if len(missing) == 1 else 'were'} not tried", change
-        )
+    if missing := [lever for lever, kind in _KINDS.items() if not e.of(kind)]:
+        return _not_tried(e, missing)
     if target is None:
         return _without_target(e, a)
     if one := next((one for one in e.untuned if one.against(target) == "open"), None):
@@ -219,9 +215,23 @@ def _untuned(e: Evidence, a: Assumptions) -> Outcome:
     return Outcome("GO", reason, f"A prompt or retrieval candidate that reaches {percent(target)}.")
 
 
+def _not_tried(e: Evidence, missing: Sequence[str]) -> Outcome:
+    """A lever whose candidates are not measured was not tried, whatever they cost."""
+    lost = [one for lever in missing for one in e.unmeasured(_KINDS[lever])]
+    never = [lever for lever in missing if not e.unmeasured(_KINDS[lever])]
+    reason = f"{listed(missing)} {'was' if len(missing) == 1 else 'were'} not tried"
+    changes = [f"Measure {_to_measure(never)} on the same items."] if never else []
+    if e.given:
+        changes = [f"Try {listed(missing)} on the labelled examples, and give the figures."]
+    if lost:
+        reason += f" ({listed([one.name for one in lost])} not measured)"
+        changes += [f"Measure {one.name} again; it is {one.not_measured}." for one in lost]
+    return Outcome("NEED-MORE-DATA", reason, " ".join(changes))
+
+
 def _without_target(e: Evidence, a: Assumptions) -> Outcome:
     """Without a stated target, prompting falls short if a tuned candidate is significantly better."""
-    tuned, state = e.of("tuned"), "State a target: --assume target_accuracy=0.92 (yours)."
+    tuned, state = [*e.of("tuned"), *e.unmeasured("tuned")], "State a target: --assume target_accuracy=0.92 (yours)."
     best = e.best_untuned
     if not tuned or best is None:
         reason = "no target is stated, and no tuned candidate shows that more is possible"
@@ -238,11 +248,9 @@ def _without_target(e: Evidence, a: Assumptions) -> Outcome:
 
 def _tried(e: Evidence) -> str:
     found = [str(one) for one in e.untuned]
-    failed = [one.name for one in e.failures if one.kind != "tuned"]
     lines = [f"Tried without tuning: {'; '.join(found)}." if found else "Nothing without tuning was measured."]
-    if failed:
-        lines.append(f"Every request to {listed(failed)} failed, which counts as not tried.")
-    return " ".join(lines)
+    lost = e.unmeasured("no model", "prompt", "retrieval")
+    return " ".join([*lines, *(f"{one.name} does not count as tried; it is {one.not_measured}." for one in lost)])
 
 
 def _target(e: Evidence, a: Assumptions) -> str:
@@ -266,17 +274,29 @@ def _examples(labelled: int | None, least: int, rule: ExampleRule) -> Outcome:
     return Outcome("GO", reason, f"Fewer than {least:,} good examples, or a task that changes.")
 
 
-def _no_tune(e: Evidence) -> Outcome:
-    """No tuned candidate answered."""
-    if failed := [one.name for one in e.failures if one.kind == "tuned"]:
-        reason = f"every request to {listed(failed)} failed"
-        return Outcome("NEED-MORE-DATA", reason, "Fix the failure (see records.parquet) and run it again.")
+def _no_tune() -> Outcome:
     change = f"Measure {_to_measure(['tuning'])} on the same items."
     return Outcome("NEED-MORE-DATA", "no tuned candidate was measured", change)
 
 
+def _broken_tune(tuned: Standing) -> Outcome | None:
+    """A tune that is not measured, or is never right, is no evidence against tuning; None for any other."""
+    if tuned.not_measured:
+        lost = {status: number for status, number in tuned.statuses.items() if status != "answered"}
+        most = max(lost, key=lost.__getitem__, default="failed")
+        cause = f": {_BROKEN}" if most in {"unparsed", "cut_off"} else ""
+        change = f"Fix the cause, then measure {tuned.name} again; it is {tuned.not_measured}."
+        return Outcome("NEED-MORE-DATA", f"{tuned.name} is not measured{cause}", change)
+    if tuned.accuracy == 0 and tuned.requests:
+        change = f"Read its answers (`thirdlever report`), fix the cause, then measure {tuned.name} again."
+        return Outcome("NEED-MORE-DATA", f"{tuned.name} is right on no item: {_BROKEN}", change)
+    return None
+
+
 def _no_gain(e: Evidence, a: Assumptions, tuned: Standing) -> Outcome | None:
     """Why a tuned candidate's gain is not established; None if it is."""
+    if broken := _broken_tune(tuned):
+        return broken
     best = e.best_untuned
     if best is None:
         change = f"Measure {_to_measure(['prompting'])} on the same items."
@@ -348,6 +368,8 @@ def _gain(e: Evidence, tuned: Standing | None) -> str:
     if tuned is None:
         return ""
     compared, best = e.comparisons.get(tuned.name), e.best_untuned
+    if tuned.not_measured:
+        return f"{tuned.name} is {tuned.not_measured}."
     if best is None or tuned.accuracy is None:
         return f"{tuned}."
     difference = _difference(tuned, best, compared)

@@ -48,7 +48,7 @@ class Decision:
             none meets the target, the cheapest that is not worse. A tuned one only on GO.
         best_prompt: the most accurate untuned candidate that uses a model.
         stay: the candidate to use without tuning, the reference of the paybacks.
-        tuned: the tuned candidate that was judged; None if none answered.
+        tuned: the tuned candidate that was judged; None if none was run.
         stopped_at: the first question that does not lead to the next; None if all six do.
         comparisons: each tuned candidate compared with the most accurate untuned one.
         slices: where retrieval and tuning help.
@@ -85,19 +85,23 @@ class Decision:
         return bool(self.chosen and today is not None and self.standings[self.chosen].against(today) == "misses")
 
 
-def decide_from(run: str, assumed: Iterable[str]) -> Decision:
+def decide_from(
+    run: str, assumed: Iterable[str], *, max_failed: float | None = None, max_unparsed: float | None = None
+) -> Decision:
     """Decide on a run or on a .toml file of given figures.
 
     Args:
         run: as `run.load` takes it, or the name of a file that ends in .toml.
         assumed: `NAME=VALUE`, each.
+        max_failed: see `run.load`; a file of figures has no requests.
+        max_unparsed: likewise.
 
     Raises:
         ThirdleverError: the run or file does not exist, or it or an assumption is invalid.
     """
     if run.endswith(SUFFIX):
         return read(Path(run)).decide(dict(map(_pair, assumed)))
-    return decide_on_run(load(run), assumed)
+    return decide_on_run(load(run, max_failed=max_failed, max_unparsed=max_unparsed), assumed)
 
 
 def decide_on_run(run: Run, assumed: Iterable[str]) -> Decision:
@@ -110,7 +114,7 @@ def decide(run: Run, a: Assumptions) -> Decision:
     """Decide on a run, offline.
 
     Raises:
-        RunError: the run is not finished, or its candidates cannot be paired.
+        RunError: the run is not finished, its candidates cannot be paired, or none of them is measured.
     """
     from thirdlever.decision.costs import costs
     from thirdlever.decision.evidence import gather
@@ -138,10 +142,12 @@ def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
     stay = stay_with(e, costs, a)
     paybacks: dict[str, Payback] = {}
     if stay and stay.name in costs:
-        paybacks = {name: payback(cost, costs[stay.name], a) for name, cost in costs.items() if name != stay.name}
+        lost = {name for name, one in e.standings.items() if one.not_measured}
+        others = [name for name in costs if name != stay.name and name not in lost]
+        paybacks = {name: payback(costs[name], costs[stay.name], a) for name in others}
     first = gates.prompt_and_retrieval(e, a)
     judged: list[Judged] = []
-    candidates: list[Standing | None] = [*e.of("tuned")]
+    candidates: list[Standing | None] = [*e.of("tuned"), *e.unmeasured("tuned")]
     for tuned in candidates or [None]:
         back = paybacks.get(tuned.name) if tuned else None
         three = (first, gates.stable_and_labelled(e, a, tuned), gates.pays_back(e, a, tuned, back))
@@ -181,7 +187,7 @@ def ranked(judged: Sequence[Judged], e: Evidence, costs: Mapping[str, Cost], a: 
 
 
 def stay_with(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Standing | None:
-    """The candidate to use without tuning; None if none answered."""
+    """The candidate to use without tuning; None if none is measured."""
     return min(good_enough(e, a, e.untuned), key=lambda one: _price(one, costs, a), default=None)
 
 
@@ -193,7 +199,7 @@ def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[S
     Args:
         e: the evidence.
         a: target and margin.
-        pool: candidates that answered, best first.
+        pool: measured candidates, best first.
     """
     level = [one for one in pool if e.not_worse(one.name, pool[0].name, a.margin)]
     target = a.target_accuracy

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 
 from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.analysis.stats.proportions import clusters
+from thirdlever.analysis.statuses import sentence_for
 from thirdlever.core import files, project
 from thirdlever.core.errors import RunError, unknown
 from thirdlever.core.files import content_hash
@@ -25,16 +26,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thirdlever.analysis.run import Run
+    from thirdlever.analysis.statuses import Status, Tolerance
 
 
 FORMAT = 1
-OPTIONS = ("limit", "epochs", "seed", "probe", "constrain", "device_usd_per_hour", "utilisation")
+OPTIONS = (
+    "limit", "epochs", "seed", "probe", "constrain", "device_usd_per_hour", "utilisation", "max_failed", "max_unparsed",
+)  # fmt: skip
 FACTS = ("prices", "snapshots", "versions", "hardware", "finished")
 FIGURES = (
     "n", "requests", "accuracy", "latency_p50_s", "latency_p95_s", "input_tokens", "cached_tokens", "output_tokens",
-    "device_s_per_request", "cost_per_1k_usd", "setup_usd", "errors", "unparseable",
+    "device_s_per_request", "cost_per_1k_usd", "setup_usd", "errors", "unparseable", "refused", "cut_off",
 )  # fmt: skip
 MAX_ANSWER = 48  # characters of an answer that are kept
+_COLUMNS: dict[Status, str] = {
+    "failed": "errors",
+    "cut_off": "cut_off",
+    "refused": "refused",
+    "unparsed": "unparseable",
+}
+_IN_ROWS = {"results", "why_unmeasured"}  # fields that the file's heading leaves out
 _HASH = 16  # characters of a hash that are kept; ten million items collide in one of 100,000 suites
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ROUNDING = 1e-5  # scores are stored to six digits
@@ -78,6 +89,7 @@ class BaselineCandidate:
         latencies_s: latencies of the probe's warm requests, seconds.
         prompts: hash of all prompts sent.
         results: one per item, in the baseline's order; the file has them in its rows.
+        why_unmeasured: why the run says that it is not measured; None in a file, which holds measured ones only.
     """
 
     name: str
@@ -89,6 +101,15 @@ class BaselineCandidate:
     latencies_s: list[float]
     prompts: str
     results: tuple[ItemResult, ...] = ()
+    why_unmeasured: str | None = None
+
+    def not_measured(self, tolerance: Tolerance) -> str | None:
+        """Why its accuracy is no result; None if it is measured."""
+        if self.why_unmeasured:
+            return self.why_unmeasured
+        counts = {status: int(self.figures.get(column, 0)) for status, column in _COLUMNS.items()}
+        counts["answered"] = max(int(self.figures.get("requests", 0)) - sum(counts.values()), 0)
+        return sentence_for(counts, tolerance)
 
     def figure(self, name: str) -> float:
         """A figure; nan if it is unknown."""
@@ -153,12 +174,29 @@ def outcomes(items: Sequence[BaselineItem], scores: Mapping[str, Sequence[float]
 # From a run
 
 
-def from_run(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
-    """Reduce a finished run to a baseline of `only` these candidates, by default all.
+def pin(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
+    """Reduce a finished run to a baseline of `only` these candidates, by default all that are measured.
 
     Raises:
-        ThirdleverError: the run is unfinished, lacks a candidate, its candidates were asked different items, or every
-            request of a candidate failed.
+        ThirdleverError: as `from_run`; or one of these, or every candidate, is not measured.
+    """
+    lost = run.not_measured
+    if wrong := next((one for one in only if one in lost), None):
+        message = f"{wrong!r} cannot be pinned; {lost[wrong]}"
+        raise RunError(message)
+    kept = [one for one in run.figures if one not in lost]
+    if not kept:
+        one, why = next(iter(lost.items()))
+        message = f"run {str(run.folder)!r} cannot be pinned: no candidate is measured; {one}: {why}"
+        raise RunError(message)
+    return from_run(run, name, only=only or kept)
+
+
+def from_run(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
+    """Reduce a finished run to a baseline of `only` these candidates, by default all, measured or not.
+
+    Raises:
+        ThirdleverError: the run is unfinished, lacks a candidate, or its candidates were asked different items.
     """
     info, records = run.info, run.records
     run.require_complete()
@@ -175,7 +213,10 @@ def from_run(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
         facts={key: info.get(key) for key in FACTS},
         items=items,
         candidates=[
-            _candidate(row, records[records["candidate"] == row["name"]], cards.loc[row["name"]], items)
+            replace(
+                _candidate(row, records[records["candidate"] == row["name"]], cards.loc[row["name"]], items),
+                why_unmeasured=run.not_measured.get(row["name"]),
+            )
             for row in described.values()
             if not only or row["name"] in only
         ],
@@ -198,9 +239,6 @@ def _candidate(
     row: Mapping[str, Any], records: pd.DataFrame, card: pd.Series[Any], items: Sequence[BaselineItem]
 ) -> BaselineCandidate:
     measured = records[records["phase"] == "accuracy"]
-    if measured["error"].notna().all():
-        message = f"every request of {row['name']!r} failed, so nothing was measured; repeat the run's command"
-        raise RunError(message)
     probe = records[(records["phase"] == "latency") & records["error"].isna() & ~records["cold"]]
     figures = {name: float(card[name]) for name in FIGURES if not math.isnan(float(card[name]))}
     sent = measured[["item_id", "epoch", "prompt_hash"]].fillna("").sort_values(["item_id", "epoch"])
@@ -354,7 +392,7 @@ def to_text(baseline: Baseline) -> str:
         "suite": baseline.suite,
         "options": baseline.options,
         **baseline.facts,
-        "candidates": [{k: v for k, v in asdict(one).items() if k != "results"} for one in baseline.candidates],
+        "candidates": [{k: v for k, v in asdict(one).items() if k not in _IN_ROWS} for one in baseline.candidates],
         "columns": [*BaselineItem._fields, *(one.name for one in baseline.candidates)],
     }
     text = json.dumps(head, indent=2, ensure_ascii=False)

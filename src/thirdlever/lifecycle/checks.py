@@ -14,6 +14,7 @@ from thirdlever.analysis.compare import non_inferior
 from thirdlever.analysis.scorecards import LEAST_TIMED
 from thirdlever.analysis.stats import proportions
 from thirdlever.analysis.stats.power import ALPHA
+from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED, Tolerance
 from thirdlever.core.errors import SuiteError, unknown
 from thirdlever.core.text import counted
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from thirdlever.lifecycle.baseline import BaselineCandidate
 
 
-Verdict: TypeAlias = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+Verdict: TypeAlias = Literal["PASS", "FAIL", "INCONCLUSIVE", "NOT-MEASURED"]
+_WORST: Sequence[Verdict] = ("NOT-MEASURED", "FAIL", "INCONCLUSIVE")
 Level: TypeAlias = Callable[[int], float]  # one-sided level of one test, by the number of tests
 Unit: TypeAlias = Literal["share", "s", "usd_per_1k"]
 
@@ -54,7 +56,9 @@ class Limits(BaseModel):
         max_cost_ratio: maximum cost per request, as a multiple of the baseline's.
         max_unparseable_rise: maximum rise in the share of unparsed answers.
         max_errors: maximum share of failed requests.
-        sources: where a limit was set, "card" or "given"; the others are defaults.
+        max_failed: share of failed, cut-off and refused requests above which a candidate is not measured.
+        max_unparsed: the same of unparsed answers.
+        sources: where a limit was set, "baseline", "card" or "given"; the others are defaults.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,15 +70,27 @@ class Limits(BaseModel):
     max_cost_ratio: _Ratio = 1.25
     max_unparseable_rise: _Share = 0.01
     max_errors: _Share = 0.01
+    max_failed: _Share = MAX_FAILED
+    max_unparsed: _Share = MAX_UNPARSED
     sources: dict[str, str] = {}
 
     def source(self, name: str) -> str:
-        """Where a limit was set: "card", "given" or "default"."""
+        """Where a limit was set: "baseline", "card", "given" or "default"."""
         return self.sources.get(name, "default")
 
+    @property
+    def tolerance(self) -> Tolerance:
+        """When a candidate counts as measured."""
+        return Tolerance(self.max_failed, self.max_unparsed)
 
-def resolve_limits(card: Mapping[str, Any], given: Mapping[str, Any]) -> Limits:
-    """Combine the limits of a suite's card with those given on the command line, which win.
+
+def resolve_limits(card: Mapping[str, Any], given: Mapping[str, Any], pinned: Mapping[str, Any]) -> Limits:
+    """Combine the limits of a baseline's run, of a suite's card and of the command line; the last one wins.
+
+    Args:
+        card: the suite's card, whose `regression` has limits.
+        given: on the command line; None is not given.
+        pinned: options of the baseline, which say when a candidate counts as measured.
 
     Raises:
         SuiteError: a limit does not exist or has an invalid value.
@@ -89,9 +105,10 @@ def resolve_limits(card: Mapping[str, Any], given: Mapping[str, Any]) -> Limits:
             message = f"card.yaml, regression: {unknown('limit', str(name), known)}"
             raise SuiteError(message)
     given = {name: value for name, value in given.items() if value is not None}
-    sources = dict.fromkeys(stated, "card") | dict.fromkeys(given, "given")
+    run = {name: pinned[name] for name in Tolerance.__dataclass_fields__ if pinned.get(name) is not None}
+    sources = dict.fromkeys(run, "baseline") | dict.fromkeys(stated, "card") | dict.fromkeys(given, "given")
     try:
-        return Limits(**{**stated, **given}, sources=sources)
+        return Limits(**{**run, **stated, **given}, sources=sources)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -104,7 +121,8 @@ class Check:
     """One figure compared with one limit.
 
     Attributes:
-        name: "accuracy", "accuracy, slice …", "p95 latency", "cost per 1,000", "unparseable" or "errors".
+        name: "accuracy", "accuracy, slice …", "p95 latency", "cost per 1,000", "unparseable" or "errors"; "measured"
+            alone if there is nothing to judge.
         unit: unit of `before` and `after`.
         before: the baseline's figure; None if unknown.
         after: the new model's figure; None if unknown.
@@ -134,9 +152,20 @@ class Check:
 
 
 def worst(verdicts: Iterable[Verdict | None]) -> Verdict:
-    """FAIL if any failed, else INCONCLUSIVE if any is inconclusive. None is ignored."""
+    """NOT-MEASURED if any was not measured, else FAIL if any failed, else INCONCLUSIVE if any is. None is ignored."""
     found = set(verdicts)
-    return "FAIL" if "FAIL" in found else "INCONCLUSIVE" if "INCONCLUSIVE" in found else "PASS"
+    return next((verdict for verdict in _WORST if verdict in found), "PASS")
+
+
+def measured(old: BaselineCandidate, new: BaselineCandidate, limits: Limits) -> Check | None:
+    """The only check of a candidate that is not measured, here or in the baseline; None if both are."""
+    if why := new.not_measured(limits.tolerance):
+        reason = f"the new run is {why}"
+    elif why := old.not_measured(limits.tolerance):
+        reason = f"the baseline is {why}; pin a run without such losses"
+    else:
+        return None
+    return Check(name="measured", unit="share", verdict="NOT-MEASURED", reason=reason)
 
 
 # Accuracy

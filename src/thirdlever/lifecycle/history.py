@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.analysis.run import INFO, load
+from thirdlever.analysis.statuses import Tolerance
 from thirdlever.core import project
 from thirdlever.core.errors import RunError, unknown
 
@@ -32,7 +33,7 @@ class Point:
         model: the base model; None if it calls none.
         released: release date of the base model.
         n: items.
-        accuracy: 0 to 1.
+        accuracy: 0 to 1; NaN if it is not measured.
         low: lower end of its 95 % interval.
         high: upper end.
         usd_per_1k: cost of 1,000 requests.
@@ -122,15 +123,16 @@ def _of_baseline(baseline: Baseline, when: dt.datetime) -> Iterator[Point]:
     measured = outcomes(baseline.items, scores, epochs=baseline.epochs)
     for one in baseline.candidates:
         found = accuracy(measured, one.name)
+        unmeasured = one.not_measured(Tolerance.of(baseline.options))
         yield Point(
             run=baseline.name,
             baseline=baseline.name,
             when=when,
             suite_hash=baseline.suite["hash"],
             n=int(one.figure("n")),
-            accuracy=found.value,
-            low=found.low,
-            high=found.high,
+            accuracy=math.nan if unmeasured else found.value,
+            low=math.nan if unmeasured else found.low,
+            high=math.nan if unmeasured else found.high,
             usd_per_1k=one.figure("cost_per_1k_usd"),
             p50_s=one.figure("latency_p50_s"),
             p95_s=one.figure("latency_p95_s"),

@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_json
 
 from thirdlever.analysis.stats.sequential import sequential_design
+from thirdlever.analysis.statuses import Tolerance
 from thirdlever.core import files, project
 from thirdlever.core.errors import RunError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note
 from thirdlever.core.text import counted
 from thirdlever.lifecycle.baseline import from_run, load, outcomes
-from thirdlever.lifecycle.checks import NEW, OLD, Verdict, accuracy, one_look, operations, resolve_limits, worst
+from thirdlever.lifecycle.checks import (
+    NEW,
+    OLD,
+    Verdict,
+    accuracy,
+    measured,
+    one_look,
+    operations,
+    resolve_limits,
+    worst,
+)
 from thirdlever.strategies.specs import parse, spec
 from thirdlever.suites.suite import find_suite
 
@@ -32,7 +43,7 @@ if TYPE_CHECKING:
 
 
 REPORT = "regression.json"
-EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
+EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "NOT-MEASURED": 2, "INCONCLUSIVE": 3}
 FIRST = 20  # items asked before all others, so that a retired model fails on these and not on the whole suite
 _RUN_OPTIONS = ("epochs", "seed", "constrain", "device_usd_per_hour", "utilisation")
 
@@ -66,7 +77,7 @@ class Result:
         new: the new base model.
         verdict: the worst of its checks.
         n: number of items that both models were asked.
-        checks: accuracy first, then slices, then the rest.
+        checks: accuracy first, then slices, then the rest; if it is not measured, only that.
         broken: items on which the old model scores better.
         fixed: items on which the new model scores better.
         notes: other differences between the two runs, in sentences.
@@ -112,7 +123,7 @@ class Regression:
 
     @property
     def exit_code(self) -> int:
-        """0, 1 or 3. Errors exit with 2."""
+        """0, 1, 2 or 3. Errors exit with 2 too: either way, there is no verdict on the model."""
         return EXIT_CODES[self.verdict]
 
     def to_json(self) -> str:
@@ -163,10 +174,18 @@ def regress(
     pinned = load(baseline)
     suite = find_suite(suite) if isinstance(suite, str) else suite
     remeasure = _suite_changed(pinned, suite, accept=accept_new_suite) or remeasure
-    applied = resolve_limits(suite.card, limits or {})
+    applied = resolve_limits(suite.card, limits or {}, pinned.options)
     names = [model if isinstance(model, str) else model.name for model in models]
     folder = Path(out) if out is not None else _folder(pinned, [*names, remeasure, stop_early])
-    rerun = Rerun(baseline=pinned, suite=suite, models=models, remeasure=remeasure, budget=budget, folder=folder)
+    rerun = Rerun(
+        baseline=pinned,
+        suite=suite,
+        models=models,
+        remeasure=remeasure,
+        budget=budget,
+        folder=folder,
+        tolerance=applied.tolerance,
+    )
     rerun.ask_first_items()
     decided, asked = _stop_early(rerun, applied) if stop_early else ({}, rerun.total)
     fresh = rerun.measure(asked, probe=pinned.options["probe"])
@@ -201,7 +220,7 @@ def diff(baseline: Baseline, run: Run) -> Regression:
         message = f"run {str(run.folder)!r} has no candidate of baseline {baseline.name!r}; run one of: {names}"
         raise RunError(message)
     card = run.info["suite"].get("card") or {}
-    applied = resolve_limits(card, {})
+    applied = resolve_limits(card, asdict(Tolerance.of(run.info)), baseline.options)
     results = [compare(baseline, fresh, pair, applied) for pair in pairs]
     return _regression(
         baseline, results, applied, card, run.folder, asked=len(fresh.items), items=len(baseline.items), notes=[]
@@ -231,6 +250,18 @@ def compare(
         RunError: a candidate is missing, or an item is missing or different in the baseline.
     """
     old, new = baseline.find(pair.old), fresh.find(pair.new)
+    if lost := measured(old, new, limits):
+        return Result(
+            candidate=pair.candidate,
+            old=old.base or "",
+            new=new.base or "",
+            verdict=worst([lost.verdict]),
+            n=len(fresh.items),
+            checks=[lost],
+            broken=[],
+            fixed=[],
+            notes=[],
+        )
     checks = [
         *(accuracy_checks or _accuracy(baseline, fresh, pair, limits)),
         *operations(old, new, limits, _incomparable(baseline, fresh)),
@@ -311,7 +342,10 @@ def _differences(baseline: Baseline, fresh: Baseline, old: BaselineCandidate, ne
 
 @dataclass(frozen=True, kw_only=True)
 class Rerun:
-    """The run on the new models, and on the old ones too if `remeasure`; `budget` is in USD."""
+    """The run on the new models, and on the old ones too if `remeasure`; `budget` is in USD.
+
+    `tolerance` says when a candidate counts as measured.
+    """
 
     baseline: Baseline
     suite: Suite
@@ -319,6 +353,7 @@ class Rerun:
     remeasure: bool
     budget: float | None
     folder: Path
+    tolerance: Tolerance
 
     @cached_property
     def total(self) -> int:
@@ -408,6 +443,7 @@ class Rerun:
             out=self.folder,
             budget=self.budget,
             **{name: options[name] for name in _RUN_OPTIONS},
+            **asdict(self.tolerance),
         )
 
 

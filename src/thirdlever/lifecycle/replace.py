@@ -113,7 +113,7 @@ def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.dat
     """Find the cheapest replacement for a run's candidate, within the assumptions' margin.
 
     Raises:
-        RunError: the run lacks the candidate, or has no other.
+        RunError: the run lacks the candidate, it is not measured, or no other is.
         ThirdleverError: the candidates cannot be compared, or a dated table is malformed.
     """
     from thirdlever.analysis.outcomes import load
@@ -126,12 +126,20 @@ def propose(run: Run, candidate: str, assumptions: Assumptions, *, today: dt.dat
     if len(rows) == 1:
         message = f"{candidate!r} is the only candidate of this run; measure others too: thirdlever run SUITE"
         raise RunError(message)
+    if lost := run.not_measured.get(candidate):
+        message = f"{candidate!r} cannot be compared; {lost}"
+        raise RunError(message)
     row = rows[candidate]
     snapshots = {one["name"]: one for one in run.info.get("snapshots") or []}
     retires, source = _end(row, snapshots)
     until = max(retires or today, today) + LASTS
     cost, outcomes, volume = costs(run, assumptions), load(run), assumptions.monthly_volume
-    others = [name for name in rows if name != candidate]
+    others = [name for name in outcomes.candidates if name != candidate]
+    if not others:
+        message = f"{candidate!r} is the only measured candidate; " + "; ".join(
+            f"{name}: {why}" for name, why in run.not_measured.items()
+        )
+        raise RunError(message)
     options = []
     for name, (evidence, holds) in _evidence(outcomes, others, candidate, assumptions.margin).items():
         end, _ = _end(rows[name], snapshots)

@@ -89,6 +89,7 @@ def _notes(found: Compared) -> list[str]:
     methods = " or ".join(sorted({one.method for one in found.comparisons}))
     several = found.family > 1
     notes = [
+        *(f"{name} is left out: {why}." for name, why in found.not_measured.items()),
         f"Test: {methods}; p {f'adjusted (Holm) for all {found.family} comparisons' if several else 'not adjusted'}.",
         "Items better/worse: where the candidate does better/worse than the reference.",
         "Detectable: the smallest true difference found with 80 % power on this many items (two-sided, 5 % level).",

@@ -27,8 +27,9 @@ from thirdlever.core.text import (
 from thirdlever.decision.assumptions import about
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from thirdlever.analysis.statuses import Status
     from thirdlever.decision.assumptions import Assumption
     from thirdlever.decision.evidence import Evidence, Standing
     from thirdlever.decision.gates import Verdict
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 
 
 Format = Literal["text", "md", "json"]
+_LOST: Mapping[Status, str] = {
+    "unparsed": "unparsed",
+    "refused": "refused",
+    "cut_off": "cut off",
+    "failed": "failed",
+}
 _NEVER = re.compile(r"months|requests|volume")  # amounts for which infinite means never
 _REASONS = 2  # at most, in the headline
 _FLIPS = 6  # at most, in the list of what would change the verdict; the JSON has all
@@ -150,7 +157,7 @@ def _candidates(d: Decision) -> Table:
         rows.append(
             (
                 (name, marked) if name == d.chosen else name,
-                percent(one.accuracy).removesuffix(" %"),
+                "not measured" if one.not_measured else percent(one.accuracy).removesuffix(" %"),
                 amount(request),
                 amount(cost.setup_usd if cost else None),
                 amount(cost.standing_usd_per_month if cost else None),
@@ -305,17 +312,26 @@ def notes(d: Decision) -> list[str]:
 
 
 def _missing(d: Decision, e: Evidence) -> Iterator[str]:
-    for one in e.failures:
-        yield f"Every request to {one.name} failed ({one.failed:,} of {one.requests:,}), so its accuracy is unknown."
+    for one in e.standings.values():
+        if one.not_measured:
+            yield f"{one.name} is {one.not_measured}."
+    if lost := [_lost(one) for one in e.standings.values() if one.accuracy is not None and _lost(one)]:
+        yield f"Counted as wrong: {'; '.join(lost)}."
     if len(d.standings) == 1:
         yield "There is only one candidate, so there is nothing to compare it with."
-    never = [one.name for one in e.standings.values() if one.accuracy is None and not one.requests]
+    never = [one.name for one in e.standings.values() if one.accuracy is None and not one.not_measured]
     if never:
         yield f"The accuracy of {listed(never)} is unknown: it was not {'stated' if e.given else 'measured'}."
     if not e.of("no model") and not e.given:
         yield "No candidate without a language model was measured (--strategy null); one is often good enough."
     if 0 < len(e.of("no model")) == len(e.untuned) and not e.given:
         yield "Neither prompting nor retrieval was measured."
+
+
+def _lost(one: Standing) -> str:
+    """A candidate's requests that have no answer, by status; "" if all were answered."""
+    found = [f"{number:,} {_LOST[status]}" for status, number in one.statuses.items() if number and status in _LOST]
+    return f"{listed(found)} of {counted(one.requests, 'request')} to {one.name}" if found else ""
 
 
 def _untested(d: Decision, e: Evidence) -> Iterator[str]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thirdlever.analysis.run import INFO, RECORDS
-from thirdlever.analysis.scorecards import LEAST_TIMED, rows
+from thirdlever.analysis.scorecards import LEAST_TIMED, LOST, rows
+from thirdlever.analysis.statuses import Tolerance
 from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, months, percent, usd
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _SHOWN_CANDIDATES = 8  # on page one
 _OLD_DAYS = 90  # from this age on, a price's age is stated
 _OUTCOMES = {"GO": "continue", "NO-GO": "stop", "NEED-MORE-DATA": "find out"}
 _ANSWER_COLUMNS = ["candidate", "item_id", "epoch", "target", "prediction", "completion", "error"]
+_OPTIONS = ("limit", "epochs", "seed", "probe", "constrain", "max_failed", "max_unparsed")
 _SHOWN_ITEMS, _SHOWN_PER_SLICE = 4, 2  # more items of a slice would show the same mistake again
 _RIGHT = 0.5  # a score above it counts as right
 
@@ -83,7 +85,8 @@ def roles(decision: Decision) -> Mapping[str, str]:
         if name is not None:
             found.setdefault(name, role)
     if (tuned := decision.tuned) is not None:
-        found[tuned] = f"{found[tuned]}, tuned" if tuned in found else "best tuned"
+        role = "tuned" if decision.standings[tuned].not_measured else "best tuned"
+        found[tuned] = f"{found[tuned]}, tuned" if tuned in found else role
     return found
 
 
@@ -115,7 +118,7 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
     errors = None if volume is None or each is None else volume * each  # USD per month if every answer were wrong
     if errors is not None:
         columns.append("Errors, USD per month")
-    columns += ["Set-up, USD", "Latency, median – p95", "Failed"]
+    columns += ["Set-up, USD", "Latency, median – p95", "Lost"]
     timed, left_out = summary["timed"].max(), len(ranked) - len(shown)
     few = "" if timed >= LEAST_TIMED else f" (from only {counted(timed, 'timed request')})"
     notes = [
@@ -123,6 +126,7 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
         f"Per month: {counted(round(volume), 'request')}."
         if volume is not None
         else "The monthly volume is not stated.",
+        "Lost: unparsed, refused, cut off or failed; counted as wrong.",
         f"{counted(left_out, 'more candidate')} under “All figures”." if left_out else "",
     ]
     return MemoTable(
@@ -150,14 +154,14 @@ def _candidate(
         UNKNOWN
         if math.isnan(row["latency_p50_s"])
         else f"{duration(row['latency_p50_s'])} – {duration(row['latency_p95_s'])}",
-        f"{row['errors']:,}",
+        f"{sum(row[name] for name in LOST):,}",
     ]
 
 
 def accuracy(row: Mapping[str, Any], unit: str = " %") -> str:
     """Accuracy and its interval, in percent."""
     if row["accuracy_ci95"] is None:
-        return "no answers"
+        return "not measured"
     low, high = (100 * end for end in row["accuracy_ci95"])
     return f"{100 * row['accuracy']:.1f}{unit} [{low:.1f}, {high:.1f}]"
 
@@ -232,7 +236,7 @@ def _all(summary: pd.DataFrame) -> MemoTable:
         "Items": lambda row: f"{row['n']:,}",
         "Accuracy, % [95 %]": lambda row: accuracy(row, unit=""),
         "Macro F1, %": lambda row: figure(100 * row["macro_f1"], ".1f"),
-        "Unparsed / failed": lambda row: f"{row['unparseable']:,} / {row['errors']:,}",
+        "Unparsed / refused / cut off / failed": lambda row: " / ".join(f"{row[name]:,}" for name in LOST),
         "p50 / p95 / p99": lambda row: " / ".join(time(row[f"latency_p{q}_s"]) for q in (50, 95, 99)),
         "Retrieval": lambda row: time(row["retrieval_p50_s"]),
         "Tokens in (cached) / out": lambda row: (
@@ -242,6 +246,7 @@ def _all(summary: pd.DataFrame) -> MemoTable:
     }
     cells = [[escape_terminal(row["candidate"]), *(cell(row) for cell in columns.values())] for row in rows(summary)]
     note = "Unparsed: the reply contains no answer. Retrieval: its part of the median latency."
+    note += " Unparsed, refused, cut-off and failed requests count as wrong."
     align = "l" + "r" * len(columns)
     return MemoTable(title="All figures", columns=["Candidate", *columns], rows=cells, align=align, note=note)
 
@@ -388,7 +393,7 @@ def provenance_facts(run: Run) -> list[tuple[str, str]]:
         return ", ".join(f"{name} {value}" for name, value in (table or {}).items())
 
     info, suite = run.info, run.info["suite"]
-    options = {name: _text(info.get(name)) for name in ("limit", "epochs", "seed", "probe", "constrain")}
+    options = {name: _text(info.get(name)) for name in _OPTIONS}
     found: list[tuple[str, Any]] = [
         ("Command", shlex.join(info.get("command") or ())),
         ("Started", info.get("started")),
@@ -442,8 +447,10 @@ def _dated(price: Mapping[str, Any] | None, finished: dt.date) -> str:
 def commands(run: Run, given: Sequence[str]) -> list[str]:
     """The commands that recompute every figure from the run's folder, without a model, key or network."""
     assumed = [part for one in given for part in ("--assume", one)]
+    tolerance = Tolerance.of(run.info)
+    tolerated = [] if tolerance == Tolerance() else tolerance.options()
     return [
-        clean(shlex.join(["thirdlever", command, str(run.folder), *options]), 2000)
+        clean(shlex.join(["thirdlever", command, str(run.folder), *options, *tolerated]), 2000)
         for command, options in (("show", []), ("compare", []), ("decide", assumed), ("memo", assumed))
     ]
 
@@ -501,7 +508,7 @@ def disagreements(run: Run, scores: Outcomes, chosen: str) -> tuple[list[Disagre
     others = right.sum(axis=0) - own
     lost = _pick(scores, ~own, others)
     won = _pick(scores, own, len(scores.candidates) - 1 - others)
-    answers = _answers(run, [scores.items[i] for i in (*lost, *won)])
+    answers = _answers(run, scores, [scores.items[i] for i in (*lost, *won)])
     inputs = run.inputs(list(answers))
     picked = [[_disagreement(scores, i, answers, inputs, chosen) for i in group] for group in (lost, won)]
     return picked[0], picked[1]
@@ -520,11 +527,11 @@ def _pick(scores: Outcomes, mask: np.ndarray[Any, np.dtype[np.bool_]], against: 
     return found[:_SHOWN_ITEMS]
 
 
-def _answers(run: Run, items: Sequence[str]) -> Mapping[str, list[Mapping[str, Any]]]:
-    """The first answer of every candidate, by item."""
+def _answers(run: Run, scores: Outcomes, items: Sequence[str]) -> Mapping[str, list[Mapping[str, Any]]]:
+    """The first answer of every candidate that is measured, by item."""
     found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     wanted = (run.records["phase"] == "accuracy") & run.records["item_id"].isin(list(items))
-    records = run.records.loc[wanted, _ANSWER_COLUMNS]
+    records = run.records.loc[wanted & run.records["candidate"].isin(scores.candidates), _ANSWER_COLUMNS]
     first = records.sort_values(["epoch", "candidate"]).drop_duplicates(["candidate", "item_id"])
     for row in rows(first.astype(object).where(first.notna(), None)):
         found[str(row["item_id"])].append(row)

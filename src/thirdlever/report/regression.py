@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 Format = Literal["text", "md", "json", "junit"]
 _LISTED = 20  # changed items that are shown; the JSON has all
 _WIDE = 40  # characters of an item's input
-_SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔"}
+_SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "NOT-MEASURED": "⚠️"}
 _MEANING = {
     "PASS": "can replace the baseline: every limit holds",
     "FAIL": "must not replace the baseline: a limit is broken",
+    "NOT-MEASURED": "cannot be judged: too many requests failed, were cut off or refused, or are unparsed",
     "INCONCLUSIVE": "cannot be judged yet: no limit is shown to be broken, but not every limit is shown to hold",
 }
 
@@ -63,8 +64,8 @@ def saving(result: Result, found: Regression) -> str:
 
     Also "" for a cost without a limit: that is device time, which depends on the machine as much as on the model.
     """
-    cost = next(check for check in result.checks if check.name == "cost per 1,000")
-    if cost.before is None or cost.after is None or cost.limit is None or found.monthly_volume is None:
+    cost = next((check for check in result.checks if check.name == "cost per 1,000"), None)
+    if cost is None or cost.before is None or cost.after is None or cost.limit is None or found.monthly_volume is None:
         return ""
     saved = (cost.before - cost.after) * found.monthly_volume / 1000
     if math.isclose(saved, 0.0, abs_tol=0.005):
@@ -190,9 +191,10 @@ def _row(flip: Flip) -> tuple[str, str, str, str, str]:
     return flip.id, short, flip.target, flip.before, flip.after
 
 
-# JUnit XML: an open check is an error, so that it does not look green; a check without a limit is skipped.
+# JUnit XML: a check that is open or not measured is an error, so that it does not look green; one without a limit is
+# skipped.
 
-_TAGS = {"FAIL": "failure", "INCONCLUSIVE": "error", None: "skipped"}
+_TAGS = {"FAIL": "failure", "INCONCLUSIVE": "error", "NOT-MEASURED": "error", None: "skipped"}
 
 
 def to_xml(found: Regression) -> str:
@@ -201,7 +203,8 @@ def to_xml(found: Regression) -> str:
     for result in found.results:
         models = f": {result.old} -> {result.new}" if result.new else ""
         name = escape_terminal(f"{result.candidate}{models}")
-        failures, errors, skipped = (str(sum(check.verdict == each for check in result.checks)) for each in _TAGS)
+        tags = [_TAGS.get(check.verdict) for check in result.checks]
+        failures, errors, skipped = (str(tags.count(tag)) for tag in ("failure", "error", "skipped"))
         counts = {"tests": str(len(result.checks)), "failures": failures, "errors": errors, "skipped": skipped}
         suite = ET.SubElement(root, "testsuite", {"name": name, **counts, "time": "0"})
         for check in result.checks:

@@ -79,15 +79,25 @@ def _results(summary: pd.DataFrame) -> Table:
         "tokens in\n(cached)/out": _tokens,
         "cost $\nper 1,000\nrequests": lambda row: amount(row["cost_per_1k_usd"]),
         "set-up\ncost $": lambda row: amount(row["setup_usd"]),
-        "unparsed\n/failed": lambda row: f"{row['unparseable']}/{row['errors']}",
+        "unparsed\n/refused\n/cut off\n/failed": _statuses,
     }
+    if summary["reasoning_tokens"].notna().any():
+        figures["reasoning\ntokens"] = lambda row: _known(row["reasoning_tokens"])
     rows = [[row["candidate"], *(cell(row) for cell in figures.values())] for row in scorecards.rows(summary)]
     return Table([Column("candidate", "name"), *map(Column, figures)], rows)
 
 
 def _accuracy(row: Mapping[str, Any]) -> str:
     ends = row["accuracy_ci95"]
-    return UNKNOWN if ends is None else interval(row["accuracy"], *ends)
+    return "not measured" if ends is None else interval(row["accuracy"], *ends)
+
+
+def _statuses(row: Mapping[str, Any]) -> str:
+    return "/".join(f"{row[name]}" for name in scorecards.LOST)
+
+
+def _known(tokens: float) -> str:
+    return UNKNOWN if math.isnan(tokens) else compact(tokens)
 
 
 def _latency(row: Mapping[str, Any], scale: float) -> str:
@@ -115,8 +125,10 @@ def _legend(summary: pd.DataFrame) -> list[str]:
         f"Latency: percentiles of {timed}{few}." if most else "Latency: not measured.",
         "Tokens: mean per request; cached tokens are part of the input.",
         "Costs: model usage only, without labels and engineering. Set-up: paid once.",
-        "Unparsed: no label or value found in the answer. Unparsed and failed requests count as wrong.",
+        "Unparsed: no label or value found in the answer. Unparsed, refused, cut-off and failed count as wrong.",
     ]
+    unmeasured = summary[~summary["measured"]].groupby("not_measured", sort=False)["candidate"]
+    lines += [f"{', '.join(names)}: {why}." for why, names in unmeasured]
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
         lines.append("Unknown costs: pass --device-usd-per-hour for local models; add rates to prices.toml for others.")
     return [*_models(summary), *lines]
@@ -273,7 +285,7 @@ def _history_cells(point: Point) -> tuple[str | tuple[str, ...], ...]:
     return (
         point.candidate,
         (model, f"({point.released})") if point.released else model,
-        interval(point.accuracy, point.low, point.high),
+        "not measured" if math.isnan(point.accuracy) else interval(point.accuracy, point.low, point.high),
         amount(point.usd_per_1k),
         f"{duration(point.p50_s)}/{duration(point.p95_s)}" if not math.isnan(point.p50_s) else UNKNOWN,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.charts import style
 from thirdlever.charts.accuracy import limits, seconds, ticks
+from thirdlever.core.errors import RunError
 from thirdlever.core.text import escape_terminal
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def picture(points: Sequence[Point], *, suite: str = "") -> style.Picture:
         suite: its name, for the heading.
     """
     title = "Accuracy, cost and latency over runs"
+    unmeasured = {point.candidate for point in points if math.isnan(point.accuracy)}
+    points = [point for point in points if not math.isnan(point.accuracy)]
     first, last = points[0].when, points[-1].when
     under = style.heading(suite, f"{len({point.run for point in points})} runs", f"{first:%Y-%m-%d} to {last:%Y-%m-%d}")
     notes = ["Each column is a run on one base model, oldest first. Bars: 95 % confidence intervals."]
@@ -67,6 +70,8 @@ def picture(points: Sequence[Point], *, suite: str = "") -> style.Picture:
         notes.append("rel.: release date of the base model.")
     if len({point.suite_hash for point in points}) > 1:
         notes.append("Dashed line: the suite changed; figures on either side of it are not comparable.")
+    if unmeasured:
+        notes.append(f"Runs in which a candidate was not measured are left out: {', '.join(sorted(unmeasured))}.")
     if any(math.isnan(point.usd_per_1k) for point in points):
         notes.append("Unknown costs are left out.")
     said = (
@@ -87,8 +92,12 @@ def save(points: Sequence[Point], path: Path, *, suite: str) -> list[Path]:
         suite: its name, for the heading.
 
     Raises:
+        RunError: no candidate was measured in any run.
         OSError: the files cannot be written.
     """
+    if all(math.isnan(point.accuracy) for point in points):
+        message = f"no candidate of suite {suite!r} was measured in any run, so there is nothing to draw"
+        raise RunError(message)
     return style.save(replace(picture(points, suite=suite), name=path.stem), path.parent)
 
 

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from thirdlever.analysis.run import INFO, RECORDS, SUMMARY, Run
 from thirdlever.analysis.scorecards import lever
+from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED, Tolerance
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import files, project
@@ -68,6 +69,8 @@ def run(
     device_usd_per_hour: float | None = None,
     utilisation: float = 1.0,
     batch: bool = False,
+    max_failed: float = MAX_FAILED,
+    max_unparsed: float = MAX_UNPARSED,
 ) -> Run:
     """Run strategies over a suite, side by side. Also works in a notebook.
 
@@ -86,6 +89,8 @@ def run(
         device_usd_per_hour: price of an hour of this machine, for local models.
         utilisation: share of its hours in which it serves requests.
         batch: use the batch API of providers that have one for the accuracy pass: cheaper, and done within a day.
+        max_failed: share of failed, cut-off and refused requests above which a candidate is not measured.
+        max_unparsed: the same of unparsed answers.
 
     Returns:
         The run, with pandas DataFrames as `summary` and `records`.
@@ -103,6 +108,7 @@ def run(
     if budget is not None and not budget >= 0:  # NaN is not
         message = f"budget={budget} is not allowed; give an amount in USD"
         raise RunError(message)
+    tolerance = Tolerance(max_failed, max_unparsed)
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises for an invalid rate or utilisation
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
     specs = parse_all(strategies)
@@ -148,6 +154,7 @@ def run(
             "prices": {name: price and price.to_dict() for name, price in money.prices.items()},
             "device_usd_per_hour": device_usd_per_hour,
             "utilisation": utilisation,
+            **asdict(tolerance),
             "versions": versions(),
             "hardware": hardware(),
             "command": sys.argv,

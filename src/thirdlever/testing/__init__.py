@@ -52,7 +52,7 @@ __all__ = [
     "offline",
 ]
 
-Answer: TypeAlias = Callable[[str], str | Awaitable[str]]
+Answer: TypeAlias = Callable[[str], str | ModelOutput | Awaitable[str | ModelOutput]]
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class FakeModel(BaseModel):
     """A base model that answers from a function.
 
     Attributes:
-        answer: maps the whole prompt (messages joined by blank lines) to the completion; may be async. If it raises,
-            the request has failed.
+        answer: maps the whole prompt (messages joined by blank lines) to the completion, or to inspect's `ModelOutput`
+            if the stop reason or the usage matters; may be async. If it raises, the request has failed.
         prompts: every prompt it received, in order.
         configs: the generation settings of each request.
     """
@@ -95,11 +95,12 @@ class _FakeAPI(ModelAPI):
         self._fake.prompts.append(prompt)
         self._fake.configs.append(config)
         answered = self._fake.answer(prompt)
-        completion = await answered if inspect.isawaitable(answered) else answered
-        output = ModelOutput.from_content(self.model_name, completion)
-        sent, came = self._fake.tokens(prompt), self._fake.tokens(completion)
-        # Without usage inspect would count tokens itself, with a tokenizer that it fetches from the network.
-        output.usage = ModelUsage(input_tokens=sent, output_tokens=came, total_tokens=sent + came)
+        reply = await answered if inspect.isawaitable(answered) else answered
+        output = reply if isinstance(reply, ModelOutput) else ModelOutput.from_content(self.model_name, reply)
+        if output.usage is None:
+            sent, came = self._fake.tokens(prompt), self._fake.tokens(output.completion)
+            # Without usage inspect would count tokens itself, with a tokenizer that it fetches from the network.
+            output.usage = ModelUsage(input_tokens=sent, output_tokens=came, total_tokens=sent + came)
         return output
 
 

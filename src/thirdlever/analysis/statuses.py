@@ -1,0 +1,158 @@
+"""The status of every answer, and whether so many were lost that a candidate is not measured.
+
+A failed, cut-off or refused request says nothing about what a model can do, and an answer that cannot be parsed may be
+right. Counting a few of them as wrong is cautious; counting many of them measures the set-up, not the candidate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+from thirdlever.core.errors import RunError
+from thirdlever.core.text import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+
+Status: TypeAlias = Literal["answered", "unparsed", "refused", "cut_off", "failed"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+LOST: tuple[Status, ...] = ("failed", "cut_off", "refused")  # no fault of the model's knowledge or skill
+
+# The "five-and-twenty rule" for losses in trials: below 5 % they hardly bias a result, above 20 % they threaten its
+# validity. Schulz and Grimes, Sample size slippages in randomised trials, Lancet 359 (2002), 781-785. A lost request
+# gets the strict end; an unparsed answer the lenient one, because a weak model's answers are often unparsed.
+MAX_FAILED = 0.05
+MAX_UNPARSED = 0.20
+
+_NO_ROOM = ("max_tokens", "model_length")
+_WHAT: Mapping[Status, str] = {
+    "failed": "requests failed",
+    "cut_off": "answers were cut off",
+    "refused": "answers were refused",
+    "unparsed": "answers could not be parsed",
+}
+_LONGEST = 120  # characters of a provider's error that are quoted
+_SEE = "read them with `thirdlever report`"
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """The largest shares of a candidate's requests, 0 to 1, with which it still counts as measured.
+
+    Attributes:
+        max_failed: of failed, cut-off and refused requests together.
+        max_unparsed: of unparsed answers.
+    """
+
+    max_failed: float = MAX_FAILED
+    max_unparsed: float = MAX_UNPARSED
+
+    def __post_init__(self) -> None:
+        """Check the shares.
+
+        Raises:
+            RunError: one is not from 0 to 1.
+        """
+        for name, share in (("max_failed", self.max_failed), ("max_unparsed", self.max_unparsed)):
+            if not 0 <= share <= 1:  # NaN is not
+                message = f"{name}={share} is not allowed; give a share from 0 to 1"
+                raise RunError(message)
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> Tolerance:
+        """A run's, from its run.json; the defaults for runs of earlier releases."""
+        stated = {name: info[name] for name in cls.__dataclass_fields__ if info.get(name) is not None}
+        return cls(**stated)
+
+    def broken(self, counts: Mapping[Status, int]) -> bool:
+        """Whether too many requests failed, were cut off or refused."""
+        return sum(counts[status] for status in LOST) > self.max_failed * sum(counts.values())
+
+    def unparsed(self, counts: Mapping[Status, int]) -> bool:
+        """Whether too many answers are unparsed."""
+        return counts["unparsed"] > self.max_unparsed * sum(counts.values())
+
+    def options(self) -> list[str]:
+        """As a command takes them."""
+        return ["--max-failed", f"{self.max_failed:g}", "--max-unparsed", f"{self.max_unparsed:g}"]
+
+
+def statuses(records: pd.DataFrame) -> pd.Series[str]:
+    """The status of each record; derived for records of releases that did not store it."""
+    import numpy as np
+    import pandas as pd
+
+    missing = records["prediction"].isna()
+    derived = np.select(
+        [records["error"].notna(), missing & records["stop_reason"].isin(_NO_ROOM), missing],
+        ["failed", "cut_off", "unparsed"],
+        "answered",
+    )
+    found = pd.Series(derived, index=records.index, dtype=object)
+    return records["status"].astype(object).fillna(found) if "status" in records else found
+
+
+def count(found: pd.Series[str]) -> dict[Status, int]:
+    """How many records have each status."""
+    counts = found.value_counts()
+    return {status: int(counts.get(status, 0)) for status in STATUSES}
+
+
+def why_not(records: pd.DataFrame, tolerance: Tolerance) -> str | None:
+    """Why a candidate is not measured, and the remedy; None if it is measured.
+
+    Args:
+        records: its rows of the accuracy pass.
+        tolerance: the largest shares that are tolerated.
+    """
+    if records.empty:
+        return "not measured: no request was sent; repeat the run's command with a larger --budget"
+    found = statuses(records)
+    counts = count(found)
+    if (sentence := sentence_for(counts, tolerance)) is None:
+        return None
+    most = _most(counts) if tolerance.broken(counts) else "unparsed"
+    return f"{sentence}: {_cause(records[found == most], most)}"
+
+
+def sentence_for(counts: Mapping[Status, int], tolerance: Tolerance) -> str | None:
+    """What happened to the answers of a candidate that is not measured, without the cause; None if it is measured."""
+    total = sum(counts.values())
+    broken = tolerance.broken(counts)
+    if not broken and not tolerance.unparsed(counts):
+        return None
+    lost: Sequence[Status] = [status for status in LOST if counts[status]] if broken else ["unparsed"]
+    happened = listed([f"{counts[status]:,} of {total:,} {_WHAT[status]}" for status in lost])
+    option, most = ("max-failed", tolerance.max_failed) if broken else ("max-unparsed", tolerance.max_unparsed)
+    return f"not measured: {happened} (maximum {100 * most:g} %, --{option})"
+
+
+def _most(counts: Mapping[Status, int]) -> Status:
+    return max(LOST, key=counts.__getitem__)
+
+
+def _cause(records: pd.DataFrame, status: Status) -> str:
+    """The cause and the remedy of one status, from the records that have it."""
+    match status:
+        case "failed":
+            first = " ".join(str(records["error"].iloc[0]).split())[:_LONGEST]
+            return f"the first with {first!r}; fix this, and repeat the run's command with the same --out"
+        case "cut_off":
+            return _no_room(records)
+        case "refused":
+            return f"the model or its provider declined; {_SEE}, then change the prompt or the model"
+        case _:
+            return f"{_SEE}, then change the prompt or use --constrain"
+
+
+def _no_room(records: pd.DataFrame) -> str:
+    reasoning = records["reasoning_tokens"].sum() if "reasoning_tokens" in records else 0
+    if 2 * reasoning > records["output_tokens"].sum():
+        return "reasoning took the room; raise max_tokens in --model"
+    if (records["stop_reason"] == "model_length").mean() > 0.5:  # noqa: PLR2004 - most of them
+        return "prompt and answer exceed the model's context window; shorten the prompt or use another model"
+    return "the limit on output tokens was reached; raise max_tokens in --model"
