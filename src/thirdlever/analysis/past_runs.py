@@ -10,7 +10,7 @@ from thirdlever.analysis.run import INFO, load
 from thirdlever.analysis.stats.power import Design
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
-from thirdlever.evaluation.inspect_eval import HOSTED_CONNECTIONS
+from thirdlever.models.generation import START_CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ class Speed:
             tokens: mean tokens of a request that have to be computed.
         """
         if model and not model.costs_device_time:
-            return (together / HOSTED_CONNECTIONS + alone) * self.request_s
+            return (together / START_CONNECTIONS + alone) * self.request_s
         if self.device_s is None:
             return None
         scale = 1.0 if self.same or not self.tokens else tokens / self.tokens

@@ -23,7 +23,7 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.event import ModelEvent
 from inspect_ai.hooks import Hooks, ModelRetry, hooks
 from inspect_ai.log import transcript
-from inspect_ai.model import GenerateConfig, ModelInfo, ModelOutput, ModelUsage, set_model_info
+from inspect_ai.model import ModelInfo, ModelOutput, ModelUsage, set_model_info
 from inspect_ai.scorer import Score, Scorer, Target, accuracy, scorer, stderr
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util._display import init_display_type
@@ -32,6 +32,7 @@ from tenacity import RetryError
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.core.progress import note
 from thirdlever.evaluation.records import Key, Reply, item_hash, prompt_hash
+from thirdlever.models.generation import concurrent, generate_config
 from thirdlever.prompting.frame import RETRIEVAL
 
 if TYPE_CHECKING:
@@ -50,11 +51,7 @@ if TYPE_CHECKING:
 Answered: TypeAlias = Callable[[Key], Reply | None]
 Keep: TypeAlias = Callable[[Reply], bool]
 
-LOCAL_CONNECTIONS = 512  # the engine batches, and batches best when it sees as many requests as it can hold
-HOSTED_CONNECTIONS = 20  # within every provider's rate limit
-BATCH = 1000  # requests per call of a batch API; a budget can stop a run between two batches, not within one
 LOG_BUFFER = 500  # samples; inspect's work grows with its square, and with the log's size at every write
-RETRIES = 8  # per request, with inspect's backoff; inspect's default never stops
 _NOTICE_EVERY = 30.0  # seconds
 # The log has these elsewhere: as its output, its sample's id and its score.
 _LOGGED_ELSEWHERE = {"completion", "phase", "item_id", "epoch", "score", "prediction", "reason"}
@@ -77,6 +74,7 @@ class Pass:
         about: what the log says about the candidate.
         temperature: candidates are measured at 0.
         batch: whether to use the provider's batch API.
+        max_connections: requests at once in the accuracy pass; None adapts to what the provider allows.
         graded: whether the items have targets to grade against.
     """
 
@@ -90,6 +88,7 @@ class Pass:
     about: Mapping[str, Any]
     temperature: float = 0.0
     batch: bool = False
+    max_connections: int | None = None
     graded: bool = True
 
     @property
@@ -207,7 +206,7 @@ def _run_in_a_loop(work: Pass, deployment: Deployment, folder: Path, control: Pa
 
 async def _run(work: Pass, deployment: Deployment, folder: Path, control: PassControl) -> list[EvalLog]:
     init_display_type("none")
-    connections = _connections(work, deployment)
+    connections = 1 if work.phase == "latency" else work.max_connections
     async with _connected(deployment.model) as model:
         evaluation = eval_async(
             _task(work, deployment, control, connections),
@@ -222,20 +221,12 @@ async def _run(work: Pass, deployment: Deployment, folder: Path, control: PassCo
             score_display=False,
             fail_on_error=False,
             score_on_error=True,  # a failed request is a wrong answer in inspect's accuracy too
-            max_samples=connections,
+            max_samples=concurrent(deployment.model, max_connections=connections, batch=work.batch),
             ctl_server=False,
             acp_server=False,
         )
         control.evaluation = asyncio.ensure_future(evaluation)
         return await control.evaluation
-
-
-def _connections(work: Pass, deployment: Deployment) -> int:
-    if work.phase == "latency":
-        return 1
-    if work.batch:  # requests that wait for a batch to fill count too
-        return BATCH
-    return LOCAL_CONNECTIONS if deployment.model is None or deployment.model.local else HOSTED_CONNECTIONS
 
 
 @asynccontextmanager
@@ -253,10 +244,8 @@ async def _connected(base: BaseModel | None) -> AsyncIterator[Model | None]:
             yield model
 
 
-def _task(work: Pass, deployment: Deployment, control: PassControl, connections: int) -> Task:
+def _task(work: Pass, deployment: Deployment, control: PassControl, connections: int | None) -> Task:
     """A fresh task, because inspect changes the tasks it is given."""
-    answer = work.suite.answer
-    constraint = {"structured_outputs": {"choice": list(answer.choices)}} if work.constrain and answer.choices else None
     return Task(
         name=f"{work.suite.name}-{work.phase}",
         dataset=MemoryDataset([_sample(item) for item in work.items]),
@@ -264,14 +253,14 @@ def _task(work: Pass, deployment: Deployment, control: PassControl, connections:
         scorer=_score_of(control) if work.graded else None,
         epochs=Epochs(work.epochs, "mean"),
         metadata={"phase": work.phase, **work.about},
-        config=GenerateConfig(
-            temperature=work.temperature,
+        config=generate_config(
+            deployment.model,
+            work.suite.answer,
             seed=work.seed,
-            max_tokens=answer.max_tokens,
+            constrain=work.constrain,
+            temperature=work.temperature,
             max_connections=connections,
-            max_retries=RETRIES,
-            extra_body=constraint,
-            batch=BATCH if work.batch else None,
+            batch=work.batch,
         ),
     )
 
