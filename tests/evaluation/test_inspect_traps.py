@@ -257,7 +257,8 @@ def test_a_hosted_model_is_asked_in_every_pass(suite: Suite, endpoint: list[dict
     row = done.records.iloc[0]
     assert (row["input_tokens"], row["cached_tokens"], row["output_tokens"]) == (50, 40, 1)
     assert endpoint[0]["temperature"] == 0
-    assert endpoint[0]["structured_outputs"] == {"choice": ["food", "fuel"]}
+    schema = endpoint[0]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"] == {"category": {"type": "string", "enum": ["food", "fuel"]}}
     for path in project.glob("out/**/*"):
         if path.is_file():
             assert b"secret-of-mine" not in path.read_bytes()

@@ -108,6 +108,6 @@ class BaseModel:
 
         if self.local:
             return get_model(self.inspect_name, **self.args)
-        from thirdlever.models.wire import watched
+        from thirdlever.models.parameters import watched
 
         return watched(get_model(self.inspect_name, memoize=False, **self.args), self.name, self.settings)

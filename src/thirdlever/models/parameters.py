@@ -45,10 +45,10 @@ def watched(model: Model, name: str, settings: Mapping[str, Any]) -> Model:
     seen = False
 
     @functools.wraps(inner)
-    async def generate(messages: Any, tools: Any, choice: Any, config: GenerateConfig) -> Any:  # noqa: ANN401
+    async def generate(*, config: GenerateConfig, **asked: Any) -> Any:  # noqa: ANN401 - inspect's union of types
         nonlocal seen
         while True:
-            outcome = await _attempt(inner, messages, tools, choice, _without(config, refused))
+            outcome = await _attempt(inner, config=_without(config, refused), **asked)
             found = _refusal(outcome, refused)
             if found is None:
                 break
@@ -93,10 +93,10 @@ def _refused_by(name: str) -> set[str]:
     return set()
 
 
-async def _attempt(inner: Callable[..., Awaitable[Any]], *args: Any) -> Any:  # noqa: ANN401 - as inspect's `generate`
+async def _attempt(inner: Callable[..., Awaitable[Any]], **asked: Any) -> Any:  # noqa: ANN401 - as inspect's `generate`
     """The outcome in one form: some providers return an error, others raise it."""
     try:
-        return await inner(*args)
+        return await inner(**asked)
     except Exception as error:
         if getattr(error, "status_code", None) not in _BAD_REQUEST:
             raise
