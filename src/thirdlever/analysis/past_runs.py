@@ -52,7 +52,9 @@ class Speed:
     tokens: float | None
     output_tokens: float | None
 
-    def seconds(self, model: BaseModel | None, together: int, alone: int, tokens: float) -> float | None:
+    def seconds(
+        self, model: BaseModel | None, together: int, alone: int, tokens: float, connections: int | None = None
+    ) -> float | None:
         """Wall time of requests; of a local model also its device time, in proportion to the tokens.
 
         Args:
@@ -60,9 +62,10 @@ class Speed:
             together: requests of an accuracy pass.
             alone: requests of a latency probe.
             tokens: mean tokens of a request that have to be computed.
+            connections: requests in flight at once; None for the number with which a run starts.
         """
         if model and not model.costs_device_time:
-            return (together / START_CONNECTIONS + alone) * self.request_s
+            return (together / (connections or START_CONNECTIONS) + alone) * self.request_s
         if self.device_s is None:
             return None
         scale = 1.0 if self.same or not self.tokens else tokens / self.tokens

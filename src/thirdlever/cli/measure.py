@@ -121,6 +121,7 @@ def plan(
     device_usd_per_hour: options.DeviceRate = None,
     utilisation: options.Utilisation = 1.0,
     batch: options.Batch = False,
+    max_connections: options.MaxConnections = None,
     wanted: Annotated[float, option("SHARE", "Difference in accuracy to detect; 0.03 is 3 points.")] = 0.03,
     fmt: options.TextOrJson = "text",
 ) -> None:
@@ -139,6 +140,7 @@ def plan(
         device_usd_per_hour=device_usd_per_hour,
         utilisation=utilisation,
         batch=batch,
+        max_connections=max_connections,
         wanted=wanted,
     )
     typer.echo(render_plan(planned, fmt), nl=False)
@@ -156,11 +158,12 @@ def run(
         Path | None, option("DIR", "Folder of the run, new or to resume. [default: results/SUITE-TIME]")
     ] = None,
     probe: options.Probe = 20,
-    constrain: Annotated[bool, flag("--constrain", "Restrict answers to the suite's labels.")] = False,
+    constrain: Annotated[bool, flag("--constrain", "Restrict answers to those that the suite allows.")] = False,
     chroma_url: Annotated[str | None, option("URL", "Address of a Chroma server. [default: in-process]")] = None,
     device_usd_per_hour: options.DeviceRate = None,
     utilisation: options.Utilisation = 1.0,
     batch: options.Batch = False,
+    max_connections: options.MaxConnections = None,
 ) -> None:
     """Run strategies on a suite and compare them in a table."""
     from thirdlever.report import tables
@@ -182,6 +185,7 @@ def run(
         device_usd_per_hour=device_usd_per_hour,
         utilisation=utilisation,
         batch=batch,
+        max_connections=max_connections,
     )
     typer.echo(tables.render_summary(done.summary), nl=False)
     typer.echo(f"\nRecords, logs and chart: {done.folder}")

@@ -43,6 +43,9 @@ DeviceRate: TypeAlias = Annotated[
 ]
 Utilisation: TypeAlias = Annotated[float, option("SHARE", "Share of the time that the machine is busy.", min=0, max=1)]
 Batch: TypeAlias = Annotated[bool, flag("--batch", "Use the providers' batch APIs for accuracy: cheaper, but slow.")]
+MaxConnections: TypeAlias = Annotated[
+    int | None, option("N", "Requests in flight at once. [default: as many as the provider allows]", min=1)
+]
 Assume: TypeAlias = Annotated[
     list[str] | None, option("NAME=VALUE", "Assumption, such as monthly_volume=3000000; repeatable.")
 ]

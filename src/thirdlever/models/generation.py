@@ -20,12 +20,12 @@ HOSTED_CONNECTIONS = 100  # at most
 BATCH = 1000  # requests per call of a batch API; a budget can stop a run between two batches, not within one
 RETRIES = 8  # per request, with inspect's backoff; inspect's default never stops
 
-# inspect's providers that send a JSON schema, or whose server takes vLLM's list of choices.
+# inspect's providers that send a JSON schema, and those whose server takes a list of choices, which costs less.
 _SCHEMA = {
     "anthropic", "azure", "fireworks", "google", "grok", "groq", "mistral", "ollama", "openai", "openai-api",
-    "openrouter", "sagemaker", "sglang", "together",
+    "openrouter", "sagemaker", "sglang", "thirdlever", "together", "vllm",
 }  # fmt: skip
-_CHOICES = {"thirdlever", "vllm"}
+_CHOICES = {"local-endpoint", "thirdlever", "vllm"}  # vLLM's extension of OpenAI's protocol
 
 
 def generate_config(
@@ -92,7 +92,7 @@ def check_constrains(model: BaseModel, answer: Answer) -> None:
         message = f"--constrain: the answers of kind {type(answer).__name__} are free text; leave --constrain out"
         raise RunError(message)
     service = model.service
-    if service not in _CHOICES | _SCHEMA:
+    if service not in _SCHEMA and not (answer.choices and service in _CHOICES):
         message = (
             f"--constrain: {service!r} takes no JSON schema, and every candidate must be restricted alike; "
             "leave --constrain out, or use a local model, a vLLM server or another provider"

@@ -67,6 +67,15 @@ def plain(name: str) -> str:
     return found["model"].strip() if found else name
 
 
+def canonical(name: str) -> str:
+    """The name with its settings in the order of every table.
+
+    Raises:
+        ModelError: as `split`.
+    """
+    return joined(*split(name))
+
+
 def joined(name: str, settings: ModelSettings) -> str:
     """The name with its settings; the inverse of `split`."""
     shown = {key: f"{value:g}" if isinstance(value, float) else value for key, value in settings.items()}
