@@ -12,10 +12,8 @@ Import this module where you use it: it imports inspect.
 from __future__ import annotations
 
 import inspect
-import re
 import socket
 import tempfile
-import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,6 +30,8 @@ from thirdlever.core.errors import StrategyError
 from thirdlever.models.base import BaseModel
 from thirdlever.retrieval import embedder
 from thirdlever.suites.suite import Document, Item, Split, Suite
+from thirdlever.testing.provider import Behaviour, Fault, LoopbackProvider, RateLimit, TokenPrices
+from thirdlever.testing.wire import word_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,17 @@ if TYPE_CHECKING:
     from inspect_ai.tool import ToolChoice, ToolInfo
     from numpy.typing import NDArray
 
-__all__ = ["FakeEmbedder", "FakeModel", "example_suite", "offline"]
+__all__ = [
+    "Behaviour",
+    "FakeEmbedder",
+    "FakeModel",
+    "Fault",
+    "LoopbackProvider",
+    "RateLimit",
+    "TokenPrices",
+    "example_suite",
+    "offline",
+]
 
 Answer: TypeAlias = Callable[[str], str | Awaitable[str]]
 
@@ -109,12 +119,7 @@ class FakeEmbedder:
         if not texts:
             return np.array([], np.float32)
         self.texts += texts
-        vectors = np.zeros((len(texts), embedder.DIMENSIONS), np.float32)
-        for row, text in zip(vectors, texts, strict=True):
-            for word in re.findall(r"\w+", text.lower()):
-                row[zlib.crc32(word.encode()) % embedder.DIMENSIONS] += 1
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        return vectors
+        return word_vectors(texts, embedder.DIMENSIONS)
 
 
 def example_suite(*, train: int = 24) -> Suite:
