@@ -32,7 +32,7 @@ from tenacity import RetryError
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.core.progress import note
 from thirdlever.evaluation.records import Key, Reply, item_hash, prompt_hash
-from thirdlever.models.generation import concurrent, generate_config
+from thirdlever.models.generation import fixed_connections, generate_config
 from thirdlever.prompting.frame import RETRIEVAL
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ async def _run(work: Pass, deployment: Deployment, folder: Path, control: PassCo
             score_display=False,
             fail_on_error=False,
             score_on_error=True,  # a failed request is a wrong answer in inspect's accuracy too
-            max_samples=concurrent(deployment.model, max_connections=connections, batch=work.batch),
+            max_samples=connections or fixed_connections(deployment.model, batch=work.batch),
             ctl_server=False,
             acp_server=False,
         )

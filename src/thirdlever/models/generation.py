@@ -55,7 +55,7 @@ def generate_config(
         temperature=temperature,
         seed=seed,
         max_tokens=answer.max_tokens,
-        max_connections=max_connections or _fixed(model, batch=batch),
+        max_connections=max_connections or fixed_connections(model, batch=batch),
         adaptive_connections=_adaptive(),
         max_retries=RETRIES,
         batch=BATCH if batch else None,
@@ -77,9 +77,11 @@ def generate_config(
     return config
 
 
-def concurrent(model: BaseModel | None, *, max_connections: int | None = None, batch: bool = False) -> int:
-    """The most requests that are in flight at once."""
-    return max_connections or _fixed(model, batch=batch) or HOSTED_CONNECTIONS
+def fixed_connections(model: BaseModel | None, *, batch: bool) -> int | None:
+    """Requests at once where nothing is to be learnt from a provider; None where the number adapts."""
+    if model is None or model.local:
+        return LOCAL_CONNECTIONS
+    return BATCH if batch else None  # requests that wait for a batch to fill count too
 
 
 def check_constrains(model: BaseModel, answer: Answer) -> None:
@@ -137,13 +139,6 @@ def _response_schema(answer: Answer) -> ResponseSchema | None:
     if schema is None:
         return None
     return ResponseSchema(name="answer", json_schema=JSONSchema.model_validate(schema), strict=True)
-
-
-def _fixed(model: BaseModel | None, *, batch: bool) -> int | None:
-    """Requests at once where nothing is to be learnt from a provider's answers."""
-    if model is None or model.local:
-        return LOCAL_CONNECTIONS
-    return BATCH if batch else None  # requests that wait for a batch to fill count too
 
 
 def _adaptive() -> AdaptiveConcurrency:

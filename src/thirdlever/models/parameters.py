@@ -1,4 +1,4 @@
-"""Requests as a provider takes them: what a model refuses is left out, and said once.
+"""Requests as a provider takes them, and usage as it bills it: what a model refuses is left out, and said once.
 
 inspect leaves out what it knows a model refuses, such as the temperature of OpenAI's reasoning models. Other models
 answer 400, which costs nothing, and are asked again without it. A setting of the user's is never left out silently.
@@ -15,7 +15,7 @@ from thirdlever.core.progress import note
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-    from inspect_ai.model import GenerateConfig, Model
+    from inspect_ai.model import GenerateConfig, Model, ModelUsage
 
 
 _BAD_REQUEST = {400, 422}
@@ -55,6 +55,9 @@ def watched(model: Model, name: str, settings: Mapping[str, Any]) -> Model:
             if found in settings:
                 raise ModelError(_untaken(name, found))
             refused.add(found)
+        output = outcome[0] if isinstance(outcome, tuple) else outcome
+        if (usage := getattr(output, "usage", None)) is not None:
+            output.usage = billed(usage)
         if not seen and isinstance(outcome, tuple) and not isinstance(outcome[0], Exception):
             seen = True
             _report(name, settings, config, _sent(outcome[1].request))
@@ -62,6 +65,18 @@ def watched(model: Model, name: str, settings: Mapping[str, Any]) -> Model:
 
     model.api.generate = generate  # type: ignore[method-assign]
     return model
+
+
+def billed(usage: ModelUsage) -> ModelUsage:
+    """Usage whose output tokens include the reasoning, which providers bill at the rate of the output.
+
+    Most report it so; xAI's output leaves the reasoning out, which its total shows.
+    """
+    reasoning = usage.reasoning_tokens or 0
+    cached = (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
+    if reasoning and usage.total_tokens == usage.input_tokens + cached + usage.output_tokens + reasoning:
+        return usage.model_copy(update={"output_tokens": usage.output_tokens + reasoning})
+    return usage
 
 
 def _report(name: str, settings: Mapping[str, Any], config: GenerateConfig, sent: set[str]) -> None:
