@@ -48,8 +48,9 @@ def watched(model: Model, name: str, settings: Mapping[str, Any]) -> Model:
     async def generate(*, config: GenerateConfig, **asked: Any) -> Any:  # noqa: ANN401 - inspect's union of types
         nonlocal seen
         while True:
-            outcome = await _attempt(inner, config=_without(config, refused), **asked)
-            found = _refusal(outcome, refused)
+            left_out = frozenset(refused)  # other requests may learn of more meanwhile
+            outcome = await _attempt(inner, config=_without(config, left_out), **asked)
+            found = _refusal(outcome, left_out)
             if found is None:
                 break
             if found in settings:
@@ -118,7 +119,7 @@ async def _attempt(inner: Callable[..., Awaitable[Any]], **asked: Any) -> Any:  
         return error
 
 
-def _without(config: GenerateConfig, refused: set[str]) -> GenerateConfig:
+def _without(config: GenerateConfig, refused: frozenset[str]) -> GenerateConfig:
     if not refused:
         return config
     changed: dict[str, Any] = dict.fromkeys(refused - {_ROOM})
@@ -127,7 +128,7 @@ def _without(config: GenerateConfig, refused: set[str]) -> GenerateConfig:
     return config.model_copy(update=changed)
 
 
-def _refusal(outcome: Any, known: set[str]) -> str | None:  # noqa: ANN401 - inspect's union of types
+def _refusal(outcome: Any, known: frozenset[str]) -> str | None:  # noqa: ANN401 - inspect's union of types
     """The parameter that an error is about, unless it is left out already."""
     error = outcome[0] if isinstance(outcome, tuple) else outcome
     if getattr(error, "status_code", None) not in _BAD_REQUEST:
