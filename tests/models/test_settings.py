@@ -39,7 +39,7 @@ OK = 200
         ("openai/gpt-5.1", "openai/gpt-5.1", {}),
         ("openai/gpt-5.1:effort=low", "openai/gpt-5.1", {"effort": "low"}),
         ("openai/gpt-5.1: effort = low , max_tokens=300", "openai/gpt-5.1", {"effort": "low", "max_tokens": 300}),
-        ("anthropic/claude-sonnet-4-5:thinking=2000", "anthropic/claude-sonnet-4-5", {"thinking": 2000}),
+        ("anthropic/claude-sonnet-4-6:thinking=2000", "anthropic/claude-sonnet-4-6", {"thinking": 2000}),
         ("ollama/llama3:8b", "ollama/llama3:8b", {}),
         ("ollama/llama3:8b:temperature=1", "ollama/llama3:8b", {"temperature": 1.0}),
         ("openai/ft:gpt-4.1-mini:acme::id:top_p=0.5", "openai/ft:gpt-4.1-mini:acme::id", {"top_p": 0.5}),
@@ -191,7 +191,7 @@ MODELS = {
     "prod": Behaviour(answer=fuel, reasoning_tokens=50, refuses_temperature=True),
     "r1": Behaviour(answer=fuel, reasoning_tokens=100, think=True),
     "gpt-4o": Behaviour(answer=fuel),
-    "claude-sonnet-4-5": Behaviour(answer=fuel, reasoning_tokens=1200, prices=TokenPrices(input=3.0, output=15.0)),
+    "claude-sonnet-4-6": Behaviour(answer=fuel, reasoning_tokens=1200, prices=TokenPrices(input=3.0, output=15.0)),
 }
 
 
@@ -255,7 +255,7 @@ def test_a_model_that_thinks_aloud_has_room_to_end(provider: LoopbackProvider) -
 
 def test_anthropics_thinking_is_counted_and_priced(provider: LoopbackProvider) -> None:
     pytest.importorskip("anthropic")
-    done = measure("anthropic/claude-sonnet-4-5:thinking=2000", budget=5.0)
+    done = measure("anthropic/claude-sonnet-4-6:thinking=2000", budget=5.0)
     assert done.records["error"].isna().all()
     assert (done.records["output_tokens"] > 1200).all()
     budgets = [one.body["thinking"]["budget_tokens"] for one in provider.requests.last if one.path == "/v1/messages"]

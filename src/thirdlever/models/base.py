@@ -87,7 +87,9 @@ class BaseModel:
             return int(stated)
         thinks = self.reasons and (self.context_window or _LEAST_WINDOW) >= _LEAST_WINDOW
         room = answer + max(THINKING_ROOM if thinks else 0, self.settings.get("thinking", 0))
-        return min(room if self.local else max(room, LEAST_TOKENS), self.max_output or room)
+        if not self.local:
+            room = max(room, LEAST_TOKENS)
+        return min(room, self.max_output or room)
 
     def tuned(self, folder: Path, *, key: str, whole: bool) -> BaseModel:
         """This local model after tuning.
