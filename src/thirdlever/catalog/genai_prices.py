@@ -81,9 +81,11 @@ def _look_up(model: BaseModel) -> PriceCalculation | None:
     return found
 
 
-def _priced(name: str, **provider: str) -> PriceCalculation | None:
+def _priced(
+    name: str, *, provider_id: str | None = None, provider_api_url: str | None = None
+) -> PriceCalculation | None:
     try:
-        return calc_price(Usage(), name, **provider)  # type: ignore[call-overload,no-any-return] # one of two keywords
+        return calc_price(Usage(), name, provider_id=provider_id, provider_api_url=provider_api_url)
     except LookupError:
         return None
 

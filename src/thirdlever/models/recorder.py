@@ -104,7 +104,7 @@ def resolve_offline(model: str | BaseModel) -> BaseModel:
     if isinstance(model, BaseModel):
         return model
     plain, settings = split(model)
-    named = {"name": joined(plain, settings), "revision": plain, "settings": settings}
+    named: dict[str, Any] = {"name": joined(plain, settings), "revision": plain, "settings": settings}
     if plain != local.EMBEDDED and not _downloaded(plain):
         return BaseModel(**named, inspect_name=_ENGINE + plain, local=True)
     try:
