@@ -20,7 +20,7 @@ from thirdlever import (
 
 TURNS = 4  # demonstrations sent as chat turns after the packed ones: small models need to see the form of an answer
 RESERVE = 256  # tokens for the chat template and the item itself, on top of twice the longest demonstration
-UNKNOWN_WINDOW = 8192
+UNKNOWN_WINDOW = 8192  # tokens of prompt
 
 
 @strategy
@@ -34,7 +34,10 @@ def long_context(*, tokens: int | Literal["window"] = 32_000, seed: int = 0) -> 
     """
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:  # noqa: ARG001 - nothing to keep
-        window = model.context_window or UNKNOWN_WINDOW
+        window = UNKNOWN_WINDOW
+        if model.context_window is not None:  # a reasoning model needs a part of it
+            thinking = model.completion_tokens(suite.answer.max_tokens) - suite.answer.max_tokens
+            window = model.context_window - max(0, thinking)
         limit = window if tokens == "window" else min(tokens, window)
         instruction = model.tokens(f"{suite.instruction}\n{suite.answer.describe()}")
         drawn = suite.train.sample(len(suite.train), seed=seed)

@@ -111,8 +111,16 @@ def test_the_price_is_that_of_the_server_at_the_address(monkeypatch: pytest.Monk
     )
     monkeypatch.setenv("MY_LAB_BASE_URL", "https://api.groq.com/openai/v1")
     assert rates("openai-api/my-lab/llama-3.1-8b-instant") == (0.05, 0.05, 0.08)
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:8000/v1")
-    assert rates("openai/gpt-4o-mini") is None
+
+
+def test_list_prices_hold_behind_a_gateway_and_its_host_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = rates("openai/gpt-4o-mini")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://user:secret@gateway.example:8443/v1?key=hidden")
+    assert rates("openai/gpt-4o-mini") == rates("openai/gpt-4o-mini") == listed
+    assert rates("openai/llama-of-ours") is None
+    assert capsys.readouterr().err == "prices are OpenAI's list prices; requests go to gateway.example\n"
 
 
 # The user's own prices

@@ -151,6 +151,7 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
     options = (
         "run toys --strategy null --strategy rag:k=3 --model a --model b --limit 5 --epochs 2 --seed 3 --budget 1.5"
         " --out o --probe 4 --constrain --chroma-url http://localhost:1 --device-usd-per-hour 2 --utilisation 0.5"
+        " --max-connections 7"
     )
     assert call(monkeypatch, *options.split()) == 0
     assert got == {
@@ -161,6 +162,7 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
         "epochs": 2,
         "seed": 3,
         "batch": False,
+        "max_connections": 7,
         "budget": 1.5,
         "out": Path("o"),
         "probe": 4,

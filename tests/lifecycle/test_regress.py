@@ -22,10 +22,9 @@ from thirdlever import Split, load
 from thirdlever.cli import lifecycle
 from thirdlever.cli.lifecycle import regress as regress_command
 from thirdlever.core.errors import ModelError, RunError
-from thirdlever.evaluation import breaker, passes
 from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle.regress import FIRST, REPORT, Regression, regress
-from thirdlever.models import registry
+from thirdlever.models import generation, registry
 from thirdlever.runner.runner import run
 
 if TYPE_CHECKING:
@@ -185,7 +184,7 @@ def test_another_suite_is_refused(pinned: bytes) -> None:  # noqa: ARG001 - fixt
 def test_a_model_that_answers_nothing_ends_the_run_after_a_few_requests(
     pinned: bytes, monkeypatch: pytest.MonkeyPatch, status: int, code: str, said: str
 ) -> None:
-    monkeypatch.setattr(passes, "RETRIES", 0)
+    monkeypatch.setattr(generation, "RETRIES", 0)
     with serving() as service:
         service.answer = lambda _, path: error(status, "the model has been retired", code) if "chat" in path else None
         monkeypatch.setenv("CRUSOE_BASE_URL", service.url)
@@ -235,7 +234,7 @@ def test_a_killed_gate_resumes_with_the_same_command(
     assert start(processes, released.attempt, project, None, stop_early=stop_early) == 0
     [folder] = project.glob("results/payments-regress-*")  # the killed run's folder
     asked = len((project / released.ASKED).read_text("utf-8").splitlines())
-    assert asked <= ITEMS + breaker.CONNECTIONS
+    assert asked <= ITEMS + generation.HOSTED_CONNECTIONS
     records = load(folder).records
     assert records["error"].isna().all()
     assert not records["item_id"].duplicated().any()

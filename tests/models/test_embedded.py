@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.engine import Engine
 from thirdlever.models.engine.generate import Request
 from thirdlever.models.engine.weights import load
+from thirdlever.models.generation import answer_schema
 from thirdlever.suites.suite import find_suite
 
 if TYPE_CHECKING:
@@ -139,3 +141,22 @@ def logs(run: Run) -> list[EvalLog]:
 def sent(sample: EvalSample) -> list[dict[str, str]]:
     """The conversation without the answer."""
     return [{"role": message.role, "content": message.text} for message in sample.messages[:-1]]
+
+
+def test_a_constrained_object_has_the_suites_keys_and_nothing_else() -> None:
+    answer = thirdlever.Json(("merchant", "amount", "paid"))
+    turns = [{"role": "user", "content": f"Payment of 12.50 EUR at SHELL, paid. {answer.describe()}"}]
+    tokens, schema = chat.encode(local.EMBEDDED, turns), json.dumps(answer_schema(answer))
+    request = Request(tokens=tokens, max_tokens=60, grammar=chat.grammar(local.EMBEDDED, schema))
+    engine = local.engine(local.EMBEDDED)
+    same, sampled = engine.submit(request).result(), engine.submit(replace(request, temperature=1.0, seed=1)).result()
+    assert same == replace(
+        engine.submit(request).result(),
+        device_s=same.device_s,
+        ttft_s=same.ttft_s,
+        cached_tokens=same.cached_tokens,
+    )
+    for done in (same, sampled):
+        if done.stop_reason == "stop":  # a long string may fill the room
+            assert list(json.loads(done.text)) == ["merchant", "amount", "paid"]
+    assert same.stop_reason == "stop"

@@ -15,8 +15,8 @@ from helpers.killed import ASKED, HEAVY, ITEMS, PROBE, REQUESTS, attempt
 
 from thirdlever import Grade, Label, load
 from thirdlever.core.errors import RunError
-from thirdlever.evaluation.breaker import CONNECTIONS
 from thirdlever.evaluation.records import Journal, Reply
+from thirdlever.models.generation import HOSTED_CONNECTIONS
 from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
 
@@ -65,7 +65,7 @@ def answered(folder: Path) -> int:
 def test_a_killed_run_resumes_exactly(tmp_path: Path, processes: ForkServerContext, moment: str | int) -> None:
     assert start(processes, tmp_path, moment) == -9
     paid, kept = asked(tmp_path), answered(tmp_path)
-    assert paid - kept <= (1 if moment == ITEMS + 3 else CONNECTIONS)  # the probe has one in flight
+    assert paid - kept <= (1 if moment == ITEMS + 3 else HOSTED_CONNECTIONS)  # the probe has one in flight
 
     assert start(processes, tmp_path, None) == 0
     assert asked(tmp_path) - paid == REQUESTS - kept
@@ -82,7 +82,7 @@ def test_a_run_killed_repeatedly_pays_only_for_requests_in_flight(tmp_path: Path
     for moment in moments:
         assert start(processes, tmp_path, moment) == -9
     assert start(processes, tmp_path, None) == 0
-    assert asked(tmp_path) <= REQUESTS + len(moments) * CONNECTIONS
+    assert asked(tmp_path) <= REQUESTS + len(moments) * HOSTED_CONNECTIONS
     assert len(load(tmp_path / "out").records) == REQUESTS
     done = asked(tmp_path)
     assert start(processes, tmp_path, None) == 0

@@ -16,7 +16,7 @@ import pytest
 from conftest import make_suite
 from filelock import FileLock
 
-from thirdlever import Split, Text, load
+from thirdlever import Split, load
 from thirdlever.core.errors import ModelError, RunError, ThirdleverError
 from thirdlever.evaluation.records import COLUMNS, Journal
 from thirdlever.runner.runner import run
@@ -290,13 +290,11 @@ def test_constrained_models_are_told_the_choices(suite: Suite) -> None:
     model = replace(FakeModel(answer=fuel), inspect_name="vllm/model")
     measure(suite, model=model, constrain=True)
     assert model.configs[0].extra_body == {"structured_outputs": {"choice": ["food", "fuel"]}}
-    measure(replace(suite, answer=Text()), model=model, constrain=True)
-    assert model.configs[-1].extra_body is None  # an open answer has no choices
 
 
-def test_a_model_that_takes_no_choices_cannot_be_constrained(suite: Suite) -> None:
-    model = replace(FakeModel(answer=fuel), inspect_name="anthropic/model")
-    with pytest.raises(RunError, match="'anthropic' cannot be restricted to a list of answers"):
+def test_a_run_that_cannot_be_constrained_sends_nothing(suite: Suite) -> None:
+    model = FakeModel(answer=fuel)
+    with pytest.raises(RunError, match="'fake' takes no JSON schema"):
         measure(suite, model=model, constrain=True)
     assert model.prompts == []
 

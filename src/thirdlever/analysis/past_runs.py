@@ -11,7 +11,7 @@ from thirdlever.analysis.stats.power import Design
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
 from thirdlever.core.text import counted
-from thirdlever.evaluation.breaker import CONNECTIONS
+from thirdlever.models.generation import START_CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,14 @@ class Speed:
     output_tokens: float | None
 
     def seconds(
-        self, model: BaseModel | None, together: int, alone: int, tokens: float, calls: float = 1.0
+        self,
+        model: BaseModel | None,
+        together: int,
+        alone: int,
+        tokens: float,
+        *,
+        calls: float = 1.0,
+        connections: int | None = None,
     ) -> float | None:
         """Wall time of answering items; of a local model also its device time, in proportion to the tokens.
 
@@ -64,10 +71,11 @@ class Speed:
             alone: items of a latency probe.
             tokens: mean tokens of an item that have to be computed, over all its model calls.
             calls: mean model calls of an item. Another candidate is assumed to have made one call per item.
+            connections: requests in flight at once; None for the number with which a run starts.
         """
         calls = 1.0 if self.same else calls
         if model and not model.costs_device_time:
-            return (together / CONNECTIONS + alone) * self.request_s * calls
+            return (together / (connections or START_CONNECTIONS) + alone) * self.request_s * calls
         if self.device_s is None:
             return None
         scale = calls if self.same or not self.tokens else tokens / self.tokens  # tokens are those of all calls

@@ -11,6 +11,7 @@ from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import Hour, Price, hour, in_batch, overlaid
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.models.base import BaseModel
+from thirdlever.models.model_settings import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,6 +68,7 @@ def reprice(
     info: dict[str, Any] = dict(run.info)
     records = run.records
     if model:
+        model = plain(model)
         terms = _tuning_terms(model)
         info["candidates"] = [_trained_as(terms, candidate) for candidate in info["candidates"]]
         records = _off_the_device(records, info["candidates"])
@@ -95,7 +97,7 @@ def _todays_price(model: str, info: Mapping[str, Any]) -> Price | None:
     A model without a price in the run is looked up in the user's overlay only: its name may be a private server's.
     """
     frozen = price_in(info, model)
-    return overlaid(model) if frozen is None else price_of(BaseModel(model, model)) or frozen
+    return overlaid(plain(model)) if frozen is None else price_of(BaseModel(model, plain(model))) or frozen
 
 
 def _prices_as(model: str, terms: _Terms | None, info: Mapping[str, Any]) -> dict[str, Price | None]:

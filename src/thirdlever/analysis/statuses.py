@@ -7,10 +7,12 @@ right. Counting a few of them as wrong is cautious; counting many of them measur
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
+from thirdlever.answers.reading import Status
 from thirdlever.core.errors import RunError
 from thirdlever.core.text import listed
+from thirdlever.evaluation.records import statuses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-Status: TypeAlias = Literal["answered", "unparsed", "refused", "cut_off", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 LOST: tuple[Status, ...] = ("failed", "cut_off", "refused")  # no fault of the model's knowledge or skill
 
@@ -28,7 +29,6 @@ LOST: tuple[Status, ...] = ("failed", "cut_off", "refused")  # no fault of the m
 MAX_FAILED = 0.05
 MAX_UNPARSED = 0.20
 
-_NO_ROOM = ("max_tokens", "model_length")
 _WHAT: Mapping[Status, str] = {
     "failed": "requests failed",
     "cut_off": "answers were cut off",
@@ -79,21 +79,6 @@ class Tolerance:
     def options(self) -> list[str]:
         """As a command takes them."""
         return ["--max-failed", f"{self.max_failed:g}", "--max-unparsed", f"{self.max_unparsed:g}"]
-
-
-def statuses(records: pd.DataFrame) -> pd.Series[str]:
-    """The status of each record; derived for records of releases that did not store it."""
-    import numpy as np
-    import pandas as pd
-
-    missing = records["prediction"].isna()
-    derived = np.select(
-        [records["error"].notna(), missing & records["stop_reason"].isin(_NO_ROOM), missing],
-        ["failed", "cut_off", "unparsed"],
-        "answered",
-    )
-    found = pd.Series(derived, index=records.index, dtype=object)
-    return records["status"].astype(object).fillna(found) if "status" in records else found
 
 
 def count(found: pd.Series[str]) -> dict[Status, int]:

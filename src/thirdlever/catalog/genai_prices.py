@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from genai_prices import Usage, calc_price
 
 from thirdlever.catalog.prices import Price, Tier
+from thirdlever.core.progress import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,19 +64,36 @@ def _look_up(model: BaseModel) -> PriceCalculation | None:
         service, _, name = name.partition("/")
     host, _, hosted = name.partition("/")
     by_host = service in _MAKERS and host in _HOSTS
-    # The server at the address is paid, whatever the model's name: a local server is not OpenAI.
-    url = model.args.get("base_url") or (None if by_host else _environment_url(service))
+    if url := model.args.get("base_url"):  # the server at the address is paid, whatever the model's name
+        return _priced(name, provider_api_url=str(url))
+    gateway = None if by_host else _environment_url(service)
+    if gateway and (found := _priced(name, provider_api_url=gateway)):
+        return found
     if by_host:
         service, name = _HOSTS[host], hosted
     provider = _PROVIDERS.get(service, service)
+    found = _priced(name, provider_id=provider)
+    # genai-prices also matches a name that merely contains a provider's ("my-openai-proxy"); that would be a guess.
+    if found is None or found.provider.id != provider:
+        return None
+    if gateway:
+        _announce(found.provider.name, urlsplit(gateway).hostname or "another address")
+    return found
+
+
+def _priced(
+    name: str, *, provider_id: str | None = None, provider_api_url: str | None = None
+) -> PriceCalculation | None:
     try:
-        if url:
-            return calc_price(Usage(), name, provider_api_url=str(url))
-        found = calc_price(Usage(), name, provider_id=provider)
+        return calc_price(Usage(), name, provider_id=provider_id, provider_api_url=provider_api_url)
     except LookupError:
         return None
-    # genai-prices also matches a name that merely contains a provider's ("my-openai-proxy"); that would be a guess.
-    return found if found.provider.id == provider else None
+
+
+@functools.cache
+def _announce(maker: str, host: str) -> None:
+    """Say once whose prices are used; the address may contain a secret, its host does not."""
+    note(f"prices are {maker}'s list prices; requests go to {host}")
 
 
 def _environment_url(service: str) -> str | None:

@@ -19,9 +19,9 @@ def price_of(model: BaseModel) -> Price | None:
     Raises:
         ThirdleverError: the user's prices.toml or tuning.toml is malformed.
     """
-    if (price := overlaid(model.name, model.inspect_name)) or model.local:
+    if (price := overlaid(model.plain_name, model.inspect_name)) or model.local:
         return price
     from thirdlever.catalog.genai_prices import listed
     from thirdlever.catalog.tuning import tuned_price
 
-    return tuned_price(model.name) or listed(model)
+    return tuned_price(model.plain_name) or listed(model)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from thirdlever.models.model_settings import plain
+
 LOCAL = "local"
 _LOCAL = ("embedded", "hf", "thirdlever", "vllm", "ollama")  # weights on the user's machines
 _HOSTS = {"azure": "azure", "bedrock": "bedrock", "vertex": "vertex"}  # inspect's `<maker>/<host>/<model>`
@@ -21,6 +23,7 @@ def located(name: str) -> tuple[str, str]:
     >>> located("openai/gpt-4o-mini"), located("anthropic/bedrock/us.anthropic.claude-x-v1:0")
     (('openai', 'gpt-4o-mini'), ('bedrock', 'anthropic.claude-x-v1:0'))
     """
+    name = plain(name)
     service, _, rest = name.partition("/")
     if service in _LOCAL:
         return LOCAL, name

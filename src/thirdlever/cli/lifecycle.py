@@ -114,6 +114,7 @@ def regress(
         bool, flag("--accept-new-suite", "Allow a changed suite, and measure the old model on it.")
     ] = False,
     budget: options.Budget = None,
+    max_connections: options.MaxConnections = None,
     fmt: options.GateFormat = "text",
     junit: Annotated[Path | None, option("FILE", "Also write JUnit XML, for CI.")] = None,
     markdown: Annotated[Path | None, option("FILE", "Also write Markdown, for a pull request.")] = None,
@@ -146,6 +147,7 @@ def regress(
         remeasure=remeasure,
         accept_new_suite=accept_new_suite,
         budget=budget,
+        max_connections=max_connections,
     )
     outputs: tuple[tuple[Path | None, options.Gate], ...] = ((junit, "junit"), (markdown, "md"))
     for path, kind in outputs:

@@ -130,6 +130,7 @@ def plan(
     device_usd_per_hour: options.DeviceRate = None,
     utilisation: options.Utilisation = 1.0,
     batch: options.Batch = False,
+    max_connections: options.MaxConnections = None,
     wanted: Annotated[float, option("SHARE", "Difference in accuracy to detect; 0.03 is 3 points.")] = 0.03,
     fmt: options.TextOrJson = "text",
 ) -> None:
@@ -148,6 +149,7 @@ def plan(
         device_usd_per_hour=device_usd_per_hour,
         utilisation=utilisation,
         batch=batch,
+        max_connections=max_connections,
         wanted=wanted,
     )
     options.print_text(render_plan(planned, fmt))
@@ -165,7 +167,7 @@ def run(
         Path | None, option("DIR", "Folder of the run, new or to resume. [default: results/SUITE-TIME]")
     ] = None,
     probe: options.Probe = 20,
-    constrain: Annotated[bool, flag("--constrain", "Restrict answers to the suite's labels.")] = False,
+    constrain: Annotated[bool, flag("--constrain", "Restrict answers to those that the suite allows.")] = False,
     chroma_url: Annotated[str | None, option("URL", "Address of a Chroma server. [default: in-process]")] = None,
     device_usd_per_hour: options.DeviceRate = None,
     utilisation: options.Utilisation = 1.0,
@@ -174,6 +176,7 @@ def run(
         float, option("SHARE", "Maximum share of failed, cut-off and refused requests.", min=0, max=1)
     ] = MAX_FAILED,
     max_unparsed: Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)] = MAX_UNPARSED,
+    max_connections: options.MaxConnections = None,
 ) -> None:
     """Run strategies on a suite and compare them in a table.
 
@@ -200,6 +203,7 @@ def run(
         batch=batch,
         max_failed=max_failed,
         max_unparsed=max_unparsed,
+        max_connections=max_connections,
     )
     options.print_text(tables.render_summary(done.summary))
     typer.echo(f"\nRecords, logs and chart: {done.folder}")

@@ -55,6 +55,9 @@ MaxFailed: TypeAlias = Annotated[
 MaxUnparsed: TypeAlias = Annotated[
     float | None, option("SHARE", "Maximum share of unparsed answers. [default: the run's]", min=0, max=1)
 ]
+MaxConnections: TypeAlias = Annotated[
+    int | None, option("N", "Requests in flight at once. [default: as many as the provider allows]", min=1)
+]
 Assume: TypeAlias = Annotated[
     list[str] | None, option("NAME=VALUE", "Assumption, such as monthly_volume=3000000; repeatable.")
 ]

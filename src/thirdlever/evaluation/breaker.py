@@ -18,8 +18,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from thirdlever.core.errors import ProviderError
+from thirdlever.core.errors import ProviderError, ThirdleverError
 from thirdlever.core.progress import note
+from thirdlever.models.generation import HOSTED_CONNECTIONS, START_CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from inspect_ai.model import Model
 
 
-CONNECTIONS: Final = 20  # to start with: within every provider's rate limit
-MOST_CONNECTIONS: Final = 100  # reached if the provider never asks to slow down
 ATTEMPTS: Final = 8  # per request
 PATIENCE: Final = 90.0  # seconds without any answer before giving up
 PATIENCE_LIMITED: Final = 300.0  # the same while the provider only asks to slow down: limits are per minute
@@ -186,8 +185,8 @@ class Breaker:
         self._name = name
         self._secret = secret
         self._timeout_s = timeout_s
-        self._first = connections or CONNECTIONS
-        self._most = connections or MOST_CONNECTIONS
+        self._first = connections or START_CONNECTIONS
+        self._most = connections or HOSTED_CONNECTIONS
         self._requests = anyio.CapacityLimiter(1)  # begun; each may make several calls
         self._attempts = anyio.CapacityLimiter(1)  # under way
         self._answered = False  # whether any request ever was
@@ -220,6 +219,8 @@ class Breaker:
                 started = time.monotonic()
                 try:
                     result = await self._timed(send)
+                except ThirdleverError:
+                    raise  # such as a setting that the model does not take
                 except Exception as error:  # noqa: BLE001 - classified below
                     raised = error
             output = result[0] if isinstance(result, tuple) else result
@@ -330,10 +331,10 @@ def guard(model: Model, *, name: str, connections: int | None, timeout_s: float 
     if not type(api).__module__.startswith("inspect_ai.model._providers.") or name.startswith(("mockllm/", "none/")):
         return None
     breaker = Breaker(name, connections=connections, timeout_s=timeout_s or SILENCE, secret=api.api_key)
-    send = type(api).generate  # not the instance's, which may be an earlier pass's
+    send = api.generate
 
     async def generate(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the provider's
-        return await breaker.call(lambda: send(api, *args, **kwargs))
+        return await breaker.call(lambda: send(*args, **kwargs))
 
     client = getattr(api, "client", None)
     if hasattr(client, "max_retries"):

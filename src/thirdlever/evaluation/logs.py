@@ -139,7 +139,7 @@ def _text(content: Any, attached: dict[str, str] | None = None) -> str:  # noqa:
 
 _SUMMARIES = "summaries.json"
 # The log has these elsewhere: as its output, its sample's id and its score.
-_LOGGED_ELSEWHERE = {"completion", "phase", "item_id", "epoch", "score", "prediction", "reason"}
+_LOGGED_ELSEWHERE = {"completion", "phase", "item_id", "epoch", "score", "prediction", "reason", "status"}
 
 
 class LogWriter:

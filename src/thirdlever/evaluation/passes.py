@@ -41,6 +41,7 @@ from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.evaluation import breaker
 from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
+from thirdlever.models.generation import HOSTED_CONNECTIONS, fixed_connections, generate_config
 from thirdlever.prompting.frame import RETRIEVAL
 
 if TYPE_CHECKING:
@@ -57,10 +58,6 @@ if TYPE_CHECKING:
 
 Answered: TypeAlias = Callable[[Key], Reply | None]
 Keep: TypeAlias = Callable[[Reply], bool]
-
-LOCAL_CONNECTIONS = 512  # the engine batches, and batches best when it sees as many requests as it can hold
-BATCH = 1000  # requests per call of a batch API; a budget can stop a run between two batches, not within one
-RETRIES = 8  # per request, of providers that are not inspect's own: those have a breaker
 
 _one_pass = threading.Lock()
 
@@ -81,7 +78,7 @@ class Pass:
         temperature: candidates are measured at 0.
         batch: whether to use the provider's batch API.
         graded: whether the items have targets to grade against.
-        connections: maximum of requests at once to a hosted model; None adapts to what its provider allows.
+        max_connections: requests at once to a hosted model; None adapts to what its provider allows.
     """
 
     name: str
@@ -95,7 +92,7 @@ class Pass:
     temperature: float = 0.0
     batch: bool = False
     graded: bool = True
-    connections: int | None = None
+    max_connections: int | None = None
 
     @property
     def keys(self) -> list[Key]:
@@ -177,7 +174,16 @@ class _Sending:
         self._loop = asyncio.get_running_loop()
         init_concurrency()
         async with _connected(self._deployment.model) as model:
-            self._config = _config(self._work, self._deployment.model)
+            work = self._work
+            self._config = generate_config(
+                self._deployment.model,
+                work.suite.answer,
+                seed=work.seed,
+                constrain=work.constrain,
+                temperature=work.temperature,
+                connections=_most_at_once(work, self._deployment.model),
+                batch=work.batch,
+            )
             init_active_model(model, self._config)
             if self._log_path is not None:
                 self._log = self._open_log(self._log_path, str(model))
@@ -211,9 +217,11 @@ class _Sending:
     async def _send_all(self, model: Model) -> None:
         work, base = self._work, self._deployment.model
         if base is not None and not work.batch:
-            self._breaker = breaker.guard(model, name=base.name, connections=work.connections)
+            self._breaker = breaker.guard(
+                model, name=base.name, connections=work.max_connections, timeout_s=base.settings.get("timeout")
+            )
         items = ((item, epoch) for epoch in range(1, work.epochs + 1) for item in work.items)
-        most = _most_at_once(work, base, guarded=self._breaker is not None)
+        most = _most_at_once(work, base)
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(most, len(work.items) * work.epochs)):
                 workers.create_task(self._worker(model, items))
@@ -278,16 +286,10 @@ class _Sending:
         self._failure = self._failure or error
 
 
-def _most_at_once(work: Pass, model: BaseModel | None, *, guarded: bool) -> int:
+def _most_at_once(work: Pass, model: BaseModel | None) -> int:
     if work.phase == "latency":
         return 1
-    if work.batch:  # requests that wait for a batch to fill count too
-        return BATCH
-    if model is None or model.local:
-        return LOCAL_CONNECTIONS
-    if guarded and work.connections is None:
-        return breaker.MOST_CONNECTIONS
-    return work.connections or breaker.CONNECTIONS
+    return fixed_connections(model, batch=work.batch) or work.max_connections or HOSTED_CONNECTIONS
 
 
 @asynccontextmanager
@@ -303,21 +305,6 @@ async def _connected(base: BaseModel | None) -> AsyncIterator[Model]:
     else:
         async with base.connect() as model:  # its connections belong to the pass's loop, and must close before it
             yield model
-
-
-def _config(work: Pass, base: BaseModel | None) -> GenerateConfig:
-    answer = work.suite.answer
-    constraint = {"structured_outputs": {"choice": list(answer.choices)}} if work.constrain and answer.choices else None
-    return GenerateConfig(
-        temperature=work.temperature,
-        seed=work.seed,
-        max_tokens=answer.max_tokens,
-        max_connections=_most_at_once(work, base, guarded=True),
-        adaptive_connections=False,
-        max_retries=RETRIES,
-        extra_body=constraint,
-        batch=BATCH if work.batch else None,
-    )
 
 
 def _state(model: Model, item: Item, epoch: int) -> TaskState:
@@ -359,6 +346,7 @@ def _reply(
         cached_tokens=cached if known else None,
         cache_write_tokens=written if known else None,
         output_tokens=used.output_tokens if known else None,
+        reasoning_tokens=used.reasoning_tokens if known else None,
         latency_s=seconds,
         retrieval_s=state.metadata.get(RETRIEVAL),
         ttft_s=(calls[-1].output.metadata or {}).get("ttft_s") if calls else None,

@@ -13,7 +13,7 @@ import io
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from thirdlever.answers.reading import SHOWN, Reading
 from thirdlever.core.files import content_hash
@@ -228,17 +228,19 @@ def _read(path: Path) -> Iterator[Reply]:
                 continue  # torn by a kill
 
 
-def statuses(records: pd.DataFrame) -> list[Status]:
-    """The status of each record, those of earlier releases included."""
-    columns = [records[name].astype(object) for name in ("error", "prediction", "stop_reason")]
-    given = zip(*(column.where(column.notna(), None) for column in columns), strict=True)
-    derived = [status_of(*facts) for facts in given]
-    if "status" not in records:
-        return derived
-    return [
-        cast("Status", own) if isinstance(own, str) else other
-        for own, other in zip(records["status"], derived, strict=True)
-    ]
+def statuses(records: pd.DataFrame) -> pd.Series[str]:
+    """The status of each record; derived for records of releases that did not store it, as by `status_of`."""
+    import numpy as np
+    import pandas as pd
+
+    missing = records["prediction"].isna()
+    derived = np.select(
+        [records["error"].notna(), missing & records["stop_reason"].isin(list(LIMITS)), missing],
+        ["failed", "cut_off", "unparsed"],
+        "answered",
+    )
+    found = pd.Series(derived, index=records.index, dtype=object)
+    return records["status"].astype(object).fillna(found) if "status" in records else found
 
 
 def misread(replies: Iterable[Reply], items: Mapping[str, Item]) -> str | None:

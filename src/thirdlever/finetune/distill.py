@@ -138,7 +138,7 @@ def invent(
         for _ in range(math.ceil(n / (_WANTED * _USABLE)))
     ]
     asked = Split("seeds", tuple(Item(id=f"seed-{i}", input=text, target="") for i, text in enumerate(shown)))
-    writer = Deployment(_writing(suite), model=model)
+    writer = Deployment(_writing(suite, model.completion_tokens(_MAX_TOKENS)), model=model)
 
     def build(folder: Path) -> dict[str, Any]:
         given = replies(suite, writer, asked, folder, title="teacher: writing inputs", temperature=_TEMPERATURE)
@@ -157,7 +157,7 @@ def invent(
     return facts["inputs"], setup(facts, labels=0)
 
 
-def _writing(suite: Suite) -> Solver:
+def _writing(suite: Suite, max_tokens: int) -> Solver:
     from inspect_ai.model import ChatMessageUser
     from inspect_ai.solver import Generate, TaskState, solver
 
@@ -169,7 +169,7 @@ def _writing(suite: Suite) -> Solver:
                 f"Write {_WANTED} more of the same kind, as different from each other as real ones are. One a line."
             )
             state.messages = [ChatMessageUser(content=request)]
-            return await generate(state, max_tokens=_MAX_TOKENS)
+            return await generate(state, max_tokens=max_tokens)
 
         return solve
 

@@ -22,6 +22,8 @@ from thirdlever.finetune.jobs import ENDED, MAX_QUEUE_HOURS, GoneError, Job, Led
 from thirdlever.finetune.providers import open_provider
 from thirdlever.finetune.tune import Tuned as Tuned  # noqa: PLC0414 - also exported from here
 from thirdlever.models.base import BaseModel
+from thirdlever.models.model_settings import joined
+from thirdlever.models.parameters import watched
 from thirdlever.strategies.contract import SetupCost, Tuning
 
 if TYPE_CHECKING:
@@ -138,6 +140,11 @@ class TunedModel(BaseModel):
     job: str = ""
 
     @property
+    def service(self) -> str:
+        """Inspect's name of the provider that answers."""
+        return profile(super().service).inspect.partition("/")[0]
+
+    @property
     def costs_device_time(self) -> bool:
         """Whether this machine's endpoint serves it."""
         return profile(self.inspect_name.partition("/")[0]).free
@@ -152,18 +159,22 @@ class TunedModel(BaseModel):
             message = f"job {self.job[:8]} is no longer in the ledger; run the same command again"
             raise ModelError(message)
         access = serve(found, ledger)
-        return get_model(access.inspect_name, base_url=access.url, api_key=access.key)
+        model = get_model(access.inspect_name, memoize=False, base_url=access.url, api_key=access.key)
+        return watched(model, self.name, self.settings)
 
 
 def tuned_model(job: Job, base: BaseModel) -> TunedModel:
     """The model that a job has tuned from a base model."""
     shown = job.base.rpartition("/")[2] if job.base.startswith("hf/") else job.base
     return TunedModel(
-        name=f"{profile(job.provider).title}: ft:{shown}:{job.short}",
+        name=joined(f"{profile(job.provider).title}: ft:{shown}:{job.short}", base.settings),
         inspect_name=f"{job.provider}/{job.tuned}",
         revision=job.tuned or "",
         context_window=base.context_window,
         tokens=base.tokens,
+        settings=base.settings,
+        reasons=base.reasons,
+        max_output=base.max_output,
         job=job.identity,
     )
 
@@ -269,10 +280,10 @@ def tune(
         ModelError: the provider refuses, or does not answer.
         MissingExtraError: the provider's client is not installed.
     """
-    provider = provider_of(model.name) if provider == "auto" else provider
+    provider = provider_of(model.plain_name) if provider == "auto" else provider
     ledger = ledger or Ledger()
     terms = profile(provider)
-    base = terms.base(model.name)
+    base = terms.base(model.plain_name)
     training, validation = to_jsonl(examples), to_jsonl(dev)
     identity = content_hash([provider, base, model.revision, training, validation, epochs, seed])
 
@@ -286,7 +297,7 @@ def tune(
             identity=identity,
             provider=provider,
             base=base,
-            model=model.name,
+            model=model.plain_name,
             label=label,
             examples=len(examples),
             validation=len(dev),

@@ -78,14 +78,14 @@ def tune(
     shown, shown_dev = conversations(suite, examples), conversations(suite, dev)
     depends = {
         "suite": suite.name,
-        "base": model.name,
+        "base": model.plain_name,
         "revision": model.revision,
         "examples": len(shown),
         "dev": len(shown_dev),
         "data": content_hash([list(map(list, shown)), list(map(list, shown_dev))]),
         "settings": asdict(settings),
     }
-    build = partial(_train, model.name, shown, shown_dev, settings)
+    build = partial(_train, model.plain_name, shown, shown_dev, settings)
     artefact = store.once(KIND, of=depends, build=build, resume=True)
     facts, folder = artefact.facts, artefact.folder / artefact.facts["folder"]
     return Tuned(

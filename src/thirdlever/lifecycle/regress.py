@@ -29,6 +29,7 @@ from thirdlever.lifecycle.checks import (
     resolve_limits,
     worst,
 )
+from thirdlever.models.model_settings import canonical
 from thirdlever.strategies.specs import parse, spec
 from thirdlever.suites.suite import find_suite
 
@@ -151,6 +152,7 @@ def regress(
     remeasure: bool = False,
     accept_new_suite: bool = False,
     budget: float | None = None,
+    max_connections: int | None = None,
 ) -> Regression:
     """Run the baseline's strategies on new base models and compare each with the baseline.
 
@@ -167,6 +169,7 @@ def regress(
         remeasure: measure the old models again instead of using the baseline's answers.
         accept_new_suite: allow a suite that has changed since the baseline, and measure the old models on it.
         budget: USD; see `run`.
+        max_connections: requests in flight at once; see `run`.
 
     Raises:
         ThirdleverError: the runs cannot be compared, or a model answers no request.
@@ -175,7 +178,7 @@ def regress(
     suite = find_suite(suite) if isinstance(suite, str) else suite
     remeasure = _suite_changed(pinned, suite, accept=accept_new_suite) or remeasure
     applied = resolve_limits(suite.card, limits or {}, pinned.options)
-    names = [model if isinstance(model, str) else model.name for model in models]
+    names = [canonical(model) if isinstance(model, str) else model.name for model in models]
     folder = Path(out) if out is not None else _folder(pinned, [*names, remeasure, stop_early])
     rerun = Rerun(
         baseline=pinned,
@@ -183,6 +186,7 @@ def regress(
         models=models,
         remeasure=remeasure,
         budget=budget,
+        max_connections=max_connections,
         folder=folder,
         tolerance=applied.tolerance,
     )
@@ -352,6 +356,7 @@ class Rerun:
     models: Sequence[str | BaseModel]
     remeasure: bool
     budget: float | None
+    max_connections: int | None = None
     folder: Path
     tolerance: Tolerance
 
@@ -372,7 +377,7 @@ class Rerun:
     @cached_property
     def new_models(self) -> list[str]:
         """Names of the new models."""
-        return [model if isinstance(model, str) else model.name for model in self.models]
+        return [canonical(model) if isinstance(model, str) else model.name for model in self.models]
 
     @cached_property
     def old_models(self) -> list[str]:
@@ -442,6 +447,7 @@ class Rerun:
             probe=probe,
             out=self.folder,
             budget=self.budget,
+            max_connections=self.max_connections,
             **{name: options[name] for name in _RUN_OPTIONS},
             **asdict(self.tolerance),
         )

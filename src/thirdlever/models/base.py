@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from thirdlever.models.model_settings import LEAST_TOKENS, joined, plain
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from inspect_ai.model import Model
 
+    from thirdlever.models.model_settings import ModelSettings
+
+THINKING_ROOM = 4000  # tokens; a model that answers with a label stops by itself, so the room costs nothing
+_LEAST_WINDOW = 4 * THINKING_ROOM  # models with less are older than reasoning
 CHARS_PER_TOKEN = 3.0  # cautious: English has about 4 with today's tokenizers
 
 
@@ -31,13 +37,16 @@ class BaseModel:
     """A model to adapt.
 
     Attributes:
-        name: as given by the user, such as "embedded" or "openai/gpt-5.4-mini".
+        name: as given by the user, such as "embedded" or "openai/gpt-5.4-mini:effort=low".
         inspect_name: argument of inspect's `get_model`.
         args: model arguments of `get_model`.
         revision: hash of local weights, else the provider's model name.
         local: whether it runs in this process.
         context_window: maximum tokens of prompt and answer together; None if unknown.
         tokens: counts tokens, exactly for local models, else by a cautious estimate from characters.
+        settings: the generation settings in its name, by name.
+        reasons: whether it may reason before it answers.
+        max_output: maximum tokens of a completion, reasoning included; None if unknown.
         offline: whether it is part of a plan: no request is sent to it and no tuning job is ordered for it.
     """
 
@@ -48,12 +57,39 @@ class BaseModel:
     local: bool = False
     context_window: int | None = None
     tokens: Tokens = field(default=estimated_tokens, compare=False)
+    settings: ModelSettings = field(default_factory=dict, kw_only=True)
+    reasons: bool = field(default=False, kw_only=True, compare=False)
+    max_output: int | None = field(default=None, kw_only=True, compare=False)
     offline: bool = field(default=False, kw_only=True, compare=False)
+
+    @property
+    def plain_name(self) -> str:
+        """The name without settings: what prices, retirements and tuning go by."""
+        return plain(self.name)
+
+    @property
+    def service(self) -> str:
+        """Inspect's name of the provider."""
+        return self.inspect_name.partition("/")[0]
 
     @property
     def costs_device_time(self) -> bool:
         """Whether its cost is this machine's time instead of tokens."""
         return self.local
+
+    def completion_tokens(self, answer: int) -> int:
+        """Maximum tokens of a completion: the settings' `max_tokens`, or room to think and to answer.
+
+        Args:
+            answer: maximum tokens of the answer alone.
+        """
+        if stated := self.settings.get("max_tokens"):
+            return int(stated)
+        thinks = self.reasons and (self.context_window or _LEAST_WINDOW) >= _LEAST_WINDOW
+        room = answer + max(THINKING_ROOM if thinks else 0, self.settings.get("thinking", 0))
+        if not self.local:
+            room = max(room, LEAST_TOKENS)
+        return min(room, self.max_output or room)
 
     def tuned(self, folder: Path, *, key: str, whole: bool) -> BaseModel:
         """This local model after tuning.
@@ -63,7 +99,7 @@ class BaseModel:
             key: hash of everything that the tuning depends on.
             whole: whether it is a whole model.
         """
-        name, revision = f"{self.name}+{key[:8]}", f"{self.revision}+{key}"
+        name, revision = joined(f"{self.plain_name}+{key[:8]}", self.settings), f"{self.revision}+{key}"
         if whole:
             return replace(self, name=name, inspect_name=f"thirdlever/hf/{folder.resolve()}", revision=revision)
         return replace(self, name=name, args={**self.args, "adapter": str(folder.resolve())}, revision=revision)
@@ -75,4 +111,8 @@ class BaseModel:
         """
         from inspect_ai.model import get_model
 
-        return get_model(self.inspect_name, memoize=self.local, **self.args)
+        if self.local:
+            return get_model(self.inspect_name, **self.args)
+        from thirdlever.models.parameters import watched
+
+        return watched(get_model(self.inspect_name, memoize=False, **self.args), self.name, self.settings)

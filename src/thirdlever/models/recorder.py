@@ -11,6 +11,7 @@ from thirdlever.core.errors import ModelError, need
 from thirdlever.models import bundled, registry
 from thirdlever.models.base import BaseModel, estimated_tokens
 from thirdlever.models.engine import local
+from thirdlever.models.model_settings import joined, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,14 +103,16 @@ def resolve_offline(model: str | BaseModel) -> BaseModel:
     """
     if isinstance(model, BaseModel):
         return model
-    if model != local.EMBEDDED and not _downloaded(model):
-        return BaseModel(name=model, inspect_name=_ENGINE + model, revision=model, local=True)
+    plain, settings = split(model)
+    named: dict[str, Any] = {"name": joined(plain, settings), "revision": plain, "settings": settings}
+    if plain != local.EMBEDDED and not _downloaded(plain):
+        return BaseModel(**named, inspect_name=_ENGINE + plain, local=True)
     try:
         return registry.resolve(model)
     except ModelError:
         from inspect_ai.model import get_model_info
 
-        info = get_model_info(model) if "/" in model else None
+        info = get_model_info(plain) if "/" in plain else None
         if info is None:
             raise
-        return BaseModel(name=model, inspect_name=model, revision=model, context_window=info.context_length)
+        return BaseModel(**named, inspect_name=plain, context_window=info.context_length, reasons=True)

@@ -10,11 +10,17 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thirdlever.core.errors import ModelError, unknown
 from thirdlever.models.base import BaseModel
 from thirdlever.models.engine import local
+from thirdlever.models.model_settings import joined, split
 
+if TYPE_CHECKING:
+    from inspect_ai.model import ModelInfo
+
+_ENGINE_TAKES = ("max_tokens", "temperature", "top_p")
 _HOSTED = {  # prefix: environment variable of the key
     "openai": "OPENAI_API_KEY",
     "anthropic": "ANTHROPIC_API_KEY",
@@ -86,17 +92,35 @@ def pull(name: str) -> None:
 
 
 def resolve(name: str) -> BaseModel:
-    """The base model of a name.
+    """The base model of a name, with the settings in it: `openai/gpt-5.1:effort=low`.
 
     Raises:
-        ModelError: the model does not exist, or its key is missing.
+        ModelError: the model does not exist, does not take a setting, or its key is missing.
         MissingExtraError: a required package is not installed.
     """
+    plain, settings = split(name)
+    model = _resolve(plain)
+    for setting in settings:
+        if model.local and setting not in _ENGINE_TAKES:
+            message = f"model {name!r}: " + unknown("setting", setting, _ENGINE_TAKES)
+            raise ModelError(message)
+    return replace(model, name=joined(plain, settings), settings=settings)
+
+
+def _resolve(name: str) -> BaseModel:
     if name == local.EMBEDDED or name.startswith(local.HF):
         return _adapted(name) or _local(name)
     if "/" not in name:
         raise ModelError(unknown("model", name, _KNOWN, meant=_meant(name)))
-    return BaseModel(name=name, inspect_name=name, revision=name, context_window=_context_window(name))
+    info = _info(name)
+    return BaseModel(
+        name=name,
+        inspect_name=name,
+        revision=name,
+        context_window=info.context_length if info else None,
+        reasons=True,  # inspect knows for some that they do, and for none that they do not
+        max_output=info.output_tokens if info else None,
+    )
 
 
 def _local(name: str) -> BaseModel:
@@ -112,7 +136,8 @@ def _local(name: str) -> BaseModel:
         message = f"{path} is not JSON ({error}); save the model again with save_pretrained()"
         raise ModelError(message) from error
     config |= config.get("text_config", {})
-    return _base(name, local.revision(name), config.get("max_position_embeddings"))
+    window = config.get("max_position_embeddings")
+    return replace(_base(name, local.revision(name), window), reasons=local.reasons(name))
 
 
 def _adapted(name: str) -> BaseModel | None:
@@ -170,13 +195,13 @@ def _meant(name: str) -> str | None:
     return known[near[0]] if near else None
 
 
-def _context_window(name: str) -> int | None:
-    """A hosted model's context window, if inspect knows it. Creates the client, so that a missing key fails early."""
+def _info(name: str) -> ModelInfo | None:
+    """What inspect knows of a hosted model. Creates the client, so that a missing key fails early."""
     from inspect_ai._util.error import PrerequisiteError  # inspect raises it but does not export it
     from inspect_ai.model import get_model, get_model_info
 
     try:
-        info = get_model_info(get_model(name))
+        return get_model_info(get_model(name))
     except PrerequisiteError as error:
         lines = re.sub(r"\[/?\w+\]", "", str(error)).replace("ERROR:", "").splitlines()
         reason = ": ".join(filter(None, (line.strip() for line in lines))).rstrip(".")
@@ -186,4 +211,3 @@ def _context_window(name: str) -> int | None:
         raise ModelError(message) from error
     except ValueError as error:
         raise ModelError(unknown("model", name, _KNOWN, meant=_meant(name))) from error
-    return info.context_length if info else None

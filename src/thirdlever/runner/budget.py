@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import Price, device_cost, in_batch
 from thirdlever.core.errors import RunError
+from thirdlever.models.model_settings import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
@@ -136,7 +137,7 @@ def priced_in_batch(model: BaseModel, prices: MutableMapping[str, Price | None])
     Raises:
         ThirdleverError: the user's price overlay is malformed.
     """
-    named = replace(model, name=f"{model.name}, batch")
+    named = replace(model, name=joined(f"{model.plain_name}, batch", model.settings))
     if named.name not in prices:
         price = prices[model.name]
         prices[named.name] = price and in_batch(price)

@@ -141,6 +141,7 @@ def plan(
     device_usd_per_hour: float | None = None,
     utilisation: float = 1.0,
     batch: bool = False,
+    max_connections: int | None = None,
     wanted: float = 0.03,
 ) -> RunPlan:
     """Estimate a run. It sends no request, orders no job, trains nothing and writes no file.
@@ -155,7 +156,8 @@ def plan(
     if not 0 < wanted < 1:
         message = f"wanted={wanted} is not allowed; give a difference in accuracy between 0 and 1, such as 0.03"
         raise RunError(message)
-    for name, value, least in (("limit", limit, 1), ("epochs", epochs, 1), ("probe", probe, 0)):
+    least_allowed = (("limit", limit, 1), ("epochs", epochs, 1), ("probe", probe, 0))
+    for name, value, least in (*least_allowed, ("max_connections", max_connections, 1)):
         if value is not None and value < least:
             message = f"{name}={value} is not allowed; give {least} or more"
             raise RunError(message)
@@ -170,6 +172,7 @@ def plan(
         probed=suite.test.first(probe + 1, seed=seed).items if probe else (),
         sample=suite.test.first(min(len(items), SAMPLE), seed=seed),
         batch=batch,
+        max_connections=max_connections,
         device_usd_per_hour=device_usd_per_hour,
         utilisation=utilisation,
     )
@@ -248,6 +251,7 @@ class _Options:
     probed: Sequence[Item]
     sample: Split
     batch: bool
+    max_connections: int | None
     device_usd_per_hour: float | None
     utilisation: float
 
@@ -433,7 +437,7 @@ class _Candidate:
             answer = self._answer_tokens(prompts, None, questions.output_tokens)
             speed = measured_speed(self._suite, model, model, None)
             computed = prompts.mean - prompts.prefix * calls + answer
-            seconds = speed.seconds(model, n, 0, computed, calls) if speed else None
+            seconds = speed.seconds(model, n, 0, computed, calls=calls) if speed else None
             price = price_of(model)
             usd = requests * price.cost(prompts.mean / calls, 0, answer / calls) if price else None
             if price is None and model.costs_device_time:
@@ -554,7 +558,15 @@ class _Candidate:
             return None, "time unknown: a batch takes up to a day"
         if speed is None:
             return None, "time unknown: no run in results/ has measured it"
-        seconds = speed.seconds(model, len(self._options.asked), len(self._options.probed), tokens, prompts.calls)
+        options = self._options
+        seconds = speed.seconds(
+            model,
+            len(options.asked),
+            len(options.probed),
+            tokens,
+            calls=prompts.calls,
+            connections=options.max_connections,
+        )
         return seconds, f"speed of {speed.source}"
 
 

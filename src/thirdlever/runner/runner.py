@@ -33,6 +33,7 @@ from thirdlever.core.text import counted
 from thirdlever.evaluation.ask import metered
 from thirdlever.evaluation.records import Journal, misread, rows, to_parquet
 from thirdlever.models.base import BaseModel
+from thirdlever.models.generation import check_constrains
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
 from thirdlever.strategies.specs import candidates, once, parse_all
 from thirdlever.suites.leakage import Audit
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 _LOCK = ".lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
-# Our own inspect provider, and those that pass vLLM's `structured_outputs` on to a server that may support it.
-_TAKE_CHOICES = {"thirdlever", "vllm", "openai-api"}
 
 
 def run(
@@ -71,6 +70,7 @@ def run(
     batch: bool = False,
     max_failed: float = MAX_FAILED,
     max_unparsed: float = MAX_UNPARSED,
+    max_connections: int | None = None,
 ) -> Run:
     """Run strategies over a suite, side by side. Also works in a notebook.
 
@@ -85,12 +85,13 @@ def run(
         out: the run's folder, named after suite and time by default. A folder that holds the same run resumes it and
             sends only unanswered requests.
         probe: number of items that are timed one by one.
-        constrain: restrict models to the suite's choices, where they support it.
+        constrain: restrict models to answers that the suite allows.
         device_usd_per_hour: price of an hour of this machine, for local models.
         utilisation: share of its hours in which it serves requests.
         batch: use the batch API of providers that have one for the accuracy pass: cheaper, and done within a day.
         max_failed: share of failed, cut-off and refused requests above which a candidate is not measured.
         max_unparsed: the same of unparsed answers.
+        max_connections: requests in flight at once; by default, as many as the provider allows.
 
     Returns:
         The run, with pandas DataFrames as `summary` and `records`.
@@ -101,7 +102,12 @@ def run(
     """
     from thirdlever.models import registry
 
-    for name, value, least in (("limit", limit, 1), ("epochs", epochs, 1), ("probe", probe, 0)):
+    for name, value, least in (
+        ("limit", limit, 1),
+        ("epochs", epochs, 1),
+        ("probe", probe, 0),
+        ("max_connections", max_connections, 1),
+    ):
         if value is not None and value < least:
             message = f"{name}={value} is not allowed; give {least} or more"
             raise RunError(message)
@@ -122,8 +128,8 @@ def run(
         earlier = _earlier(folder, suite, specs, bases)
         for base in bases:
             money.admit(base)
-            if constrain and suite.answer.choices:
-                _check_constrains(base)
+            if constrain:
+                check_constrains(base, suite.answer)
         options: dict[str, Any] = {
             "limit": limit,
             "epochs": epochs,
@@ -131,7 +137,15 @@ def run(
             "probe": probe,
             "constrain": constrain,
         }
-        session = Session(suite=suite, folder=folder, audit=Audit(suite), budget=money, batch=batch, **options)
+        session = Session(
+            suite=suite,
+            folder=folder,
+            audit=Audit(suite),
+            budget=money,
+            batch=batch,
+            max_connections=max_connections,
+            **options,
+        )
         session.audit.check_suite()
         if out is None:
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
@@ -211,6 +225,7 @@ class Session:
     batch: bool = False
     unfinished: list[Unfinished] = field(default_factory=list)
     failed: dict[str, ProviderError] = field(default_factory=dict)
+    max_connections: int | None = None
 
     def measure(self, candidate: Candidate) -> Measured | None:
         """Prepare a candidate and send every request that has no answer yet.
@@ -308,6 +323,7 @@ class Session:
             constrain=self.constrain,
             about={**about, "suite_hash": self.suite.hash},
             batch=batch,
+            max_connections=self.max_connections,
         )
         if not self.probe:
             return [accuracy]
@@ -440,16 +456,6 @@ def _about_suite(suite: Suite) -> dict[str, Any]:
         "documents": len(suite.documents),
         "card": json.loads(json.dumps(dict(suite.card), default=str)),  # YAML has dates
     }
-
-
-def _check_constrains(base: BaseModel) -> None:
-    service = base.inspect_name.partition("/")[0]
-    if service not in _TAKE_CHOICES:
-        message = (
-            f"--constrain: {service!r} cannot be restricted to a list of answers, and every candidate must be; "
-            "leave --constrain out, or use a local model or a vLLM server"
-        )
-        raise RunError(message)
 
 
 def _now() -> dt.datetime:

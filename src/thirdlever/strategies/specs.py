@@ -8,10 +8,11 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import NoneType, SimpleNamespace, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from thirdlever.core import project
+from thirdlever.core.arguments import Argument, pairs, read, written
 from thirdlever.core.errors import MissingExtraError, StrategyError, ThirdleverError, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.mistakes import HARNESS, accepts, defined, explained, named
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from thirdlever.models.base import BaseModel
     from thirdlever.strategies.contract import Factory, Prepare
     from thirdlever.suites.suite import Suite
-
-
-_BOOLEANS = {"true": True, "false": False}
-_NARROW_FIRST = (NoneType, bool, int, float, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +160,8 @@ def parse(spec: str, *, defer_extras: bool = False) -> StrategySpec:
 def _parse(spec: str, *, defer_extras: bool) -> StrategySpec:
     name, _, rest = spec.partition(":")
     factory, path = find(name.strip())
-    pairs: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in rest.split(","))):
-        key, equals, text = (piece.strip() for piece in part.partition("="))
-        if not equals or key in pairs:
-            fault = "given twice" if equals else "not an argument"
-            message = f"{spec!r}: {part!r} is {fault}; write {name}:key=value,key=value"
-            raise StrategyError(message)
-        pairs[key] = text
     known = arguments(factory)
-    values = read(pairs, known, strategy=factory.__name__)
+    values = _values(spec, rest, factory.__name__, known)
     try:
         prepare = factory(**values)
     except (TypeError, ValueError) as error:
@@ -196,6 +185,29 @@ def _failing(error: ThirdleverError) -> Prepare:
         raise error
 
     return prepare
+
+
+def _values(spec: str, given: str, strategy: str, known: Mapping[str, Argument]) -> dict[str, Any]:
+    """The arguments in a spec.
+
+    Raises:
+        StrategyError: unknown argument, invalid value, or a required argument is missing.
+    """
+    try:
+        named = pairs(given, strategy)
+    except ValueError as error:
+        message = f"{spec!r}: {error}"
+        raise StrategyError(message) from None
+    try:
+        values = read(named, known)
+    except ValueError as error:
+        message = f"strategy {strategy!r}: {error}"
+        raise StrategyError(message) from None
+    for argument in known.values():
+        if argument.required and argument.name not in named:
+            message = f"strategy {strategy!r} needs {argument.name}; write {strategy}:{argument.name}=VALUE"
+            raise StrategyError(message)
+    return values
 
 
 def stack(over: StrategySpec, under: StrategySpec) -> StrategySpec:
@@ -241,41 +253,6 @@ def spec(strategy: str, args: Mapping[str, Any]) -> str:
     return f"{text} on {spec(under, args['on'])}" if on else text
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A keyword argument of a strategy.
-
-    Attributes:
-        type: its annotation.
-        default: `inspect.Parameter.empty` if it is required.
-    """
-
-    name: str
-    type: Any
-    default: Any
-
-    @property
-    def required(self) -> bool:
-        """Whether it has no default."""
-        return self.default is inspect.Parameter.empty
-
-    def __str__(self) -> str:
-        """As `thirdlever strategies` shows it: `k: int | "auto" = 8`."""
-        return f"{self.name}: {_typename(self.type)}" + ("" if self.required else f" = {written(self.default)}")
-
-    def read(self, text: str) -> Any:  # noqa: ANN401 - whatever the annotation says
-        """Convert text by the annotation, trying narrow types first: "8" is a number if numbers are allowed.
-
-        Raises:
-            StrategyError: the annotation allows no such value; the message names those it allows.
-        """
-        for kind in sorted(_members(self.type), key=_width):
-            if values := _readings(text, kind):
-                return values[0]
-        message = f"invalid {self.name}={text!r}; expected {_in_words(self.type)}"
-        raise StrategyError(message)
-
-
 def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
     """A factory's arguments by name, in the order of its signature.
 
@@ -291,84 +268,6 @@ def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
         raise StrategyError(message) from None
     parameters = inspect.signature(factory).parameters.values()
     return {p.name: Argument(p.name, types.get(p.name, type(p.default)), p.default) for p in parameters}
-
-
-def read(pairs: Mapping[str, str], known: Mapping[str, Argument], *, strategy: str) -> dict[str, Any]:
-    """Convert the given arguments from text.
-
-    Raises:
-        StrategyError: unknown argument, invalid value, or a required argument is missing.
-    """
-    for name in pairs:
-        if name not in known:
-            raise StrategyError(f"strategy {strategy!r}: " + unknown("argument", name, known))
-    for argument in known.values():
-        if argument.required and argument.name not in pairs:
-            message = f"strategy {strategy!r} needs {argument.name}; write {strategy}:{argument.name}=VALUE"
-            raise StrategyError(message)
-    try:
-        return {name: known[name].read(text) for name, text in pairs.items()}
-    except StrategyError as error:
-        message = f"strategy {strategy!r}: {error}"
-        raise StrategyError(message) from None
-
-
-def written(value: object) -> str:
-    """A value as the command line writes it; `read` is the inverse."""
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
-def _members(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - an annotation
-    union = get_origin(annotation) in {Union, UnionType}
-    return tuple(m for part in get_args(annotation) for m in _members(part)) if union else (annotation,)
-
-
-def _width(kind: Any) -> int:  # noqa: ANN401 - an annotation
-    if get_origin(kind) is Literal:
-        return 0
-    return 1 + _NARROW_FIRST.index(kind) if kind in _NARROW_FIRST else len(_NARROW_FIRST) + 1
-
-
-def _readings(text: str, kind: Any) -> list[Any]:  # noqa: ANN401 - an annotation
-    """The value of that type, in a list; an empty list if the text is none."""
-    if get_origin(kind) is Literal:
-        return [option for option in get_args(kind) if written(option) == text]
-    if kind in {NoneType, None}:
-        return [None] if text == "none" else []
-    if kind is bool:
-        return [_BOOLEANS[text.lower()]] if text.lower() in _BOOLEANS else []
-    if kind in {int, float}:
-        try:
-            return [kind(text)]
-        except ValueError:
-            return []
-    return [text] if kind is str else []
-
-
-def _typename(annotation: Any) -> str:  # noqa: ANN401 - an annotation
-    names = []
-    for kind in _members(annotation):
-        if get_origin(kind) is Literal:
-            names += [f'"{option}"' if isinstance(option, str) else written(option) for option in get_args(kind)]
-        elif kind is bool:
-            names += ["true", "false"]
-        else:
-            names.append("none" if kind in {NoneType, None} else getattr(kind, "__name__", str(kind)))
-    return " | ".join(names)
-
-
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "none", None: "none"}
-
-
-def _in_words(annotation: Any) -> str:  # noqa: ANN401 - an annotation
-    """What may be written: `a whole number or "auto"`."""
-    names: list[str] = []
-    for kind in _members(annotation):
-        if get_origin(kind) is Literal:
-            names += [_typename(Literal[option]) for option in get_args(kind)]
-        else:
-            names.append(_WORDS.get(kind) or _typename(kind))
-    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _locating(prepare: object, path: Path) -> Prepare:

@@ -1,4 +1,4 @@
-"""Conversations and closed sets of answers as a local model's tokens."""
+"""Conversations, closed sets of answers and schemas as a local model's tokens."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from jinja2 import TemplateError
 
 from thirdlever.models.engine import local
 from thirdlever.models.engine.generate import Choices
+from thirdlever.models.engine.grammar import compiled, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from thirdlever.models.engine.generate import Tokens
+    from thirdlever.models.engine.grammar import Grammar
 
 
 Turn: TypeAlias = "Mapping[str, str]"  # {"role": "system" | "user" | "assistant", "content": …}, as in OpenAI's API
@@ -73,3 +75,15 @@ def choices(name: str, answers: tuple[str, ...]) -> Choices:
     return Choices.of(
         [tokenizer(lead(tokenizer) + answer, add_special_tokens=False)["input_ids"] for answer in answers], end=end
     )
+
+
+@cache
+def grammar(name: str, schema: str) -> Grammar:
+    """A JSON schema, as text, in a local model's tokens."""
+    end: Any = local.tokenizer(name).eos_token_id
+    return compiled(schema, _vocabulary(name), end=end)
+
+
+@cache
+def _vocabulary(name: str) -> Any:  # noqa: ANN401 - of an optional library
+    return vocabulary(local.tokenizer(name))

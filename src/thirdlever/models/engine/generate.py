@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
+    from thirdlever.models.engine.grammar import Grammar, Matching
     from thirdlever.models.engine.weights import Weights
 
 
@@ -84,7 +85,8 @@ class Request:
     Attributes:
         tokens: the prompt.
         max_tokens: maximum number of tokens to generate.
-        choices: the allowed answers, if decoding is constrained.
+        choices: the allowed answers, if decoding is restricted to a list.
+        grammar: the form of the answer, if decoding is restricted to a schema.
         stop: texts that end the answer and are not part of it.
         temperature: 0 is greedy.
         top_p: nucleus of the sampling.
@@ -95,6 +97,7 @@ class Request:
     tokens: Tokens
     max_tokens: int
     choices: Choices | None = None
+    grammar: Grammar | None = None
     stop: tuple[str, ...] = ()
     temperature: float = 0.0
     top_p: float = 1.0
@@ -127,6 +130,12 @@ class ActiveRequest:
     first_token_s: float = 0.0
     _sent: int = 0
     _sampler: torch.Generator | None = None
+    _matching: Matching | None = None
+
+    def __post_init__(self) -> None:
+        """Begin to follow the grammar."""
+        if self.request.grammar is not None:
+            self._matching = self.request.grammar.start()
 
     def choose(self, scores: Tensor, best: int) -> int:
         """The next token.
@@ -138,6 +147,9 @@ class ActiveRequest:
         if self.request.choices is not None:
             allowed = self.request.choices.following(self.output)
             return allowed[int(scores[allowed].argmax())]
+        if self._matching is not None:
+            scores = self._matching.allowed(scores)
+            best = int(scores.argmax())
         return self._sample(scores) if self.request.temperature > 0 else best
 
     def append(self, token: int, tokenizer: PreTrainedTokenizerBase, end: frozenset[int]) -> None:
@@ -146,6 +158,8 @@ class ActiveRequest:
         self.output.append(token)
         if request.choices is not None:
             self.output += request.choices.forced(self.output)
+        if self._matching is not None:
+            self.output += self._matching.follow(token)
         ended = self.output[-1] in end
         full = len(self.output) >= request.max_tokens
         if request.stop or self.listener or ended or full:

@@ -76,6 +76,13 @@ def revision(name: str) -> str:
     return digest.hexdigest()
 
 
+def reasons(name: str) -> bool:
+    """Whether the model's chat template has a place for reasoning."""
+    templates = ("chat_template.jinja", "tokenizer_config.json")
+    found = [path for path in map(folder(name).joinpath, templates) if path.is_file()]
+    return any("<think>" in path.read_text("utf-8") for path in found)
+
+
 @cache
 def tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The model's tokenizer; its weights are not loaded."""
