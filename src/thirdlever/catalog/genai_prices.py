@@ -65,14 +65,14 @@ def _look_up(model: BaseModel) -> PriceCalculation | None:
     host, _, hosted = name.partition("/")
     by_host = service in _MAKERS and host in _HOSTS
     if url := model.args.get("base_url"):  # the server at the address is paid, whatever the model's name
-        return _priced(name, provider_api_url=str(url))
+        return _priced(name, url=str(url))
     gateway = None if by_host else _environment_url(service)
-    if gateway and (found := _priced(name, provider_api_url=gateway)):
+    if gateway and (found := _priced(name, url=gateway)):
         return found
     if by_host:
         service, name = _HOSTS[host], hosted
     provider = _PROVIDERS.get(service, service)
-    found = _priced(name, provider_id=provider)
+    found = _priced(name, provider=provider)
     # genai-prices also matches a name that merely contains a provider's ("my-openai-proxy"); that would be a guess.
     if found is None or found.provider.id != provider:
         return None
@@ -81,11 +81,12 @@ def _look_up(model: BaseModel) -> PriceCalculation | None:
     return found
 
 
-def _priced(
-    name: str, *, provider_id: str | None = None, provider_api_url: str | None = None
-) -> PriceCalculation | None:
+def _priced(name: str, *, provider: str = "", url: str = "") -> PriceCalculation | None:
+    """The price of a name at a provider, or at an address."""
     try:
-        return calc_price(Usage(), name, provider_id=provider_id, provider_api_url=provider_api_url)
+        if url:
+            return calc_price(Usage(), name, provider_api_url=url)
+        return calc_price(Usage(), name, provider_id=provider)
     except LookupError:
         return None
 

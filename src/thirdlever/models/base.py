@@ -86,7 +86,7 @@ class BaseModel:
         if stated := self.settings.get("max_tokens"):
             return int(stated)
         thinks = self.reasons and (self.context_window or _LEAST_WINDOW) >= _LEAST_WINDOW
-        room = answer + max(THINKING_ROOM if thinks else 0, self.settings.get("thinking", 0))
+        room: int = answer + max(THINKING_ROOM if thinks else 0, self.settings.get("thinking", 0))
         if not self.local:
             room = max(room, LEAST_TOKENS)
         return min(room, self.max_output or room)

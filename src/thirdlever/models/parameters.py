@@ -64,7 +64,7 @@ def watched(model: Model, name: str, settings: Mapping[str, Any]) -> Model:
             _report(name, settings, config, _sent(outcome[1].request))
         return outcome
 
-    model.api.generate = generate  # type: ignore[method-assign]
+    model.api.generate = generate  # type: ignore[assignment,method-assign]
     return model
 
 
