@@ -13,8 +13,9 @@ from helpers.lost import ITEMS, model, run
 from thirdlever.analysis import outcomes
 from thirdlever.analysis.run import RECORDS, SUMMARY, Run, load
 from thirdlever.analysis.scorecards import to_json
-from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED, Tolerance, statuses
+from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED, Tolerance
 from thirdlever.core.errors import RunError
+from thirdlever.evaluation.records import statuses
 from thirdlever.report.tables import render_summary
 
 if TYPE_CHECKING:

@@ -15,7 +15,13 @@ TICKETS = Label(("refund_request", "shipping", "other"))
 
 
 def reply(completion: str = "", *, item: str = "a", **facts: Any) -> Reply:  # noqa: ANN401 - any field
-    known = {"input_tokens": 90, "cached_tokens": 0, "output_tokens": 12, "latency_s": 1.0, "stop_reason": "stop"}
+    known: dict[str, Any] = {
+        "input_tokens": 90,
+        "cached_tokens": 0,
+        "output_tokens": 12,
+        "latency_s": 1.0,
+        "stop_reason": "stop",
+    }
     return Reply(phase="accuracy", item_id=item, epoch=1, completion=completion, **(known | facts))
 
 

@@ -14,7 +14,7 @@ from thirdlever.catalog.names import located
 from thirdlever.core.errors import ModelError, RunError
 from thirdlever.models import registry
 from thirdlever.models.base import THINKING_ROOM, BaseModel
-from thirdlever.models.generation import check_constrains, generate_config
+from thirdlever.models.generation import HOSTED_CONNECTIONS, check_constrains, generate_config
 from thirdlever.models.model_settings import canonical, plain, split
 from thirdlever.models.parameters import billed
 from thirdlever.runner.runner import run
@@ -133,7 +133,7 @@ def test_settings_reach_the_request() -> None:
 
 
 def test_connections_are_stated_or_adapt() -> None:
-    assert generate_config(hosted(), LABELS, seed=0).max_connections is None
+    assert generate_config(hosted(), LABELS, seed=0).max_connections == HOSTED_CONNECTIONS
     assert generate_config(hosted(), LABELS, seed=0, max_connections=7).max_connections == 7
     assert generate_config(BaseModel("a", "thirdlever/a", local=True), LABELS, seed=0).max_connections == 512
 

@@ -44,7 +44,12 @@ def checked(response: Any) -> None:  # noqa: ANN401 - httpx2's
 
 def openai_client(provider: LoopbackProvider, **options: Any) -> OpenAI:  # noqa: ANN401 - the client's
     http = DefaultHttpxClient(event_hooks={"response": [checked]}, trust_env=False)
-    about = {"base_url": f"{provider.url}/v1", "api_key": provider.key, "max_retries": 0, "http_client": http}
+    about: dict[str, Any] = {
+        "base_url": f"{provider.url}/v1",
+        "api_key": provider.key,
+        "max_retries": 0,
+        "http_client": http,
+    }
     return OpenAI(**(about | options))
 
 

@@ -14,10 +14,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from thirdlever.analysis.stats import proportions
-from thirdlever.analysis.statuses import Tolerance, count, statuses, why_not
+from thirdlever.analysis.statuses import Tolerance, count, why_not
 from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core.text import escape_csv
+from thirdlever.evaluation.records import statuses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.analysis.stats.proportions import Proportion
-    from thirdlever.analysis.statuses import Status
+    from thirdlever.answers.reading import Status
     from thirdlever.catalog.prices import Price
     from thirdlever.strategies.contract import Lever
 
@@ -225,8 +226,16 @@ class CandidateFigures:
 
     @property
     def broken(self) -> bool:
-        """Whether too many requests failed, were cut off or refused; unparsed answers may be the model's own."""
-        return self.common.tolerance.broken(self.statuses)
+        """Whether the measurement failed, and not the model.
+
+        Too many of its requests failed, were refused or were cut off. The engine on this machine gives room for every
+        right answer: a model that is cut off there without having reasoned talked on.
+        """
+        counts = dict(self.statuses)
+        talked = self.asked["device_s"].notna().any() and not (self.tokens.get("reasoning_tokens") or 0) > 0
+        if talked:
+            counts |= {"answered": counts["answered"] + counts["cut_off"], "cut_off": 0}
+        return self.common.tolerance.broken(counts)
 
     @property
     def asks(self) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thirdlever.analysis.run import Run
     from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.analysis.stats.proportions import Proportion
-    from thirdlever.analysis.statuses import Status
+    from thirdlever.answers.reading import Status
 
 
 Kind = Literal["no model", "prompt", "retrieval", "tuned"]

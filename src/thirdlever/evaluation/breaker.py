@@ -336,7 +336,7 @@ def guard(model: Model, *, name: str, connections: int | None, timeout_s: float 
     async def generate(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the provider's
         return await breaker.call(lambda: send(*args, **kwargs))
 
-    client = getattr(api, "client", None)
+    client: Any = getattr(api, "client", None)
     if hasattr(client, "max_retries"):
         client.max_retries = 0  # or the client would retry in silence
     for patch, value in (("generate", generate), ("should_retry", lambda _: False)):

@@ -41,7 +41,7 @@ from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.evaluation import breaker
 from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
-from thirdlever.models.generation import HOSTED_CONNECTIONS, fixed_connections, generate_config
+from thirdlever.models.generation import generate_config
 from thirdlever.prompting.frame import RETRIEVAL
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class _Sending:
                 seed=work.seed,
                 constrain=work.constrain,
                 temperature=work.temperature,
-                connections=_most_at_once(work, self._deployment.model),
+                max_connections=1 if work.phase == "latency" else work.max_connections,
                 batch=work.batch,
             )
             init_active_model(model, self._config)
@@ -221,9 +221,9 @@ class _Sending:
                 model, name=base.name, connections=work.max_connections, timeout_s=base.settings.get("timeout")
             )
         items = ((item, epoch) for epoch in range(1, work.epochs + 1) for item in work.items)
-        most = _most_at_once(work, base)
+        most = min(self._config.max_connections or 1, len(work.items) * work.epochs)
         async with asyncio.TaskGroup() as workers:
-            for _ in range(min(most, len(work.items) * work.epochs)):
+            for _ in range(most):
                 workers.create_task(self._worker(model, items))
 
     async def _worker(self, model: Model, items: Iterator[tuple[Item, int]]) -> None:
@@ -284,12 +284,6 @@ class _Sending:
     def _fail(self, error: Exception) -> None:
         self.closed = True
         self._failure = self._failure or error
-
-
-def _most_at_once(work: Pass, model: BaseModel | None) -> int:
-    if work.phase == "latency":
-        return 1
-    return fixed_connections(model, batch=work.batch) or work.max_connections or HOSTED_CONNECTIONS
 
 
 @asynccontextmanager

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thirdlever.analysis.run import Run
-    from thirdlever.analysis.statuses import Status, Tolerance
+    from thirdlever.analysis.statuses import Tolerance
+    from thirdlever.answers.reading import Status
 
 
 FORMAT = 1

@@ -34,7 +34,7 @@ def generate_config(
     seed: int | None,
     constrain: bool = False,
     temperature: float = 0.0,
-    connections: int,
+    max_connections: int | None = None,
     batch: bool = False,
 ) -> GenerateConfig:
     """What inspect is told about a model's requests.
@@ -45,7 +45,7 @@ def generate_config(
         seed: of the sampling; None if each repeat should differ.
         constrain: whether the model may only give answers that the suite allows.
         temperature: of the sampling, unless the model's settings state one.
-        connections: most requests at once.
+        max_connections: most requests at once; None for as many as suit the model.
         batch: whether to use the provider's batch API.
     """
     from inspect_ai.model import GenerateConfig
@@ -54,7 +54,7 @@ def generate_config(
         temperature=temperature,
         seed=seed,
         max_tokens=answer.max_tokens,
-        max_connections=connections,
+        max_connections=max_connections or _most_connections(model, batch=batch),
         adaptive_connections=False,
         max_retries=RETRIES,
         batch=BATCH if batch else None,
@@ -76,11 +76,10 @@ def generate_config(
     return config
 
 
-def fixed_connections(model: BaseModel | None, *, batch: bool) -> int | None:
-    """Requests at once where nothing is to be learnt from a provider; None where the number adapts."""
+def _most_connections(model: BaseModel | None, *, batch: bool) -> int:
     if model is None or model.local:
         return LOCAL_CONNECTIONS
-    return BATCH if batch else None  # requests that wait for a batch to fill count too
+    return BATCH if batch else HOSTED_CONNECTIONS  # requests that wait for a batch to fill count too
 
 
 def check_constrains(model: BaseModel, answer: Answer) -> None:

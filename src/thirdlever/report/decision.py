@@ -29,7 +29,7 @@ from thirdlever.decision.assumptions import about
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from thirdlever.analysis.statuses import Status
+    from thirdlever.answers.reading import Status
     from thirdlever.decision.assumptions import Assumption
     from thirdlever.decision.evidence import Evidence, Standing
     from thirdlever.decision.gates import Verdict

@@ -242,11 +242,12 @@ class Session:
         try:
             deployment = self._prepared(candidate)
         except (ProviderError, BudgetError) as error:
-            why = None
             if isinstance(error, ProviderError):
-                why, self.failed[base.name] = str(error), error
+                self.failed[base.name] = error
             asked = len(self.suite.test.first(self.limit, seed=self.seed)) * self.epochs
-            self.unfinished.append(Unfinished(candidate=candidate.name, answered=0, requests=asked, why=why))
+            self.unfinished.append(
+                Unfinished(candidate=candidate.name, answered=0, requests=asked, why=self._why(base.name))
+            )
             return None
         name = candidate.name if deployment.model else str(spec)
         identity = candidate.identity(self.suite, seed=self.seed, constrain=self.constrain)
@@ -264,9 +265,8 @@ class Session:
         passes = self._passes(name, about, batch=batch)
         replies = self._replies(passes, deployment, self.folder / "journal" / f"{identity[:24]}.jsonl")
         if len(replies) < (asked := sum(len(work.keys) for work in passes)):
-            why = self.failed.get(model or "")
             self.unfinished.append(
-                Unfinished(candidate=name, answered=len(replies), requests=asked, why=str(why) if why else None)
+                Unfinished(candidate=name, answered=len(replies), requests=asked, why=self._why(model))
             )
         about |= {
             "base": base.name,
@@ -282,6 +282,9 @@ class Session:
         if warning := misread(replies, items):
             note(f"{name}: {warning}")
         return Measured(about, rows(replies, items, {"candidate": name, "strategy": spec.name, "model": model}))
+
+    def _why(self, model: str | None) -> str | None:
+        return str(self.failed[model]) if model in self.failed else None
 
     def _prepared(self, candidate: Candidate) -> Deployment:
         """A deployment that was given no test item, whose price is known and whose set-up is counted.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _MARK = "__thirdlever_suite__"
 _OPTIONAL = ("slice", "group")  # columns
-_ANSWER = ("describe", "parse", "grade", "problem")  # methods of an answer kind
+_ANSWER = ("describe", "read", "grade", "problem")  # methods of an answer kind
 _KINDS = {
     "label": 'answer=Label(("LABEL", "LABEL"))',
     "text": "answer=Text()",
