@@ -124,7 +124,7 @@ def test_a_duplicated_answer_is_refused() -> None:
 def test_two_versions_of_an_item_are_refused() -> None:
     rows = records(THREE)
     rows.loc[0, "item_hash"] = "another"
-    with pytest.raises(RunError, match=r"1 items are not the same question.*'i2' for 'b' and 'a'|'a' and 'b'"):
+    with pytest.raises(RunError, match=r"different questions in 1 item .*'i2' for 'b' and 'a'|'a' and 'b'"):
         outcomes(rows)
 
 

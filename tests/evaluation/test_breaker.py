@@ -35,7 +35,7 @@ source = "test"
 as_of = 2026-01-01
 """
 MODELS = {
-    name: Behaviour(answer=lambda _: "fuel", prices=TokenPrices(input=0.4, cached=0.1, output=1.6))
+    name: Behaviour(answer=lambda _: "fuel", latency_s=0.01, prices=TokenPrices(input=0.4, cached=0.1, output=1.6))
     for name in ("gpt-4.1-mini", "claude-sonnet-4-6")
 }
 
@@ -195,6 +195,16 @@ def test_a_spent_budget_says_what_is_missing_and_exits_with_4(provider: Loopback
         done.require_complete()
     assert told.value.exit_code == 4
     assert len(done.records) < ITEMS
+
+
+def test_connections_grow_while_the_provider_does_not_ask_to_slow_down(provider: LoopbackProvider) -> None:
+    measure(epochs=10)
+    assert 20 < provider.requests.at_once <= 100
+
+
+def test_stated_connections_are_kept(provider: LoopbackProvider) -> None:
+    measure(epochs=4, max_connections=3)
+    assert provider.requests.at_once <= 3
 
 
 def test_every_request_goes_alone_until_the_first_is_answered(provider: LoopbackProvider) -> None:

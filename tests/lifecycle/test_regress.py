@@ -122,7 +122,7 @@ def test_stop_early_asks_only_the_items_needed(pinned: bytes) -> None:  # noqa: 
     found = gate(hopeless, stop_early=True)
     assert (found.verdict, found.asked, found.items) == ("FAIL", 40, ITEMS)
     assert len(hopeless.prompts) == 40
-    assert found.notes == [f"stopped early: 40 of {ITEMS} items were enough"]
+    assert found.notes == [f"stopped early after 40 of {ITEMS} items"]
     unsure = model("fake/unsure", range(10))
     found = gate(unsure, stop_early=True, out="other")
     assert (found.verdict, found.asked) == ("INCONCLUSIVE", ITEMS)

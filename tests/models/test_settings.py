@@ -9,6 +9,7 @@ from conftest import make_suite
 from inspect_ai.model import ModelUsage
 
 from thirdlever import Json, Label, Text
+from thirdlever.catalog import genai_prices
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.names import located
 from thirdlever.core.errors import ModelError, RunError
@@ -62,8 +63,8 @@ def test_settings_have_one_order_and_one_form() -> None:
     ("settings", "sentence"),
     [
         ("efort=low", "setting 'efort' not found; did you mean 'effort'?"),
-        ("effort=lots", 'invalid effort=\'lots\'; expected "none" | "minimal"'),
-        ("max_tokens=many", "invalid max_tokens='many'; expected int"),
+        ("effort=lots", 'invalid effort=\'lots\'; expected "none", "minimal"'),
+        ("max_tokens=many", "invalid max_tokens='many'; expected a whole number"),
         ("max_tokens=8", "max_tokens=8 is not allowed; give at least 16"),
         ("temperature=3", "temperature=3 is not allowed; give 0 to 2"),
         ("top_p=nan", "top_p=nan is not allowed; give 0 to 1"),
@@ -197,6 +198,7 @@ MODELS = {
 
 @pytest.fixture
 def provider(project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackProvider]:  # noqa: ANN401, ARG001
+    genai_prices._announce.cache_clear()  # noqa: SLF001 - it says a thing once a process
     with LoopbackProvider(MODELS) as running:
         for name, value in running.env.items():
             monkeypatch.setenv(name, value)
@@ -280,6 +282,6 @@ def test_reasoning_is_part_of_the_output_whatever_the_provider_reports(output: i
 
 def test_two_settings_of_a_model_are_two_candidates(provider: LoopbackProvider) -> None:  # noqa: ARG001
     done = measure("openai/gpt-5.1:effort=low", "openai/gpt-5.1")
-    assert list(done.summary["candidate"]) == ["plain @ openai/gpt-5.1:effort=low", "plain @ openai/gpt-5.1"]
+    assert set(done.summary["candidate"]) == {"plain @ openai/gpt-5.1:effort=low", "plain @ openai/gpt-5.1"}
     first, second = done.info["candidates"]
     assert first["identity"] != second["identity"]

@@ -95,8 +95,8 @@ def test_a_grade_of_an_earlier_release_gets_its_status(
     old = reply(error=error, prediction=prediction, stop_reason=stop_reason, score=0.0)
     assert old.graded(TICKETS, "shipping").status == status
     frame = pd.DataFrame([{"error": error, "prediction": prediction, "stop_reason": stop_reason}], dtype="str")
-    assert statuses(frame) == [status]
-    assert statuses(frame.assign(status="refused")) == ["refused"]
+    assert list(statuses(frame)) == [status]
+    assert list(statuses(frame.assign(status="refused"))) == ["refused"]
 
 
 def test_new_columns_come_last() -> None:
