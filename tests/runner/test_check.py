@@ -356,7 +356,7 @@ def test_an_answer_kind_with_too_few_tokens_for_the_longest_target_is_refused() 
         ('"json"', ' answer="json" is not an answer kind; write answer=Json(("KEY", "KEY"))'),
         ('"text"', ' answer="text" is not an answer kind; write answer=Text()'),
         ("Text", " answer=Text is a class; write answer=Text(…)"),
-        ('["ball", "car"]', " answer=['ball', 'car'] is not an answer kind (list has no describe, parse, grade and"),
+        ('["ball", "car"]', " answer=['ball', 'car'] is not an answer kind (list has no describe, read, grade and"),
         ('Label("ball")', "9: Label('ball') takes a tuple; write Label(('ball',))"),
         ('Json("kind")', "9: Json('kind') takes a tuple; write Json(('kind',))"),
         ("Text(max_token=4)", "9: TypeError: Text.__init__() got an unexpected keyword argument 'max_token'"),

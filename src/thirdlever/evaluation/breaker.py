@@ -287,7 +287,7 @@ class Breaker:
         if self._concerns_all(found) or now + wait - self._failing_since > patience:
             self._fatal = self._sentence(found)
             raise ProviderError(self._fatal)
-        if found.kind in {"request", "model", "denied"} or attempt >= ATTEMPTS:
+        if found.kind in {"request", "model", "denied"} or (attempt >= ATTEMPTS and found.kind != "limited"):
             return None
         if found.kind == "limited" and now >= self._resume_at:
             self._allow(max(1, int(self._attempts.total_tokens) // 2))

@@ -41,7 +41,7 @@ from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.evaluation import breaker
 from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
-from thirdlever.models.generation import generate_config
+from thirdlever.models.generation import START_CONNECTIONS, generate_config
 from thirdlever.prompting.frame import RETRIEVAL
 
 if TYPE_CHECKING:
@@ -221,7 +221,10 @@ class _Sending:
                 model, name=base.name, connections=work.max_connections, timeout_s=base.settings.get("timeout")
             )
         items = ((item, epoch) for epoch in range(1, work.epochs + 1) for item in work.items)
-        most = min(self._config.max_connections or 1, len(work.items) * work.epochs)
+        most = self._config.max_connections or 1
+        if base is not None and not base.local and not work.batch and self._breaker is None:
+            most = min(most, work.max_connections or START_CONNECTIONS)  # nothing here learns what it allows
+        most = min(most, len(work.items) * work.epochs)
         async with asyncio.TaskGroup() as workers:
             for _ in range(most):
                 workers.create_task(self._worker(model, items))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from thirdlever.strategies.contract import SetupCost
 
 
+_UNREPORTED = 3  # answers without usage, and none with it, before a budget is given up
 # inspect's providers that have a batcher (its `_providers/*_batch.py`); all others silently ignore the option.
 _PROVIDERS = {"anthropic", "google", "grok", "openai", "together"}
 # Clouds that these providers also reach, as the second part of a model's name; inspect batches none of them.
@@ -79,11 +80,18 @@ class Budget:
         self.spent += self._cost((setup.input_tokens, 0, setup.output_tokens), setup.device_seconds, model)
 
     def add(self, reply: Reply, model: BaseModel | None) -> None:
-        """Count a request. One that does not report its usage counts as much as the others did on average."""
+        """Count a request. One that does not report its usage counts as much as the others did on average.
+
+        Raises:
+            RunError: there is a limit, and none of the first answers reports its usage.
+        """
         tokens = (reply.input_tokens, reply.cached_tokens, reply.output_tokens)
         needed = tokens if model is None or self.prices[model.name] else (reply.device_s,)
         if None in needed:
             self.unreported += reply.error is None
+            if self.limit is not None and not self._counted and self.unreported >= _UNREPORTED:
+                message = f"--budget: {model and model.name!r} does not report its usage; leave --budget out"
+                raise RunError(message)
             self.spent += self._mean if reply.error is None else 0.0
             return
         counted = tuple(count or 0 for count in (*tokens, reply.cache_write_tokens))
