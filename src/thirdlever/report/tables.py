@@ -72,17 +72,16 @@ def render_summary(summary: pd.DataFrame, fmt: TableFormat = "table", *, width: 
 def _results(summary: pd.DataFrame) -> Table:
     """Related figures share a column, so that the table fits 100 characters."""
     unit, scale = ("s", 1.0) if summary["latency_p99_s"].max() >= _SLOW_S else ("ms", 1000.0)
+    thought = "\n(reasoning)" if summary["reasoning_tokens"].max() > 0 else ""
     figures: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "accuracy %\n[95 % CI]": _accuracy,
         "macro\nF1 %": lambda row: "–" if math.isnan(row["macro_f1"]) else f"{100 * row['macro_f1']:.1f}",
         f"latency {unit}\np50/p95/p99": lambda row: _latency(row, scale),
-        "tokens in\n(cached)/out": _tokens,
+        f"tokens in\n(cached)/out{thought}": _tokens,
         "cost $\nper 1,000\nrequests": lambda row: amount(row["cost_per_1k_usd"]),
         "set-up\ncost $": lambda row: amount(row["setup_usd"]),
         "unparsed\n/refused\n/cut off\n/failed": _statuses,
     }
-    if summary["reasoning_tokens"].notna().any():
-        figures["reasoning\ntokens"] = lambda row: _known(row["reasoning_tokens"])
     rows = [[row["candidate"], *(cell(row) for cell in figures.values())] for row in scorecards.rows(summary)]
     return Table([Column("candidate", "name"), *map(Column, figures)], rows)
 
@@ -96,10 +95,6 @@ def _statuses(row: Mapping[str, Any]) -> str:
     return "/".join(f"{row[name]}" for name in scorecards.LOST)
 
 
-def _known(tokens: float) -> str:
-    return UNKNOWN if math.isnan(tokens) else compact(tokens)
-
-
 def _latency(row: Mapping[str, Any], scale: float) -> str:
     values = [row[f"latency_p{q}_s"] * scale for q in (50, 95, 99)]
     if math.isnan(values[0]):
@@ -110,7 +105,8 @@ def _latency(row: Mapping[str, Any], scale: float) -> str:
 def _tokens(row: Mapping[str, Any]) -> str:
     if math.isnan(row["input_tokens"]):
         return UNKNOWN
-    return f"{compact(row['input_tokens'])} ({compact(row['cached_tokens'])})/{compact(row['output_tokens'])}"
+    thought = f" ({compact(row['reasoning_tokens'])})" if row["reasoning_tokens"] > 0 else ""
+    return f"{compact(row['input_tokens'])} ({compact(row['cached_tokens'])})/{compact(row['output_tokens'])}{thought}"
 
 
 def _legend(summary: pd.DataFrame) -> list[str]:
@@ -123,7 +119,8 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     lines = [
         f"Accuracy: correct answers to {tested}; 95 % confidence interval (Wilson).",
         f"Latency: percentiles of {timed}{few}." if most else "Latency: not measured.",
-        "Tokens: mean per request; cached tokens are part of the input.",
+        "Tokens: mean per request; cached tokens are part of the input"
+        + (", reasoning tokens of the output." if summary["reasoning_tokens"].max() > 0 else "."),
         "Costs: model usage only, without labels and engineering. Set-up: paid once.",
         "Unparsed: no label or value found in the answer. Unparsed, refused, cut-off and failed count as wrong.",
     ]
