@@ -96,7 +96,9 @@ def test_a_failure_of_every_request_ends_the_run_within_the_first_requests(
 
 def test_a_host_that_refuses_connections_ends_the_run(provider: LoopbackProvider) -> None:
     provider.stop()
-    with pytest.raises(ProviderError, match=r"cannot be reached \(.*\): check the address, and that the server is running"):
+    with pytest.raises(
+        ProviderError, match=r"cannot be reached \(.*\): check the address, and that the server is running"
+    ):
         measure()
 
 
