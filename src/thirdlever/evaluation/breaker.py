@@ -192,6 +192,7 @@ class Breaker:
         self._answered = False  # whether any request ever was
         self._since_growth = 0  # answers
         self._in_a_row = 0  # failures since the last answer
+        self._last_answer = -math.inf
         self._failing_since = math.inf
         self._resume_at = -math.inf
         self._announced = -math.inf
@@ -257,7 +258,7 @@ class Breaker:
                 announcement.cancel()
 
     def _succeeded(self) -> None:
-        self._in_a_row, self._failing_since = 0, math.inf
+        self._in_a_row, self._failing_since, self._last_answer = 0, math.inf, time.monotonic()
         at_once = int(self._attempts.total_tokens)
         self._since_growth += 1
         if not self._answered:
@@ -280,7 +281,7 @@ class Breaker:
             raise ProviderError(self._fatal)
         now = time.monotonic()
         self._in_a_row += 1
-        self._failing_since = min(self._failing_since, started)
+        self._failing_since = min(self._failing_since, max(started, self._last_answer))
         self.lost += found.kind in {"unreadable", "silent"}
         wait = found.wait_s if found.wait_s is not None else _backoff(attempt)
         patience = PATIENCE_LIMITED if found.kind == "limited" else PATIENCE
