@@ -104,7 +104,7 @@ def test_reasoning_that_took_the_room_is_named_as_the_cause(tmp_path: Path) -> N
     made = with_column(tmp_path, reasoning_tokens=records["stop_reason"].eq("max_tokens") * 12)
     assert made.figures["zero_shot"].not_measured == (
         "not measured: 10 of 40 answers were cut off (maximum 5 %, --max-failed): "
-        "reasoning took the room; raise max_tokens in --model"
+        "reasoning used most of the tokens; raise max_tokens in --model"
     )
     assert made.summary["reasoning_tokens"].to_list() == [3.0]
     text = render_summary(made.summary)

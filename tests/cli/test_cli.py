@@ -143,7 +143,9 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
 
     def record(suite: str, strategies: list[str], **options: Any) -> SimpleNamespace:  # noqa: ANN401 - anything
         got.update(options, suite=suite, strategies=list(strategies), url=os.environ.get("THIRDLEVER_CHROMA_URL"))
-        return SimpleNamespace(summary=None, folder=Path("results/x"))
+        return SimpleNamespace(
+            summary=None, folder=Path("results/x"), not_measured={}, figures={}, require_complete=lambda: None
+        )
 
     monkeypatch.setattr("thirdlever.runner.runner.run", record)
     monkeypatch.setattr("thirdlever.report.tables.render_summary", lambda _: "table")
@@ -151,7 +153,7 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
     options = (
         "run toys --strategy null --strategy rag:k=3 --model a --model b --limit 5 --epochs 2 --seed 3 --budget 1.5"
         " --out o --probe 4 --constrain --chroma-url http://localhost:1 --device-usd-per-hour 2 --utilisation 0.5"
-        " --max-connections 7"
+        " --max-connections 7 --max-failed 0.1 --max-unparsed 0.3"
     )
     assert call(monkeypatch, *options.split()) == 0
     assert got == {
@@ -163,6 +165,8 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
         "seed": 3,
         "batch": False,
         "max_connections": 7,
+        "max_failed": 0.1,
+        "max_unparsed": 0.3,
         "budget": 1.5,
         "out": Path("o"),
         "probe": 4,

@@ -65,13 +65,13 @@ def asked(provider: LoopbackProvider) -> int:
 
 ALL: dict[FaultKind, tuple[int, str]] = {
     "unauthorized": (1, r"refuses the API key \(401: Incorrect API key provided\..*\): check its API key"),
-    "forbidden": (1, r"denies access \(403: .*\): check what its API key may use"),
+    "forbidden": (1, r"denies access \(403: .*\): check what its API key gives access to"),
     "no_model": (1, r"does not have the model \(404: .*\): check the model's name, or whether it is retired"),
-    "quota": (1, r"has no credit or quota left for this account \(429: .*\): add credit"),
-    "credit": (1, r"has no credit or quota left for this account \(400: .*\): add credit"),
-    "payment": (1, r"has no credit or quota left for this account \(402: .*\): add credit"),
-    "html": (3, r"sends replies that are no answers \(.*\): check the address"),
-    "truncated": (3, r"sends replies that are no answers \(not JSON .*\): check the address"),
+    "quota": (1, r"reports no credit or quota left for this account \(429: .*\): add credit"),
+    "credit": (1, r"reports no credit or quota left for this account \(400: .*\): add credit"),
+    "payment": (1, r"reports no credit or quota left for this account \(402: .*\): add credit"),
+    "html": (3, r"sends replies that contain no answer \(.*\): check the address"),
+    "truncated": (3, r"sends replies that contain no answer \(not JSON .*\): check the address"),
 }
 
 
@@ -96,7 +96,9 @@ def test_a_failure_of_every_request_ends_the_run_within_the_first_requests(
 
 def test_a_host_that_refuses_connections_ends_the_run(provider: LoopbackProvider) -> None:
     provider.stop()
-    with pytest.raises(ProviderError, match=r"cannot be reached \(.*\): check the address, and that the server runs"):
+    with pytest.raises(
+        ProviderError, match=r"cannot be reached \(.*\): check the address, and that the server is running"
+    ):
         measure()
 
 

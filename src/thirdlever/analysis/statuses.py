@@ -137,7 +137,7 @@ def _cause(records: pd.DataFrame, status: Status) -> str:
 def _no_room(records: pd.DataFrame) -> str:
     reasoning = records["reasoning_tokens"].sum() if "reasoning_tokens" in records else 0
     if 2 * reasoning > records["output_tokens"].sum():
-        return "reasoning took the room; raise max_tokens in --model"
+        return "reasoning used most of the tokens; raise max_tokens in --model"
     if (records["stop_reason"] == "model_length").mean() > 0.5:  # noqa: PLR2004 - most of them
         return "prompt and answer exceed the model's context window; shorten the prompt or use another model"
     return "the limit on output tokens was reached; raise max_tokens in --model"

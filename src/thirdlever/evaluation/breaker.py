@@ -55,12 +55,12 @@ _QUOTA = re.compile(
 )
 _REMEDIES = {
     "key": "check its API key",
-    "denied": "check what its API key may use",
+    "denied": "check what its API key gives access to",
     "model": "check the model's name, or whether it is retired",
     "quota": "add credit, or raise the account's limit",
     "request": "check the model's arguments",
     "unreadable": "check the address that requests are sent to",
-    "refused": "check the address, and that the server runs",
+    "refused": "check the address, and that the server is running",
     "silent": "check the server, or allow more time with --model '{model}:timeout=SECONDS'",
     "server": "try again later",
     "limited": "try again later, or lower --max-connections",
@@ -69,9 +69,9 @@ _SAYS = {
     "key": "refuses the API key",
     "denied": "denies access",
     "model": "does not have the model",
-    "quota": "has no credit or quota left for this account",
+    "quota": "reports no credit or quota left for this account",
     "request": "refuses every request",
-    "unreadable": "sends replies that are no answers",
+    "unreadable": "sends replies that contain no answer",
     "refused": "cannot be reached",
     "silent": "does not answer",
     "server": "fails",
@@ -192,6 +192,7 @@ class Breaker:
         self._answered = False  # whether any request ever was
         self._since_growth = 0  # answers
         self._in_a_row = 0  # failures since the last answer
+        self._last_answer = -math.inf
         self._failing_since = math.inf
         self._resume_at = -math.inf
         self._announced = -math.inf
@@ -257,7 +258,7 @@ class Breaker:
                 announcement.cancel()
 
     def _succeeded(self) -> None:
-        self._in_a_row, self._failing_since = 0, math.inf
+        self._in_a_row, self._failing_since, self._last_answer = 0, math.inf, time.monotonic()
         at_once = int(self._attempts.total_tokens)
         self._since_growth += 1
         if not self._answered:
@@ -280,7 +281,7 @@ class Breaker:
             raise ProviderError(self._fatal)
         now = time.monotonic()
         self._in_a_row += 1
-        self._failing_since = min(self._failing_since, started)
+        self._failing_since = min(self._failing_since, max(started, self._last_answer))
         self.lost += found.kind in {"unreadable", "silent"}
         wait = found.wait_s if found.wait_s is not None else _backoff(attempt)
         patience = PATIENCE_LIMITED if found.kind == "limited" else PATIENCE
