@@ -1,9 +1,9 @@
 """What `thirdlever plan` says a run will cost, beside what the provider then bills.
 
-Plans the suite transactions (60 items, probe of 5) for four hosted models and five strategies before any run, then
-after a run of zero_shot on 10 items, then runs it. The provider is on loopback: it counts a token for every four characters
-and caches prefixes from 1,024 tokens. Each candidate runs alone, in a project of its own; texts are embedded by their
-words. Prints a Markdown table.
+Plans the suite transactions (60 items, probe of 5) for hosted models and five strategies before any run, then after a
+run of zero_shot on 10 items, then runs it. The provider is on loopback: it counts a token for every four characters and
+caches prefixes from 1,024 tokens. Each candidate runs alone, in a project of its own; rag embeds texts by their words.
+Prints a Markdown table.
 
     python benchmarks/plan_bill.py [--models NAME …] [--strategies SPEC …]
 """
@@ -18,6 +18,7 @@ import re
 import tempfile
 from itertools import product
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import thirdlever
@@ -48,7 +49,6 @@ MODELS = {
     "gpt-4.1-mini": Behaviour(answer=nearest, prices=PRICES),
     "gpt-5-mini": Behaviour(answer=nearest, reasoning_tokens=reasoning, refuses_temperature=True, prices=PRICES),
     "thinker": Behaviour(answer=nearest, reasoning_tokens=reasoning, think=True, prices=PRICES),
-    "plain-of-another-host": Behaviour(answer=nearest, prices=PRICES),
 }
 
 
@@ -70,7 +70,7 @@ def row(model: str, strategy: str) -> str:
     rate = f'model = "{name}"\ninput = {PRICES.input}\ncached_input = {PRICES.cached}\noutput = {PRICES.output}\n'
     Path("prices.toml").write_text(f'[[price]]\n{rate}source = "the benchmark"\nas_of = 2026-11-25\n', "utf-8")
     suite = find_suite(SUITE)
-    options = {"models": [name], "limit": LIMIT, "probe": PROBE}
+    options: dict[str, Any] = {"models": [name], "limit": LIMIT, "probe": PROBE}
     [before] = plan(suite, [strategy], **options).candidates
     with LoopbackProvider({model: MODELS[model]}) as provider:
         os.environ.update(provider.env)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from itertools import takewhile
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _ENGINE = "thirdlever/"
 _CACHE_TOKENS = 1024
 _CACHE_STEP = 128
+_NEVER_REASONS = re.compile(r"(ft:)?(gpt-[34]|chatgpt|gpt-5.*-chat)")  # OpenAI's families, as inspect tells them apart
 _LONG_TOKEN = 4.0  # characters: English, with today's tokenizers
 
 
@@ -133,14 +135,8 @@ def may_reason(model: BaseModel) -> bool:
     """Whether a model may bill tokens of reasoning: unless its effort is none, or it is known that it cannot."""
     if not model.reasons or model.settings.get("effort") == "none":
         return False
-    if model.service != "openai":
-        return True
-    # OpenAI's model families by name, as inspect tells them apart.
-    from inspect_ai.model._openai import is_gpt_5_model, is_o_series_model
-
     name = model.inspect_name.rpartition("/")[2]
-    known = is_o_series_model(name) or (is_gpt_5_model(name) and "-chat" not in name)
-    return known or not name.startswith(("gpt-3", "gpt-4", "chatgpt", "ft:gpt-3", "ft:gpt-4"))
+    return not (model.service == "openai" and _NEVER_REASONS.match(name))
 
 
 def _local_name(model: BaseModel) -> str:
