@@ -218,7 +218,7 @@ def candidate(name: str, **figures: float | None) -> PlannedCandidate:
         "setup_tokens": 0.0,
         "trained_tokens": 0.0,
         **dict.fromkeys(("usd", "request_usd", "minutes", "request_minutes"), 2.0),
-        **dict.fromkeys(("setup_usd", "setup_minutes"), 0.0),
+        **dict.fromkeys(("setup_usd", "setup_minutes", "reasoning_tokens", "reasoning_usd"), 0.0),
     }
     return PlannedCandidate(candidate=name, model="fake/model", basis=("rendered",), **{**usual, **figures})  # type: ignore[arg-type]
 

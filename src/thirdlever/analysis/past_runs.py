@@ -82,6 +82,52 @@ class Speed:
         return scale * (together * self.device_s + alone * self.request_s)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredTokens:
+    """What an earlier run of a suite measured of a model's tokens, over all of its strategies. None is unknown.
+
+    Attributes:
+        source: the run's folder.
+        answers: how many were measured.
+        output_tokens: mean of an answer, reasoning included.
+        reasoning_tokens: mean of an answer, where the provider states them.
+        chars_per_token: of the prompts.
+    """
+
+    source: str
+    answers: int
+    output_tokens: float
+    reasoning_tokens: float | None
+    chars_per_token: float | None
+
+    @property
+    def basis(self) -> str:
+        """Where the figures come from, for display."""
+        reasoning = f", {self.reasoning_tokens:,.0f} of them reasoning" if self.reasoning_tokens else ""
+        measured = f"measured on {counted(self.answers, 'answer')} in {self.source}"
+        return f"{self.output_tokens:,.0f} output tokens per answer{reasoning}, {measured}"
+
+
+def measured_tokens(suite: Suite, model: BaseModel) -> MeasuredTokens | None:
+    """A model's tokens in the latest run that measured it on a suite; None if there is none."""
+    for run in past_runs():
+        if run.info["suite"]["hash"] != suite.hash:
+            continue
+        names = [one["name"] for one in run.info["candidates"] if one["model"] == model.name]
+        rows = run.records[run.records["candidate"].isin(names) & run.records["error"].isna()]
+        if (rows := rows[rows["output_tokens"].notna()]).empty:
+            continue
+        chars, sent = (float(rows[name].sum()) if name in rows else 0.0 for name in ("prompt_chars", "input_tokens"))
+        return MeasuredTokens(
+            source=str(run.folder),
+            answers=len(rows),
+            output_tokens=float(rows["output_tokens"].mean()),
+            reasoning_tokens=_mean(rows["reasoning_tokens"]) if "reasoning_tokens" in rows else None,
+            chars_per_token=chars / sent if chars and sent and not model.local else None,
+        )
+    return None
+
+
 def measured_speed(suite: Suite, model: BaseModel | None, base: BaseModel, spec: StrategySpec | None) -> Speed | None:
     """Speed in the latest run of the same candidate on the same suite, else in the latest run with the same model."""
     args = json.loads(json.dumps(dict(spec.args))) if spec else None

@@ -41,6 +41,7 @@ from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.evaluation import breaker
 from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
+from thirdlever.models.base import as_text
 from thirdlever.models.generation import START_CONNECTIONS, generate_config
 from thirdlever.prompting.frame import RETRIEVAL
 
@@ -327,7 +328,8 @@ def _reply(
 
     Only calls with an answer count: a provider bills no refused attempt.
     """
-    outputs = [call.output for call in calls if call.error is None]
+    answered = [call for call in calls if call.error is None]
+    outputs = [call.output for call in answered]
     usages = [output.usage for output in outputs]
     used = sum((usage for usage in usages if usage is not None), ModelUsage())
     known = None not in usages
@@ -344,6 +346,7 @@ def _reply(
         cache_write_tokens=written if known else None,
         output_tokens=used.output_tokens if known else None,
         reasoning_tokens=used.reasoning_tokens if known else None,
+        prompt_chars=sum(len(as_text(m.text for m in call.input)) for call in answered) if answered else None,
         latency_s=seconds,
         retrieval_s=state.metadata.get(RETRIEVAL),
         ttft_s=(calls[-1].output.metadata or {}).get("ttft_s") if calls else None,

@@ -64,6 +64,7 @@ COLUMNS = {
     "cache_write_tokens": "Int64",
     "status": "str",
     "reasoning_tokens": "Int64",
+    "prompt_chars": "Int64",
 }
 # Why a model stopped, in inspect's words, if it did before it was done.
 LIMITS = ("max_tokens", "model_length")
@@ -99,6 +100,7 @@ class Reply:
         reason: how the completion was read, and why it got this score.
         status: how the request ended; None if not graded yet. Only "answered" can have a score above 0.
         reasoning_tokens: the output tokens that went into reasoning.
+        prompt_chars: characters of every message sent; plans learn from them how many make a token.
     """
 
     phase: Phase
@@ -122,6 +124,7 @@ class Reply:
     reason: str | None = None
     status: Status | None = None
     reasoning_tokens: int | None = None
+    prompt_chars: int | None = None
 
     @property
     def key(self) -> Key:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from thirdlever.models.model_settings import LEAST_TOKENS, joined, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from inspect_ai.model import Model
@@ -25,6 +25,11 @@ class Tokens(Protocol):
 
     def __call__(self, text: str) -> int:
         """Number of tokens."""
+
+
+def as_text(messages: Iterable[str]) -> str:
+    """The messages of a request as one text, whose length its tokens are estimated from."""
+    return "\n\n".join(messages)
 
 
 def estimated_tokens(text: str) -> int:

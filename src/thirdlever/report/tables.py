@@ -321,6 +321,9 @@ def render_adapters(adapters: Iterable[Adapter]) -> str:
 # Plan
 
 
+_USD = ("request_usd", "reasoning_usd", "setup_usd")
+
+
 def render_plan(plan: RunPlan, fmt: Literal["text", "json"] = "text", *, width: int = WIDTH) -> str:
     """The plan as text.
 
@@ -380,14 +383,14 @@ def _consist(plan: RunPlan) -> list[str]:
 def _plan_cells(of: Sequence[PlannedCandidate]) -> list[str]:
     """A row of figures: the sums over some candidates."""
     added = partial(_added, of)
-    sent, came = added(tokens, "input_tokens"), added(tokens, "output_tokens")
+    sent, came = added(tokens, "input_tokens"), added(tokens, "output_tokens", "reasoning_tokens")
     return [
         added(_count, "requests"),
-        UNKNOWN if sent == came == UNKNOWN else f"{sent}/{came.removeprefix('≥ ')}",
+        UNKNOWN if sent == came == UNKNOWN else _at_least(sent, came),
         _dash(added(_count, "setup_requests")),
-        "–" if all(one.setup_requests == 0 for one in of) else added(tokens, "setup_tokens"),
+        "–" if all(one.setup_requests == 0 for one in of) else added(tokens, "setup_tokens", "reasoning_tokens"),
         _dash(added(tokens, "trained_tokens")),
-        added(dollars, "request_usd", "setup_usd"),
+        added(dollars, *_USD),
         added(minutes, "request_minutes", "setup_minutes"),
     ]
 
@@ -397,6 +400,12 @@ def _added(of: Sequence[PlannedCandidate], show: Callable[[float | None], str], 
     parts: list[float | None] = [getattr(one, field) for one in of for field in fields]
     known = sum(part for part in parts if part is not None)
     return f"≥ {show(known)}" if None in parts and known else show(total(parts))
+
+
+def _at_least(*figures: str) -> str:
+    """Figures in one cell; one mark says that any of them is a lower bound."""
+    known = "/".join(figure.removeprefix("≥ ") for figure in figures)
+    return f"≥ {known}" if any(figure.startswith("≥") for figure in figures) else known
 
 
 def _count(number: float | None) -> str:
@@ -419,10 +428,13 @@ def _not_planned(plan: RunPlan) -> list[str]:
 def _totals(plan: RunPlan) -> list[str]:
     added = partial(_added, plan.candidates)
     requests = added(_count, "requests", "setup_requests")
-    used = added(tokens, "input_tokens", "output_tokens", "setup_tokens")
-    usd, time = added(dollars, "request_usd", "setup_usd"), added(minutes, "request_minutes", "setup_minutes")
+    used = added(tokens, "input_tokens", "output_tokens", "reasoning_tokens", "setup_tokens")
+    usd, time = added(dollars, *_USD), added(minutes, "request_minutes", "setup_minutes")
     lines = [f"Total with set-up: {requests} requests, {used} tokens in and out, USD {usd}, minutes {time}."]
-    if names := [one.candidate for one in plan.candidates if one.usd is None and one.error is None]:
+    planned = [one for one in plan.candidates if one.error is None]
+    if names := [one.candidate for one in planned if one.reasoning_tokens is None]:
+        lines.append(f"Lower bounds, because reasoning tokens are unknown: {', '.join(names)}; run --limit 10 first.")
+    if names := [one.candidate for one in planned if None in (one.request_usd, one.setup_usd)]:
         lines.append(
             f"Unknown USD: {', '.join(names)}; the reasons are below. Missing rates go into prices.toml "
             "(training: tuning.toml); --device-usd-per-hour is the rate of local models."

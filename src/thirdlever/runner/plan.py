@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from thirdlever.analysis.past_runs import DetectableEffect, embedding_seconds, measured_speed, training_seconds
+from thirdlever.analysis.past_runs import (
+    DetectableEffect,
+    embedding_seconds,
+    measured_speed,
+    measured_tokens,
+    training_seconds,
+)
 from thirdlever.analysis.usage import total
 from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.prices import device_cost, in_batch
@@ -27,7 +33,7 @@ from thirdlever.core.text import counted
 from thirdlever.evaluation.passes import Pass, evaluate
 from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.settings import MOST_EPOCHS
-from thirdlever.models.recorder import Recorder, resolve_offline
+from thirdlever.models.recorder import PromptCache, Recorder, cacheable, may_reason, resolve_offline
 from thirdlever.prompting.frame import Context, ask, messages
 from thirdlever.retrieval.index import SERVER
 from thirdlever.runner.budget import batches
@@ -38,7 +44,8 @@ from thirdlever.suites.suite import Suite, check, find_suite
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from thirdlever.analysis.past_runs import Speed
+    from thirdlever.analysis.past_runs import MeasuredTokens, Speed
+    from thirdlever.catalog.prices import Price
     from thirdlever.evaluation.ask import Questions
     from thirdlever.evaluation.records import Reply
     from thirdlever.models.base import BaseModel
@@ -47,8 +54,6 @@ if TYPE_CHECKING:
 
 
 SAMPLE = 100  # prompts rendered per candidate
-# Tokens. Providers cache no shorter prefix; OpenAI, Anthropic and Google state 1,024 or more, depending on the model.
-CACHE_MINIMUM = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +63,19 @@ class PlannedCandidate:
     Attributes:
         candidate: its name.
         model: answers the requests; None if it uses no model.
-        requests: model calls of the accuracy pass and the latency probe, or items where no model is used; the next
-            three are their tokens.
+        requests: model calls of the accuracy pass and the latency probe, or items where no model is used.
+        input_tokens: of the prompts.
         cached_tokens: input tokens that the provider, or the local engine, finds in its cache.
+        output_tokens: of the answers, with the reasoning that an earlier run measured.
+        reasoning_tokens: what reasoning takes beyond them; 0 if it is measured or the model does not reason, None if no
+            run has measured it.
         setup_requests: sent while preparing.
         setup_tokens: of these requests and their answers.
         trained_tokens: over all epochs.
-        usd: of requests and set-up together.
+        usd: of requests, reasoning and set-up together.
         minutes: wall time of both.
+        request_usd: of the requests, without reasoning that no run has measured.
+        reasoning_usd: of `reasoning_tokens`, here and in the set-up.
         missing: kinds of artefacts that are not built yet, e.g. "adapter".
         basis: where the figures come from.
         calls_per_item: mean model calls of an item; 0 if it uses no model.
@@ -78,12 +88,14 @@ class PlannedCandidate:
     input_tokens: float | None = None
     cached_tokens: float | None = None
     output_tokens: float | None = None
+    reasoning_tokens: float | None = None
     setup_requests: int | None = None
     setup_tokens: float | None = None
     trained_tokens: float | None = None
     usd: float | None = None
     minutes: float | None = None
     request_usd: float | None = None
+    reasoning_usd: float | None = None
     request_minutes: float | None = None
     setup_usd: float | None = None
     setup_minutes: float | None = None
@@ -254,6 +266,13 @@ class _Options:
     max_connections: int | None
     device_usd_per_hour: float | None
     utilisation: float
+    known: dict[str, MeasuredTokens | None] = field(default_factory=dict)
+
+    def measured(self, suite: Suite, model: BaseModel) -> MeasuredTokens | None:
+        """Tokens of the model in earlier runs, which are read once."""
+        if model.name not in self.known:
+            self.known[model.name] = measured_tokens(suite, model)
+        return self.known[model.name]
 
     def device_usd(self, seconds: float | None) -> float | None:
         return seconds and device_cost(seconds, self.device_usd_per_hour, self.utilisation)
@@ -268,6 +287,8 @@ class _Prompts:
         tokens: by item id, all model calls of an item together.
         calls: mean model calls of an item.
         prefix: tokens with which the prompts of all model calls begin.
+        texts: the prompts of all model calls.
+        more: tokens of an item, such as its nearest examples, that `texts` do not have.
         basis: how they were counted.
     """
 
@@ -275,6 +296,8 @@ class _Prompts:
     tokens: Mapping[str, float] = field(default_factory=dict)
     calls: float = 0.0
     prefix: float = 0.0
+    texts: Sequence[str] = ()
+    more: float = 0.0
     basis: str = "uses no model"
 
     @property
@@ -296,6 +319,8 @@ class _Candidate:
         self._trained: list[float | None] = []
         self._usd: list[float | None] = []
         self._seconds: list[float | None] = []
+        self._reasons = False  # whether a request may reason for an unknown number of tokens
+        self._caches: dict[str, PromptCache] = {}  # by model
         self._missing: list[str] = []
         self._basis: list[str] = []
 
@@ -304,18 +329,24 @@ class _Candidate:
         model = prompts.model if prompts else self._base
         asked = [*self._options.asked, *self._options.probed]
         requests = len(asked)
+        reasoning: float | None = 0.0
         sent = cached = came = usd = seconds = None
         basis: list[str] = []
         if prompts:
             requests = prompts.requests(len(asked))
             speed = measured_speed(self._suite, model, self._base, self._spec)
             sent = sum(prompts.tokens.get(item.id, prompts.mean) for item in asked)
-            came = self._answer_tokens(prompts, speed) * len(asked)
+            each, measured = self._answer_tokens(prompts, speed)
+            came = each * len(asked)
             usd, cached, basis = self._request_usd(prompts, requests, sent, came)
+            basis += measured
             seconds, timed = self._request_seconds(prompts, speed, (sent - cached + came) / len(asked))
             if model is None or (model.costs_device_time and price_of(model) is None):
                 usd = self._options.device_usd(seconds)
             basis = [prompts.basis, *basis, timed]
+        if self._reasons:
+            reasoning = None
+            basis.append("reasoning tokens are unknown: run --limit 10 first")
         return PlannedCandidate(
             candidate=name,
             model=model.name if model else None,
@@ -323,12 +354,14 @@ class _Candidate:
             input_tokens=sent,
             cached_tokens=cached,
             output_tokens=came,
+            reasoning_tokens=reasoning,
             setup_requests=self._requests,
             setup_tokens=total(self._tokens),
             trained_tokens=total(self._trained),
-            usd=total([usd, *self._usd]),
+            usd=total([usd, reasoning, *self._usd]),
             minutes=_times(total([seconds, *self._seconds]), 1 / 60),
             request_usd=usd,
+            reasoning_usd=reasoning,
             request_minutes=_times(seconds, 1 / 60),
             setup_usd=total(self._usd),
             setup_minutes=_times(total(self._seconds), 1 / 60),
@@ -361,7 +394,12 @@ class _Candidate:
         return prompts
 
     def _recorder(self, model: BaseModel) -> Recorder:
-        return Recorder.of(model, answer=self._suite.train.items[0].target)
+        known = self._known(model)
+        answer = self._suite.train.items[0].target
+        return Recorder.of(model, answer, chars_per_token=known.chars_per_token if known else None)
+
+    def _known(self, model: BaseModel) -> MeasuredTokens | None:
+        return self._options.measured(self._suite, model)
 
     def _rendered(self, deployment: Deployment, items: Split | None = None) -> _Prompts:
         """Run the solver on up to 100 items, through inspect as a run does, and record its requests."""
@@ -382,7 +420,6 @@ class _Candidate:
         if failed := [reply.error for reply in replies if reply.error]:
             message = f"a prompt cannot be rendered: {failed[0]}; the run would fail as well"
             raise RunError(message)
-        how = "counted by the model's tokenizer" if recorder.exact else "tokens estimated from their length"
         rendered = counted(len(recorder.sent), "prompt")
         if len(recorder.sent) != len(replies):
             rendered += f" for {counted(len(replies), 'item')}"
@@ -391,7 +428,8 @@ class _Candidate:
             tokens={reply.item_id: reply.input_tokens or 0 for reply in replies},
             calls=len(recorder.sent) / len(replies),
             prefix=recorder.prefix(),
-            basis=f"{rendered} rendered, {how}",
+            texts=recorder.texts,
+            basis=f"{rendered} rendered, {recorder.how}",
         )
 
     def _estimated(self, missing: NotBuilt, args: Mapping[str, Any], model: BaseModel) -> _Prompts | None:
@@ -434,12 +472,13 @@ class _Candidate:
             if (model := prompts.model) is None or not calls:
                 continue
             requests = prompts.requests(n)
-            answer = self._answer_tokens(prompts, None, questions.output_tokens)
+            answer, _ = self._answer_tokens(prompts, None, questions.output_tokens)
             speed = measured_speed(self._suite, model, model, None)
             computed = prompts.mean - prompts.prefix * calls + answer
             seconds = speed.seconds(model, n, 0, computed, calls=calls) if speed else None
             price = price_of(model)
-            usd = requests * price.cost(prompts.mean / calls, 0, answer / calls) if price else None
+            cached = self._cached(prompts, len(questions.items), n) / requests if price and _has_cache(price) else 0.0
+            usd = requests * price.cost(prompts.mean / calls, cached, answer / calls) if price else None
             if price is None and model.costs_device_time:
                 usd = self._options.device_usd(seconds)
             self._requests += requests
@@ -504,6 +543,7 @@ class _Candidate:
         return replace(
             plain,
             tokens={item: tokens + more for item, tokens in plain.tokens.items()},
+            more=more,
             basis=f"prompts estimated with {shown} of mean length",
         )
 
@@ -516,40 +556,72 @@ class _Candidate:
 
         return statistics.fmean(map(tokens, contexts)) - tokens(None) if contexts else 0.0
 
-    def _answer_tokens(self, prompts: _Prompts, speed: Speed | None, each: float | None = None) -> float:
-        """Mean answer tokens of an item: measured if this candidate was run before, else one answer per model call.
+    def _answer_tokens(
+        self, prompts: _Prompts, speed: Speed | None, each: float | None = None
+    ) -> tuple[float, list[str]]:
+        """Mean output tokens of an item, and where they were measured.
 
-        `each` is the expected length of one answer; None for that of the correct answers.
+        Those of the same candidate's earlier run, else those of the same model for each model call, else the length of
+        the correct answers without reasoning.
+
+        Args:
+            prompts: of the candidate.
+            speed: of its earlier run, or another one's.
+            each: expected length of one answer, to which reasoning is added; None for that of the correct answers.
         """
-        if prompts.model is None:
-            return 0.0
+        model = prompts.model
+        if model is None:
+            return 0.0, []
+        known = self._known(model)
         if speed and speed.same and speed.output_tokens is not None:
-            return speed.output_tokens
+            return speed.output_tokens, [
+                f"{speed.output_tokens:,.0f} output tokens per item measured in {speed.source}"
+            ]
+        if known and not each:
+            return prompts.calls * known.output_tokens, [known.basis]
+        self._reasons = self._reasons or (known is None and may_reason(model))
         if not each:
-            tokens = self._recorder(prompts.model).tokens
+            tokens = self._recorder(model).tokens
             each = statistics.fmean(tokens(item.target) + 1 for item in self._suite.train.items[:SAMPLE])
-        return prompts.calls * each
+        return prompts.calls * (each + (known.reasoning_tokens or 0.0 if known else 0.0)), []
+
+    def _cached(self, prompts: _Prompts, items: int, asked: int) -> float:
+        """Tokens that the provider finds in its cache, of all model calls for so many requests about so many items."""
+        if prompts.model is None or not prompts.texts:
+            return 0.0
+        known = self._known(prompts.model)
+        chars = known.chars_per_token if known else None
+        cache = self._caches.setdefault(prompts.model.name, PromptCache(chars))
+        first, *others = [cache.read(text) for text in prompts.texts]  # a run sends the first request alone
+        again = statistics.fmean(cache.read(text) for text in prompts.texts)
+        if prompts.more:
+            again = cacheable(prompts.mean / prompts.calls)
+        new, repeated = prompts.requests(items), prompts.requests(asked) - prompts.requests(items)
+        return first + (new - 1) * (statistics.fmean(others) if others else 0.0) + repeated * again
 
     def _request_usd(
         self, prompts: _Prompts, n: int, sent: float, came: float
     ) -> tuple[float | None, float, list[str]]:
         """USD of `n` requests, their cached tokens, and where the price comes from."""
-        model, kept = prompts.model, prompts.prefix
-        mean, answer, repeats = sent / max(n, 1), came / max(n, 1), max(n - 1, 0)
+        model, options = prompts.model, self._options
+        mean, answer = sent / max(n, 1), came / max(n, 1)
         price = price_of(model) if model else None
         if model is None or price is None:
             if model is None or model.costs_device_time:
-                return None, kept * repeats, []
+                return None, prompts.prefix * max(n - 1, 0), []
             return None, 0.0, [f"price of {model.name} unknown: add it to prices.toml"]
         said = f"price: {price.origin}"
-        if self._options.batch and batches(model):
-            probe = prompts.requests(len(self._options.probed))
+        if options.batch and batches(model):
+            probe = prompts.requests(len(options.probed))
             accuracy = (n - probe) * in_batch(price).cost(mean, 0, answer)
             return accuracy + probe * price.cost(mean, 0, answer), 0.0, [f"{said}, accuracy at the batch rate"]
-        if not repeats or kept < CACHE_MINIMUM or price.cached_input_per_m >= price.input_per_m:
+        if not _has_cache(price):
             return n * price.cost(mean, 0, answer), 0.0, [said]
-        usd = price.cost(mean, 0, answer, kept) + repeats * price.cost(mean, kept, answer)
-        return usd, kept * repeats, [f"{said}, {kept:,.0f} prompt tokens cached after the first request"]
+        asked = [item.id for item in (*options.asked, *options.probed)]
+        cached = self._cached(prompts, len(set(asked)), len(asked))
+        if cached:
+            said += f", {cached / n:,.0f} of {mean:,.0f} prompt tokens cached on average"
+        return n * price.cost(mean, cached / n, answer), cached, [said]
 
     def _request_seconds(self, prompts: _Prompts, speed: Speed | None, tokens: float) -> tuple[float | None, str]:
         """Wall time of all requests, and where it comes from; `tokens` are the computed ones of an item."""
@@ -572,3 +644,8 @@ class _Candidate:
 
 def _times(rate: float | None, amount: float) -> float | None:
     return None if rate is None else rate * amount
+
+
+def _has_cache(price: Price) -> bool:
+    """Whether a provider's cache makes prompts cheaper."""
+    return price.cached_input_per_m < price.input_per_m
