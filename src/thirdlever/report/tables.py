@@ -116,6 +116,8 @@ def _tokens(row: Mapping[str, Any]) -> str:
 
 def _legend(summary: pd.DataFrame) -> list[str]:
     """What the figures mean, and how to get those that are unknown."""
+    if summary.empty:
+        return ["No candidate was measured."]
     items, sources = (_span(summary[name], "source") for name in ("n", "sources"))
     timed = _span(summary["timed"], "sequential warm request")
     most = summary["timed"].max()
