@@ -360,7 +360,16 @@ def test_other_candidates_are_measured_when_a_tuning_job_fails(
     service.fault = {"code": "invalid_training_file", "message": "blocked by moderation", "param": None}
     monkeypatch.setattr(runner, "find_suite", lambda _: make_suite())
     monkeypatch.setattr(registry, "resolve", lambda _: BASE)
-    command = ["run", "payments", "--strategy", "managed:max_usd=1", "--strategy", "null:kind=majority", "--probe", "0"]
+    command = [
+        "run",
+        "payments",
+        "--strategy",
+        "managed:max_usd=1",
+        "--strategy",
+        "null:method=majority",
+        "--probe",
+        "0",
+    ]
     monkeypatch.setattr(sys, "argv", ["thirdlever", *command, "--out", "out"])
     with pytest.raises(SystemExit) as ended:
         main.main()
@@ -369,7 +378,7 @@ def test_other_candidates_are_measured_when_a_tuning_job_fails(
     assert "jobs resume" in said  # the whole sentence, when it happens
     assert "error: no model: blocked by the provider's moderation; answers so far: managed" in said
     done = load("out")
-    assert [one["name"] for one in done.info["candidates"]] == ["null(kind=majority)"]
+    assert [one["name"] for one in done.info["candidates"]] == ["null(method=majority)"]
     assert len(done.records) == 12
     assert done.info["status"] == "failed"
     [unfinished] = done.info["unfinished"]

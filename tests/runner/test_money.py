@@ -70,8 +70,12 @@ def asked(provider: LoopbackProvider) -> int:
 def long_suite() -> Suite:
     """A suite whose prompts share a beginning that providers cache, and enough train items for 32 demonstrations."""
     suite = make_suite(10)
-    items = tuple(Item(f"train-{i}", f"POS bill number {i}", "fuel" if i % 2 else "food") for i in range(40))
-    return replace(suite, instruction="Sort payments. " * 400, train=Split("train", items))
+    return replace(suite, instruction="Sort payments. " * 400, train=train())
+
+
+def train() -> Split:
+    items = (Item(f"train-{i}", f"POS bill number {i}", "fuel" if i % 2 else "food") for i in range(40))
+    return Split("train", tuple(items))
 
 
 def measure(*strategies: str, model: str = MODEL, **options: Any) -> Run:  # noqa: ANN401 - run's
@@ -123,7 +127,6 @@ def test_choosing_on_dev_stops_at_the_budget_and_resumes(
 ) -> None:
     monkeypatch.setattr(runner, "find_suite", lambda _: long_suite())
     command = ("run", "long", "--strategy", "few_shot:k=auto", "--model", MODEL, "--probe", "0", "--out", "out")
-    command += ("--max-connections", "1")
     assert call(monkeypatch, *command, "--budget", "400") == 4
     assert "the budget is spent" in capsys.readouterr().err
     first, bill = asked(provider), provider.bill_usd
@@ -155,18 +158,18 @@ def student(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_teacher_stops_at_the_budget_and_resumes(
     provider: LoopbackProvider, student: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "find_suite", lambda _: make_suite(4))
-    spec = f"distilled:teacher=zero_shot,teacher_model={MODEL},labelled=4,rows=8,epochs=1"
+    monkeypatch.setattr(runner, "find_suite", lambda _: replace(make_suite(4), train=train()))
+    spec = f"distilled:teacher=zero_shot,teacher_model={MODEL},labelled=4,rows=36,epochs=1"
     command = ("run", "payments", "--strategy", spec, "--model", student, "--probe", "0", "--out", "out")
-    command += ("--max-connections", "1", "--device-usd-per-hour", "0")
+    command += ("--device-usd-per-hour", "0")
     assert call(monkeypatch, *command, "--budget", "12") == 4
     first, bill = asked(provider), provider.bill_usd
-    assert 0 < first < 8
+    assert 0 < first < 36
     info = json.loads(Path("out", "run.json").read_text("utf-8"))
     assert (info["status"], info["spent_usd"]) == ("budget", pytest.approx(bill, abs=CENT))
 
     assert call(monkeypatch, *command, "--budget", "1e9", "--max-unparsed", "1") == 0
-    assert asked(provider) == 8
+    assert asked(provider) == 36
     info = json.loads(Path("out", "run.json").read_text("utf-8"))
     assert info["spent_usd"] == pytest.approx(provider.bill_usd, abs=CENT)
     assert info["candidates"][0]["setup"]["usd"] == pytest.approx(provider.bill_usd, abs=CENT)

@@ -113,7 +113,7 @@ def replies(
         for known in journal.replies.values():
             within = count(known, deployment.model)
         missing = [key for key in work.keys if journal.answered(key) is None]
-        if missing:
+        if missing and within:
             with progress(title, len(missing)) as advance:
 
                 def keep(reply: Reply) -> bool:
@@ -121,12 +121,11 @@ def replies(
                     advance()
                     return count(reply, deployment.model)
 
-                if not within or not evaluate(
-                    work, deployment, answered=journal.answered, keep=keep, lose=journal.lose
-                ):
-                    done = sum(journal.answered(key) is not None for key in work.keys)
-                    message = f"the budget was spent on {title!r}, after {done:,} of {len(work.keys):,} requests"
-                    raise BudgetError(message)
+                within = evaluate(work, deployment, answered=journal.answered, keep=keep, lose=journal.lose)
+        if not within:
+            done = sum(journal.answered(key) is not None for key in work.keys)
+            message = f"the budget was spent on {title!r}, after {done:,} of {len(work.keys):,} requests"
+            raise BudgetError(message)
         return [journal.replies[key] for key in work.keys if key in journal.replies]
     finally:
         journal.close()
