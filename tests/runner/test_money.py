@@ -161,14 +161,14 @@ def test_a_teacher_stops_at_the_budget_and_resumes(
     monkeypatch.setattr(runner, "find_suite", lambda _: replace(make_suite(4), train=train()))
     spec = f"distilled:teacher=zero_shot,teacher_model={MODEL},labelled=4,rows=36,epochs=1"
     command = ("run", "payments", "--strategy", spec, "--model", student, "--probe", "0", "--out", "out")
-    command += ("--device-usd-per-hour", "0")
-    assert call(monkeypatch, *command, "--budget", "12") == 4
+    free = ("--device-usd-per-hour", "0")
+    assert call(monkeypatch, *command, *free, "--budget", "12") == 4
     first, bill = asked(provider), provider.bill_usd
     assert 0 < first < 36
     info = json.loads(Path("out", "run.json").read_text("utf-8"))
     assert (info["status"], info["spent_usd"]) == ("budget", pytest.approx(bill, abs=CENT))
 
-    assert call(monkeypatch, *command, "--budget", "1e9", "--max-unparsed", "1") == 0
+    assert call(monkeypatch, *command, *free, "--budget", "1e9", "--max-unparsed", "1") == 0
     assert asked(provider) == 36
     info = json.loads(Path("out", "run.json").read_text("utf-8"))
     assert info["spent_usd"] == pytest.approx(provider.bill_usd, abs=CENT)
