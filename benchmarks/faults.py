@@ -69,7 +69,7 @@ def attempt(provider: LoopbackProvider, out: Path, extra: list[str]) -> Outcome:
     launched = time.monotonic()
     command = [sys.executable, "-m", "thirdlever", "run", "transactions", "--strategy", "zero_shot"]
     command += ["--model", f"openai/{MODEL}", "--limit", str(LIMIT), "--probe", "0", "--out", str(out), *extra]
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - its own interpreter
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **provider.env}
     )
     lines: list[tuple[float, str]] = []

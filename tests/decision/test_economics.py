@@ -174,6 +174,18 @@ def test_a_request_costs_the_mean_of_its_tokens() -> None:
     assert "a list, 2026-11-01" in found.basis["per request"]
 
 
+@pytest.mark.parametrize("unknown", ["input_tokens", "cached_tokens", "output_tokens"])
+def test_unreported_setup_tokens_are_unknown_money(unknown: str) -> None:
+    about = costed.candidate("few_shot", setup={"input_tokens": 9000, "cached_tokens": 4000, "output_tokens": 10})
+    records = costed.requests("few_shot")
+    known = costs(costed.run([about], [records]), assume({}, plain()))["few_shot"]
+    assert known.setup["indexing"] == pytest.approx((5000 * 0.15 + 4000 * 0.075 + 10 * 0.60) / 1e6)
+    about["setup"][unknown] = None
+    found = costs(costed.run([about], [records]), assume({}, plain()))["few_shot"]
+    assert found.setup["indexing"] is None
+    assert found.setup_usd is None
+
+
 def test_the_interval_of_the_cost_is_that_of_the_mean() -> None:
     records = costed.requests("few_shot", 400)
     found = costs(costed.run([costed.candidate("few_shot")], [records]), assume({}, {}))["few_shot"]

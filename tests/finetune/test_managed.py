@@ -18,14 +18,18 @@ from helpers.job import job
 from helpers.tuning_killed import BASE, EXAMPLES, KEY
 from helpers.tuning_service import error, serving
 
+from thirdlever import load, run
 from thirdlever.catalog.tuning import Estimate, estimate, profile, profiles, provider_of, rate, tuned_price
+from thirdlever.cli import main
 from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError
 from thirdlever.core.store import Store
 from thirdlever.finetune import jobs, managed
 from thirdlever.finetune.jobs import ForbiddenError, GoneError, JobRequest, Ledger, UnreachableError
 from thirdlever.finetune.managed import tune
 from thirdlever.finetune.providers.openai import OpenAIProtocol
+from thirdlever.models import registry
 from thirdlever.models.base import BaseModel
+from thirdlever.runner import runner
 from thirdlever.strategies import specs
 
 if TYPE_CHECKING:
@@ -347,6 +351,43 @@ def test_validating_files_is_not_an_end_and_blocked_data_is_explained(service: S
     [failed] = Ledger().jobs()
     assert failed.seconds is not None
     assert failed.seconds >= 0
+
+
+def test_other_candidates_are_measured_when_a_tuning_job_fails(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.statuses = ["running", "failed"]
+    service.fault = {"code": "invalid_training_file", "message": "blocked by moderation", "param": None}
+    monkeypatch.setattr(runner, "find_suite", lambda _: make_suite())
+    monkeypatch.setattr(registry, "resolve", lambda _: BASE)
+    command = [
+        "run",
+        "payments",
+        "--strategy",
+        "managed:max_usd=1",
+        "--strategy",
+        "null:method=majority",
+        "--probe",
+        "0",
+    ]
+    monkeypatch.setattr(sys, "argv", ["thirdlever", *command, "--out", "out"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "jobs resume" in said  # the whole sentence, when it happens
+    assert "error: no model: blocked by the provider's moderation; answers so far: managed" in said
+    done = load("out")
+    assert [one["name"] for one in done.info["candidates"]] == ["null(method=majority)"]
+    assert len(done.records) == 12
+    assert done.info["status"] == "failed"
+    [unfinished] = done.info["unfinished"]
+    assert unfinished["candidate"].startswith("managed")
+    assert unfinished["why"] == "no model: blocked by the provider's moderation"
+    assert (unfinished["answered"], unfinished["requests"]) == (0, 12)
+    with pytest.raises(StrategyError, match="blocked by moderation"):  # nothing else to measure
+        run(make_suite(), ["managed:max_usd=1"], models=[BASE], out="alone")
+    assert len(service.created) == 1
 
 
 def test_a_blocked_file_without_a_listed_word_says_so(service: Service) -> None:

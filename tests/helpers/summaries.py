@@ -48,6 +48,7 @@ def summary(count: int = 5, *, n: int = 2000, model: str = "openai/gpt-4o-mini",
             "unparseable": 3,
             "refused": 0,
             "cut_off": 0,
+            "lost_attempts": 0,
             "measured": True,
             "timed": 20,
         }

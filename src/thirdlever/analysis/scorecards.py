@@ -80,11 +80,12 @@ FURTHER = (
     "tuned_bytes",
     "hosting_usd_per_hour",
     "prompt_tokens_saved",
+    "lost_attempts",
 )
 LEAST_TIMED = 20  # requests: with fewer, the p95 is little more than the slowest
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured")
-COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed")
+COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed", "lost_attempts")
 LOST = ("unparseable", "refused", "cut_off", "errors")  # counts of requests without an answer, which count as wrong
 _PAIR = "accuracy_ci95"
 # Figures need no texts but the answers: without the others, a million records are quickly divided by candidate.
@@ -416,6 +417,7 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "accuracy_parsed": one.accuracy_parsed,
         "measured": one.not_measured is None,
         "not_measured": one.not_measured,
+        "lost_attempts": one.about.get("lost_attempts", 0),
         "accuracy_ci95": (accuracy.low, accuracy.high) if accuracy else None,
         "macro_f1": one.macro_f1,
         "cost_per_1k_usd": None if usd is None else 1000 * usd,

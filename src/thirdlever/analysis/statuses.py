@@ -6,7 +6,7 @@ right. Counting a few of them as wrong is cautious; counting many of them measur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from thirdlever.answers.reading import Status
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+
+    from thirdlever.evaluation.records import Reply
 
 
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -35,8 +37,10 @@ _WHAT: Mapping[Status, str] = {
     "refused": "answers were refused",
     "unparsed": "answers could not be parsed",
 }
-_LONGEST = 120  # characters of a provider's error that are quoted
-_SEE = "read them with `thirdlever report`"
+_LONGEST = 120  # characters of an error or an answer that are quoted
+_SEE = "read them with `thirdlever report`, then "
+FIRST = 5  # answers of a pass that are looked at while it continues
+_MANY = 3  # of these that are lost or unparsed, a share that no tolerance allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,43 +105,70 @@ def why_not(records: pd.DataFrame, tolerance: Tolerance) -> str | None:
     if (sentence := sentence_for(counts, tolerance)) is None:
         return None
     most = _most(counts) if tolerance.broken(counts) else "unparsed"
-    return f"{sentence}: {_cause(records[found == most], most)}"
+    cause, remedy = _cause(records[found == most], most)
+    see = _SEE if most in {"refused", "unparsed"} else ""
+    return f"{sentence}: " + "; ".join(filter(None, [cause, see + remedy]))
+
+
+def early_warning(first: Sequence[Reply]) -> str | None:
+    """What happened to the first answers of a pass, and the remedy, if most of them say nothing about the candidate.
+
+    Args:
+        first: graded replies; nothing is said before there are `FIRST`.
+    """
+    counts = {status: sum(reply.status == status for reply in first) for status in STATUSES}
+    if len(first) < FIRST or sum(counts[status] for status in _WHAT) < _MANY:
+        return None
+    import pandas as pd
+
+    most = max(_WHAT, key=counts.__getitem__)
+    cause, remedy = _cause(pd.DataFrame([asdict(reply) for reply in first if reply.status == most]), most)
+    if most == "unparsed":
+        cause = f"the first is {next(_short(reply.completion) for reply in first if reply.status == most)!r}"
+    return f"{_happened(counts, tuple(_WHAT))}: {cause}; stop (Ctrl-C) and {remedy}"
 
 
 def sentence_for(counts: Mapping[Status, int], tolerance: Tolerance) -> str | None:
     """What happened to the answers of a candidate that is not measured, without the cause; None if it is measured."""
-    total = sum(counts.values())
     broken = tolerance.broken(counts)
     if not broken and not tolerance.unparsed(counts):
         return None
-    lost: Sequence[Status] = [status for status in LOST if counts[status]] if broken else ["unparsed"]
-    happened = listed([f"{counts[status]:,} of {total:,} {_WHAT[status]}" for status in lost])
+    happened = _happened(counts, LOST if broken else ("unparsed",))
     option, most = ("max-failed", tolerance.max_failed) if broken else ("max-unparsed", tolerance.max_unparsed)
     return f"not measured: {happened} (maximum {100 * most:g} %, --{option})"
+
+
+def _happened(counts: Mapping[Status, int], of: Sequence[Status]) -> str:
+    total = sum(counts.values())
+    return listed([f"{counts[status]:,} of {total:,} {_WHAT[status]}" for status in of if counts[status]])
 
 
 def _most(counts: Mapping[Status, int]) -> Status:
     return max(LOST, key=counts.__getitem__)
 
 
-def _cause(records: pd.DataFrame, status: Status) -> str:
-    """The cause and the remedy of one status, from the records that have it."""
+def _cause(records: pd.DataFrame, status: Status) -> tuple[str, str]:
+    """The cause ("" if it has to be read) and the remedy of one status, from the records that have it."""
     match status:
         case "failed":
-            first = " ".join(str(records["error"].iloc[0]).split())[:_LONGEST]
-            return f"the first with {first!r}; fix this, and repeat the run's command with the same --out"
+            first = _short(str(records["error"].iloc[0]))
+            return f"the first with {first!r}", "fix this, and repeat the run's command with the same --out"
         case "cut_off":
             return _no_room(records)
         case "refused":
-            return f"the model or its provider declined; {_SEE}, then change the prompt or the model"
+            return "the model or its provider declined", "change the prompt or the model"
         case _:
-            return f"{_SEE}, then change the prompt or use --constrain"
+            return "", "change the prompt or use --constrain"
 
 
-def _no_room(records: pd.DataFrame) -> str:
+def _short(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST]
+
+
+def _no_room(records: pd.DataFrame) -> tuple[str, str]:
     reasoning = records["reasoning_tokens"].sum() if "reasoning_tokens" in records else 0
     if 2 * reasoning > records["output_tokens"].sum():
-        return "reasoning used most of the tokens; raise max_tokens in --model"
+        return "reasoning used most of the tokens", "raise max_tokens in --model"
     if (records["stop_reason"] == "model_length").mean() > 0.5:  # noqa: PLR2004 - most of them
-        return "prompt and answer exceed the model's context window; shorten the prompt or use another model"
-    return "the limit on output tokens was reached; raise max_tokens in --model"
+        return "prompt and answer exceed the model's context window", "shorten the prompt or use another model"
+    return "the limit on output tokens was reached", "raise max_tokens in --model"

@@ -111,12 +111,14 @@ def preparing_usd(
         utilisation: share of the device's hours in which it serves requests.
     """
     seconds = setup["device_seconds"]
-    sent, came = setup["input_tokens"], setup["output_tokens"]
+    # Earlier releases counted neither kind of cached tokens.
+    names = ("input_tokens", "cached_tokens", "output_tokens", "cache_write_tokens")
+    tokens = [setup.get(name, 0) for name in names]
     parts: list[float | None] = [setup["usd"]]
     if seconds:
         parts.append(device_cost(seconds, usd_per_hour, utilisation))
-    if (sent or came) and (price or not seconds):
-        parts.append(price.cost(sent, 0, came) if price else None)
+    if any(count != 0 for count in tokens) and (price or not seconds):  # an unknown count is not 0
+        parts.append(price.cost_together(*tokens) if price else None)
     return total(parts)
 
 

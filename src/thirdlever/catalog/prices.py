@@ -97,6 +97,14 @@ class Price:
             usd = np.where(input_tokens > tier.above, _usd(tier, *used), usd)
         return usd
 
+    def cost_together(self, *tokens: float | None) -> float | None:
+        """Cost of many requests in USD, from their summed tokens in the order of `cost`; None if a count is unknown.
+
+        Tiers apply to the prompt of a single request, so none applies to the sum.
+        """
+        known = [count for count in tokens if count is not None]
+        return _usd(self, *known) if len(known) == len(tokens) else None
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, for run.json."""
         return asdict(self)

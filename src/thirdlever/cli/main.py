@@ -53,7 +53,7 @@ app.add_typer(finetune.jobs_app, name="jobs")
 
 
 def main() -> None:
-    """Run a command. Exit codes: the command's, 2 for an error that the user can correct, 130 if interrupted."""
+    """Run a command. Exit codes: the command's, an error's own (2 unless stated), 130 if interrupted."""
     sys.exit(_run(sys.argv[1:] or ["--help"]))
 
 
@@ -69,7 +69,7 @@ def _run(arguments: list[str]) -> int:
         if sentence is None:
             raise
         _print_error(sentence)
-        return ThirdleverError.exit_code
+        return error.exit_code if isinstance(error, ThirdleverError) else ThirdleverError.exit_code
     if code == INTERRUPTED:
         _print_error("interrupted; finished work is kept: repeat the command with the same --out to resume")
     return code or 0

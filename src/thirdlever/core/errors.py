@@ -32,6 +32,22 @@ class ModelError(ThirdleverError):
     """The model does not exist, has no API key, or its weights cannot be loaded."""
 
 
+class TuningError(StrategyError):
+    """Tuning failed after it had begun, so the candidate has no model; the others can be measured."""
+
+    def __init__(self, message: str, *, reason: str, usd: float | None = 0.0) -> None:
+        """Keep the cause, for a list of candidates, and the cost.
+
+        Args:
+            message: with the cause and the remedy.
+            reason: the cause alone, in a few words.
+            usd: what the failed attempts cost; None if unknown.
+        """
+        super().__init__(message)
+        self.reason = reason
+        self.usd = usd
+
+
 class MissingExtraError(ThirdleverError):
     """An optional dependency is not installed."""
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
 from thirdlever.core.errors import BudgetError, StrategyError
-from thirdlever.core.progress import progress
+from thirdlever.core.progress import note, progress
 from thirdlever.core.readonly import NotBuilt
-from thirdlever.evaluation.records import Journal, Reply
+from thirdlever.evaluation.records import Journal, Reply, describe_lost
 from thirdlever.models.base import BaseModel
-from thirdlever.strategies.contract import Deployment, SetupCost
+from thirdlever.strategies.contract import Deployment, SetupCost, added
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -106,12 +106,14 @@ def replies(
         graded=any(item.target for item in items),  # not the unlabelled inputs of a teacher
     )
     journal = Journal(folder / "answers.jsonl")
+    lost_before = journal.lost
     count = _count.get() or (lambda *_: True)
     try:
+        within = True
         for known in journal.replies.values():
-            count(known, deployment.model)
+            within = count(known, deployment.model)
         missing = [key for key in work.keys if journal.answered(key) is None]
-        if missing:
+        if missing and within:
             with progress(title, len(missing)) as advance:
 
                 def keep(reply: Reply) -> bool:
@@ -119,13 +121,16 @@ def replies(
                     advance()
                     return count(reply, deployment.model)
 
-                if not evaluate(work, deployment, answered=journal.answered, keep=keep):
-                    done = sum(journal.answered(key) is not None for key in work.keys)
-                    message = f"the budget was spent on {title!r}, after {done:,} of {len(work.keys):,} requests"
-                    raise BudgetError(message)
+                within = evaluate(work, deployment, answered=journal.answered, keep=keep, lose=journal.lose)
+        if not within:
+            done = sum(journal.answered(key) is not None for key in work.keys)
+            message = f"the budget was spent on {title!r}, after {done:,} of {len(work.keys):,} requests"
+            raise BudgetError(message)
         return [journal.replies[key] for key in work.keys if key in journal.replies]
     finally:
         journal.close()
+        if lost := journal.lost - lost_before:
+            note(f"{title}: {describe_lost(lost)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,34 +138,35 @@ class Used:
     """What questions took, in all.
 
     Attributes:
-        input_tokens: sent.
+        input_tokens: sent; None if the provider did not report every count, as for all tokens.
+        cached_tokens: those read from the provider's cache.
+        cache_write_tokens: those written to it.
         output_tokens: answered with.
         device_seconds: of a local model's device.
     """
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    cached_tokens: int | None
+    cache_write_tokens: int | None
+    output_tokens: int | None
     device_seconds: float
 
     @classmethod
     def by(cls, given: Sequence[Reply]) -> Used:
         """Add up."""
         return cls(
-            sum(reply.input_tokens or 0 for reply in given),
-            sum(reply.output_tokens or 0 for reply in given),
-            sum(reply.device_s or 0.0 for reply in given),
+            input_tokens=added([reply.input_tokens for reply in given]),
+            cached_tokens=added([reply.cached_tokens for reply in given]),
+            cache_write_tokens=added([reply.cache_write_tokens for reply in given]),
+            output_tokens=added([reply.output_tokens for reply in given]),
+            device_seconds=sum(reply.device_s or 0.0 for reply in given),
         )
 
 
 def setup(facts: Mapping[str, Any], *, labels: int) -> SetupCost:
     """The set-up cost of an artefact whose facts hold the fields of `Used`."""
-    return SetupCost(
-        labels=labels,
-        seconds=facts["seconds"],
-        device_seconds=facts["device_seconds"],
-        input_tokens=facts["input_tokens"],
-        output_tokens=facts["output_tokens"],
-    )
+    used = {each.name: facts[each.name] for each in fields(Used) if each.name in facts}
+    return SetupCost(labels=labels, seconds=facts["seconds"], **used)
 
 
 ITEMS = 200  # of dev: tells 6 points apart (one standard error is at most 3.5)

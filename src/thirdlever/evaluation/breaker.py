@@ -38,6 +38,7 @@ _ANNOUNCE_EVERY = 30.0  # seconds: hundreds of requests may be waiting
 _LONGEST_BACKOFF = 30.0  # seconds
 
 _UNAUTHORISED = 401
+_MAYBE_BILLED = {"unreadable", "silent"}  # the model may have answered
 _KINDS = {
     401: "key",
     402: "quota",
@@ -164,13 +165,11 @@ def _asked_wait(error: BaseException) -> float | None:
 
 
 class Breaker:
-    """One provider's health during one pass, shared by all of its requests.
+    """One provider's health during one pass, shared by all of its requests."""
 
-    Attributes:
-        lost: attempts without a usable reply that the provider may have billed.
-    """
-
-    def __init__(self, name: str, *, connections: int | None, timeout_s: float, secret: str | None) -> None:
+    def __init__(
+        self, name: str, *, connections: int | None, timeout_s: float, secret: str | None, lose: Callable[[], None]
+    ) -> None:
         """Start with one request at a time.
 
         Args:
@@ -178,10 +177,11 @@ class Breaker:
             connections: maximum of requests at once; None adapts to what the provider allows.
             timeout_s: that one attempt may take.
             secret: the API key, kept out of messages.
+            lose: called for each attempt without a usable reply that the provider may have billed.
         """
         import anyio
 
-        self.lost = 0
+        self._lose = lose
         self._name = name
         self._secret = secret
         self._timeout_s = timeout_s
@@ -282,7 +282,8 @@ class Breaker:
         now = time.monotonic()
         self._in_a_row += 1
         self._failing_since = min(self._failing_since, max(started, self._last_answer))
-        self.lost += found.kind in {"unreadable", "silent"}
+        if found.kind in _MAYBE_BILLED:
+            self._lose()
         wait = found.wait_s if found.wait_s is not None else _backoff(attempt)
         patience = PATIENCE_LIMITED if found.kind == "limited" else PATIENCE
         if self._concerns_all(found) or now + wait - self._failing_since > patience:
@@ -326,12 +327,14 @@ def _backoff(attempt: int) -> float:
     return min(_LONGEST_BACKOFF, 2.0 ** (attempt - 1))
 
 
-def guard(model: Model, *, name: str, connections: int | None, timeout_s: float | None = None) -> Breaker | None:
+def guard(
+    model: Model, *, name: str, connections: int | None, lose: Callable[[], None], timeout_s: float | None = None
+) -> Breaker | None:
     """Send all of a model's requests through a new breaker. None if it is not one of inspect's hosted models."""
     api = model.api
     if not type(api).__module__.startswith("inspect_ai.model._providers.") or name.startswith(("mockllm/", "none/")):
         return None
-    breaker = Breaker(name, connections=connections, timeout_s=timeout_s or SILENCE, secret=api.api_key)
+    breaker = Breaker(name, connections=connections, timeout_s=timeout_s or SILENCE, secret=api.api_key, lose=lose)
     send = api.generate
 
     async def generate(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the provider's

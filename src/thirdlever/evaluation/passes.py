@@ -101,7 +101,15 @@ class Pass:
         return [(self.phase, item.id, epoch) for epoch in range(1, self.epochs + 1) for item in self.items]
 
 
-def evaluate(work: Pass, deployment: Deployment, *, answered: Answered, keep: Keep, log: Path | None = None) -> bool:
+def evaluate(
+    work: Pass,
+    deployment: Deployment,
+    *,
+    answered: Answered,
+    keep: Keep,
+    lose: Callable[[], None] = lambda: None,
+    log: Path | None = None,
+) -> bool:
     """Send a pass's requests, inside or outside a running event loop.
 
     Args:
@@ -109,6 +117,7 @@ def evaluate(work: Pass, deployment: Deployment, *, answered: Answered, keep: Ke
         deployment: what to ask it of.
         answered: returns the reply to a request that need not be sent again.
         keep: takes each new reply, graded, as it arrives; returns False to let requests in flight finish and stop.
+        lose: called for each attempt without a usable reply that the provider may have billed.
         log: where to write inspect's log; None for no log.
 
     Returns:
@@ -125,7 +134,7 @@ def evaluate(work: Pass, deployment: Deployment, *, answered: Answered, keep: Ke
         message = "another run is in progress in this process; wait for it to end"
         raise RunError(message)
     try:
-        sending = _Sending(work, deployment, answered, keep, log)
+        sending = _Sending(work, deployment, answered, keep, lose=lose, log_path=log)
         _run_in_a_loop(sending)
     finally:
         _one_pass.release()
@@ -150,14 +159,24 @@ def _run_in_a_loop(sending: _Sending) -> None:
 class _Sending:
     """A pass while it is sent."""
 
-    def __init__(self, work: Pass, deployment: Deployment, answered: Answered, keep: Keep, log: Path | None) -> None:
+    def __init__(
+        self,
+        work: Pass,
+        deployment: Deployment,
+        answered: Answered,
+        keep: Keep,
+        *,
+        lose: Callable[[], None],
+        log_path: Path | None,
+    ) -> None:
         """See `evaluate`."""
         self.closed = False  # once true, no more requests are sent
         self._work = work
         self._deployment = deployment
         self._answered = answered
         self._keep = keep
-        self._log_path = log
+        self._lose = lose
+        self._log_path = log_path
         self._log: LogWriter | None = None
         self._breaker: breaker.Breaker | None = None
         self._sent = 0
@@ -219,7 +238,11 @@ class _Sending:
         work, base = self._work, self._deployment.model
         if base is not None and not work.batch:
             self._breaker = breaker.guard(
-                model, name=base.name, connections=work.max_connections, timeout_s=base.settings.get("timeout")
+                model,
+                name=base.name,
+                connections=work.max_connections,
+                lose=self._lose,
+                timeout_s=base.settings.get("timeout"),
             )
         items = ((item, epoch) for epoch in range(1, work.epochs + 1) for item in work.items)
         most = self._config.max_connections or 1

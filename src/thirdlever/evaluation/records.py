@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from thirdlever.answers.reading import SHOWN, Reading
 from thirdlever.core.files import content_hash
-from thirdlever.core.text import normalise
+from thirdlever.core.text import counted, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,6 +71,7 @@ LIMITS = ("max_tokens", "model_length")
 FILTERED = "content_filter"
 # Inputs repeat for every candidate: a dictionary page with room for all of them stores each once.
 _DICTIONARY_BYTES = 1 << 28
+_LOST = "lost_attempt"  # a line of the journal
 MISREAD = 0.05  # of a candidate's answers: unparsed ones that contain the right label are a fault of the reading
 
 
@@ -183,8 +184,19 @@ def status_of(error: str | None, prediction: str | None, stop_reason: str | None
     return "cut_off" if stop_reason in LIMITS else "unparsed"
 
 
+def describe_lost(attempts: int) -> str:
+    """What attempts without a usable reply mean for the bill, as a clause."""
+    got = f"{counted(attempts, 'attempt')} got an unreadable reply or none"
+    return f"{got}; the provider may have billed {'it' if attempts == 1 else 'them'}"
+
+
 class Journal:
-    """The replies of one candidate, in one file."""
+    """The replies of one candidate, in one file.
+
+    Attributes:
+        replies: by request.
+        lost: attempts without a usable reply that the provider may have billed.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read the replies of earlier processes and open the file for appending.
@@ -192,7 +204,9 @@ class Journal:
         Raises:
             OSError: the folder cannot be written.
         """
-        self.replies = {reply.key: reply for reply in _read(path)}
+        lines = list(_read(path))
+        self.replies = {line.key: line for line in lines if isinstance(line, Reply)}
+        self.lost = lines.count(_LOST)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o644)
         size = os.fstat(self._file).st_size
@@ -205,10 +219,22 @@ class Journal:
         Raises:
             OSError: the disk is full.
         """
-        line = json.dumps(dataclasses.asdict(reply)).encode() + b"\n"
+        self._write(dataclasses.asdict(reply))
+        self.replies[reply.key] = reply
+
+    def lose(self) -> None:
+        """Write that an attempt got no usable reply and may have been billed.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        self._write({_LOST: True})
+        self.lost += 1
+
+    def _write(self, content: Mapping[str, Any]) -> None:
+        line = json.dumps(content).encode() + b"\n"
         while line:  # a short write means a full disk; the next write raises
             line = line[os.write(self._file, line) :]
-        self.replies[reply.key] = reply
 
     def answered(self, key: Key) -> Reply | None:
         """The reply to a request; None if it was never sent, or failed."""
@@ -220,13 +246,15 @@ class Journal:
         os.close(self._file)
 
 
-def _read(path: Path) -> Iterator[Reply]:
+def _read(path: Path) -> Iterator[Reply | str]:
+    """Replies, and `_LOST` for each lost attempt."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
-                yield Reply(**json.loads(line))
+                content = json.loads(line)
+                yield _LOST if content == {_LOST: True} else Reply(**content)
             except (json.JSONDecodeError, TypeError):
                 continue  # torn by a kill
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.core.errors import StrategyError
+from thirdlever.core.errors import TuningError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note
 from thirdlever.core.text import normalise
@@ -79,7 +79,7 @@ def teach(
         agreement: share of the samples that must agree.
 
     Raises:
-        StrategyError: no row is left.
+        TuningError: no row is left.
     """
     distinct = list({normalise(text): text for text in reversed(inputs)}.values())[::-1]
     asked = Split("lesson", tuple(Item(id=f"lesson-{i}", input=text, target="") for i, text in enumerate(distinct)))
@@ -118,7 +118,7 @@ def teach(
     note(f"teacher: {facts['kept']} of {facts['asked']} rows survived ({dropped})")
     if not facts["kept"]:
         message = f"none of {facts['asked']} rows labelled by the teacher survived ({dropped}); use a better teacher"
-        raise StrategyError(message)
+        raise TuningError(message, reason="no row labelled by the teacher survived")
     rows = json.loads((artefact.folder / "rows.json").read_text("utf-8"))
     return Lesson(tuple(Item(*row) for row in rows), facts["kept"] / facts["asked"], setup(facts, labels=0))
 

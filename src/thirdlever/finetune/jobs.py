@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from thirdlever.catalog.tuning import estimate, profile
 from thirdlever.core import files, project
-from thirdlever.core.errors import ModelError, StrategyError, ThirdleverError, unknown
+from thirdlever.core.errors import ModelError, ThirdleverError, TuningError, unknown
 from thirdlever.core.progress import note
 from thirdlever.finetune import moderation
 from thirdlever.finetune.conversations import parse
@@ -474,13 +474,17 @@ def record(job: Job, state: JobState, ledger: Ledger) -> Job:
 
 
 def check_succeeded(job: Job, ledger: Ledger) -> Job:
-    """The job; raises `StrategyError` if it failed or was cancelled."""
+    """The job; raises `TuningError` if it failed or was cancelled."""
     if job.stage == "succeeded" and job.tuned:
         return job
     why = f": {job.error.rstrip('.')}" if job.error else ""
-    outcome = f"{profile(job.provider).title}: job {job.id} {job.said or job.stage}{why}{_blocked(job, ledger)}"
-    message = f"{outcome} ({_paid(job)}); thirdlever jobs resume {job.short} submits it again"
-    raise StrategyError(message)
+    outcome, blocked = f"{job.said or job.stage}{why}", _blocked(job, ledger)
+    message = (
+        f"{profile(job.provider).title}: job {job.id} {outcome}{blocked} ({_paid(job)}); "
+        f"thirdlever jobs resume {job.short} submits it again"
+    )
+    reason = "blocked by the provider's moderation" if blocked else f"its tuning job {outcome}"
+    raise TuningError(message, reason=reason, usd=job.total_usd)
 
 
 def _paid(job: Job) -> str:

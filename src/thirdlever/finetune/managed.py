@@ -239,7 +239,7 @@ def _at_exit(identity: str, ledger: Ledger) -> None:
 
 
 def finished(job: Job, ledger: Ledger) -> Job:
-    """Submit a job if necessary and wait for it; raises `StrategyError` unless it succeeds."""
+    """Submit a job if necessary and wait for it; raises `TuningError` unless it succeeds."""
     if job.stage not in ENDED:
         with open_provider(job.provider, job.model) as provider:
             job = jobs.follow(jobs.submit(job, provider, ledger), provider, ledger)
@@ -276,7 +276,8 @@ def tune(
         ledger: where jobs are recorded; by default the current project's.
 
     Raises:
-        StrategyError: a check failed, or the job did.
+        StrategyError: a check failed.
+        TuningError: the job failed.
         ModelError: the provider refuses, or does not answer.
         MissingExtraError: the provider's client is not installed.
     """

@@ -28,6 +28,7 @@ from thirdlever.core.text import (
     paragraph,
     usd,
 )
+from thirdlever.evaluation.records import describe_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -111,6 +112,8 @@ def _tokens(row: Mapping[str, Any]) -> str:
 
 def _legend(summary: pd.DataFrame) -> list[str]:
     """What the figures mean, and how to get those that are unknown."""
+    if summary.empty:
+        return ["No candidate was measured."]
     items, sources = (_span(summary[name], "source") for name in ("n", "sources"))
     timed = _span(summary["timed"], "sequential warm request")
     most = summary["timed"].max()
@@ -126,6 +129,8 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     ]
     unmeasured = summary[~summary["measured"]].groupby("not_measured", sort=False)["candidate"]
     lines += [f"{', '.join(names)}: {why}." for why, names in unmeasured]
+    lost = summary[summary["lost_attempts"] > 0]
+    lines += [f"{name}: {describe_lost(n)}." for name, n in zip(lost["candidate"], lost["lost_attempts"], strict=True)]
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
         lines.append("Unknown costs: pass --device-usd-per-hour for local models; add rates to prices.toml for others.")
     return [*_models(summary), *lines]

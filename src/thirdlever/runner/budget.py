@@ -45,6 +45,7 @@ class Budget:
     spent: float = 0.0
     unreported: int = 0
     prices: dict[str, Price | None] = field(default_factory=dict)
+    _prepared: float = 0.0  # USD of the requests that preparing the last candidate sent
     _counted: int = 0
     _mean: float = 0.0  # USD of a request
 
@@ -75,9 +76,20 @@ class Budget:
             raise RunError(message)
 
     def add_setup(self, setup: SetupCost, model: BaseModel | None) -> None:
-        """Count a set-up, at the price of the model it was made for."""
-        self.spent += setup.usd or 0.0
-        self.spent += self._cost((setup.input_tokens, 0, setup.output_tokens), setup.device_seconds, model)
+        """Count a set-up, at the price of the model it was made for.
+
+        Where a part of it is unknown, it counts at least as much as its requests did while it was prepared.
+        """
+        price = self.prices[model.name] if model else None
+        tokens: float | None = 0.0
+        if price:
+            tokens = price.cost_together(
+                setup.input_tokens, setup.cached_tokens, setup.output_tokens, setup.cache_write_tokens
+            )
+        elif model:
+            tokens = device_cost(setup.device_seconds, self.device_usd_per_hour, self.utilisation) or 0.0
+        known = (setup.usd or 0.0) + (tokens or 0.0)
+        self.spent += max(known, self._prepared) if None in (setup.usd, tokens) else known
 
     def add(self, reply: Reply, model: BaseModel | None) -> None:
         """Count a request. One that does not report its usage counts as much as the others did on average.
@@ -116,6 +128,7 @@ class Budget:
             return not self.passed
 
         yield count
+        self._prepared = self.spent - before
         self.spent = before
 
     def _cost(self, tokens: tuple[int, ...], device_s: float, model: BaseModel | None) -> float:

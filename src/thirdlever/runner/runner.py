@@ -20,18 +20,18 @@ from filelock import FileLock, Timeout
 
 from thirdlever.analysis.run import INFO, RECORDS, SUMMARY, Run
 from thirdlever.analysis.scorecards import lever
-from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED, Tolerance
+from thirdlever.analysis.statuses import FIRST, MAX_FAILED, MAX_UNPARSED, Tolerance, early_warning
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import files, project
-from thirdlever.core.errors import BudgetError, ProviderError, RunError
+from thirdlever.core.errors import BudgetError, ProviderError, RunError, TuningError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
 from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
 from thirdlever.core.text import counted
 from thirdlever.evaluation.ask import metered
-from thirdlever.evaluation.records import Journal, misread, rows, to_parquet
+from thirdlever.evaluation.records import Journal, describe_lost, misread, rows, to_parquet
 from thirdlever.models.base import BaseModel
 from thirdlever.models.generation import check_constrains
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
@@ -150,12 +150,13 @@ def run(
         if out is None:
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
         measured = _measure(session, candidates(specs, bases))
-        if session.failed and not any(one.rows for one in measured):
-            raise next(iter(session.failed.values()))
+        failures = [*session.failed.values(), *session.untuned]
+        if failures and not any(one.rows for one in measured):
+            raise failures[0]
         about = [one.about for one in measured]
         session.tidy(about)
         info = {
-            "status": "failed" if session.failed else "budget" if session.unfinished else "complete",
+            "status": "failed" if failures else "budget" if session.unfinished else "complete",
             "unfinished": [asdict(one) for one in session.unfinished],
             "suite": _about_suite(suite),
             "candidates": about,
@@ -189,13 +190,13 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
-    """A candidate that a budget or a provider ended.
+    """A candidate that a budget or a provider ended, or whose tuning failed.
 
     Attributes:
         candidate: its name.
         answered: requests that were answered.
         requests: all of its requests.
-        why: the provider's failure; None if the budget was spent.
+        why: the provider's failure, or why there is no model; None if the budget was spent.
     """
 
     candidate: str
@@ -211,6 +212,7 @@ class Session:
     Attributes:
         unfinished: candidates that could not be finished.
         failed: why every request to a model fails, by its name.
+        untuned: why candidates have no model.
     """
 
     suite: Suite
@@ -225,6 +227,7 @@ class Session:
     batch: bool = False
     unfinished: list[Unfinished] = field(default_factory=list)
     failed: dict[str, ProviderError] = field(default_factory=dict)
+    untuned: list[TuningError] = field(default_factory=list)
     max_connections: int | None = None
 
     def measure(self, candidate: Candidate) -> Measured | None:
@@ -241,13 +244,10 @@ class Session:
         spec, base = candidate.spec, candidate.model
         try:
             deployment = self._prepared(candidate)
-        except (ProviderError, BudgetError) as error:
-            if isinstance(error, ProviderError):
-                self.failed[base.name] = error
+        except (ProviderError, BudgetError, TuningError) as error:
             asked = len(self.suite.test.first(self.limit, seed=self.seed)) * self.epochs
-            self.unfinished.append(
-                Unfinished(candidate=candidate.name, answered=0, requests=asked, why=self._why(base.name))
-            )
+            why = self._unprepared(error, base)
+            self.unfinished.append(Unfinished(candidate=candidate.name, answered=0, requests=asked, why=why))
             return None
         name = candidate.name if deployment.model else str(spec)
         identity = candidate.identity(self.suite, seed=self.seed, constrain=self.constrain)
@@ -263,7 +263,8 @@ class Session:
         if self.batch and not batch and deployment.model:
             note(f"{name}: no batch API can be used for {deployment.model.name}; sending requests as usual")
         passes = self._passes(name, about, batch=batch)
-        replies = self._replies(passes, deployment, self.folder / "journal" / f"{identity[:24]}.jsonl")
+        journal = self._send(passes, deployment, self.folder / "journal" / f"{identity[:24]}.jsonl")
+        replies = [journal.replies[key] for work in passes for key in work.keys if key in journal.replies]
         if len(replies) < (asked := sum(len(work.keys) for work in passes)):
             self.unfinished.append(
                 Unfinished(candidate=name, answered=len(replies), requests=asked, why=self._why(model))
@@ -276,6 +277,7 @@ class Session:
             "tuning": asdict(deployment.tuning) if deployment.tuning else None,
             "given": len(deployment.given),
             "logs": [_log_name(work) for work in passes],
+            "lost_attempts": journal.lost,
         }
         about["lever"] = lever(about, retrieves=any(reply.retrieval_s is not None for reply in replies))
         items = {item.id: item for item in self.suite.test}
@@ -286,12 +288,24 @@ class Session:
     def _why(self, model: str | None) -> str | None:
         return str(self.failed[model]) if model in self.failed else None
 
+    def _unprepared(self, error: ProviderError | BudgetError | TuningError, base: BaseModel) -> str | None:
+        """Why a candidate could not be prepared, as `Unfinished` states it; noted for the other candidates."""
+        if isinstance(error, TuningError):
+            self.untuned.append(error)
+            self.budget.spent += error.usd or 0.0
+            note(str(error))
+            return f"no model: {error.reason}"
+        if isinstance(error, ProviderError):
+            self.failed[base.name] = error
+        return self._why(base.name)
+
     def _prepared(self, candidate: Candidate) -> Deployment:
         """A deployment that was given no test item, whose price is known and whose set-up is counted.
 
         Raises:
             ProviderError: the model's provider fails every request.
             BudgetError: the budget is spent, now or while it was prepared.
+            TuningError: its tuning failed.
         """
         if self.budget.passed:
             message = "the budget is spent"
@@ -333,7 +347,8 @@ class Session:
         timed = test.first(self.probe + 1, seed=self.seed)  # the first request is a cold start, recorded as such
         return [accuracy, replace(accuracy, phase="latency", items=timed, epochs=1, batch=False)]
 
-    def _replies(self, passes: Sequence[Pass], deployment: Deployment, path: Path) -> list[Reply]:
+    def _send(self, passes: Sequence[Pass], deployment: Deployment, path: Path) -> Journal:
+        """The journal of a candidate, with all replies that its provider and the budget allow."""
         journal = Journal(path)
         targets = {item.id: item.target for item in self.suite.test}
         try:
@@ -351,7 +366,7 @@ class Session:
             note(str(error))
         finally:
             journal.close()
-        return [journal.replies[key] for work in passes for key in work.keys if key in journal.replies]
+        return journal
 
     def _run(self, work: Pass, deployment: Deployment, journal: Journal) -> None:
         """Run a pass, unless every request is answered and its log exists."""
@@ -366,6 +381,8 @@ class Session:
         partial.mkdir()
         log.parent.mkdir(exist_ok=True)
         failed: list[str] = []
+        first: list[Reply] = []
+        lost_before = journal.lost
         priced = self._priced(deployment, batch=work.batch)
         title = f"{work.name}: {work.phase}"
         with progress(title if missing else f"{title}, all answered", len(missing) or None) as advance:
@@ -374,12 +391,20 @@ class Session:
                 journal.append(reply)
                 failed.extend([reply.error] if reply.error else [])
                 advance()
+                if work.phase == "accuracy" and len(first) < FIRST:
+                    first.append(reply)
+                    if warning := early_warning(first):
+                        note(f"{work.name}: {warning}")
                 self.budget.add(reply, priced)
                 return not self.budget.passed
 
             written = partial / log.name
-            if evaluate(work, deployment, answered=journal.answered, keep=keep, log=written):
-                written.replace(log)
+            try:
+                if evaluate(work, deployment, answered=journal.answered, keep=keep, lose=journal.lose, log=written):
+                    written.replace(log)
+            finally:
+                if lost := journal.lost - lost_before:
+                    note(f"{title}: {describe_lost(lost)}")
         shutil.rmtree(partial)
         if failed:
             note(f"{title}: {len(failed):,} of {counted(len(missing), 'request')} failed, the first: {failed[0]}")

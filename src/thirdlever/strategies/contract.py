@@ -49,16 +49,21 @@ class SetupCost:
         labels: labelled examples that it needs.
         seconds: wall time.
         device_seconds: seconds that a local model's device was busy.
-        input_tokens: tokens sent to the base model during preparation.
-        output_tokens: tokens it generated.
+        input_tokens: tokens sent to the base model during preparation, including cached and cache-written ones. None if
+            the provider did not report every count; the same applies to the other counts of tokens.
+        cached_tokens: input tokens read from the provider's cache.
+        cache_write_tokens: input tokens written to it.
+        output_tokens: tokens generated.
         usd: money charged beyond those tokens, such as a training job; None if unknown.
     """
 
     labels: int = 0
     seconds: float = 0.0
     device_seconds: float = 0.0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: int | None = 0
+    cached_tokens: int | None = 0
+    cache_write_tokens: int | None = 0
+    output_tokens: int | None = 0
     usd: float | None = 0.0
 
 
@@ -129,14 +134,31 @@ def add_setups(*setups: SetupCost, teacher: BaseModel | None = None) -> SetupCos
         labels=max(setup.labels for setup in setups),
         seconds=sum(setup.seconds for setup in setups),
         device_seconds=sum(setup.device_seconds for setup in setups),
-        input_tokens=sum(setup.input_tokens for setup in setups),
-        output_tokens=sum(setup.output_tokens for setup in setups),
+        input_tokens=added([setup.input_tokens for setup in setups]),
+        cached_tokens=added([setup.cached_tokens for setup in setups]),
+        cache_write_tokens=added([setup.cache_write_tokens for setup in setups]),
+        output_tokens=added([setup.output_tokens for setup in setups]),
         usd=None if None in usds else sum(usd or 0.0 for usd in usds),
     )
     if teacher is None or teacher.local:
         return total
     price = price_of(teacher)
-    charged = None
-    if price is not None and total.usd is not None:
-        charged = total.usd + price.cost(total.input_tokens, 0, total.output_tokens)
-    return replace(total, input_tokens=0, output_tokens=0, usd=charged)
+    tokens = (
+        None
+        if price is None
+        else price.cost_together(total.input_tokens, total.cached_tokens, total.output_tokens, total.cache_write_tokens)
+    )
+    return replace(
+        total,
+        input_tokens=0,
+        cached_tokens=0,
+        cache_write_tokens=0,
+        output_tokens=0,
+        usd=None if tokens is None or total.usd is None else total.usd + tokens,
+    )
+
+
+def added(counts: Sequence[int | None]) -> int | None:
+    """The sum; None if any count is unknown."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
