@@ -19,8 +19,12 @@ import sys
 import tempfile
 import time
 from statistics import median
+from typing import TYPE_CHECKING
 
 from thirdlever.testing import Behaviour, LoopbackProvider
+
+if TYPE_CHECKING:
+    from thirdlever import Suite
 
 MODEL = "gpt-4.1-mini"
 
@@ -30,7 +34,7 @@ def answer(_: str) -> str:
     return "fuel"
 
 
-def suite(items: int):  # noqa: ANN201 - imported where it is used
+def suite(items: int) -> Suite:
     """Payments with one label."""
     from dataclasses import replace
 
@@ -83,7 +87,9 @@ def once(who: str, items: int, connections: int, provider: LoopbackProvider) -> 
     """One client in a process of its own: seconds, and MB where measured."""
     command = [sys.executable, __file__, "--as", who, "--items", str(items), "--connections", str(connections)]
     done = subprocess.run(command, env={**os.environ, **provider.env}, capture_output=True, text=True, check=True)  # noqa: S603
-    found = {name: float(value) for name, value in re.findall(r"^(seconds|memory) ([\d.]+)$", done.stdout, re.M)}
+    found = {
+        name: float(value) for name, value in re.findall(r"^(seconds|memory) ([\d.]+)$", done.stdout, re.MULTILINE)
+    }
     if took := re.search(r"done in ([\d.]+) s", done.stderr):
         found["seconds"] = float(took[1])
     return found

@@ -154,7 +154,7 @@ def concurrency(seen: list[int]) -> Callable[[str], Awaitable[str]]:
 
 
 @pytest.mark.parametrize(
-    ("local", "wanted", "least", "most"), [(False, None, 50, 50), (False, 7, 7, 7), (True, None, 50, 50)]
+    ("local", "wanted", "least", "most"), [(False, None, 20, 20), (False, 7, 7, 7), (True, None, 50, 50)]
 )
 def test_a_pass_has_as_many_connections_as_it_says(
     local: bool,  # noqa: FBT001 - a parameter

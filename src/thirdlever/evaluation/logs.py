@@ -7,7 +7,6 @@ member, so the rest is not parsed. `inspect view` opens the logs.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import json
 import re
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspect_ai.event import ModelEvent
-    from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput, ModelUsage
+    from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput
     from inspect_ai.solver import TaskState
 
     from thirdlever.suites.suite import Item
@@ -138,6 +137,7 @@ def _text(content: Any, attached: dict[str, str] | None = None) -> str:  # noqa:
 
 
 _SUMMARIES = "summaries.json"
+_SUMMARISED = 350  # characters of a text in a summary
 # The log has these elsewhere: as its output, its sample's id and its score.
 _LOGGED_ELSEWHERE = {"completion", "phase", "item_id", "epoch", "score", "prediction", "reason", "status"}
 
@@ -245,51 +245,68 @@ class LogWriter:
         *,
         resumed: bool = False,
     ) -> None:
-        from inspect_ai.log import EvalError, EvalSample
-
-        facts = {name: value for name, value in dataclasses.asdict(reply).items() if name not in _LOGGED_ELSEWHERE}
-        sample = EvalSample(
-            id=item.id,
-            epoch=reply.epoch,
-            input=item.input,
-            target=item.target,
-            messages=list(messages),
-            output=output,
-            scores=self._score(reply),
-            metadata={"slice": item.slice, "group": item.group, "item_hash": item_hash(item), **facts}
-            | ({"resumed": True} if resumed else {}),
-            events=list(events),
-            model_usage={self._model: usage} if (usage := self._counted(reply)) else {},
-            total_time=reply.latency_s,
-            error=EvalError(message=reply.error, traceback="", traceback_ansi="") if reply.error else None,
-        )
-        self._zip.writestr(f"samples/{item.id}_epoch_{reply.epoch}.json", sample.model_dump_json(exclude_none=True))
-        self._summaries.write(sample.summary().model_dump_json(exclude_none=True) + "\n")
+        score = self._score(reply)
+        facts = {name: value for name, value in reply.facts().items() if name not in _LOGGED_ELSEWHERE}
+        about = {
+            "id": item.id,
+            "epoch": reply.epoch,
+            "input": item.input,
+            "target": item.target,
+        }
+        ended = {
+            "metadata": {
+                "slice": item.slice,
+                "group": item.group,
+                "item_hash": item_hash(item),
+                **facts,
+                **({"resumed": True} if resumed else {}),
+            },
+            "model_usage": self._counted(reply),
+            "total_time": reply.latency_s,
+        }
+        sample = {
+            **about,
+            "messages": [message.model_dump(exclude_none=True) for message in messages],
+            "output": output.model_dump(exclude_none=True),
+            "scores": score,
+            **ended,
+            "events": [event.model_dump(mode="json", exclude_none=True) for event in events],
+        }
+        summary = {
+            **about,
+            "input": item.input[:_SUMMARISED],
+            "scores": {name: {**one, **_cut(one)} for name, one in score.items()},
+            **ended,
+            "completed": True,
+            "message_count": len(messages),
+        }
+        if reply.error:
+            sample["error"] = {"message": reply.error, "traceback": "", "traceback_ansi": ""}
+            summary["error"] = reply.error
+        self._zip.writestr(f"samples/{item.id}_epoch_{reply.epoch}.json", json.dumps(sample))
+        self._summaries.write(json.dumps(summary) + "\n")
 
     def _score(self, reply: Reply) -> dict[str, Any]:
-        from inspect_ai.scorer import Score
-
         if reply.score is None:
             return {}
         self._scores[reply.item_id] = self._scores.get(reply.item_id, 0.0) + reply.score
-        return {"graded": Score(value=reply.score, answer=reply.prediction, explanation=reply.reason)}
+        return {"graded": {"value": reply.score, "answer": reply.prediction, "explanation": reply.reason}}
 
-    def _counted(self, reply: Reply) -> ModelUsage | None:
-        from inspect_ai.model import ModelUsage
-
+    def _counted(self, reply: Reply) -> dict[str, dict[str, int]]:
         if reply.input_tokens is None or reply.output_tokens is None:
-            return None
+            return {}
         cached, written = reply.cached_tokens or 0, reply.cache_write_tokens or 0
-        usage = ModelUsage(
-            input_tokens=reply.input_tokens - cached - written,
-            input_tokens_cache_read=cached,
-            input_tokens_cache_write=written,
-            output_tokens=reply.output_tokens,
-            total_tokens=reply.input_tokens + reply.output_tokens,
-        )
-        for name, count in usage.model_dump(exclude_none=True).items():
+        usage = {
+            "input_tokens": reply.input_tokens - cached - written,
+            "input_tokens_cache_read": cached,
+            "input_tokens_cache_write": written,
+            "output_tokens": reply.output_tokens,
+            "total_tokens": reply.input_tokens + reply.output_tokens,
+            "reasoning_tokens": reply.reasoning_tokens or 0,
+        }
+        for name, count in usage.items():
             self._usage[name] = self._usage.get(name, 0) + count
-        return usage
+        return {self._model: usage}
 
     def _results(self) -> Mapping[str, Any]:
         from statistics import fmean, stdev
@@ -304,6 +321,11 @@ class LogWriter:
         score = EvalScore(name="graded", scorer="graded", reducer="mean", metrics=metrics)
         results = EvalResults(total_samples=self._asked, completed_samples=self._asked, scores=[score] if means else [])
         return results.model_dump(mode="json", exclude_none=True)
+
+
+def _cut(score: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of a score, as short as summaries have them."""
+    return {name: score[name][:_SUMMARISED] for name in ("answer", "explanation") if score[name] is not None}
 
 
 def _now() -> str:

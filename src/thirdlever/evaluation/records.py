@@ -132,6 +132,10 @@ class Reply:
         """Identifies the request."""
         return (self.phase, self.item_id, self.epoch)
 
+    def facts(self) -> dict[str, Any]:
+        """Its fields by name; `dataclasses.asdict` would copy each value."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
     def graded(self, answer: Answer, target: str) -> Reply:
         """The reply with its grade. One that already has a grade keeps it: every reply is graded once."""
         if self.score is not None:
@@ -219,7 +223,7 @@ class Journal:
         Raises:
             OSError: the disk is full.
         """
-        self._write(dataclasses.asdict(reply))
+        self._write(reply.facts())
         self.replies[reply.key] = reply
 
     def lose(self) -> None:
@@ -308,7 +312,7 @@ def rows(replies: Iterable[Reply], items: Mapping[str, Item], about: Mapping[str
         items: the test items by id.
         about: the candidate's `candidate`, `strategy` and `model` (None without a model).
     """
-    return [{**about, **dataclasses.asdict(reply), **_columns(items[reply.item_id])} for reply in replies]
+    return [{**about, **reply.facts(), **_columns(items[reply.item_id])} for reply in replies]
 
 
 def _columns(item: Item) -> dict[str, Any]:
