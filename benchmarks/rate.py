@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thirdlever.testing import Behaviour, LoopbackProvider
 
@@ -53,7 +53,9 @@ def bare(items: int, connections: int) -> None:
     from thirdlever import messages
 
     made = suite(items)
-    prompts = [[{"role": one.role, "content": one.text} for one in messages(made, item.input)] for item in made.test]
+    prompts: list[Any] = [
+        [{"role": one.role, "content": one.text} for one in messages(made, item.input)] for item in made.test
+    ]
 
     async def main() -> float:
         waiting = iter(prompts)

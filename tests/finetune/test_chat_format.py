@@ -58,7 +58,7 @@ def test_bytes_that_are_not_utf8_are_refused_with_their_line() -> None:
 def test_a_training_file_needs_ten_examples(n: int) -> None:
     error = refused(file(good=n))
     assert (error.code, error.param, error.line) == ("invalid_n_examples", "training_file", None)
-    assert f"has {n} examples, but must have at least 10" in error.message
+    assert f"has {n} example{'s' * (n != 1)}, but must have at least 10" in error.message
 
 
 def test_a_validation_file_may_be_small_and_is_named() -> None:

@@ -234,7 +234,10 @@ def test_reasoning_that_takes_all_room_is_said_after_five_answers(
     provider: LoopbackProvider, capsys: pytest.CaptureFixture[str]
 ) -> None:
     measure("plain", model="openai/gpt-5.1:max_tokens=20")
-    sentence = "plain: 5 of 5 answers were cut off: reasoning used most of the tokens; stop (Ctrl-C) and raise max_tokens in --model"
+    sentence = (
+        "plain: 5 of 5 answers were cut off: reasoning used most of the tokens; "
+        "stop (Ctrl-C) and raise max_tokens in --model"
+    )
     assert capsys.readouterr().err.count(sentence) == 1
     measure("plain", out="enough")
     assert "Ctrl-C" not in capsys.readouterr().err

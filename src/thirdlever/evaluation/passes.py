@@ -9,6 +9,7 @@ Import this module at the point of use: it imports inspect.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -133,6 +134,7 @@ def evaluate(
     if not _one_pass.acquire(blocking=False):
         message = "another run is in progress in this process; wait for it to end"
         raise RunError(message)
+    logging.getLogger("inspect_ai").setLevel(logging.ERROR)  # what a model does not take is said once, by us
     try:
         sending = _Sending(work, deployment, answered, keep, lose=lose, log_path=log)
         _run_in_a_loop(sending)

@@ -363,7 +363,6 @@ class Session:
                     self._run(work, deployment, journal)
         except ProviderError as error:
             self.failed[name] = error
-            note(str(error))
         finally:
             journal.close()
         return journal
@@ -459,10 +458,14 @@ def _nothing_new(info: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
 def _measure(session: Session, groups: Sequence[Sequence[Candidate]]) -> list[Measured]:
     """Every candidate. A strategy without a model is measured once, not once per model."""
     found: list[Measured] = []
+    told: set[str] = set()
     for number, group in enumerate(groups, start=1):
         if len(groups) > 1:
             note(f"{number} of {len(groups)}: {group[0].spec}")
         for candidate in group:
+            for model in session.failed.keys() - told:  # the last one is said when the run ends
+                note(str(session.failed[model]))
+                told.add(model)
             measured = session.measure(candidate)
             if measured is None:
                 continue
