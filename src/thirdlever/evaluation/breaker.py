@@ -146,6 +146,8 @@ def _text(error: BaseException) -> str:
     message = (told.get("message") if isinstance(told, dict) else None) or getattr(error, "message", None) or str(error)
     if isinstance(error, json.JSONDecodeError):
         message = f"not JSON ({error.msg})"
+    elif isinstance(error, TimeoutError):
+        message = "no reply in time"
     elif isinstance(error, AssertionError | AttributeError | TypeError):  # from inspect's reading of it
         message = "not the JSON of an answer"
     elif getattr(error, "errors", None) and type(error).__name__ == "ValidationError":
