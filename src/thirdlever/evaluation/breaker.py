@@ -320,8 +320,7 @@ class Breaker:
 
     def _sentence(self, found: Failure) -> str:
         remedy = _REMEDIES[found.kind].replace("{model}", self._name)
-        kept = "; every answer so far is kept, and the same command continues" if self._answered else ""
-        return f"{self._name} {_SAYS[found.kind]} ({found.detail}): {remedy}{kept}"
+        return f"{self._name} {_SAYS[found.kind]} ({found.detail}): {remedy}"
 
 
 def _backoff(attempt: int) -> float:
