@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import make_suite
 
+from thirdlever import testing
 from thirdlever.core.errors import BudgetError, ProviderError
 from thirdlever.evaluation import breaker
 from thirdlever.evaluation.breaker import Failure, failure
@@ -245,3 +246,16 @@ def test_a_failure_is_classified_by_status_and_message(status: int, message: str
 
 def test_a_key_that_a_gateway_repeats_is_left_out() -> None:
     assert KEY not in failure(GatewayError(401, f"bad key {KEY}"), secret=KEY).detail
+
+
+def test_a_refused_text_fails_alone_without_the_key_in_its_error(
+    provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = (403, f"flagged by moderation; your key is {KEY}", "invalid_request_error", "moderation")
+    monkeypatch.setitem(testing.provider._ERRORS, "forbidden", denied)  # noqa: SLF001
+    provider.inject(Fault("forbidden", requests=range(5, 6)))
+    records = measure().records
+    [failed] = records[records.status == "failed"].itertuples()
+    assert "flagged by moderation; your key is [key]" in str(failed.error)
+    assert asked(provider) == ITEMS
+    assert records.device_s.isna().all()

@@ -23,7 +23,7 @@ from thirdlever.core.progress import note
 from thirdlever.models.generation import HOSTED_CONNECTIONS, START_CONNECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from inspect_ai.model import Model
 
@@ -103,12 +103,15 @@ def failure(error: BaseException, *, secret: str | None = None) -> Failure:
         secret: the API key, which some gateways repeat in their message.
     """
     status = _status(error)
-    text = _text(error)
-    if secret:
-        text = text.replace(secret, "[key]")
+    text = without(secret, _text(error))
     plain = " ".join(re.sub(r"<[^>]*>|^Error code: \d+( - )?", " ", text).split())[:200]
     detail = ": ".join(filter(None, [str(status or ""), plain])) or type(error).__name__
     return Failure(_kind(error, status, text), detail, _asked_wait(error))
+
+
+def without(secret: str | None, text: str) -> str:
+    """A message without the API key."""
+    return text.replace(secret, "[key]") if secret else text
 
 
 def _status(error: BaseException) -> int | None:
@@ -130,13 +133,26 @@ def _kind(error: BaseException, status: int | None, text: str) -> str:
 
 
 def _kind_by_name(error: BaseException) -> str:
-    """Clients have exceptions of their own for a connection that fails or times out."""
-    name = type(error).__name__
-    if isinstance(error, TimeoutError) or "Timeout" in name:
+    """Clients have exceptions of their own for a connection that fails or times out.
+
+    The causes count too: openai's client for aiohttp calls every failed connection a timeout.
+    """
+    chain = list(_causes(error))
+    names = " ".join(type(each).__name__ for each in chain)
+    late = [isinstance(each, TimeoutError) for each in chain]
+    broken = any(isinstance(each, OSError) and not slow for each, slow in zip(chain, late, strict=True))
+    if not broken and "Disconnected" not in names and (any(late) or "Timeout" in names):
         return "silent"
-    if re.search("Connect|Network|Protocol|ReadError|WriteError", name):
+    if broken or re.search("Connect|Network|Protocol|ReadError|WriteError|Payload", names):
         return "refused"
     return "unreadable"  # such as HTML, half a JSON object, or JSON of another shape
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, its cause, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _text(error: BaseException) -> str:

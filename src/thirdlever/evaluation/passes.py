@@ -16,12 +16,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from inspect_ai._eval.task.generate import task_generate
 from inspect_ai._util.notgiven import NOT_GIVEN
 from inspect_ai.event import ModelEvent
-from inspect_ai.log._transcript import Transcript, init_transcript
+from inspect_ai.log._transcript import Transcript, init_transcript, transcript
 from inspect_ai.model import (
     ChatMessageUser,
     GenerateConfig,
@@ -184,6 +185,7 @@ class _Sending:
         self._sent = 0
         self._failure: Exception | None = None
         self._config = GenerateConfig()
+        self._every_call = GenerateConfig()  # the same, with the model's own defaults
         self._task: asyncio.Task[Any] | None = None
 
     async def run(self) -> None:
@@ -207,6 +209,7 @@ class _Sending:
                 batch=work.batch,
             )
             init_active_model(model, self._config)
+            self._every_call = model._resolve_config(GenerateConfig())  # noqa: SLF001 - no public function does
             if self._log_path is not None:
                 self._log = self._open_log(self._log_path, str(model))
             try:
@@ -278,7 +281,7 @@ class _Sending:
         transcript = Transcript(log_model_api=False)
         init_transcript(transcript)
         state = _state(model, item, epoch)
-        error: Exception | None = None
+        error: str | None = None
         start = time.perf_counter()
         try:
             state = await self._deployment.solver(state, self._generate(model))
@@ -286,7 +289,7 @@ class _Sending:
             raise  # such as weights that do not load: it would fail every request
         except Exception as raised:  # noqa: BLE001 - a solver's own; it fails this request
             state.output = ModelOutput()  # an answer given before the failure does not count
-            error = raised
+            error = breaker.without(model.api.api_key, _described(raised))
         seconds = time.perf_counter() - start
         calls = [event for event in transcript.events if isinstance(event, ModelEvent)]
         reply = _reply((self._work.phase, item.id, epoch), state, calls, seconds, error=error, cold=cold)
@@ -298,6 +301,8 @@ class _Sending:
 
     def _generate(self, model: Model) -> Any:  # noqa: ANN401 - inspect's `Generate` protocol
         async def generate(state: TaskState, tool_calls: Any = "loop", cache: Any = NOT_GIVEN, **settings: Any) -> Any:  # noqa: ANN401
+            if self._breaker is not None and cache is NOT_GIVEN and not settings and _plain(state):
+                return await _call(model, state, self._every_call)
             return await task_generate(model, state, tool_calls, cache, GenerateConfig(**settings))
 
         return generate
@@ -313,6 +318,41 @@ class _Sending:
     def _fail(self, error: Exception) -> None:
         self.closed = True
         self._failure = self._failure or error
+
+
+def _plain(state: TaskState) -> bool:
+    """Whether a conversation is text alone, in turns and without tools: nothing in it has to be adapted to a model."""
+    roles = [message.role for message in state.messages]
+    return (
+        not state.tools
+        and all(isinstance(message.content, str) for message in state.messages)
+        and all(before != after for before, after in pairwise(roles))
+    )
+
+
+async def _call(model: Model, state: TaskState, config: GenerateConfig) -> TaskState:
+    """Ask inspect's provider, as `Model.generate` would.
+
+    `Model.generate` prepares each call for tools, images, caching, retries and hooks, which takes as long as the
+    provider's client does. None of these applies here, and the breaker retries.
+
+    Raises:
+        Exception: what the provider raised or returned in place of an output.
+    """
+    sent = list(state.messages)
+    # The transcript is where every solver's calls are counted, also those that fail.
+    call = ModelEvent(
+        model=str(model), input=sent, tools=[], tool_choice="auto", config=config, output=ModelOutput(), error="failed"
+    )
+    transcript()._event(call)  # noqa: SLF001
+    result = await model.api.generate(input=sent, tools=[], tool_choice="auto", config=config)
+    output = result[0] if isinstance(result, tuple) else result
+    if isinstance(output, Exception):
+        raise output
+    call.output, call.error = output, None
+    state.output = output
+    state.messages.append(output.message)
+    return state
 
 
 @asynccontextmanager
@@ -347,7 +387,7 @@ def _state(model: Model, item: Item, epoch: int) -> TaskState:
 
 
 def _reply(
-    key: Key, state: TaskState, calls: Sequence[ModelEvent], seconds: float, *, error: Exception | None, cold: bool
+    key: Key, state: TaskState, calls: Sequence[ModelEvent], seconds: float, *, error: str | None, cold: bool
 ) -> Reply:
     """A reply from the model calls in the transcript: a strategy may make several, or none.
 
@@ -378,7 +418,7 @@ def _reply(
         # Without a model the answer is computed here, one item at a time: its time is device time.
         device_s=(sum(device) if len(device) == len(calls) else None) if calls else seconds,
         stop_reason=state.output.stop_reason if calls and error is None else None,
-        error=_described(error) if error is not None else None,
+        error=error,
         prompt_hash=prompt_hash((m.role, m.text) for call in calls for m in call.input) if calls else None,
         cold=cold,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from thirdlever.models.model_settings import ModelSettings
 
 THINKING_ROOM = 4000  # tokens; a model that answers with a label stops by itself, so the room costs nothing
+_CLIENTS = {"openai": "openai", "openai-api": "openai", "openrouter": "openai", "anthropic": "anthropic"}  # packages
 _LEAST_WINDOW = 4 * THINKING_ROOM  # models with less are older than reasoning
 CHARS_PER_TOKEN = 3.0  # cautious: English has about 4 with today's tokenizers
 
@@ -120,4 +123,13 @@ class BaseModel:
             return get_model(self.inspect_name, **self.args)
         from thirdlever.models.parameters import watched
 
-        return watched(get_model(self.inspect_name, memoize=False, **self.args), self.name, self.settings)
+        args = {**self.args, **_quicker(self.service)}
+        return watched(get_model(self.inspect_name, memoize=False, **args), self.name, self.settings)
+
+
+def _quicker(service: str) -> dict[str, Any]:
+    """Let a provider's client send by aiohttp: httpx2 inspects every open connection at each request."""
+    package = _CLIENTS.get(service)
+    if package is None or importlib.util.find_spec(package) is None:
+        return {}
+    return {"http_client": importlib.import_module(package).DefaultAioHttpClient()}
