@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from thirdlever.analysis.scorecards import rows
+from thirdlever.analysis.scorecards import LOST, rows
 from thirdlever.core import files as atomic
 from thirdlever.core.errors import RunError
 from thirdlever.core.text import escape_html
@@ -162,7 +162,7 @@ def _card(card: Mapping[str, Any]) -> dict[str, Any]:
         "low": low,
         "high": high,
         **{name: None if value is None or math.isnan(value) else float(value) for name, value in figures.items()},
-        **{name: int(card[name]) for name in ("n", "requests", "errors", "unparseable")},
+        **{name: int(card[name]) for name in ("n", "requests", *LOST)},
     }
 
 

@@ -32,7 +32,7 @@ const plot = (candidate) => {
 
 const accuracy = (candidate) =>
   candidate.accuracy === null
-    ? make("span", { class: "figure" }, "unknown")
+    ? make("span", { class: "figure" }, "not measured")
     : make(
         "span",
         { class: "figure" },
@@ -40,7 +40,17 @@ const accuracy = (candidate) =>
         ` ${percent(candidate.low, 0).replace(" %", "")}–${percent(candidate.high, 0)}`,
       );
 
+/** Columns of requests without an answer: those that occur, and the two that readers look for. */
+const LOST = [
+  ["unparseable", "Unparsed"],
+  ["refused", "Refused"],
+  ["cut_off", "Cut off"],
+  ["errors", "Failed"],
+];
+
 const showCandidates = () => {
+  const lost = LOST.filter(([field]) => field === "unparseable" || field === "errors" || candidates.some((one) => one[field] > 0));
+  byId("latency-column").before(...lost.map(([, title]) => make("th", { scope: "col", class: "number" }, title)));
   const rows = candidates.map((candidate, c) =>
     make(
       "tr",
@@ -53,8 +63,7 @@ const showCandidates = () => {
         candidate.model ? named(candidate.model, { class: "model" }) : make("span", { class: "model" }, "no model"),
       ),
       make("td", { class: "plot" }, make("div", {}, plot(candidate), accuracy(candidate))),
-      make("td", { class: "number" }, count(candidate.unparseable)),
-      make("td", { class: "number" }, count(candidate.errors)),
+      ...lost.map(([field]) => make("td", { class: "number" }, count(candidate[field]))),
       make("td", { class: "number" }, seconds(candidate.latency_p50_s)),
       make("td", { class: "number" }, dollars(candidate.cost_per_1k_usd)),
     ),
