@@ -60,7 +60,8 @@ def test_a_stored_status_is_kept_and_a_missing_one_derived(tmp_path: Path) -> No
             [("no_room", ITEMS)],
             (
                 "not measured: 40 of 40 answers were cut off (maximum 5 %, --max-failed): "
-                "the limit on output tokens was reached; raise max_tokens in --model"
+                "the limit on output tokens was reached; "
+                "ask for a short answer in the prompt, use --constrain, or raise max_tokens in --model"
             ),
         ),
         (
@@ -82,6 +83,14 @@ def test_a_stored_status_is_kept_and_a_missing_one_derived(tmp_path: Path) -> No
             [("unparsed", 9)],
             (
                 "not measured: 9 of 40 answers could not be parsed (maximum 20 %, --max-unparsed): "
+                "read them with `thirdlever report`, then change the prompt or use --constrain"
+            ),
+        ),
+        (
+            [("unparsed", 12), ("no_room", 3)],
+            (
+                "not measured: 3 of 40 answers were cut off (maximum 5 %, --max-failed) and "
+                "12 of 40 answers could not be parsed (maximum 20 %, --max-unparsed): "
                 "read them with `thirdlever report`, then change the prompt or use --constrain"
             ),
         ),

@@ -104,7 +104,7 @@ def why_not(records: pd.DataFrame, tolerance: Tolerance) -> str | None:
     counts = count(found)
     if (sentence := sentence_for(counts, tolerance)) is None:
         return None
-    most = _most(counts) if tolerance.broken(counts) else "unparsed"
+    most = max(_exceeded(counts, tolerance), key=counts.__getitem__)
     cause, remedy = _cause(records[found == most], most)
     see = _SEE if most in {"refused", "unparsed"} else ""
     return f"{sentence}: " + "; ".join(filter(None, [cause, see + remedy]))
@@ -130,21 +130,27 @@ def early_warning(first: Sequence[Reply]) -> str | None:
 
 def sentence_for(counts: Mapping[Status, int], tolerance: Tolerance) -> str | None:
     """What happened to the answers of a candidate that is not measured, without the cause; None if it is measured."""
-    broken = tolerance.broken(counts)
-    if not broken and not tolerance.unparsed(counts):
-        return None
-    happened = _happened(counts, LOST if broken else ("unparsed",))
-    option, most = ("max-failed", tolerance.max_failed) if broken else ("max-unparsed", tolerance.max_unparsed)
-    return f"not measured: {happened} (maximum {100 * most:g} %, --{option})"
+    exceeded = _exceeded(counts, tolerance)
+    parts = [
+        f"{_happened(counts, of)} (maximum {100 * most:g} %, {option})"
+        for of, most, option in (
+            (LOST, tolerance.max_failed, "--max-failed"),
+            (("unparsed",), tolerance.max_unparsed, "--max-unparsed"),
+        )
+        if set(of) <= set(exceeded)
+    ]
+    return f"not measured: {listed(parts)}" if parts else None
+
+
+def _exceeded(counts: Mapping[Status, int], tolerance: Tolerance) -> tuple[Status, ...]:
+    """The statuses of which there are too many."""
+    lost = LOST if tolerance.broken(counts) else ()
+    return (*lost, "unparsed") if tolerance.unparsed(counts) else lost
 
 
 def _happened(counts: Mapping[Status, int], of: Sequence[Status]) -> str:
     total = sum(counts.values())
     return listed([f"{counts[status]:,} of {total:,} {_WHAT[status]}" for status in of if counts[status]])
-
-
-def _most(counts: Mapping[Status, int]) -> Status:
-    return max(LOST, key=counts.__getitem__)
 
 
 def _cause(records: pd.DataFrame, status: Status) -> tuple[str, str]:
@@ -171,4 +177,5 @@ def _no_room(records: pd.DataFrame) -> tuple[str, str]:
         return "reasoning used most of the tokens", "raise max_tokens in --model"
     if (records["stop_reason"] == "model_length").mean() > 0.5:  # noqa: PLR2004 - most of them
         return "prompt and answer exceed the model's context window", "shorten the prompt or use another model"
-    return "the limit on output tokens was reached", "raise max_tokens in --model"
+    remedy = "ask for a short answer in the prompt, use --constrain, or raise max_tokens in --model"
+    return "the limit on output tokens was reached", remedy
