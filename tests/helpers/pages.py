@@ -9,10 +9,12 @@ import sys
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from thirdlever.analysis.run import INFO, RECORDS, Run
 from thirdlever.answers.answer import Label
 from thirdlever.core.files import write
-from thirdlever.evaluation.records import Reply, prompt_hash, to_parquet
+from thirdlever.evaluation.records import COLUMNS, Reply, prompt_hash, to_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +100,7 @@ def make_run(
         "versions": {"thirdlever": "0.1.0"},
     }
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / RECORDS, to_parquet(records))
+    write(folder / RECORDS, to_parquet([pd.DataFrame(records, columns=list(COLUMNS)).astype(COLUMNS)]))
     write(folder / INFO, json.dumps(info).encode())
     return Run(folder)
 

@@ -31,7 +31,7 @@ from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
 from thirdlever.core.text import counted
 from thirdlever.evaluation.ask import metered
-from thirdlever.evaluation.records import Journal, describe_lost, misread, rows, to_parquet
+from thirdlever.evaluation.records import Journal, describe_lost, misread, table, to_parquet
 from thirdlever.models.base import BaseModel
 from thirdlever.models.generation import check_constrains
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
@@ -41,6 +41,8 @@ from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import pandas as pd
 
     from thirdlever.evaluation.passes import Pass
     from thirdlever.evaluation.records import Reply
@@ -151,7 +153,7 @@ def run(
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
         measured = _measure(session, candidates(specs, bases))
         failures = [*session.failed.values(), *session.untuned]
-        if failures and not any(one.rows for one in measured):
+        if failures and not any(len(one.records) for one in measured):
             raise failures[0]
         about = [one.about for one in measured]
         session.tidy(about)
@@ -178,14 +180,14 @@ def run(
         }
         if _nothing_new(info, earlier):
             info |= {key: earlier[key] for key in ("command", "started", "finished")}
-        return save(folder, [row for one in measured for row in one.rows], info)
+        return save(folder, [one.records for one in measured], info)
 
 
 class Measured(NamedTuple):
     """A candidate's entry in run.json, and its records."""
 
     about: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]]
+    records: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +285,7 @@ class Session:
         items = {item.id: item for item in self.suite.test}
         if warning := misread(replies, items):
             note(f"{name}: {warning}")
-        return Measured(about, rows(replies, items, {"candidate": name, "strategy": spec.name, "model": model}))
+        return Measured(about, table(replies, items, {"candidate": name, "strategy": spec.name, "model": model}))
 
     def _why(self, model: str | None) -> str | None:
         return str(self.failed[model]) if model in self.failed else None
@@ -493,7 +495,7 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC).astimezone()
 
 
-def save(folder: Path, records: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> Run:
+def save(folder: Path, records: Sequence[pd.DataFrame], info: Mapping[str, Any]) -> Run:
     """Write a run's files atomically, run.json last: a folder that has it is complete.
 
     Raises:
