@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import make_suite
+from inspect_ai.model import record_response_headers
 
 from thirdlever import testing
 from thirdlever.core.errors import BudgetError, ProviderError
 from thirdlever.evaluation import breaker
-from thirdlever.evaluation.breaker import Failure, failure
+from thirdlever.evaluation.breaker import Breaker, Failure, failure
 from thirdlever.runner.runner import run
 from thirdlever.testing import Behaviour, Fault, LoopbackProvider, TokenPrices
 
@@ -209,6 +211,28 @@ def test_connections_grow_while_the_provider_does_not_ask_to_slow_down(provider:
 def test_stated_connections_are_kept(provider: LoopbackProvider) -> None:
     measure(epochs=4, max_connections=3)
     assert provider.requests.at_once <= 3
+
+
+@pytest.mark.parametrize("name", ["x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining"])
+def test_no_more_requests_are_sent_at_once_than_the_provider_still_allows(name: str) -> None:
+    found = Breaker(MODEL, connections=None, timeout_s=10, secret=None, lose=lambda: None)
+    at_once: list[int] = []
+    under_way = 0
+
+    async def send() -> str:
+        nonlocal under_way
+        under_way += 1
+        at_once.append(under_way)
+        await asyncio.sleep(0.001)
+        record_response_headers({name: "4"})
+        under_way -= 1
+        return "fuel"
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(found.call(send) for _ in range(200)))
+
+    asyncio.run(all_of_them())
+    assert max(at_once) == 4
 
 
 def test_every_request_goes_alone_until_the_first_is_answered(provider: LoopbackProvider) -> None:

@@ -18,12 +18,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from inspect_ai.model._response_headers import ResponseHeaders, track_response_headers
+
 from thirdlever.core.errors import ProviderError, ThirdleverError
 from thirdlever.core.progress import note
 from thirdlever.models.generation import HOSTED_CONNECTIONS, START_CONNECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from inspect_ai.model import Model
 
@@ -182,6 +184,14 @@ def _asked_wait(error: BaseException) -> float | None:
     return None
 
 
+def _requests_left(headers: Mapping[str, str]) -> int:
+    """The number of requests that a provider still allows in its present interval; more would be refused."""
+    for name in ("x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining"):
+        with suppress(KeyError, ValueError):
+            return max(1, int(headers[name]))
+    return HOSTED_CONNECTIONS
+
+
 class Breaker:
     """One provider's health during one pass, shared by all of its requests."""
 
@@ -203,6 +213,7 @@ class Breaker:
         self._name = name
         self._secret = secret
         self._timeout_s = timeout_s
+        self._stated = connections is not None
         self._first = connections or START_CONNECTIONS
         self._most = connections or HOSTED_CONNECTIONS
         self._requests = anyio.CapacityLimiter(1)  # begun; each may make several calls
@@ -234,10 +245,12 @@ class Breaker:
             attempt += 1
             raised: Exception | None = None
             result: Any = None
+            headers = ResponseHeaders()
             async with self._attempt():
                 started = time.monotonic()
                 try:
-                    result = await self._timed(send)
+                    with track_response_headers(headers):
+                        result = await self._timed(send)
                 except ThirdleverError:
                     raise  # such as a setting that the model does not take
                 except Exception as error:  # noqa: BLE001 - classified below
@@ -245,7 +258,7 @@ class Breaker:
             output = result[0] if isinstance(result, tuple) else result
             problem = raised or (output if isinstance(output, Exception) else None)
             if problem is None:
-                self._succeeded()
+                self._succeeded(headers.latest or {})
                 return result
             wait = self._failed(failure(problem, secret=self._secret), attempt, started)
             if wait is None:
@@ -275,15 +288,18 @@ class Breaker:
             if announcement is not None:
                 announcement.cancel()
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, headers: Mapping[str, str]) -> None:
         self._in_a_row, self._failing_since, self._last_answer = 0, math.inf, time.monotonic()
         at_once = int(self._attempts.total_tokens)
+        most = self._most if self._stated else min(self._most, _requests_left(headers))
         self._since_growth += 1
         if not self._answered:
             self._answered = True
-            self._allow(self._first)
+            self._allow(min(self._first, most))
+        elif at_once > most:
+            self._allow(most)
         elif self._since_growth >= at_once:
-            self._allow(min(self._most, at_once + max(1, at_once // 4)))
+            self._allow(min(most, at_once + max(1, at_once // 4)))
 
     def _allow(self, at_once: int) -> None:
         self._since_growth = 0
