@@ -170,6 +170,9 @@ def _text(error: BaseException) -> str:
         message = "not the JSON of an answer"
     elif getattr(error, "errors", None) and type(error).__name__ == "ValidationError":
         message = "JSON without an answer"
+    refused = [each for each in _causes(error) if isinstance(each, OSError) and not isinstance(each, TimeoutError)]
+    if refused:
+        return str(refused[0])
     cause = error.__cause__ if error.__cause__ is not None and getattr(error, "body", error) is None else None
     code = body.get("code") if isinstance(body, dict) else None
     return " ".join(str(part) for part in (message, cause, code and f"({code})") if part)
@@ -319,7 +322,8 @@ class Breaker:
         if found.kind in _MAYBE_BILLED:
             self._lose()
         wait = found.wait_s if found.wait_s is not None else _backoff(attempt)
-        patience = PATIENCE_LIMITED if found.kind == "limited" else PATIENCE
+        # One that is silent has been waited for already: half of it without any other answer is enough.
+        patience = {"limited": PATIENCE_LIMITED, "silent": min(PATIENCE, self._timeout_s / 2)}.get(found.kind, PATIENCE)
         if self._concerns_all(found) or now + wait - self._failing_since > patience:
             self._fatal = self._sentence(found)
             raise ProviderError(self._fatal)
