@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from thirdlever.core.errors import LeakageError
 from thirdlever.core.text import counted, normalise
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 QUOTED = 20  # a shorter input inside another text is a coincidence, not a leak
 _SHOWN = 3
 _END = ""  # no word is empty
+_Leaf: TypeAlias = tuple[str, str]  # the rest of a text, and whose it is
+_Node: TypeAlias = dict[str, "_Node | _Leaf"]  # by the next word
 
 
 @dataclass(frozen=True)
@@ -38,27 +40,45 @@ class Inputs:
         """Ids of items whose input, of `QUOTED` characters or more, is in the text as whole words."""
         words = normalise(text).split()
         for start in range(len(words)):
-            node, at = self._tree, start
-            while at < len(words) and words[at] in node:
-                node, at = node[words[at]], at + 1
-                if _END in node:
-                    yield node[_END]
+            node: _Node | _Leaf | None = self._tree
+            at = start
+            while isinstance(node, dict):
+                if isinstance(whole := node.get(_END), tuple):
+                    yield whole[1]
+                node, at = node.get(words[at]) if at < len(words) else None, at + 1
+            if node is not None:
+                rest, item_id = node
+                if rest == " ".join(words[at : at + rest.count(" ") + 1]) or not rest:
+                    yield item_id
 
     @cached_property
     def _ids(self) -> dict[str, str]:
         return {normalise(item.input): item.id for item in self.items}
 
     @cached_property
-    def _tree(self) -> dict[str, Any]:
+    def _tree(self) -> _Node:
         """The inputs by word, so that common beginnings are compared once."""
-        tree: dict[str, Any] = {}
+        tree: _Node = {}
         for text, item_id in self._ids.items():
             if len(text) >= QUOTED:
-                node = tree
-                for word in text.split():
-                    node = node.setdefault(word, {})
-                node[_END] = item_id
+                _put(tree, text, item_id)
         return tree
+
+
+def _put(node: _Node, text: str, item_id: str) -> None:
+    """Add a text below a node; it stays in one piece until another begins in the same way."""
+    while text:
+        word, _, rest = text.partition(" ")
+        below = node.get(word)
+        if below is None:
+            node[word] = (rest, item_id)
+            return
+        if isinstance(below, tuple):
+            parted: _Node = {}
+            _put(parted, *below)
+            node[word] = below = parted
+        node, text = below, rest
+    node[_END] = ("", item_id)
 
 
 @dataclass(frozen=True)
