@@ -118,6 +118,20 @@ def test_a_server_that_never_answers_is_announced_and_ends_the_run(
     assert provider.requests.at_once == 1
 
 
+def test_a_server_that_falls_silent_is_announced_and_ends_the_run(
+    provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(breaker, "SILENCE", 1.5)
+    monkeypatch.setattr(breaker, "_ANNOUNCE_AFTER", 0.1)
+    provider.inject(Fault("silent", requests=range(10, 1000)))
+    done = measure()
+    with pytest.raises(ProviderError, match=r"does not answer \(no reply in time\)"):
+        done.require_complete()
+    assert len(done.records) == 10
+    assert asked(provider) <= 10 + 20
+    assert f"waiting for {MODEL}: no answer for " in capsys.readouterr().err
+
+
 def test_answers_before_an_empty_account_are_kept_and_shown(provider: LoopbackProvider) -> None:
     provider.inject(Fault("quota", requests=range(10, 1000)))
     done = measure()

@@ -225,6 +225,7 @@ class Breaker:
         self._since_growth = 0  # answers
         self._in_a_row = 0  # failures since the last answer
         self._last_answer = -math.inf
+        self._slowest = 0.0  # seconds of an attempt that was answered
         self._failing_since = math.inf
         self._resume_at = -math.inf
         self._announced = -math.inf
@@ -279,17 +280,22 @@ class Breaker:
             yield
 
     async def _timed(self, send: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - likewise
-        """One attempt, bounded in time; until anything is answered, a wait is announced."""
-        announcement = None
-        if not self._answered:
-            loop = asyncio.get_running_loop()
-            announcement = loop.call_later(_ANNOUNCE_AFTER, self._announce, "no answer yet")
+        """One attempt, bounded in time. A wait longer than any before is announced if nothing else is answered meanwhile."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        patience = max(_ANNOUNCE_AFTER, 2 * self._slowest)
+        announcement = loop.call_later(patience, self._announce_silence, patience)
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await send()
+                sent = await send()
+            self._slowest = max(self._slowest, loop.time() - started)
+            return sent
         finally:
-            if announcement is not None:
-                announcement.cancel()
+            announcement.cancel()
+
+    def _announce_silence(self, patience: float) -> None:
+        if time.monotonic() - self._last_answer >= patience:
+            self._announce("no answer yet" if not self._answered else f"no answer for {patience:.0f} s")
 
     def _succeeded(self, headers: Mapping[str, str]) -> None:
         self._in_a_row, self._failing_since, self._last_answer = 0, math.inf, time.monotonic()
