@@ -280,7 +280,7 @@ class Breaker:
             yield
 
     async def _timed(self, send: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - likewise
-        """One attempt, bounded in time. A wait longer than any before is announced if nothing else is answered meanwhile."""
+        """One attempt, bounded in time. A wait longer than any before is announced if nothing else is answered."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         patience = max(_ANNOUNCE_AFTER, 2 * self._slowest)
