@@ -16,7 +16,7 @@ INTERRUPTED = 130
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 _TOPICS = {
-    "Measure": ("init", "suites", "strategies", "models", "check", "plan", "run", "show"),
+    "Measure": ("init", "suites", "strategies", "models", "check", "plan", "prompt", "run", "show"),
     "Decide": ("compare", "decide", "memo", "report", "reprice"),
     "When a model changes": ("baseline", "regress", "stale", "replace", "history"),
     "Fine-tune": ("adapters", "jobs", "serve"),
@@ -41,7 +41,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(measure.init, measure.suites, measure.strategies, measure.check, measure.plan, measure.run, measure.show),
+    *(
+        measure.init,
+        measure.suites,
+        measure.strategies,
+        measure.check,
+        measure.plan,
+        measure.prompt,
+        measure.run,
+        measure.show,
+    ),
     *(decide.compare, decide.decide, decide.memo, decide.report, decide.reprice),
     *(lifecycle.regress, lifecycle.stale, lifecycle.replace, lifecycle.history, finetune.serve),
 ):

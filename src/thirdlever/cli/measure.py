@@ -3,6 +3,7 @@
 Typer reads the annotations when the module is loaded. Heavy modules are imported by the command that needs them.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -153,6 +154,23 @@ def plan(
         wanted=wanted,
     )
     options.print_text(render_plan(planned, fmt))
+
+
+def prompt(
+    suite: options.Suite,
+    strategy: Annotated[str, option("SPEC", "Strategy, such as rag:k=20.")] = "zero_shot",
+    model: Annotated[str, option("NAME", "Base model, such as openai/gpt-5.4-mini.")] = options.MODELS[0],
+    item: Annotated[str | None, option("ID", "Test item. [default: the first]")] = None,
+    fmt: options.TextOrJson = "text",
+) -> None:
+    """Print exactly what a strategy sends for an item, with its tokens. Nothing is sent."""
+    from thirdlever.runner import prompt as prompts
+
+    shown = prompts.show(suite, strategy, model=model, item=item)
+    if fmt == "json":
+        options.print_text(json.dumps(shown.to_dict(), ensure_ascii=False, indent=2))
+    else:
+        options.print_text(prompts.render(shown))
 
 
 def run(
