@@ -227,6 +227,16 @@ def test_stated_connections_are_kept(provider: LoopbackProvider) -> None:
     assert provider.requests.at_once <= 3
 
 
+@pytest.mark.parametrize(("stated", "at_once"), [(2, 2), (None, 3)])  # the first of four goes alone
+def test_stated_connections_are_kept_while_preparing(
+    provider: LoopbackProvider, stated: int | None, at_once: int
+) -> None:
+    suite = make_suite(1)
+    assert len(suite.dev) == 4
+    run(suite, ["few_shot:k=auto"], models=["openai/gpt-4.1-nano"], out="out", probe=0, max_connections=stated)
+    assert provider.requests.at_once == at_once
+
+
 @pytest.mark.parametrize("name", ["x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining"])
 def test_no_more_requests_are_sent_at_once_than_the_provider_still_allows(name: str) -> None:
     found = Breaker(MODEL, connections=None, timeout_s=10, secret=None, lose=lambda: None)

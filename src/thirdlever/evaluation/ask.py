@@ -44,17 +44,22 @@ class Questions:
 
 
 Count: TypeAlias = Callable[[Reply, BaseModel | None], bool]
-_count: ContextVar[Count | None] = ContextVar("count", default=None)
+_terms: ContextVar[tuple[Count, int | None]] = ContextVar("terms", default=(lambda *_: True, None))
 
 
 @contextmanager
-def metered(count: Count) -> Iterator[None]:
-    """Pass every reply in the block to a function that says whether more requests may be sent."""
-    token = _count.set(count)
+def metered(count: Count, *, max_connections: int | None = None) -> Iterator[None]:
+    """Pass every reply in the block to a function that says whether more requests may be sent.
+
+    Args:
+        count: that function.
+        max_connections: requests at once, as `Pass` has them.
+    """
+    token = _terms.set((count, max_connections))
     try:
         yield
     finally:
-        _count.reset(token)
+        _terms.reset(token)
 
 
 @contextmanager
@@ -93,6 +98,7 @@ def replies(
     """
     from thirdlever.evaluation.passes import Pass, evaluate
 
+    count, max_connections = _terms.get()
     work = Pass(
         name=title,
         phase="accuracy",
@@ -104,10 +110,10 @@ def replies(
         about={},
         temperature=temperature,
         graded=any(item.target for item in items),  # not the unlabelled inputs of a teacher
+        max_connections=max_connections,
     )
     journal = Journal(folder / "answers.jsonl")
     lost_before = journal.lost
-    count = _count.get() or (lambda *_: True)
     try:
         within = True
         for known in journal.replies.values():

@@ -313,7 +313,11 @@ class Session:
             message = "the budget is spent"
             raise BudgetError(message)
         store = Store(project.STORE)
-        with progress(f"{candidate.name}: preparing"), self.budget.preparing() as count, metered(count):
+        with (
+            progress(f"{candidate.name}: preparing"),
+            self.budget.preparing() as count,
+            metered(count, max_connections=self.max_connections),
+        ):
             deployment = candidate.spec.prepare(self.suite.without_test(), candidate.model, store)
         self.audit.check_given(deployment.given, strategy=candidate.spec.name)
         self.budget.admit(deployment.model)
