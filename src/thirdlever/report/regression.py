@@ -133,7 +133,8 @@ def _checks(result: Result) -> Table:
     for check in result.checks:
         source = "" if check.source == "default" else f" ({check.source})"
         limit = "" if check.limit is None else f"{_limit(check)}{source}"
-        before, after = (_value(value, check) for value in (check.before, check.after))
+        lost = check.verdict == "NOT-MEASURED"  # has no figures; the reason below the table says why
+        before, after = ("" if lost else _value(value, check) for value in (check.before, check.after))
         rows.append((check.name, before, after, _change(check), limit, _outcome(check)))
     return Table(heads, rows)
 
