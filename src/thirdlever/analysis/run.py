@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from thirdlever.core import project
 from thirdlever.core.errors import BudgetError, ProviderError, RunError, unknown
 from thirdlever.core.progress import note
+from thirdlever.core.text import usd
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -94,7 +95,9 @@ class Run:
         if failed := next((one["why"] for one in unfinished if one["why"]), None):
             message = f"{failed}; answers so far: {missing}; {again}"
             raise ProviderError(message)
-        message = f"the budget is spent; answers so far: {missing or 'not all'}; {again} and a larger --budget"
+        spent, budget = self.info.get("spent_usd"), self.info.get("budget_usd")
+        amount = "" if spent is None or budget is None else f" ({usd(spent)} of {usd(budget)}, with requests in flight)"
+        message = f"the budget is spent{amount}; answers so far: {missing or 'not all'}; {again} and a larger --budget"
         raise BudgetError(message)
 
     def inputs(self, items: Collection[str] | None = None) -> dict[str, str]:

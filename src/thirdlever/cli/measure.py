@@ -65,7 +65,7 @@ def init(
     typer.echo(f"datasets/{name}: {', '.join(counts)}")
     for line in (*(f"- {change}" for change in made.changes), *(f"warning: {warning}" for warning in made.warnings)):
         typer.echo(escape_terminal(line))
-    typer.echo(f"next: thirdlever run {name}")
+    typer.echo(f"next: edit the instruction in evals/{name}.py, then: thirdlever plan {name}")
 
 
 def suites() -> None:

@@ -64,7 +64,7 @@ _REMEDIES = {
     "request": "check the model's arguments",
     "unreadable": "check the address that requests are sent to",
     "refused": "check the address, and that the server is running",
-    "silent": "check the server, or allow more time with --model '{model}:timeout=SECONDS'",
+    "silent": "check the server, or allow more than {timeout} s with :timeout=SECONDS in --model",
     "server": "try again later",
     "limited": "try again later, or lower --max-connections",
 }
@@ -294,7 +294,8 @@ class Breaker:
             announcement.cancel()
 
     def _announce_silence(self, patience: float) -> None:
-        if time.monotonic() - self._last_answer >= patience:
+        # An attempt may have begun before the last answer, by as long as that took.
+        if time.monotonic() - self._last_answer >= patience / 2:
             self._announce("no answer yet" if not self._answered else f"no answer for {patience:.0f} s")
 
     def _succeeded(self, headers: Mapping[str, str]) -> None:
@@ -320,13 +321,13 @@ class Breaker:
         Raises:
             ProviderError: the failure concerns every request.
         """
+        if found.kind in _MAYBE_BILLED:
+            self._lose()
         if self._fatal is not None:
             raise ProviderError(self._fatal)
         now = time.monotonic()
         self._in_a_row += 1
         self._failing_since = min(self._failing_since, max(started, self._last_answer))
-        if found.kind in _MAYBE_BILLED:
-            self._lose()
         wait = found.wait_s if found.wait_s is not None else _backoff(attempt)
         # One that is silent has been waited for already: half of it without any other answer is enough.
         patience = {"limited": PATIENCE_LIMITED, "silent": min(PATIENCE, self._timeout_s / 2)}.get(found.kind, PATIENCE)
@@ -361,7 +362,9 @@ class Breaker:
             note(f"waiting for {self._name}: {why}")
 
     def _sentence(self, found: Failure) -> str:
-        remedy = _REMEDIES[found.kind].replace("{model}", self._name)
+        remedy = _REMEDIES[found.kind].replace("{timeout}", f"{self._timeout_s:g}")
+        if found.kind == "limited" and found.wait_s is not None and found.wait_s > PATIENCE_LIMITED:
+            remedy = f"repeat the command in {math.ceil(found.wait_s / 60):,} minutes, as it asks"
         return f"{self._name} {_SAYS[found.kind]} ({found.detail}): {remedy}"
 
 

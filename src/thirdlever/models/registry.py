@@ -206,7 +206,10 @@ def _info(name: str) -> ModelInfo | None:
         lines = re.sub(r"\[/?\w+\]", "", str(error)).replace("ERROR:", "").splitlines()
         reason = ": ".join(filter(None, (line.strip() for line in lines))).rstrip(".")
         message = f"model {name!r} cannot be used: {reason}; provide that and repeat the command"
-        if name.partition("/")[0] in _HOSTED and (meant := _meant(name)):
+        key = _HOSTED.get(name.partition("/")[0])
+        if key and key in reason and key not in os.environ:
+            message = f"model {name!r} cannot be used: {key} is not set; set it and repeat the command"
+        if key and (meant := _meant(name)):
             message = f"model {name!r} is not a known model; did you mean {meant!r}? Otherwise: {reason}"
         raise ModelError(message) from error
     except ValueError as error:

@@ -247,7 +247,7 @@ class Session:
         try:
             deployment = self._prepared(candidate)
         except (ProviderError, BudgetError, TuningError) as error:
-            asked = len(self.suite.test.first(self.limit, seed=self.seed)) * self.epochs
+            asked = sum(len(work.keys) for work in self._passes(candidate.name, {}, batch=False))
             why = self._unprepared(error, base)
             self.unfinished.append(Unfinished(candidate=candidate.name, answered=0, requests=asked, why=why))
             return None
