@@ -116,7 +116,7 @@ def test_init_creates_a_suite_that_suites_lists(
     assert call(monkeypatch, "init", "mine", "--train", "a.csv", "--input", "text", "--target", "kind") == 0
     out = capsys.readouterr().out
     assert "datasets/mine: 14 train, 2 dev, 4 test, 2 labels" in out
-    assert "next: thirdlever run mine" in out
+    assert "then: thirdlever plan mine" in out
     assert call(monkeypatch, "suites") == 0
     assert "mine             'kind' (one of 2 labels) from 'text'" in capsys.readouterr().out
 
