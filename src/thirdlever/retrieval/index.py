@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SERVER = "THIRDLEVER_CHROMA_URL"  # http://host:port of a running Chroma server; if unset, Chroma is embedded
 _BATCH = 1000
+_DECIMALS = 5  # of a distance that are the same however it is added up
+_EQUALS = 20  # entries searched for beside twice those wanted
 
 Entry = TypeVar("Entry", Item, Document)
 
@@ -39,12 +41,19 @@ class Index(Generic[Entry]):
     _collection: Any
 
     def nearest(self, text: str, k: int) -> list[Entry]:
-        """The `k` entries nearest to a text by cosine, nearest first; all if there are fewer."""
+        """The `k` entries nearest to a text by cosine, nearest first; all if there are fewer.
+
+        Which of equally near entries the search finds first depends on how the index grew. More are searched for than
+        are wanted, and of equals the earlier entry comes first, so that two indexes of the same texts agree.
+        """
         if not (k and self.entries):
             return []
         vector = embedder.embed([text])
-        found = self._collection.query(query_embeddings=vector, n_results=min(k, len(self.entries)), include=[])
-        return [self.entries[int(position)] for position in found["ids"][0]]
+        more = min(2 * k + _EQUALS, len(self.entries))
+        found = self._collection.query(query_embeddings=vector, n_results=more, include=["distances"])
+        rounded = (round(float(distance), _DECIMALS) for distance in found["distances"][0])
+        ranked = sorted(zip(rounded, map(int, found["ids"][0]), strict=True))
+        return [self.entries[position] for _, position in ranked[:k]]
 
 
 def index(entries: Sequence[Entry], store: Store) -> Index[Entry]:
