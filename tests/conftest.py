@@ -103,6 +103,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def base(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A local model, small enough to be tuned here."""
+    from helpers import tiny
+
+    from thirdlever.models.engine import local
+
+    for cached in (local.folder, local.revision, local.tokenizer):
+        cached.cache_clear()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return f"hf/{tiny.save(project / 'base')}"
+
+
+@pytest.fixture
 def add(project: Path) -> Callable[[str, str], None]:
     """Write a strategy into the project."""
     return lambda name, source: add_strategy(project, name, source)

@@ -6,14 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import tiny
 from typer.testing import CliRunner
 
 import thirdlever
 from thirdlever.cli import main
 from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.finetune import trainer, tune
-from thirdlever.models.engine import local
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
@@ -39,14 +37,6 @@ def oracle(*, mumbles: int = 0) -> Prepare:
 
     return prepare
 '''
-
-
-@pytest.fixture
-def base(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    for cached in (local.folder, local.revision, local.tokenizer):
-        cached.cache_clear()
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return f"hf/{tiny.save(project / 'base')}"
 
 
 def run(suite: Suite, base: str, *strategies: str, **options: Any) -> Run:  # noqa: ANN401

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import make_suite
-from helpers import tiny
 
 import thirdlever
 from thirdlever import Item, Split, Suite
 from thirdlever.analysis.usage import price_in, request_usd
 from thirdlever.cli import main
 from thirdlever.evaluation import breaker
-from thirdlever.models.engine import local
 from thirdlever.report.tables import render_summary
 from thirdlever.runner import runner
 from thirdlever.runner.runner import run
@@ -146,21 +144,12 @@ def test_choosing_on_dev_stops_at_the_budget_and_resumes(
     assert info["spent_usd"] == pytest.approx(provider.bill_usd, abs=CENT)
 
 
-@pytest.fixture
-def student(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A local model, small enough to be tuned here."""
-    for cached in (local.folder, local.revision, local.tokenizer):
-        cached.cache_clear()
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return f"hf/{tiny.save(project / 'base')}"
-
-
 def test_a_teacher_stops_at_the_budget_and_resumes(
-    provider: LoopbackProvider, student: str, monkeypatch: pytest.MonkeyPatch
+    provider: LoopbackProvider, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "find_suite", lambda _: replace(make_suite(4), train=train()))
     spec = f"distilled:teacher=zero_shot,teacher_model={MODEL},labelled=4,rows=36,epochs=1"
-    command = ("run", "payments", "--strategy", spec, "--model", student, "--probe", "0", "--out", "out")
+    command = ("run", "payments", "--strategy", spec, "--model", base, "--probe", "0", "--out", "out")
     free = ("--device-usd-per-hour", "0")
     assert call(monkeypatch, *command, *free, "--budget", "12") == 4
     first, bill = asked(provider), provider.bill_usd

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import make_suite
-from helpers import tiny
 from helpers.encoders import Hashing
 from inspect_ai.model import ModelOutput, ModelUsage
 
@@ -112,15 +111,6 @@ def _encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedder, "_model", lambda: pytest.fail("the embedder was loaded"))
-
-
-@pytest.fixture
-def base(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A tiny local model."""
-    for cached in (local.folder, local.revision, local.tokenizer):
-        cached.cache_clear()
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return f"hf/{tiny.save(project / 'base')}"
 
 
 @pytest.fixture
