@@ -104,7 +104,7 @@ def why_not(records: pd.DataFrame, tolerance: Tolerance) -> str | None:
     counts = count(found)
     if (sentence := sentence_for(counts, tolerance)) is None:
         return None
-    most = max(_exceeded(counts, tolerance), key=counts.__getitem__)
+    most = max((status for of, _ in _exceeded(counts, tolerance) for status in of), key=counts.__getitem__)
     cause, remedy = _cause(records[found == most], most)
     see = _SEE if most in {"refused", "unparsed"} else ""
     return f"{sentence}: " + "; ".join(filter(None, [cause, see + remedy]))
@@ -130,22 +130,18 @@ def early_warning(first: Sequence[Reply]) -> str | None:
 
 def sentence_for(counts: Mapping[Status, int], tolerance: Tolerance) -> str | None:
     """What happened to the answers of a candidate that is not measured, without the cause; None if it is measured."""
-    exceeded = _exceeded(counts, tolerance)
-    parts = [
-        f"{_happened(counts, of)} (maximum {100 * most:g} %, {option})"
-        for of, most, option in (
-            (LOST, tolerance.max_failed, "--max-failed"),
-            (("unparsed",), tolerance.max_unparsed, "--max-unparsed"),
-        )
-        if set(of) <= set(exceeded)
-    ]
+    parts = [f"{_happened(counts, of)} ({limit})" for of, limit in _exceeded(counts, tolerance)]
     return f"not measured: {listed(parts)}" if parts else None
 
 
-def _exceeded(counts: Mapping[Status, int], tolerance: Tolerance) -> tuple[Status, ...]:
-    """The statuses of which there are too many."""
-    lost = LOST if tolerance.broken(counts) else ()
-    return (*lost, "unparsed") if tolerance.unparsed(counts) else lost
+def _exceeded(counts: Mapping[Status, int], tolerance: Tolerance) -> list[tuple[tuple[Status, ...], str]]:
+    """The statuses of which there are too many, with their limit."""
+    found: list[tuple[tuple[Status, ...], str]] = []
+    if tolerance.broken(counts):
+        found.append((LOST, f"maximum {100 * tolerance.max_failed:g} %, --max-failed"))
+    if tolerance.unparsed(counts):
+        found.append((("unparsed",), f"maximum {100 * tolerance.max_unparsed:g} %, --max-unparsed"))
+    return found
 
 
 def _happened(counts: Mapping[Status, int], of: Sequence[Status]) -> str:

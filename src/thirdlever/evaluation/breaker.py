@@ -139,15 +139,19 @@ def _kind_by_name(error: BaseException) -> str:
 
     The causes count too: openai's client for aiohttp calls every failed connection a timeout.
     """
-    chain = list(_causes(error))
-    names = " ".join(type(each).__name__ for each in chain)
-    late = [isinstance(each, TimeoutError) for each in chain]
-    broken = any(isinstance(each, OSError) and not slow for each, slow in zip(chain, late, strict=True))
-    if not broken and "Disconnected" not in names and (any(late) or "Timeout" in names):
+    names = " ".join(type(each).__name__ for each in _causes(error))
+    late = "Timeout" in names or any(isinstance(each, TimeoutError) for each in _causes(error))
+    if late and not _broken(error) and "Disconnected" not in names:
         return "silent"
-    if broken or re.search("Connect|Network|Protocol|ReadError|WriteError|Payload", names):
+    if _broken(error) or re.search("Connect|Network|Protocol|ReadError|WriteError|Payload", names):
         return "refused"
     return "unreadable"  # such as HTML, half a JSON object, or JSON of another shape
+
+
+def _broken(error: BaseException) -> OSError | None:
+    """The operating system's error about a connection, if that is the cause."""
+    causes = (each for each in _causes(error) if isinstance(each, OSError) and not isinstance(each, TimeoutError))
+    return next(causes, None)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -170,9 +174,8 @@ def _text(error: BaseException) -> str:
         message = "not the JSON of an answer"
     elif getattr(error, "errors", None) and type(error).__name__ == "ValidationError":
         message = "JSON without an answer"
-    refused = [each for each in _causes(error) if isinstance(each, OSError) and not isinstance(each, TimeoutError)]
-    if refused:
-        return str(refused[0])
+    if broken := _broken(error):
+        return str(broken)
     cause = error.__cause__ if error.__cause__ is not None and getattr(error, "body", error) is None else None
     code = body.get("code") if isinstance(body, dict) else None
     return " ".join(str(part) for part in (message, cause, code and f"({code})") if part)
