@@ -9,7 +9,8 @@ from conftest import make_suite
 
 from thirdlever import Item, Split
 from thirdlever.core.errors import RunError
-from thirdlever.runner.prompt import render, show
+from thirdlever.report.tables import render_prompt
+from thirdlever.runner.prompt import show
 from thirdlever.runner.runner import run
 from thirdlever.testing import Behaviour, LoopbackProvider
 
@@ -44,19 +45,19 @@ def test_messages_that_every_item_shares_are_marked_and_counted() -> None:
     assert [one.shared for one in messages] == [True] * (len(messages) - 1) + [False]
     assert 0 < prompt.shared_tokens < prompt.tokens
     assert prompt.cached_tokens == 0
-    assert "too few for a provider's prompt cache" in render(prompt)
+    assert "too few for a provider's prompt cache" in render_prompt(prompt)
 
 
 def test_a_long_shared_beginning_is_found_in_the_cache() -> None:
     prompt = show(replace(make_suite(6), instruction="Sort the payment. " * 400), "zero_shot", model=MODEL)
     assert prompt.cached_tokens >= 1024
-    assert f"reuses {prompt.cached_tokens:,} of them" in render(prompt)
+    assert f"reuses {prompt.cached_tokens:,} of them" in render_prompt(prompt)
 
 
 def test_an_input_cannot_command_the_terminal() -> None:
     item = Item("odd", "shop \x1b[2J", "fuel")
     suite = replace(make_suite(2), test_split=Split("test", (item,)))
-    shown = render(show(suite, "zero_shot", model=MODEL))
+    shown = render_prompt(show(suite, "zero_shot", model=MODEL))
     assert "\x1b" not in shown
     assert "shop \\x1b[2J" in shown
 

@@ -3,7 +3,6 @@
 Typer reads the annotations when the module is loaded. Heavy modules are imported by the command that needs them.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -164,13 +163,10 @@ def prompt(
     fmt: options.TextOrJson = "text",
 ) -> None:
     """Print exactly what a strategy sends for an item, with its tokens. Nothing is sent."""
-    from thirdlever.runner import prompt as prompts
+    from thirdlever.report.tables import render_prompt
+    from thirdlever.runner.prompt import show
 
-    shown = prompts.show(suite, strategy, model=model, item=item)
-    if fmt == "json":
-        options.print_text(json.dumps(shown.to_dict(), ensure_ascii=False, indent=2))
-    else:
-        options.print_text(prompts.render(shown))
+    options.print_text(render_prompt(show(suite, strategy, model=model, item=item), fmt))
 
 
 def run(

@@ -79,11 +79,15 @@ class Recorder(BaseModel):
         """The recorded requests as one text each."""
         return [as_text(turn["content"] for turn in turns) for turns in self.sent]
 
-    def prefix(self) -> int:
-        """Tokens of the messages with which all recorded requests begin."""
+    @property
+    def shared(self) -> Sequence[Turn]:
+        """The messages with which all recorded requests begin."""
         columns = zip(*self.sent, strict=False)
-        shared = [turns[0] for turns in takewhile(lambda turns: all(turn == turns[0] for turn in turns), columns)]
-        return self.count(shared) if shared else 0
+        return [turns[0] for turns in takewhile(lambda turns: all(turn == turns[0] for turn in turns), columns)]
+
+    def prefix(self) -> int:
+        """Their tokens."""
+        return self.count(self.shared) if self.shared else 0
 
     def connect(self) -> Model:
         """The recorder as an inspect model."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from thirdlever.lifecycle.baseline import Baseline
     from thirdlever.lifecycle.history import Point
     from thirdlever.runner.plan import PlannedCandidate, RunPlan
+    from thirdlever.runner.prompt import Prompt
 
 
 # Results
@@ -511,3 +512,27 @@ def minutes(value: float | None) -> str:
     if value < 0.1:  # noqa: PLR2004
         return "< 0.1" if value else "0"
     return f"{value:.1f}" if value < 10 else f"{value:,.0f}"  # noqa: PLR2004
+
+
+def render_prompt(prompt: Prompt, fmt: Literal["text", "json"] = "text") -> str:
+    """What a candidate sends for an item, message by message."""
+    if fmt == "json":
+        return json.dumps(asdict(prompt), ensure_ascii=False, indent=2)
+    lines = [f"{prompt.strategy} on {prompt.model}, item {prompt.item} (right answer: {prompt.target})"]
+    for number, messages in enumerate(prompt.calls, start=1):
+        if len(prompt.calls) > 1:
+            lines += ["", f"request {number} of {len(prompt.calls)}"]
+        for message in messages:
+            same = ", the same for every item" if message.shared else ""
+            lines += ["", f"── {message.role}: {counted(message.tokens, 'token')}{same}", message.text]
+    lines += ["", f"{counted(prompt.tokens, 'token')} in all ({prompt.counted}). {_reused(prompt)}"]
+    return "\n".join(escape_terminal(line) for text in lines for line in text.split("\n"))
+
+
+def _reused(prompt: Prompt) -> str:
+    if not prompt.shared_tokens:
+        return "No message is the same for every item."
+    begins = f"The first {prompt.shared_tokens:,} are the same for every item"
+    if not prompt.cached_tokens:
+        return f"{begins}, too few for a provider's prompt cache, which starts at 1,024."
+    return f"{begins}; a provider's prompt cache reuses {prompt.cached_tokens:,} of them."

@@ -141,6 +141,26 @@ class RunPlan:
         return total([one.minutes for one in self.candidates])
 
 
+def recorded(suite: Suite, deployment: Deployment, recorder: Recorder, items: Split) -> list[Reply]:
+    """Run a solver on items as a run does, with a recorder in place of its model.
+
+    Raises:
+        RunError: a request cannot be rendered.
+    """
+    work = Pass(name="plan", phase="accuracy", suite=suite, items=items, epochs=1, seed=0, constrain=False, about={})
+    replies: list[Reply] = []
+
+    def keep(reply: Reply) -> bool:
+        replies.append(reply)
+        return True
+
+    evaluate(work, replace(deployment, model=recorder), answered=lambda _: None, keep=keep)
+    if failed := [reply.error for reply in replies if reply.error]:
+        message = f"a prompt cannot be rendered: {failed[0]}; the run would fail as well"
+        raise RunError(message)
+    return replies
+
+
 def plan(
     suite: str | Suite,
     strategies: Sequence[str],
@@ -406,20 +426,8 @@ class _Candidate:
         if deployment.model is None:
             return _Prompts(model=None)
         shown = items.first(SAMPLE) if items else self._options.sample
-        work = Pass(
-            name="plan", phase="accuracy", suite=self._suite, items=shown, epochs=1, seed=0, constrain=False, about={}
-        )
         recorder = self._recorder(deployment.model)
-        replies: list[Reply] = []
-
-        def keep(reply: Reply) -> bool:
-            replies.append(reply)
-            return True
-
-        evaluate(work, replace(deployment, model=recorder), answered=lambda _: None, keep=keep)
-        if failed := [reply.error for reply in replies if reply.error]:
-            message = f"a prompt cannot be rendered: {failed[0]}; the run would fail as well"
-            raise RunError(message)
+        replies = recorded(self._suite, deployment, recorder, shown)
         rendered = counted(len(recorder.sent), "prompt")
         if len(recorder.sent) != len(replies):
             rendered += f" for {counted(len(replies), 'item')}"

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass, replace
-from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
 from thirdlever.core.readonly import NotBuilt, ReadOnlyStore
-from thirdlever.core.text import counted, escape_terminal
 from thirdlever.models.recorder import Recorder, cacheable, resolve_offline
+from thirdlever.runner.plan import recorded
 from thirdlever.strategies.specs import parse
 from thirdlever.suites.suite import Split, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thirdlever.models.engine.chat import Turn
-    from thirdlever.strategies.contract import Deployment
     from thirdlever.suites.suite import Item, Suite
 
 
@@ -69,10 +66,6 @@ class Prompt:
     cached_tokens: int
     counted: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
 
 def show(suite: str | Suite, strategy: str, *, model: str = "embedded", item: str | None = None) -> Prompt:
     """Render a candidate's prompt as a run would. No request is sent and nothing is built.
@@ -103,12 +96,15 @@ def show(suite: str | Suite, strategy: str, *, model: str = "embedded", item: st
         message = f"{strategy} calls no model, so it has no prompt"
         raise RunError(message)
     recorder = Recorder.of(deployment.model, answer)
-    own = _sent(found, deployment, recorder, [wanted])
-    others = [one for one in found.test.first(_OTHERS + 1).items if one.id != wanted.id]
-    every = [*own, *_sent(found, deployment, recorder, others)]
-    columns = zip(*every, strict=False)
-    alike = sum(1 for _ in takewhile(lambda turns: all(turn == turns[0] for turn in turns), columns)) if others else 0
-    shared = recorder.count(own[0][:alike]) if alike else 0
+    recorded(found, deployment, recorder, Split("test", (wanted,)))
+    if not recorder.sent:
+        message = f"item {wanted.id!r} is answered without asking the model"
+        raise RunError(message)
+    own = list(recorder.sent)
+    others = tuple(one for one in found.test.first(_OTHERS + 1) if one.id != wanted.id)
+    recorded(found, deployment, recorder, Split("test", others))
+    alike = len(recorder.shared) if others else 0
+    shared = recorder.prefix() if others else 0
     return Prompt(
         item=wanted.id,
         target=wanted.target,
@@ -138,51 +134,3 @@ def _item(suite: Suite, item: str | None) -> Item:
         message = f"item {item!r} is not in the test split of {suite.name!r}; {hint}"
         raise RunError(message)
     return by_id[item]
-
-
-def _sent(suite: Suite, deployment: Deployment, recorder: Recorder, items: Sequence[Item]) -> list[Sequence[Turn]]:
-    """The requests for these items, in order."""
-    from thirdlever.evaluation.passes import Pass, evaluate
-
-    recorder.sent.clear()
-    errors: list[str] = []
-
-    def keep(reply: Any) -> bool:  # noqa: ANN401 - a Reply
-        errors.extend([reply.error] if reply.error else [])
-        return True
-
-    for one in items:
-        work = Pass(
-            name="prompt", phase="accuracy", suite=suite, items=Split("test", (one,)), epochs=1, seed=0,
-            constrain=False, about={},
-        )  # fmt: skip
-        evaluate(work, replace(deployment, model=recorder), answered=lambda _: None, keep=keep)
-    if errors:
-        message = f"the prompt cannot be rendered: {errors[0]}; a run would fail as well"
-        raise RunError(message)
-    if not recorder.sent and items:
-        message = f"item {items[0].id!r} is answered without asking the model"
-        raise RunError(message)
-    return list(recorder.sent)
-
-
-def render(prompt: Prompt) -> str:
-    """For a terminal."""
-    lines = [f"{prompt.strategy} on {prompt.model}, item {prompt.item} (right answer: {prompt.target})"]
-    for number, messages in enumerate(prompt.calls, start=1):
-        if len(prompt.calls) > 1:
-            lines += ["", f"request {number} of {len(prompt.calls)}"]
-        for message in messages:
-            same = ", the same for every item" if message.shared else ""
-            lines += ["", f"── {message.role}: {counted(message.tokens, 'token')}{same}", message.text]
-    lines += ["", f"{counted(prompt.tokens, 'token')} in all ({prompt.counted}). {_reused(prompt)}"]
-    return "\n".join(escape_terminal(line) for text in lines for line in text.split("\n"))
-
-
-def _reused(prompt: Prompt) -> str:
-    if not prompt.shared_tokens:
-        return "No message is the same for every item."
-    begins = f"The first {prompt.shared_tokens:,} are the same for every item"
-    if not prompt.cached_tokens:
-        return f"{begins}, too few for a provider's prompt cache, which starts at 1,024."
-    return f"{begins}; a provider's prompt cache reuses {prompt.cached_tokens:,} of them."
