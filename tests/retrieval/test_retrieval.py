@@ -155,7 +155,8 @@ def test_a_document_is_found_by_title_and_text(store: Store) -> None:
     assert found.nearest("shops", 1) == [documents[1]]
 
 
-def test_of_equally_near_entries_the_earlier_comes_first(where: str, store: Store) -> None:
+@pytest.mark.usefixtures("where")
+def test_of_equally_near_entries_the_earlier_comes_first(store: Store) -> None:
     pool = tuple(Item(f"i{n}", f"bread {word}", "any") for n, word in enumerate(WORDS[1:]))
     assert [item.id for item in index(pool, store).nearest("bread", 4)] == ["i0", "i1", "i2", "i3"]
 
