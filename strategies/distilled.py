@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from thirdlever import (
     BaseModel,
@@ -23,6 +23,11 @@ from thirdlever import (
     teach,
     tune,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thirdlever import Item
 
 MAX_DEV = 200  # dev items that choose the student's epoch; never more than it learns from
 
@@ -68,17 +73,18 @@ def distilled(
         deployment = spec.prepare(taught, base, store)
         if inputs == "generated":
             texts, writing = invent(taught, base, store, known, rows, seed=seed)
+            unlabelled: Sequence[str | Item] = texts
         else:
             held = {item.id for item in known}
             rest = Split("unlabelled", tuple(item for item in suite.train if item.id not in held))
-            texts, writing = [item.input for item in rest.sample(rows, how="random", seed=seed)], None
-        if not texts:
+            unlabelled, writing = rest.sample(rows, how="random", seed=seed), None
+        if not unlabelled:
             message = (
                 f"distilled: no input is left to label; give labelled below {len(suite.train)} or inputs=generated"
             )
             raise StrategyError(message)
         of = {"teacher": [str(spec), spec.source_hash], "train": taught.train.hash, "model": [base.name, base.revision]}
-        lesson = teach(suite, deployment, texts, store, of=of, samples=samples, agreement=agreement)
+        lesson = teach(suite, deployment, unlabelled, store, of=of, samples=samples, agreement=agreement)
         dev = tuple(suite.dev.first(min(MAX_DEV, len(lesson.items))))
         student = tune(suite, model, store, lesson.items, dev=dev, settings=settings)
         teaching = [setup for setup in (deployment.setup, writing, lesson.setup) if setup]

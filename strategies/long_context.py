@@ -15,6 +15,7 @@ from thirdlever import (
     Suite,
     ask,
     demonstration,
+    messages,
     strategy,
 )
 
@@ -39,8 +40,9 @@ def long_context(*, tokens: int | Literal["window"] = 32_000, seed: int = 0) -> 
             thinking = model.completion_tokens(suite.answer.max_tokens) - suite.answer.max_tokens
             window = model.context_window - max(0, thinking)
         limit = window if tokens == "window" else min(tokens, window)
-        instruction = model.tokens(f"{suite.instruction}\n{suite.answer.describe()}")
         drawn = suite.train.sample(len(suite.train), seed=seed)
+        own = messages(suite, drawn[0], Context(drawn[:TURNS])) if suite.prompt else messages(suite, drawn[0])[:-1]
+        instruction = sum(model.tokens(message.text) for message in own)
         costs = [model.tokens(demonstration(suite, shot) + "\n\n") for shot in drawn]
         room = limit - instruction - suite.answer.max_tokens - RESERVE - 2 * max(costs)
         fitting = 0

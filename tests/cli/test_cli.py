@@ -153,13 +153,14 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
     options = (
         "run toys --strategy null --strategy rag:k=3 --model a --model b --limit 5 --epochs 2 --seed 3 --budget 1.5"
         " --out o --probe 4 --constrain --chroma-url http://localhost:1 --device-usd-per-hour 2 --utilisation 0.5"
-        " --max-connections 7 --max-failed 0.1 --max-unparsed 0.3"
+        " --max-connections 7 --prompt v6 --prompt v7 --max-failed 0.1 --max-unparsed 0.3"
     )
     assert call(monkeypatch, *options.split()) == 0
     assert got == {
         "suite": "toys",
         "strategies": ["null", "rag:k=3"],
         "models": ["a", "b"],
+        "prompts": ["v6", "v7"],
         "limit": 5,
         "epochs": 2,
         "seed": 3,

@@ -396,7 +396,7 @@ def test_all_of_the_folder_is_checked_and_nothing_else(add: Callable[[str, str],
 
 
 def test_an_unknown_name_and_an_empty_folder_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ThirdleverError, match="strategy or eval 'few_shto' not found; did you mean 'few_shot'"):
+    with pytest.raises(ThirdleverError, match="strategy, eval or prompt 'few_shto' not found; did you mean 'few_shot'"):
         check(["few_shto"])
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")

@@ -130,8 +130,8 @@ def test_description_shows_headline_types_and_defaults() -> None:
 
 def test_the_model_is_in_the_name_when_there_are_several() -> None:
     other = replace(MODEL, name="openai/gpt")
-    assert [[c.name for c in group] for group in candidates([parse("plain:k=2")], [MODEL])] == [["plain(k=2)"]]
-    [names] = [[c.name for c in group] for group in candidates([parse("plain")], [MODEL, other])]
+    assert [[c.name for c in group] for group in candidates([[parse("plain:k=2")]], [MODEL])] == [["plain(k=2)"]]
+    [names] = [[c.name for c in group] for group in candidates([[parse("plain")]], [MODEL, other])]
     assert names == ["plain @ fake/model", "plain @ openai/gpt"]
 
 

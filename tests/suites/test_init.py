@@ -53,7 +53,7 @@ def rows(split: str) -> list[dict[str, str]]:
 def test_a_new_suite_can_be_loaded() -> None:
     make(csv("a.csv", *many(20, 20)), test=csv("b.csv", "new text,k1"))
     suite = find_suite("made")
-    assert suite.test.items == (Item("test-00001", "new text", "k1"),)
+    assert suite.test.items == (Item("test-00001", "new text", "k1", fields={"text": "new text"}),)
     assert suite.answer == Label(("k0", "k1"), name="Kind")
     assert (len(suite.train), len(suite.dev)) == (36, 4)
 

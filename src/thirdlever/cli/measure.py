@@ -12,7 +12,7 @@ import typer
 from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED
 from thirdlever.cli import options
 from thirdlever.cli.options import argument, flag, option
-from thirdlever.core.errors import RunError
+from thirdlever.core.errors import PromptError, RunError
 from thirdlever.core.text import aligned, counted, escape_terminal
 
 models_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
@@ -30,12 +30,13 @@ def init(
         str | None, option("COLUMN", "Column naming a subgroup; results are per subgroup.", "--slice")
     ] = None,
     group: Annotated[str | None, option("COLUMN", "Column naming a row's source; no source is split.")] = None,
+    prompt: Annotated[Path | None, option("FILE", "Your prompt; it can show every column by its name.")] = None,
 ) -> None:
     """Create a suite from your data, or copy the starter project."""
     from thirdlever.suites.create import copy_starter, make_suite
 
     if name is None:
-        if any(option is not None for option in (train, dev, test, input_, target, documents, slice_, group)):
+        if any(option is not None for option in (train, dev, test, input_, target, documents, slice_, group, prompt)):
             message = "the suite has no name; run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
             raise typer.TyperException(message)
         copied, kept = copy_starter()
@@ -55,16 +56,33 @@ def init(
         documents=documents,
         slice=slice_,
         group=group,
+        prompt=prompt,
     )
+    warnings = [*made.warnings, *(_remarks(name) if prompt else ())]
     counts = (
         counted(count, part.removesuffix("s")) if part.endswith("s") else f"{count:,} {part}"  # documents and labels
         for part, count in made.counts.items()
         if count
     )
     typer.echo(f"datasets/{name}: {', '.join(counts)}")
-    for line in (*(f"- {change}" for change in made.changes), *(f"warning: {warning}" for warning in made.warnings)):
+    for line in (*(f"- {change}" for change in made.changes), *(f"warning: {warning}" for warning in warnings)):
         typer.echo(escape_terminal(line))
     typer.echo(f"next: edit the instruction in evals/{name}.py, then: thirdlever plan {name}")
+
+
+def _remarks(name: str) -> list[str]:
+    """What is wrong with a new suite's prompt file, or was perhaps overlooked in it."""
+    from thirdlever.prompting.own import check_prompt, remarks
+    from thirdlever.suites.suite import find_suite
+
+    suite = find_suite(name)
+    if suite.prompt is None:
+        return []
+    try:
+        check_prompt(suite.prompt, suite)
+    except PromptError as error:
+        return [str(error)]
+    return [f"{suite.prompt.path} {remark}" for remark in remarks(suite.prompt, suite)]
 
 
 def suites() -> None:
@@ -106,10 +124,10 @@ def pull(
 
 def check(
     name: Annotated[
-        list[str] | None, argument("NAME", "Strategies and evals; rag:k=5 sets arguments. [default: all here]")
+        list[str] | None, argument("NAME", "Strategies, evals and prompts; rag:k=5 sets arguments. [default: all here]")
     ] = None,
 ) -> None:
-    """Test your strategies and evals offline, at no cost."""
+    """Test your strategies, evals and prompts offline, at no cost."""
     from thirdlever.runner import check as checks
 
     findings = checks.check(name or ())
@@ -123,6 +141,7 @@ def plan(
     suite: options.Suite,
     strategy: options.Strategies = None,
     model: options.Models = None,
+    prompt: options.Prompts = None,
     limit: options.Limit = None,
     epochs: options.Epochs = 1,
     seed: options.Seed = 0,
@@ -142,6 +161,7 @@ def plan(
         suite,
         strategy or options.STRATEGIES,
         models=model or options.MODELS,
+        prompts=prompt,
         limit=limit,
         epochs=epochs,
         seed=seed,
@@ -159,6 +179,7 @@ def prompt(
     suite: options.Suite,
     strategy: Annotated[str, option("SPEC", "Strategy, such as rag:k=20.")] = "zero_shot",
     model: Annotated[str, option("NAME", "Base model, such as openai/gpt-5.4-mini.")] = options.MODELS[0],
+    prompt: Annotated[str | None, option("NAME", "Prompt in prompts/, or a file. [default: the suite's]")] = None,
     item: Annotated[str | None, option("ID", "Test item. [default: the first]")] = None,
     fmt: options.TextOrJson = "text",
 ) -> None:
@@ -166,13 +187,14 @@ def prompt(
     from thirdlever.report.tables import render_prompt
     from thirdlever.runner.prompt import show
 
-    options.print_text(render_prompt(show(suite, strategy, model=model, item=item), fmt))
+    options.print_text(render_prompt(show(suite, strategy, model=model, prompt=prompt, item=item), fmt))
 
 
 def run(
     suite: options.Suite,
     strategy: options.Strategies = None,
     model: options.Models = None,
+    prompt: options.Prompts = None,
     limit: options.Limit = None,
     epochs: options.Epochs = 1,
     seed: options.Seed = 0,
@@ -205,6 +227,7 @@ def run(
         suite,
         strategy or options.STRATEGIES,
         models=model or options.MODELS,
+        prompts=prompt,
         limit=limit,
         epochs=epochs,
         seed=seed,

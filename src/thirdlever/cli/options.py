@@ -38,6 +38,10 @@ Models: TypeAlias = Annotated[
     list[str] | None,
     option("NAME", f"Base model, such as openai/gpt-5.4-mini; repeatable. [default: {', '.join(MODELS)}]", "--model"),
 ]
+Prompts: TypeAlias = Annotated[
+    list[str] | None,
+    option("NAME", "Prompt in prompts/, or a file; repeatable. [default: the suite's]", "--prompt"),
+]
 Limit: TypeAlias = Annotated[int | None, option("N", "Number of test items to measure on. [default: all]", min=1)]
 Epochs: TypeAlias = Annotated[int, option("N", "Number of times to ask each item.", min=1)]
 Seed: TypeAlias = Annotated[int, option("N", "Seed of all random choices.")]

@@ -24,6 +24,10 @@ class SuiteError(ThirdleverError):
     """The labelled data or the eval file is invalid."""
 
 
+class PromptError(ThirdleverError):
+    """A prompt file cannot be read, or cannot be rendered for a suite."""
+
+
 class StrategyError(ThirdleverError):
     """The strategy does not exist, or does not take these arguments."""
 

@@ -379,7 +379,7 @@ def _state(model: Model, item: Item, epoch: int) -> TaskState:
         input=item.input,
         messages=[ChatMessageUser(content=item.input, source="input")],
         target=Target(item.target),
-        metadata={"slice": item.slice, "group": item.group},
+        metadata={"slice": item.slice, "group": item.group, "fields": item.fields, "turns": item.turns},
     )
     set_sample_state(state)
     init_subtask_store(state.store)

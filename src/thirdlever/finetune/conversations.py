@@ -30,7 +30,7 @@ def conversations(suite: Suite, items: Iterable[Item]) -> list[Conversation]:
     """For each item the prompt that `ask(suite, brief=True)` will send, and the correct answer."""
     return [
         [
-            *({"role": turn.role, "content": turn.text} for turn in messages(suite, item.input, brief=True)),
+            *({"role": turn.role, "content": turn.text} for turn in messages(suite, item, brief=True)),
             {"role": "assistant", "content": item.target},
         ]
         for item in items

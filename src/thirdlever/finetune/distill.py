@@ -7,7 +7,7 @@ import math
 import random
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import TuningError
@@ -57,7 +57,7 @@ class Lesson:
 def teach(
     suite: Suite,
     teacher: Deployment,
-    inputs: Sequence[str],
+    inputs: Sequence[str | Item],
     store: Store,
     *,
     of: Mapping[str, Any],
@@ -72,7 +72,7 @@ def teach(
     Args:
         suite: defines the form of an answer.
         teacher: any strategy's deployment.
-        inputs: without labels.
+        inputs: texts, or items, whose targets are not read but whose columns a prompt may show.
         store: keeps the lesson.
         of: what the teacher depends on, JSON-able.
         samples: completions per input.
@@ -81,8 +81,9 @@ def teach(
     Raises:
         TuningError: no row is left.
     """
-    distinct = list({normalise(text): text for text in reversed(inputs)}.values())[::-1]
-    asked = Split("lesson", tuple(Item(id=f"lesson-{i}", input=text, target="") for i, text in enumerate(distinct)))
+    posed = [Item("", each, "") if isinstance(each, str) else each for each in inputs]
+    distinct = list({normalise(item.input): item for item in reversed(posed)}.values())[::-1]
+    asked = Split("lesson", tuple(replace(item, id=f"lesson-{i}", target="") for i, item in enumerate(distinct)))
 
     def build(folder: Path) -> dict[str, Any]:
         given = replies(
@@ -110,7 +111,7 @@ def teach(
             **asdict(Used.by(given)),
         }
 
-    depends = {"suite": suite.seen_hash, "inputs": content_hash(list(inputs)), "votes": [samples, agreement], **of}
+    depends = {"suite": suite.seen_hash, "inputs": content_hash(_content(posed)), "votes": [samples, agreement], **of}
     with asking(Questions(deployment=teacher, items=asked, times=samples)):
         artefact = store.once("lesson", of=depends, build=build, resume=True)
     facts = artefact.facts
@@ -120,7 +121,13 @@ def teach(
         message = f"none of {facts['asked']} rows labelled by the teacher survived ({dropped}); use a better teacher"
         raise TuningError(message, reason="no row labelled by the teacher survived")
     rows = json.loads((artefact.folder / "rows.json").read_text("utf-8"))
-    return Lesson(tuple(Item(*row) for row in rows), facts["kept"] / facts["asked"], setup(facts, labels=0))
+    by_id = {item.id: item for item in asked}
+    items = tuple(replace(by_id[item_id], target=label) for item_id, _, label in rows)
+    return Lesson(items, facts["kept"] / facts["asked"], setup(facts, labels=0))
+
+
+def _content(posed: Sequence[Item]) -> list[Any]:
+    return [[item.input, dict(item.fields)] if item.fields else item.input for item in posed]
 
 
 def invent(

@@ -34,7 +34,7 @@ FORMAT = 1
 OPTIONS = (
     "limit", "epochs", "seed", "probe", "constrain", "device_usd_per_hour", "utilisation", "max_failed", "max_unparsed",
 )  # fmt: skip
-FACTS = ("prices", "snapshots", "versions", "hardware", "finished")
+FACTS = ("prices", "prompts", "snapshots", "versions", "hardware", "finished")
 FIGURES = (
     "n", "requests", "accuracy", "latency_p50_s", "latency_p95_s", "input_tokens", "cached_tokens", "output_tokens",
     "device_s_per_request", "cost_per_1k_usd", "setup_usd", "errors", "unparseable", "refused", "cut_off",

@@ -31,6 +31,7 @@ from thirdlever.lifecycle.checks import (
 )
 from thirdlever.models.model_settings import canonical
 from thirdlever.strategies.specs import parse, spec
+from thirdlever.suites.prompts import DEFAULT
 from thirdlever.suites.suite import find_suite
 
 if TYPE_CHECKING:
@@ -443,6 +444,7 @@ class Rerun:
             self.suite,
             list(dict.fromkeys(self.specs.values())),
             models=[*self.old_models, *self.models],
+            prompts=[DEFAULT],  # a candidate in another prompt names it
             limit=limit if limit < len(self.suite.test) else None,
             probe=probe,
             out=self.folder,

@@ -1,4 +1,4 @@
-"""How an item is put to a model: one prompt frame for all strategies, with or without examples and documents."""
+"""How an item is put to a model: one prompt for all strategies, the frame below or a team's own file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from thirdlever.core.errors import StrategyError
 from thirdlever.core.mistakes import accepts, defined, misuse, named
+from thirdlever.prompting.own import chat
 from thirdlever.suites.suite import Document, Item, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inspect_ai.model import ChatMessage
-    from inspect_ai.solver import Solver
+    from inspect_ai.solver import Solver, TaskState
+
+    from thirdlever.suites.prompts import Prompt
 
 
 RETRIEVAL = "retrieval_s"  # key of `state.metadata`: seconds that `ask` spent on finding the context
@@ -82,32 +85,51 @@ def _check_call(name: str, suite: object, context: object) -> None:
         raise StrategyError(defined(context) + message)
 
 
-def messages(suite: Suite, text: str, context: Context | None = None, *, brief: bool = False) -> list[ChatMessage]:
-    """The conversation that asks for the answer to one input.
+def messages(
+    suite: Suite, item: str | Item, context: Context | None = None, *, brief: bool = False
+) -> list[ChatMessage]:
+    """The conversation that asks for the answer to one input, in the suite's prompt if it has one.
 
     What all items share comes first, so that prompt caches (a provider's, the local engine's) can reuse it.
 
     Args:
-        suite: provides the instruction and the answer kind.
-        text: the input.
+        suite: provides the prompt, or the instruction and the answer kind.
+        item: what to ask, or only its input. A prompt may show columns of the item.
         context: what to show beside it.
-        brief: leave out the answer specification, which a model tuned on the suite knows.
+        brief: leave out the answer specification, which a model tuned on the suite knows; a prompt file stays whole.
+
+    Raises:
+        PromptError: the prompt cannot be rendered.
     """
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 
     _check_call("messages", suite, context)
     context = context or Context()
+    if suite.prompt is not None:
+        return _in_prompt(suite, suite.prompt, item if isinstance(item, Item) else Item("", item, ""), context)
+    text = item.input if isinstance(item, Item) else item
     instruction = suite.instruction.strip()
     system = instruction if brief else f"{instruction}\n{suite.answer.describe()}"
-    chat: list[ChatMessage] = [ChatMessageSystem(content=system)]
+    turns: list[ChatMessage] = [ChatMessageSystem(content=system)]
     blocks = [f"{document.title}\n{document.text}" for document in context.documents]
     blocks += [demonstration(suite, shot) for shot in context.packed]
     for shot in context.shots:
-        chat.append(ChatMessageUser(content="\n\n".join([*blocks, question(suite, shot.input)])))
-        chat.append(ChatMessageAssistant(content=shot.target))
+        turns.append(ChatMessageUser(content="\n\n".join([*blocks, question(suite, shot.input)])))
+        turns.append(ChatMessageAssistant(content=shot.target))
         blocks = []
-    chat.append(ChatMessageUser(content="\n\n".join([*blocks, question(suite, text)])))
-    return chat
+    turns.append(ChatMessageUser(content="\n\n".join([*blocks, question(suite, text)])))
+    return turns
+
+
+def _in_prompt(suite: Suite, prompt: Prompt, item: Item, context: Context) -> list[ChatMessage]:
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
+
+    kinds = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
+    shots, packed = [*context.packed, *context.shots], ""
+    if "examples" not in prompt.uses:
+        shots, packed = [*context.shots], "\n\n".join(demonstration(suite, shot) for shot in context.packed)
+    turns = chat(suite, prompt, item, shots=shots, packed=packed, documents=context.documents)
+    return [kinds[role](content=text) for role, text in turns]
 
 
 def question(suite: Suite, text: str) -> str:
@@ -132,7 +154,7 @@ def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None,
         StrategyError: an argument, or what the function returns, is of another type; with what to write instead.
     """
     _check_call("ask", suite, context)
-    from inspect_ai.solver import Generate, TaskState, solver
+    from inspect_ai.solver import Generate, solver
 
     @solver
     def asking() -> Solver:
@@ -146,12 +168,18 @@ def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None,
                     message = f"{named(shown)} returned {found!r:.60}; a context function must return a Context(…)"
                     raise StrategyError(defined(shown) + message)
                 shown = found
-            state.messages = messages(suite, state.input_text, shown, brief=brief)
+            state.messages = messages(suite, _item(state), shown, brief=brief)
             return await generate(state)
 
         return solve
 
     return asking()
+
+
+def _item(state: TaskState) -> Item:
+    """The item that is asked, without what only grading may see."""
+    fields, turns = state.metadata.get("fields") or {}, state.metadata.get("turns") or ()
+    return Item(str(state.sample_id), state.input_text, "", fields=fields, turns=turns)
 
 
 def reply(predict: Callable[[str], str]) -> Solver:
@@ -165,7 +193,7 @@ def reply(predict: Callable[[str], str]) -> Solver:
         message = f"reply({predict!r:.60}) takes a function from an input's text to the answer; write reply(FUNCTION)"
         raise misuse(message)
     from inspect_ai.model import ModelOutput
-    from inspect_ai.solver import Generate, TaskState, solver
+    from inspect_ai.solver import Generate, solver
 
     @solver
     def replying() -> Solver:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from thirdlever.lifecycle.baseline import Baseline
     from thirdlever.lifecycle.history import Point
     from thirdlever.runner.plan import PlannedCandidate, RunPlan
-    from thirdlever.runner.prompt import Prompt
+    from thirdlever.runner.prompt import Rendered
 
 
 # Results
@@ -514,7 +514,7 @@ def minutes(value: float | None) -> str:
     return f"{value:.1f}" if value < 10 else f"{value:,.0f}"  # noqa: PLR2004
 
 
-def render_prompt(prompt: Prompt, fmt: Literal["text", "json"] = "text") -> str:
+def render_prompt(prompt: Rendered, fmt: Literal["text", "json"] = "text") -> str:
     """What a candidate sends for an item, message by message."""
     if fmt == "json":
         return json.dumps(asdict(prompt), ensure_ascii=False, indent=2)
@@ -526,10 +526,11 @@ def render_prompt(prompt: Prompt, fmt: Literal["text", "json"] = "text") -> str:
             same = ", the same for every item" if message.shared else ""
             lines += ["", f"── {message.role}: {counted(message.tokens, 'token')}{same}", message.text]
     lines += ["", f"{counted(prompt.tokens, 'token')} in all ({prompt.counted}). {_reused(prompt)}"]
+    lines += [f"note: {remark}" for remark in prompt.remarks]
     return "\n".join(escape_terminal(line) for text in lines for line in text.split("\n"))
 
 
-def _reused(prompt: Prompt) -> str:
+def _reused(prompt: Rendered) -> str:
     if not prompt.shared_tokens:
         return "No message is the same for every item."
     begins = f"The first {prompt.shared_tokens:,} are the same for every item"

@@ -1,4 +1,4 @@
-"""`thirdlever check`: run strategies and evals against a fake model, without network, weights or money."""
+"""`thirdlever check`: run strategies, evals and prompts against a fake model, without network, weights or money."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, u
 from thirdlever.core.mistakes import explained, line_in
 from thirdlever.core.store import Store
 from thirdlever.core.text import counted, normalise
+from thirdlever.prompting.own import check_prompt, remarks
 from thirdlever.strategies import specs
 from thirdlever.suites.leakage import Audit, Inputs
+from thirdlever.suites.prompts import available_prompts, read_prompt
 from thirdlever.suites.suite import Item, Split, find_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from inspect_ai.solver import Solver
 
@@ -36,44 +38,47 @@ _LOCATED = re.compile(r"\S+\.\w+:(\d+:)? ")  # "file.py:12: " and the like
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The outcome for one strategy or eval.
+    """The outcome for one strategy, eval or prompt.
 
     Attributes:
         sentence: what was checked; if it failed: file, line, cause and remedy.
     """
 
-    kind: Literal["strategy", "eval"]
+    kind: Literal["strategy", "eval", "prompt"]
     name: str
     status: Literal["ok", "failed", "skipped"]
     sentence: str
 
 
 def check(names: Sequence[str] = ()) -> list[Finding]:
-    """Check strategies (a spec such as "rag:k=5" sets arguments) and evals.
+    """Check strategies (a spec such as "rag:k=5" sets arguments), evals and prompts.
 
     Args:
-        names: which; by default all in `strategies/` and `evals/` of the current folder.
+        names: which; by default all in `strategies/`, `evals/` and `prompts/` of the current folder.
 
     Raises:
-        ThirdleverError: a name is unknown, or the folder has neither strategies nor evals.
+        ThirdleverError: a name is unknown, or the folder has none of them.
     """
-    strategies, evals = project.files("strategies"), project.files("evals")
+    strategies, evals, prompts = project.files("strategies"), project.files("evals"), available_prompts()
     if not names:
-        files = (file for kind in (strategies, evals) for file in kind.items())
-        names = list(dict.fromkeys(name for name, path in files if path.parents[1] == Path.cwd()))
+        files = (file for kind in (strategies, evals, prompts) for file in kind.items())
+        names = list(dict.fromkeys(name for name, path in files if path.resolve().parents[1] == Path.cwd()))
     if not names:
-        message = f"no strategies/ or evals/ in {str(Path.cwd())!r}; write strategies/NAME.py or run: thirdlever init"
+        folders = "strategies/, evals/ or prompts/"
+        message = f"no {folders} in {str(Path.cwd())!r}; write strategies/NAME.py or run: thirdlever init"
         raise ThirdleverError(message)
     findings = []
     for spec in names:
         name = re.split(r"[: ]", spec, maxsplit=1)[0]
-        if name not in strategies and spec not in evals:
-            raise ThirdleverError(unknown("strategy or eval", name, {*strategies, *evals}))
+        if name not in strategies and spec not in evals and spec not in prompts:
+            raise ThirdleverError(unknown("strategy, eval or prompt", name, {*strategies, *evals, *prompts}))
         with contextlib.redirect_stderr(io.StringIO()):  # progress of steps that take no time
             if name in strategies:
                 findings.append(check_strategy(spec, strategies[name]))
             if spec in evals:
                 findings.append(check_eval(spec, evals[spec]))
+            if spec in prompts:
+                findings.append(check_prompt_file(spec, prompts[spec], evals))
     return findings
 
 
@@ -88,6 +93,40 @@ def check_eval(name: str, path: Path) -> Finding:
         return Finding("eval", name, "failed", _sentence(error, path))
     sizes = ", ".join(f"{len(split)} {split.name}" for split in (suite.train, suite.dev, suite.test) if len(split))
     return Finding("eval", name, "ok", f"{sizes}; no item is in two splits; every target is graded as right")
+
+
+def check_prompt_file(name: str, path: Path, evals: Mapping[str, Path]) -> Finding:
+    """Render a prompt for the suites that name it, or else for the first one that it fits."""
+    try:
+        prompt = read_prompt(path)
+    except ThirdleverError as error:
+        return Finding("prompt", name, "failed", _sentence(error, path))
+    suites = _loaded(evals)
+    named = [suite for suite in suites if suite.prompt and suite.prompt.name == name]
+    failed: list[ThirdleverError] = []
+    fits: list[str] = []
+    for suite in named or suites:
+        try:
+            check_prompt(prompt, suite)
+        except ThirdleverError as error:
+            failed.append(error)
+        else:
+            fits.append("; ".join([f"fits {suite.name}", *remarks(prompt, suite)]))
+    if failed and (named or not fits):
+        return Finding("prompt", name, "failed", _sentence(failed[0], path))
+    if not fits:
+        return Finding("prompt", name, "skipped", "no suite to render it for; run: thirdlever init")
+    return Finding("prompt", name, "ok", ". ".join(fits if named else fits[:1]))
+
+
+def _loaded(evals: Mapping[str, Path]) -> list[Suite]:
+    """The suites of the current folder, or of the starter project if it has none; broken ones are left out."""
+    own = [name for name, path in evals.items() if path.parents[1] == Path.cwd()] or list(evals)
+    found = []
+    for name in own:
+        with contextlib.suppress(ThirdleverError):
+            found.append(find_suite(name))
+    return found
 
 
 def check_strategy(spec: str, path: Path) -> Finding:

@@ -12,6 +12,7 @@ import statistics
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from thirdlever.analysis.past_runs import (
@@ -38,11 +39,12 @@ from thirdlever.prompting.frame import Context, ask, messages
 from thirdlever.retrieval.index import SERVER
 from thirdlever.runner.budget import batches
 from thirdlever.strategies.contract import Deployment
-from thirdlever.strategies.specs import once, parse, parse_all
+from thirdlever.strategies.specs import in_prompts, once, parse_all
 from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from thirdlever.analysis.past_runs import MeasuredTokens, Speed
     from thirdlever.catalog.prices import Price
@@ -166,6 +168,7 @@ def plan(
     strategies: Sequence[str],
     *,
     models: Sequence[str | BaseModel] = ("embedded",),
+    prompts: Sequence[str | Path] | None = None,
     limit: int | None = None,
     epochs: int = 1,
     seed: int = 0,
@@ -195,7 +198,7 @@ def plan(
             raise RunError(message)
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises if either is invalid
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
-    specs = parse_all(strategies, defer_extras=True)
+    groups = in_prompts(parse_all(strategies, defer_extras=True), suite, prompts)
     bases = {_name(model): _resolved(model) for model in models}
     once("model", list(map(_name, models)))
     items = suite.test.first(limit, seed=seed)
@@ -211,16 +214,16 @@ def plan(
     planned: list[PlannedCandidate] = []
     errors: list[ThirdleverError] = []
     with _without_chroma_server():
-        for written, spec in zip(strategies, specs, strict=True):
-            for model, base in bases.items():
+        for group in groups:
+            for (model, base), spec in product(bases.items(), group):
                 name = f"{spec} @ {model}" if len(bases) > 1 else str(spec)
                 try:
                     with progress(f"{name}: planning"):
-                        planned.append(_Candidate(suite, options, base(), spec).plan(written, name))
+                        planned.append(_Candidate(suite, options, base(), spec).plan(name))
                 except ThirdleverError as error:
                     errors.append(error)
                     planned.append(PlannedCandidate(candidate=name, model=model, error=" ".join(str(error).split())))
-                if planned[-1].model is None:  # measured once for all models
+                if planned[-1].model is None:  # measured once for all models and prompts
                     break
     if len(errors) == len(planned):
         raise _nothing_planned(planned, errors)
@@ -344,8 +347,8 @@ class _Candidate:
         self._missing: list[str] = []
         self._basis: list[str] = []
 
-    def plan(self, written: str, name: str) -> PlannedCandidate:
-        prompts = self._prepared(written)
+    def plan(self, name: str) -> PlannedCandidate:
+        prompts = self._prepared()
         model = prompts.model if prompts else self._base
         asked = [*self._options.asked, *self._options.probed]
         requests = len(asked)
@@ -368,7 +371,7 @@ class _Candidate:
             reasoning = None
             basis.append("reasoning tokens are unknown: run --limit 10 first")
         return PlannedCandidate(
-            candidate=name,
+            candidate=name if model else str(self._spec.plain or self._spec),
             model=model.name if model else None,
             requests=requests,
             input_tokens=sent,
@@ -390,22 +393,22 @@ class _Candidate:
             calls_per_item=prompts.calls if prompts else None,
         )
 
-    def _prepared(self, written: str) -> _Prompts | None:
+    def _prepared(self) -> _Prompts | None:
         """Prepare the strategy, after the one whose model it asks; its prompts, None if they are unknown."""
         seen, store = self._suite.without_test(), ReadOnlyStore(project.STORE)
         recorder = self._recorder(self._base)
         model: BaseModel | None = recorder
         prompts: _Prompts | None = None
-        for part in reversed(written.split(" on ")):
+        for step in self._spec.steps:
             if model is None:  # the strategy below uses no model: preparing both raises the error of a run
                 self._spec.prepare(seen, recorder, store)
                 return None
-            spec = parse(part, defer_extras=True)
+            self._suite = replace(self._suite, prompt=step.prompt)
             try:
-                prompts = self._rendered(spec.prepare(seen, model, store))
+                prompts = self._rendered(step.prepare(seen, model, store))
             except NotBuilt as missing:
                 self._missing.append(missing.kind)
-                prompts = self._estimated(missing, spec.args, model)
+                prompts = self._estimated(missing, step.args, model)
             model = prompts.model if prompts else model
         if n := len(recorder.sent):  # a strategy that asks its model directly
             self._requests += n
@@ -559,7 +562,7 @@ class _Candidate:
         """Mean tokens that a context adds to a prompt."""
 
         def tokens(context: Context | None) -> int:
-            turns = messages(self._suite, self._options.sample.items[0].input, context)
+            turns = messages(self._suite, self._options.sample.items[0], context)
             return self._recorder(model).count([{"role": turn.role, "content": turn.text} for turn in turns])
 
         return statistics.fmean(map(tokens, contexts)) - tokens(None) if contexts else 0.0

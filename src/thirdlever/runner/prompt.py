@@ -10,12 +10,14 @@ from thirdlever.core import project
 from thirdlever.core.errors import RunError
 from thirdlever.core.readonly import NotBuilt, ReadOnlyStore
 from thirdlever.models.recorder import Recorder, cacheable, resolve_offline
+from thirdlever.prompting.own import remarks
 from thirdlever.runner.plan import recorded
-from thirdlever.strategies.specs import parse
+from thirdlever.strategies.specs import in_prompts, parse
 from thirdlever.suites.suite import Split, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from thirdlever.suites.suite import Item, Suite
 
@@ -41,19 +43,20 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class Rendered:
     """What a candidate sends for an item.
 
     Attributes:
         item: the item's id.
         target: its right answer.
-        strategy: as written.
+        strategy: with its prompt.
         model: its name.
         calls: the messages of each request; most strategies make one.
         tokens: of all requests together, with the chat template where it is known.
         shared_tokens: with which every request begins.
         cached_tokens: those of them that a provider finds in its prompt cache, by OpenAI's rules.
         counted: how the tokens were counted.
+        remarks: what the author of its prompt file may have overlooked, in sentences.
     """
 
     item: str
@@ -65,15 +68,24 @@ class Prompt:
     shared_tokens: int
     cached_tokens: int
     counted: str
+    remarks: Sequence[str] = ()
 
 
-def show(suite: str | Suite, strategy: str, *, model: str = "embedded", item: str | None = None) -> Prompt:
+def show(
+    suite: str | Suite,
+    strategy: str,
+    *,
+    model: str = "embedded",
+    prompt: str | Path | None = None,
+    item: str | None = None,
+) -> Rendered:
     """Render a candidate's prompt as a run would. No request is sent and nothing is built.
 
     Args:
         suite: as for `run`.
         strategy: such as `few_shot:k=8`.
         model: the base model.
+        prompt: a prompt's name or file; None for the suite's own.
         item: id of a test item; the first by default.
 
     Raises:
@@ -84,12 +96,14 @@ def show(suite: str | Suite, strategy: str, *, model: str = "embedded", item: st
     wanted = _item(found, item)
     answer = found.train.items[0].target if len(found.train) else ""
     base = Recorder.of(resolve_offline(model), answer)
+    ((spec,),) = in_prompts([parse(strategy)], found, None if prompt is None else [prompt])
     try:
-        deployment = parse(strategy).prepare(found.without_test(), base, ReadOnlyStore(project.STORE))
+        deployment = spec.prepare(found.without_test(), base, ReadOnlyStore(project.STORE))
     except NotBuilt as missing:
         message = (
             f"{strategy} needs an artefact that does not exist yet ({missing.kind}); "
-            f"build it first: thirdlever run {found.name} --strategy '{strategy}' --model '{model}' --limit 1"
+            f"build it first: thirdlever run {found.name} --strategy '{strategy}' --model '{model}' "
+            f"{f'--prompt {prompt} ' if prompt else ''}--limit 1"
         )
         raise RunError(message) from missing
     if deployment.model is None:
@@ -105,10 +119,10 @@ def show(suite: str | Suite, strategy: str, *, model: str = "embedded", item: st
     recorded(found, deployment, recorder, Split("test", others))
     alike = len(recorder.shared) if others else 0
     shared = recorder.prefix() if others else 0
-    return Prompt(
+    return Rendered(
         item=wanted.id,
         target=wanted.target,
-        strategy=strategy,
+        strategy=str(spec),
         model=deployment.model.name,
         calls=[
             [
@@ -121,6 +135,7 @@ def show(suite: str | Suite, strategy: str, *, model: str = "embedded", item: st
         shared_tokens=shared,
         cached_tokens=cacheable(shared),
         counted=recorder.how,
+        remarks=[f"{own.path or own.name} {remark}" for own in spec.prompts[:1] for remark in remarks(own, found)],
     )
 
 

@@ -35,9 +35,9 @@ from thirdlever.evaluation.records import Journal, describe_lost, misread, table
 from thirdlever.models.base import BaseModel
 from thirdlever.models.generation import check_constrains
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
-from thirdlever.strategies.specs import candidates, once, parse_all
+from thirdlever.strategies.specs import candidates, in_prompts, once, parse_all
 from thirdlever.suites.leakage import Audit
-from thirdlever.suites.suite import Suite, check, find_suite
+from thirdlever.suites.suite import Document, Suite, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -60,6 +60,7 @@ def run(
     strategies: Sequence[str],
     *,
     models: Sequence[str | BaseModel] = ("embedded",),
+    prompts: Sequence[str | Path] | None = None,
     limit: int | None = None,
     epochs: int = 1,
     seed: int = 0,
@@ -80,6 +81,8 @@ def run(
         suite: a suite, or the name of one under `evals/`.
         strategies: such as "rag:k=20", or "rag" for its defaults.
         models: base models. Each strategy runs on each of them; one that needs no model runs once.
+        prompts: names of prompt files in `prompts/`, or paths; "default" is the prompt that ships. Each strategy runs
+            in each of them; one that calls no model runs once. None is the suite's own prompt.
         limit: number of test items, the same for every candidate; None for all.
         epochs: repeats of each item.
         seed: for choosing those items, and passed to the models.
@@ -119,7 +122,7 @@ def run(
     tolerance = Tolerance(max_failed, max_unparsed)
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises for an invalid rate or utilisation
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
-    specs = parse_all(strategies)
+    groups = in_prompts(parse_all(strategies), suite, prompts)
     money = Budget(limit=budget, device_usd_per_hour=device_usd_per_hour, utilisation=utilisation)
     started = _now()
     folder = Path(out) if out else project.RESULTS / f"{suite.name}-{started:%Y%m%d-%H%M%S}"
@@ -127,7 +130,7 @@ def run(
         # Last, because it may download weights.
         bases = [model if isinstance(model, BaseModel) else registry.resolve(model) for model in models]
         once("model", [base.name for base in bases])
-        earlier = _earlier(folder, suite, specs, bases)
+        earlier = _earlier(folder, suite, groups, bases)
         for base in bases:
             money.admit(base)
             if constrain:
@@ -149,9 +152,13 @@ def run(
             **options,
         )
         session.audit.check_suite()
+        used = {prompt.name: prompt for group in groups for spec in group for prompt in spec.prompts}
+        for prompt in used.values():
+            text = Document(prompt.name, "", prompt.source)
+            session.audit.check([text], source=f"prompt {prompt.name!r}", remedy="remove it from the prompt")
         if out is None:
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
-        measured = _measure(session, candidates(specs, bases))
+        measured = _measure(session, candidates(groups, bases))
         failures = [*session.failed.values(), *session.untuned]
         if failures and not any(len(one.records) for one in measured):
             raise failures[0]
@@ -162,6 +169,7 @@ def run(
             "unfinished": [asdict(one) for one in session.unfinished],
             "suite": _about_suite(suite),
             "candidates": about,
+            "prompts": {name: {"hash": one.hash, "source": one.source} for name, one in used.items()},
             "snapshots": snapshots(bases),
             **options,
             "batch": batch,
@@ -251,6 +259,9 @@ class Session:
             why = self._unprepared(error, base)
             self.unfinished.append(Unfinished(candidate=candidate.name, answered=0, requests=asked, why=why))
             return None
+        if deployment.model is None and spec.plain:  # its prompt is never used
+            candidate = replace(candidate, spec=spec.plain)
+            spec = spec.plain
         name = candidate.name if deployment.model else str(spec)
         identity = candidate.identity(self.suite, seed=self.seed, constrain=self.constrain)
         model = deployment.model.name if deployment.model else None
@@ -259,6 +270,7 @@ class Session:
             "strategy": spec.name,
             "args": dict(spec.args),
             "model": model,
+            "prompt": spec.prompts[0].name if spec.prompts else None,
             "identity": identity,
         }
         batch = self.batch and batches(deployment.model)
@@ -428,7 +440,7 @@ def _log_name(work: Pass) -> str:
 
 
 def _earlier(
-    folder: Path, suite: Suite, specs: Sequence[StrategySpec], bases: Sequence[BaseModel]
+    folder: Path, suite: Suite, groups: Sequence[Sequence[StrategySpec]], bases: Sequence[BaseModel]
 ) -> Mapping[str, Any]:
     """run.json of the run that is already in the folder; empty if there is none.
 
@@ -439,6 +451,7 @@ def _earlier(
         return {}
     found = Run(folder).info
     held = found["suite"]["name"]
+    specs = [each for group in groups for spec in group for each in (spec, spec.plain) if each]
     strategies = [(spec.name, json.loads(json.dumps(dict(spec.args)))) for spec in specs]
     models = [None, *(base.name for base in bases)]
     lost = [
@@ -467,7 +480,7 @@ def _measure(session: Session, groups: Sequence[Sequence[Candidate]]) -> list[Me
     told: set[str] = set()
     for number, group in enumerate(groups, start=1):
         if len(groups) > 1:
-            note(f"{number} of {len(groups)}: {group[0].spec}")
+            note(f"{number} of {len(groups)}: {group[0].spec.plain or group[0].spec}")
         for candidate in group:
             for model in session.failed.keys() - told:  # the last one is said when the run ends
                 note(str(session.failed[model]))

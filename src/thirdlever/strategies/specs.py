@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from thirdlever.core import project
 from thirdlever.core.arguments import Argument, pairs, read, written
-from thirdlever.core.errors import MissingExtraError, StrategyError, ThirdleverError, unknown
+from thirdlever.core.errors import MissingExtraError, PromptError, StrategyError, ThirdleverError, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.mistakes import HARNESS, accepts, defined, explained, named
 from thirdlever.core.project import version
+from thirdlever.prompting.own import check_prompt
 from thirdlever.strategies.contract import Deployment, add_setups
+from thirdlever.suites.prompts import DEFAULT, find_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
     from thirdlever.core.store import Store
     from thirdlever.models.base import BaseModel
     from thirdlever.strategies.contract import Factory, Prepare
+    from thirdlever.suites.prompts import Prompt
     from thirdlever.suites.suite import Suite
+
+
+PROMPT = "prompt"  # the argument that every strategy has beside its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,9 @@ class StrategySpec:
         source_hash: sha256 of the strategy's file.
         prepare: what the factory returned.
         on: the strategy whose model this one calls; None for the base model.
+        over: of a strategy on another's model, the strategy itself.
+        prompt: the file in which it puts its items; None for the default prompt.
+        plain: the same without its prompt, which is what it is if it calls no model; None if it names no prompt.
     """
 
     name: str
@@ -47,12 +56,55 @@ class StrategySpec:
     source_hash: str
     prepare: Prepare = field(repr=False)
     on: StrategySpec | None = None
+    over: StrategySpec | None = None
+    prompt: Prompt | None = None
+    plain: StrategySpec | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        """As tables show it: `rag(k=20)`, `rag(k=5) on lora(rank=8)`."""
+        """As tables show it: `rag(k=20)`, `rag(k=5) in v7`, `rag(k=5) on lora(rank=8) in v7`."""
+        if self.over and self.on:
+            same = self.over.prompt and self.on.prompt and self.over.prompt.name == self.on.prompt.name
+            over = self.over.plain if same and self.over.plain else self.over
+            return f"{over} on {self.on}"
         listed = ", ".join(f"{key}={value}" for key, value in self.given.items())
-        own = self.name.partition(" on ")[0] + (f"({listed})" if listed else "")
-        return f"{own} on {self.on}" if self.on else own
+        own = self.name + (f"({listed})" if listed else "")
+        return f"{own} in {self.prompt.name}" if self.prompt else own
+
+    def put_in(self, prompt: Prompt | None) -> StrategySpec:
+        """The strategy in a prompt, None being the default one; unchanged if it names its own.
+
+        A strategy on another's model is put in it together with the other, each unless it names its own.
+        """
+        if self.over and self.on:
+            return stack(self.over.put_in(prompt), self.on.put_in(prompt))
+        return self if PROMPT in self.args else self._put_in(prompt)
+
+    def _put_in(self, prompt: Prompt | None) -> StrategySpec:
+        own = self.prepare
+
+        def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
+            return own(replace(suite, prompt=prompt), model, store)
+
+        if prompt is None:
+            return replace(self, prepare=prepare)
+        return replace(
+            self,
+            args={**self.args, PROMPT: prompt.name},
+            source_hash=content_hash([self.source_hash, prompt.hash]),
+            prepare=prepare,
+            prompt=prompt,
+            plain=self,
+        )
+
+    @property
+    def steps(self) -> list[StrategySpec]:
+        """The strategies that it consists of, in the order in which they are prepared."""
+        return [*self.on.steps, *self.over.steps] if self.over and self.on else [self]
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prompt files that it uses, first the one in which it asks."""
+        return [step.prompt for step in reversed(self.steps) if step.prompt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +126,44 @@ class Candidate:
         return content_hash([suite.hash, model, strategy, version(), seed, constrain])
 
 
-def candidates(specs: Sequence[StrategySpec], models: Sequence[BaseModel]) -> list[list[Candidate]]:
-    """Every strategy on every model, grouped by strategy; names include the model if there are several."""
+def candidates(groups: Sequence[Sequence[StrategySpec]], models: Sequence[BaseModel]) -> list[list[Candidate]]:
+    """Every strategy on every model, in the groups of `in_prompts`; names include the model if there are several."""
     return [
-        [Candidate(spec, model, f"{spec} @ {model.name}" if len(models) > 1 else str(spec)) for model in models]
-        for spec in specs
+        [
+            Candidate(spec, model, f"{spec} @ {model.name}" if len(models) > 1 else str(spec))
+            for model in models
+            for spec in group
+        ]
+        for group in groups
     ]
+
+
+def in_prompts(
+    specs: Sequence[StrategySpec], suite: Suite, prompts: Sequence[str | Path] | None
+) -> list[list[StrategySpec]]:
+    """Every strategy in every prompt, one group a strategy; one that names its own prompt stays as it is.
+
+    Args:
+        specs: the strategies.
+        suite: whose items are asked.
+        prompts: names or files; None for the suite's own prompt.
+
+    Raises:
+        PromptError: a prompt cannot be read, does not fit the suite, or is given twice.
+    """
+    found = [suite.prompt] if prompts is None else [find_prompt(str(name)) for name in prompts]
+    once("prompt", [prompt.name if prompt else DEFAULT for prompt in found], PromptError)
+    groups = [[spec.put_in(prompt) for prompt in found] for spec in specs]
+    groups = [list({str(spec): spec for spec in group}.values()) for group in groups]
+    known: dict[str, Prompt] = {}
+    for prompt in (prompt for group in groups for spec in group for prompt in spec.prompts):
+        if known.setdefault(prompt.name, prompt).hash != prompt.hash:
+            message = f"'{known[prompt.name].path}' and '{prompt.path}' have the same name; rename one of them"
+            raise PromptError(message)
+    for prompt in known.values():
+        check_prompt(prompt, suite)
+    once("strategy", [str(spec) for group in groups for spec in group])
+    return groups
 
 
 def available() -> dict[str, Path]:
@@ -128,16 +212,16 @@ def parse_all(specs: Sequence[str], *, defer_extras: bool = False) -> list[Strat
     return parsed
 
 
-def once(kind: str, names: Sequence[str]) -> None:
+def once(kind: str, names: Sequence[str], error: type[ThirdleverError] = StrategyError) -> None:
     """Refuse repeated names: two rows with one name cannot be told apart.
 
     Raises:
-        StrategyError: with the repeated name.
+        ThirdleverError: of that type, with the repeated name.
     """
     for name, times in Counter(names).items():
         if times > 1:
             message = f"{kind} {name!r} is given {times} times; give it once"
-            raise StrategyError(message)
+            raise error(message)
 
 
 def parse(spec: str, *, defer_extras: bool = False) -> StrategySpec:
@@ -161,7 +245,7 @@ def _parse(spec: str, *, defer_extras: bool) -> StrategySpec:
     name, _, rest = spec.partition(":")
     factory, path = find(name.strip())
     known = arguments(factory)
-    values = _values(spec, rest, factory.__name__, known)
+    values, prompt = _values(spec, rest, factory.__name__, known)
     try:
         prepare = factory(**values)
     except (TypeError, ValueError) as error:
@@ -171,13 +255,17 @@ def _parse(spec: str, *, defer_extras: bool) -> StrategySpec:
         if not defer_extras:
             raise
         prepare = _failing(error)
-    return StrategySpec(
+    made = StrategySpec(
         name=factory.__name__,
         args={argument.name: argument.default for argument in known.values()} | values,
         given={key: written(value) for key, value in values.items()},
         source_hash=hashlib.sha256(path.read_bytes()).hexdigest(),
         prepare=_locating(prepare, path),
     )
+    if prompt is None:
+        return made
+    own = made.put_in(find_prompt(prompt))
+    return replace(own, args={**own.args, PROMPT: prompt})
 
 
 def _failing(error: ThirdleverError) -> Prepare:
@@ -187,8 +275,8 @@ def _failing(error: ThirdleverError) -> Prepare:
     return prepare
 
 
-def _values(spec: str, given: str, strategy: str, known: Mapping[str, Argument]) -> dict[str, Any]:
-    """The arguments in a spec.
+def _values(spec: str, given: str, strategy: str, known: Mapping[str, Argument]) -> tuple[dict[str, Any], str | None]:
+    """The arguments in a spec, and the prompt that it names.
 
     Raises:
         StrategyError: unknown argument, invalid value, or a required argument is missing.
@@ -198,6 +286,7 @@ def _values(spec: str, given: str, strategy: str, known: Mapping[str, Argument])
     except ValueError as error:
         message = f"{spec!r}: {error}"
         raise StrategyError(message) from None
+    prompt = None if PROMPT in known else named.pop(PROMPT, None)  # every strategy has it
     try:
         values = read(named, known)
     except ValueError as error:
@@ -207,11 +296,16 @@ def _values(spec: str, given: str, strategy: str, known: Mapping[str, Argument])
         if argument.required and argument.name not in named:
             message = f"strategy {strategy!r} needs {argument.name}; write {strategy}:{argument.name}=VALUE"
             raise StrategyError(message)
-    return values
+    return values, prompt
 
 
 def stack(over: StrategySpec, under: StrategySpec) -> StrategySpec:
-    """A strategy that calls the model which another one prepares; both set-ups are paid for, both data checked."""
+    """A strategy that calls the model which another one prepares; both set-ups are paid for, both data checked.
+
+    The other is put in the first one's prompt, unless it names its own.
+    """
+    if over.prompt:
+        under = under.put_in(over.prompt)
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
         below = under.prepare(suite, model, store)
@@ -234,6 +328,8 @@ def stack(over: StrategySpec, under: StrategySpec) -> StrategySpec:
         source_hash=content_hash([over.source_hash, under.source_hash]),
         prepare=prepare,
         on=under,
+        over=over,
+        plain=stack(over.plain, under.plain or under) if over.plain else None,
     )
 
 

@@ -23,10 +23,11 @@ import yaml
 
 from thirdlever.answers.answer import most_tokens
 from thirdlever.core import project
-from thirdlever.core.errors import SuiteError
+from thirdlever.core.errors import PromptError, SuiteError
 from thirdlever.core.text import normalise
-from thirdlever.suites.readers import Row, read_rows
-from thirdlever.suites.suite import Item
+from thirdlever.suites.prompts import read_prompt
+from thirdlever.suites.readers import Row, read_rows, read_turns, transcript
+from thirdlever.suites.suite import COLUMNS, Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,9 +40,9 @@ MAX_DEV = 1_000
 _literal = partial(json.dumps, ensure_ascii=False)  # in double quotes, as a formatter writes it: valid Python too
 
 _WIDTH = 60  # characters of an example in the docstring of an eval file
-_STARTER = ("evals/[!_]*.py", "strategies/[!_]*.py", "datasets/transactions/*", "results/README.md")
+_STARTER = ("evals/[!_]*.py", "strategies/[!_]*.py", "prompts/[!_.]*", "datasets/transactions/*", "results/README.md")
 # Folders of a project, and names that an eval file imports: a function of the same name would shadow them.
-_RESERVED = {"Suite", "Text", "load_suite", "suite", "thirdlever", "datasets", "evals", "results", "strategies"}
+_RESERVED = {"Suite", "Text", "load_suite", "suite", "thirdlever", "datasets", "evals", "prompts", "results", "strategies"}
 
 _EVAL = '''"""{name}: {task}.
 
@@ -61,7 +62,7 @@ def {name}() -> Suite:
         {name_literal},
         instruction={instruction},
         answer={answer},
-        input_name={input_name},{answer_name}
+        input_name={input_name},{answer_name}{further}
     )
 '''
 
@@ -104,6 +105,7 @@ def make_suite(
     documents: Path | None = None,
     slice: str | None = None,  # noqa: A002 - the command line's word
     group: str | None = None,
+    prompt: Path | None = None,
     folder: Path | None = None,
 ) -> Made:
     """Write `datasets/<name>/` and `evals/<name>.py` from .csv, .tsv or .jsonl files: all of it or nothing.
@@ -118,6 +120,7 @@ def make_suite(
         documents: knowledge to retrieve from, with columns `title` and `text`.
         slice: column naming a subgroup; results are reported per subgroup.
         group: column naming the source that rows share (author, merchant).
+        prompt: the team's prompt file, copied to `prompts/`. It may show every column by its name.
         folder: the project; None is the current folder.
 
     Raises:
@@ -166,13 +169,17 @@ def make_suite(
         example=splits.parts["train"][0],
         labels=counts.get("labels"),
         longest=max(map(most_tokens, targets)),
+        prompt=prompt.stem if prompt else None,
     )
+    warnings = splits.contradictions()
+    if prompt:
+        contents |= _prompt_file(prompt, folder)
     _write(contents, folder)
-    return Made(name, counts, splits.changes, splits.contradictions())
+    return Made(name, counts, splits.changes, warnings)
 
 
 def copy_starter(folder: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Copy the starter project: evals, strategies, the suite `transactions`.
+    """Copy the starter project: evals, strategies, prompts, the suite `transactions`.
 
     Returns:
         (copied, kept): files that were written, and files that already existed and are unchanged.
@@ -340,16 +347,40 @@ def _refuse(name: str, folder: Path) -> None:
             raise SuiteError(message)
 
 
+def _prompt_file(prompt: Path, folder: Path) -> dict[Path, str]:
+    """The prompt's file under `prompts/`; nothing if it is already there.
+
+    Raises:
+        PromptError: it cannot be read, or `prompts/` has another of that name.
+    """
+    source = read_prompt(prompt).source
+    path = Path("prompts", prompt.name)
+    if not (folder / path).exists():
+        return {path: source}
+    if read_prompt(folder / path).source != source:
+        message = f"'{path}' already exists and is another prompt; rename {str(prompt)!r}"
+        raise PromptError(message)
+    return {}
+
+
 def _item(row: Row, columns: Mapping[str, str]) -> Item:
-    """An item whose id is, for now, its file and line. White space around a target is not part of the label."""
-    named = {role: row.text(columns[role]) for role in ("slice", "group") if role in columns}
-    return Item(row.where, row.text(columns["input"]), row.text(columns["target"]).strip(), **named)
+    """An item whose id is, for now, its file and line. White space around a target is not part of the label.
+
+    Columns without a role are kept for prompts to show.
+    """
+    slice_, group = (row.text(columns[role]) if role in columns else "" for role in ("slice", "group"))
+    turns = read_turns(row, columns["input"])
+    text = transcript(turns) if turns else row.text(columns["input"])
+    fields = {name: value for name, value in row.values.items() if name not in {*columns.values(), *COLUMNS}}
+    return Item(row.where, text, row.text(columns["target"]).strip(), slice_, group, fields, turns)
 
 
-def _numbered(items: Sequence[Item], part: str) -> Iterable[dict[str, str]]:
+def _numbered(items: Sequence[Item], part: str) -> Iterable[dict[str, Any]]:
     for number, item in enumerate(items, start=1):
-        row = {"id": f"{part}-{number:05}", "input": item.input, "target": item.target}
-        yield row | {role: value for role, value in (("slice", item.slice), ("group", item.group)) if value}
+        chat = [{"role": role, "content": text} for role, text in item.turns]
+        row = {"id": f"{part}-{number:05}", "input": chat or item.input, "target": item.target}
+        roles = {role: value for role, value in (("slice", item.slice), ("group", item.group)) if value}
+        yield row | roles | dict(item.fields)
 
 
 def _yaml(value: Mapping[str, Any]) -> str:
@@ -365,6 +396,7 @@ def _eval_file(
     example: Item,
     labels: int | None,
     longest: int,
+    prompt: str | None,
 ) -> str:
     """Source of `evals/<name>.py`.
 
@@ -375,8 +407,10 @@ def _eval_file(
         example: an item of train.
         labels: number of labels; None if answers are free text.
         longest: tokens that the longest target may have.
+        prompt: the suite's own, in `prompts/`; None for the default one.
     """
     source, target = columns["input"], columns["target"]
+    further = (("input_column", source if source not in COLUMNS else None), ("prompt", prompt))
     shown, wanted = _in_words(source, "Text"), _in_words(target, "Category")
     if labels is None:
         answer = f"Text(name={_literal(wanted)}, max_tokens={longest})"
@@ -396,6 +430,7 @@ def _eval_file(
         answer=answer,
         input_name=_literal(shown),
         answer_name=answer_name,
+        further="".join(f"\n        {name}={_literal(value)}," for name, value in further if value),
     )
 
 

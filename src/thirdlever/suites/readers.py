@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.core.errors import SuiteError, unknown
+from thirdlever.core.errors import SuiteError, ThirdleverError, unknown
 from thirdlever.core.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -57,6 +57,38 @@ class Row:
         return text
 
 
+_ROLES = ("system", "user", "assistant")
+
+
+def read_turns(row: Row, column: str = "input") -> tuple[tuple[str, str], ...]:
+    """The turns of an input that is a list of messages with role and content; none if it is a text.
+
+    Raises:
+        SuiteError: a message has another role or no text, or the last is not the user's.
+    """
+    found = row.values.get(column)
+    if isinstance(found, str) and found.lstrip().startswith("[{"):  # in a table, as JSON
+        try:
+            found = json.loads(found)
+        except ValueError:
+            return ()
+    if not isinstance(found, list) or not all(isinstance(each, dict) and "role" in each for each in found) or not found:
+        return ()
+    for number, each in enumerate(found, start=1):
+        if each["role"] not in _ROLES or not isinstance(each.get("content"), str):
+            message = f"{row.where}: message {number} of {column!r} needs a role of {', '.join(_ROLES)} and a text"
+            raise SuiteError(message)
+    if found[-1]["role"] != "user":
+        message = f"{row.where}: the last message of {column!r} is the {found[-1]['role']}'s; end with the user's"
+        raise SuiteError(message)
+    return tuple((each["role"], each["content"]) for each in found)
+
+
+def transcript(turns: Iterable[tuple[str, str]]) -> str:
+    """A conversation as one text."""
+    return "\n".join(f"{role}: {text}" for role, text in turns)
+
+
 def read_rows(path: Path) -> list[Row]:
     """Every row of a .jsonl, .csv or .tsv file, except blank lines.
 
@@ -72,11 +104,11 @@ def read_rows(path: Path) -> list[Row]:
     raise SuiteError(message)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, kind: type[ThirdleverError] = SuiteError) -> str:
     """A UTF-8 file without the byte order mark that spreadsheets write.
 
     Raises:
-        SuiteError: the file does not exist (with a near match), cannot be opened, or is not UTF-8.
+        ThirdleverError: of that kind; the file does not exist (with a near match), cannot be opened, or is not UTF-8.
     """
     try:
         content = path.read_bytes()
@@ -84,17 +116,17 @@ def read_text(path: Path) -> str:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
         message = f"no file {str(path)!r}; {f'did you mean {near[0]!r}?' if near else 'check the path'}"
-        raise SuiteError(message) from None
+        raise kind(message) from None
     except OSError as error:
         message = f"cannot read {str(path)!r}: {error.strerror}; give a readable file"
-        raise SuiteError(message) from None
+        raise kind(message) from None
     try:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         fix = "save the file as UTF-8 (e.g. iconv -f LATIN1 -t UTF-8)"
         message = f"{path}:{line}: byte {error.start} is not UTF-8; {fix}"
-        raise SuiteError(message) from None
+        raise kind(message) from None
 
 
 def _json_lines(path: Path) -> Iterator[Row]:

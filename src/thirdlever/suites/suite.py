@@ -1,7 +1,8 @@
 """A suite: labelled data in splits, an instruction and an answer kind.
 
-Data is in `datasets/<name>/`: `train.jsonl`, `test.jsonl` and optionally `dev.jsonl` (rows `id, input, target` and
-optionally `slice, group`), `documents.jsonl` (rows `id, title, text`) and `card.yaml`. An eval file loads it:
+Data is in `datasets/<name>/`: `train.jsonl`, `test.jsonl` and optionally `dev.jsonl` (rows `id, input, target`,
+optionally `slice, group`, and any others, which prompts can show), `documents.jsonl` (rows `id, title, text`) and
+`card.yaml`. An eval file loads it:
 
     @suite
     def transactions() -> Suite:
@@ -24,15 +25,19 @@ from thirdlever.core.errors import LeakageError, SuiteError, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.mistakes import explained, misuse
 from thirdlever.core.text import listed
-from thirdlever.suites.readers import read_rows, read_text
+from thirdlever.suites.prompts import find_prompt
+from thirdlever.suites.readers import read_rows, read_text, read_turns, transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from thirdlever.suites.prompts import Prompt
+    from thirdlever.suites.readers import Row
+
 
 _MARK = "__thirdlever_suite__"
-_OPTIONAL = ("slice", "group")  # columns
+COLUMNS = {"id", "input", "target", "slice", "group"}  # an item's own
 _ANSWER = ("describe", "read", "grade", "problem")  # methods of an answer kind
 _KINDS = {
     "label": 'answer=Label(("LABEL", "LABEL"))',
@@ -52,6 +57,8 @@ class Item:
         target: the right answer.
         slice: a subgroup for which results are reported separately; "" for none.
         group: the source that items share (author, merchant), for cluster statistics; "" for none.
+        fields: further columns of its row, which prompts can show.
+        turns: (role, text) of an input that is a conversation; `input` is then its transcript.
     """
 
     id: str
@@ -59,6 +66,14 @@ class Item:
     target: str
     slice: str = ""
     group: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    turns: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def content(self) -> list[Any]:
+        """All that it is made of, JSON-able."""
+        own: list[Any] = [self.id, self.input, self.target, self.slice, self.group]
+        return [*own, dict(self.fields), self.turns] if self.fields or self.turns else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +108,7 @@ class Split:
     @cached_property
     def hash(self) -> str:
         """sha256 over every field of every item, in order."""
-        return content_hash([[i.id, i.input, i.target, i.slice, i.group] for i in self.items])
+        return content_hash([item.content for item in self.items])
 
     def first(self, limit: int | None, *, seed: int = 0) -> Split:
         """A fixed random subset of `limit` items in file order; a larger limit includes a smaller one's items."""
@@ -129,7 +144,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Suite:
-    """Everything that all candidates share.
+    """Everything that all candidates share, and the prompt in which one of them puts its items.
 
     A strategy receives `suite.without_test()`, whose `test` raises.
     """
@@ -143,6 +158,7 @@ class Suite:
     documents: tuple[Document, ...] = ()
     input_name: str = "Text"
     card: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    prompt: Prompt | None = None
 
     def __post_init__(self) -> None:
         """Refuse an `answer` that is not an answer kind.
@@ -185,11 +201,15 @@ class Suite:
     def hash(self) -> str:
         """sha256 over data, documents, instruction and answer kind; runs with the same hash are comparable."""
         test = self.test_split.hash if self.test_split else None
-        return content_hash([self.seen_hash, test])
+        return content_hash([self._content_hash, test])
 
     @cached_property
     def seen_hash(self) -> str:
-        """The same without the test split: what a prepared artefact may depend on."""
+        """The same with the prompt and without the test split: what a prepared artefact may depend on."""
+        return content_hash([self._content_hash, self.prompt.hash]) if self.prompt else self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
         documents = [[d.id, d.title, d.text] for d in self.documents]
         prompt = [self.name, self.instruction, self.input_name, repr(self.answer)]
         return content_hash([self.train.hash, self.dev.hash, documents, prompt])
@@ -211,8 +231,10 @@ def load_suite(
     answer: Literal["label"] | Answer = "label",
     input_name: str = "Text",
     answer_name: str = "Category",
+    input_column: str | None = None,
+    prompt: str | None = None,
 ) -> Suite:
-    """Read `datasets/<name>/`.
+    """Read `datasets/<name>/`. Columns that are not an item's own are kept in its `fields`.
 
     Args:
         name: the folder.
@@ -220,6 +242,8 @@ def load_suite(
         answer: the answer kind; "label" is a `Label` of the targets of train, sorted.
         input_name: what the prompt calls an input.
         answer_name: what the prompt calls a label.
+        input_column: a second name for the input, by which prompt files call it.
+        prompt: the suite's own prompt, a file in `prompts/`, in which a run puts its items if it names no other.
 
     Raises:
         SuiteError: the data cannot be read; the message has file and line.
@@ -229,7 +253,7 @@ def load_suite(
         beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
         message = f"{folder.parent}: {unknown('data set', name, beside)}; {_REMEDY}"
         raise SuiteError(message)
-    train, dev, test = (_split(folder, part) for part in ("train", "dev", "test"))
+    train, dev, test = (_split(folder, part, input_column) for part in ("train", "dev", "test"))
     if answer == "label":
         answer = Label(tuple(sorted({item.target for item in train})), name=answer_name)
     documents = folder / "documents.jsonl"
@@ -246,6 +270,7 @@ def load_suite(
         ),
         input_name=input_name,
         card=_card(folder / "card.yaml"),
+        prompt=find_prompt(prompt) if prompt else None,
     )
 
 
@@ -333,14 +358,21 @@ def _headline(path: Path) -> str:
     return (docstring or "").partition("\n")[0]
 
 
-def _split(folder: Path, name: str) -> Split:
+def _split(folder: Path, name: str, input_column: str | None) -> Split:
     path = folder / f"{name}.jsonl"
     rows = [] if name == "dev" and not path.exists() else read_rows(path)
-    items = tuple(
-        Item(row.text("id"), row.text("input"), row.text("target"), *(str(row.values.get(k) or "") for k in _OPTIONAL))
-        for row in rows
-    )
+    items = tuple(_item(row, input_column) for row in rows)
     return Split(name, items, lines={item.id: row.where for item, row in zip(items, rows, strict=True)})
+
+
+def _item(row: Row, input_column: str | None) -> Item:
+    turns = read_turns(row)
+    text = transcript(turns) if turns else row.text("input")
+    fields = {name: value for name, value in row.values.items() if name not in COLUMNS}
+    if input_column is not None:
+        fields[input_column] = text
+    slice_, group = (str(row.values.get(name) or "") for name in ("slice", "group"))
+    return Item(row.text("id"), text, row.text("target"), slice_, group, fields, turns)
 
 
 def _card(path: Path) -> Mapping[str, Any]:
