@@ -16,6 +16,7 @@ from thirdlever.core import errors
 from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, need, require
 from thirdlever.core.store import Artefact, Store
 from thirdlever.evaluation.ask import Choice, choose
+from thirdlever.evaluation.search import Optimised, optimise
 from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.distill import Lesson, invent, teach
 from thirdlever.finetune.managed import tune as tune_managed
@@ -28,7 +29,7 @@ from thirdlever.retrieval.embedder import EMBEDDER, embed, embed_once
 from thirdlever.retrieval.index import Index, index
 from thirdlever.runner.check import check
 from thirdlever.runner.runner import run
-from thirdlever.strategies.contract import Deployment, Prepare, SetupCost, Tuning, add_setups, strategy
+from thirdlever.strategies.contract import Deployment, Found, Prepare, SetupCost, Tuning, add_setups, strategy
 from thirdlever.strategies.specs import parse
 from thirdlever.suites.suite import Document, Item, Split, Suite, load_suite, suite
 
@@ -39,6 +40,7 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "Context",
     "Deployment",
     "Document",
+    "Found",
     "Item",
     "Json",
     "Label",
@@ -72,6 +74,7 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "load",
     "messages",
     "need",
+    "optimise",
     "parse",
     "reply",
     "require",
@@ -86,6 +89,7 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "Grade",
     "Index",
     "Lesson",
+    "Optimised",
     "Reading",
     "Run",
     "Status",

@@ -8,11 +8,12 @@ sample size. See docs/statistics.md.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from thirdlever.analysis.stats.proportions import Proportion
 
 
+By: TypeAlias = Literal["prompt", "model", "strategy"]
 MCNEMAR = "exact McNemar"
 SIGN_FLIP = "sign-flip test by cluster"
 
@@ -196,6 +198,9 @@ class Compared:
         non_inferiority: of b to a for each comparison, in the same order; empty without a margin.
         variances: of recipes that ran with several seeds.
         not_measured: why candidates are left out, by name.
+        by: what alone differs in each pair: "prompt", "model" or "strategy"; None for any pair.
+        overall: with `by`, the same over all pairs with the same two prompts, models or strategies: the mean of their
+            candidates' scores on each item. Only where there are several such pairs.
     """
 
     suite: str
@@ -209,6 +214,8 @@ class Compared:
     non_inferiority: Sequence[NonInferiority]
     variances: Sequence[Variance]
     not_measured: Mapping[str, str]
+    by: By | None = None
+    overall: Sequence[Comparison] = ()
 
 
 def compared(
@@ -220,13 +227,16 @@ def compared(
     part: str | None = None,
     confidence: float = 0.95,
     margin: float | None = None,
+    by: By | None = None,
 ) -> Compared:
     """Compare b with a; or every other candidate with a; or, without names, every other with the best.
 
-    The best is chosen by its score, so p is then adjusted for all pairs, shown or not.
+    The best is chosen by its score, so p is then adjusted for all pairs, shown or not. With `by`, the pairs are those
+    that differ in their prompt, model or strategy alone, the one that the run lists first being `a`.
 
     Raises:
-        RunError: the run's candidates cannot be paired, only one is measured, or a name is unknown or not measured.
+        RunError: the run's candidates cannot be paired, only one is measured, a name is unknown or not measured, or
+            `by` is given with names or tells no pair apart.
     """
     lost = run.not_measured
     for name in (a, b):
@@ -243,7 +253,15 @@ def compared(
         raise RunError(message)
     if part is not None:
         o = o.slice(part)
-    found, family = _pairs(o, a, b, every=every, confidence=confidence)
+    overall: Sequence[Comparison] = ()
+    if by is not None:
+        if a is not None:
+            message = f"--by {by} compares all candidates that differ in their {by}; leave the names out"
+            raise RunError(message)
+        found, overall = _compared_by(o, run.info, by, confidence)
+        family = len(found)
+    else:
+        found, family = _pairs(o, a, b, every=every, confidence=confidence)
     named = {name for one in found for name in (one.a, one.b)}
     measured = figures(run.records, run.info, part=part, confidence=confidence)
     accuracies = {name: known for name in o.candidates if name in named and (known := measured[name].accuracy)}
@@ -259,7 +277,58 @@ def compared(
         non_inferiority=[] if margin is None else [non_inferior(o, one.b, one.a, margin) for one in found],
         variances=by_recipe(o, run.info),
         not_measured=lost,
+        by=by,
+        overall=overall,
     )
+
+
+def _compared_by(
+    o: Outcomes, info: Mapping[str, Any], by: By, confidence: float
+) -> tuple[list[Comparison], list[Comparison]]:
+    """The pairs that differ in one respect alone; and, where several have the same two values, these over all of them.
+
+    Raises:
+        RunError: there is no such pair.
+    """
+    groups: dict[str, dict[str, str]] = {}  # by all other respects: candidates by this one
+    for about in info["candidates"]:
+        if about["model"] is not None and about["name"] in o.candidates:
+            respects = _respects(about)
+            value = respects.pop(by)
+            groups.setdefault(json.dumps(respects, sort_keys=True), {})[value] = about["name"]
+    pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for alike in groups.values():
+        for a, b in itertools.combinations(alike, 2):
+            pairs.setdefault((a, b), []).append((alike[a], alike[b]))
+    if not pairs:
+        message = f"no two candidates differ in their {by} alone; run the same with several (--{by})"
+        raise RunError(message)
+    found = holm([compare(o, a, b, confidence=confidence) for same in pairs.values() for a, b in same])
+    overall = [_together(o, values, same, confidence) for values, same in pairs.items() if len(same) > 1]
+    return found, holm(overall)
+
+
+def _respects(about: Mapping[str, Any]) -> dict[str, str]:
+    """A candidate's prompt, model and strategy; the strategy with its arguments."""
+
+    def without_prompt(args: Mapping[str, Any]) -> dict[str, Any]:
+        own = {name: value for name, value in args.items() if name != "prompt"}
+        return own | {"on": without_prompt(own["on"])} if isinstance(own.get("on"), dict) else own
+
+    args = json.dumps(without_prompt(about["args"]), sort_keys=True, default=str)
+    return {
+        "prompt": about.get("prompt") or "default",
+        "model": str(about["base"]),
+        "strategy": f"{about['strategy']} {args}",
+    }
+
+
+def _together(o: Outcomes, values: tuple[str, str], pairs: Sequence[tuple[str, str]], confidence: float) -> Comparison:
+    """Two prompts, models or strategies, each by the mean score of its candidates on each item."""
+    sides = [np.mean([o.row(pair[side]) for pair in pairs], axis=0) for side in (0, 1)]
+    names = tuple(f"{value.partition(' ')[0]} ({len(pairs)} candidates)" for value in values)
+    both = replace(o, candidates=names, scores=np.stack(sides), graded=True)
+    return compare(both, *names, confidence=confidence)
 
 
 def _pairs(

@@ -4,7 +4,7 @@ Typer reads the annotations when the module is loaded. Heavy modules are importe
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,6 +24,10 @@ def compare(
         float | None,
         option("SHARE", "Test if the drop in accuracy is below this, such as 0.02.", min=0.0001, max=0.5),
     ] = None,
+    by: Annotated[
+        Literal["prompt", "model", "strategy"] | None,
+        typer.Option("--by", help="Compare candidates that differ in this alone."),
+    ] = None,
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
     fmt: options.TextFormat = "text",
@@ -34,7 +38,7 @@ def compare(
     from thirdlever.report import comparison
 
     measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
-    found = compared(measured, a, b, every=every, part=slice_, confidence=confidence, margin=margin)
+    found = compared(measured, a, b, every=every, part=slice_, confidence=confidence, margin=margin, by=by)
     options.print_text(comparison.render(found, fmt))
 
 

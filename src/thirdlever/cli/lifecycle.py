@@ -67,8 +67,8 @@ def show(name: Name) -> None:
     typer.echo(render_baseline(baseline.load(name)))
 
 
-@baseline_app.command()
-def diff(
+@baseline_app.command("diff")
+def baseline_diff(
     name: Name,
     run: options.Run,
     max_failed: options.MaxFailed = None,
@@ -207,6 +207,19 @@ def replace(
     proposal = propose(measured, candidate, assumptions)
     typer.echo(replace_text(proposal))
     raise typer.Exit(0 if proposal.chosen else 1)
+
+
+def diff(
+    before: Annotated[str, argument("RUN", "The first run: its folder or its name under results/.")],
+    after: Annotated[str, argument("RUN", "The second run.")],
+    fmt: options.TextFormat = "text",
+) -> None:
+    """Show what changed between two runs, and which items flipped."""
+    from thirdlever.analysis.run import load
+    from thirdlever.lifecycle import diff as changes
+    from thirdlever.report.regression import render_diff
+
+    options.print_text(render_diff(changes.diff(load(before), load(after)), fmt))
 
 
 def history(

@@ -18,7 +18,7 @@ _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDI
 _TOPICS = {
     "Measure": ("init", "suites", "strategies", "models", "check", "plan", "prompt", "run", "show"),
     "Decide": ("compare", "decide", "memo", "report", "reprice"),
-    "When a model changes": ("baseline", "regress", "stale", "replace", "history"),
+    "When a model changes": ("baseline", "regress", "diff", "stale", "replace", "history"),
     "Fine-tune": ("adapters", "jobs", "serve"),
 }
 
@@ -52,7 +52,7 @@ for command in (
         measure.show,
     ),
     *(decide.compare, decide.decide, decide.memo, decide.report, decide.reprice),
-    *(lifecycle.regress, lifecycle.stale, lifecycle.replace, lifecycle.history, finetune.serve),
+    *(lifecycle.regress, lifecycle.diff, lifecycle.stale, lifecycle.replace, lifecycle.history, finetune.serve),
 ):
     app.command()(command)
 app.add_typer(measure.models_app, name="models")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
@@ -89,7 +89,7 @@ def replies(
         deployment: whom to ask.
         items: what.
         folder: where the answers are kept as they come; those found there are not asked for again.
-        title: shown while it goes on.
+        title: shown while it goes on; "" shows nothing.
         times: how often each.
         temperature: of the sampling; 0 always takes the likeliest token.
 
@@ -120,7 +120,7 @@ def replies(
             within = count(known, deployment.model)
         missing = [key for key in work.keys if journal.answered(key) is None]
         if missing and within:
-            with progress(title, len(missing)) as advance:
+            with progress(title, len(missing)) if title else nullcontext(lambda: None) as advance:
 
                 def keep(reply: Reply) -> bool:
                     journal.append(reply)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -35,7 +36,7 @@ from thirdlever.suites.prompts import DEFAULT
 from thirdlever.suites.suite import find_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from thirdlever.analysis.run import Run
     from thirdlever.lifecycle.baseline import Baseline, BaselineCandidate, ItemResult
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 REPORT = "regression.json"
 EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "NOT-MEASURED": 2, "INCONCLUSIVE": 3}
+_LINES = 6  # changed lines of a prompt in a note
 FIRST = 20  # items asked before all others, so that a retired model fails on these and not on the whole suite
 _RUN_OPTIONS = ("epochs", "seed", "constrain", "device_usd_per_hour", "utilisation")
 
@@ -274,7 +276,7 @@ def compare(
     changed = []
     for item, before, after in zip(fresh.items, _old_results(baseline, fresh, old), new.results, strict=True):
         text, target = (texts or {}).get(item.id, ("", ""))
-        answers = _answer(before, target), _answer(after, target)
+        answers = answer(before, target), answer(after, target)
         changed.append((after.score - before.score, Flip(item.id, text, target, *answers)))
     return Result(
         candidate=pair.candidate,
@@ -309,7 +311,8 @@ def _old_results(baseline: Baseline, fresh: Baseline, candidate: BaselineCandida
     return [known[item.id][1] for item in fresh.items]
 
 
-def _answer(result: ItemResult, target: str) -> str:
+def answer(result: ItemResult, target: str) -> str:
+    """What a candidate answered, or in brackets why there is nothing to show."""
     if result.score == 1:
         return target or "(right)"
     return "(request failed)" if result.failed else "(unparsed)" if result.answer is None else result.answer
@@ -340,9 +343,25 @@ def _differences(baseline: Baseline, fresh: Baseline, old: BaselineCandidate, ne
     moved = [f"{name} {old} to {now[name]}" for name, old in versions.items() if now.get(name, old) != old]
     if moved:
         notes.append(f"versions changed since the baseline: {', '.join(moved)}")
+    notes += _prompt_changes(baseline, fresh, old, new)
     if args := sorted(set(new.args) ^ set(old.args)):
         notes.append(f"the strategy's arguments changed since the baseline: {', '.join(args)}")
     return notes
+
+
+def _prompt_changes(
+    baseline: Baseline, fresh: Baseline, old: BaselineCandidate, new: BaselineCandidate
+) -> Iterator[str]:
+    """The changed lines of the prompt in which a candidate is asked."""
+    sources = [
+        ((side.facts.get("prompts") or {}).get(one.args.get("prompt")) or {}).get("source", "")
+        for side, one in ((baseline, old), (fresh, new))
+    ]
+    if sources[0] and sources[1] and sources[0] != sources[1]:
+        lines = [line for line in difflib.ndiff(*(source.splitlines() for source in sources)) if line[0] in "+-"]
+        shown = "; ".join(f"{line[0]} {line[2:].strip()!r}" for line in lines[:_LINES])
+        more = f"; and {len(lines) - _LINES:,} more lines" if len(lines) > _LINES else ""
+        yield f"prompt {new.args['prompt']} changed since the baseline: {shown}{more}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,8 @@ from thirdlever.core.table import Column, Table
 from thirdlever.core.text import WIDTH, counted, escape_markdown, interval, p_value, paragraph, points
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thirdlever.analysis.compare import Compared, Comparison, NonInferiority
     from thirdlever.analysis.variance import Variance
 
@@ -31,7 +33,10 @@ def render(found: Compared, fmt: Format = "text", *, width: int = WIDTH) -> str:
     """
     if fmt == "json":
         return json.dumps(_plain(asdict(found)), indent=2, allow_nan=False)
-    tables, sentences, notes = (_accuracies(found), _differences(found)), _sentences(found), _notes(found)
+    tables = [_accuracies(found), _differences(found, found.comparisons)]
+    if found.overall:
+        tables.insert(1, _differences(found, found.overall))
+    sentences, notes = _sentences(found), _notes(found)
     if fmt == "md":
         blocks = [escape_markdown(_intro(found)), *(table.markdown() for table in tables)]
         blocks.append("\n".join(f"- {escape_markdown(line)}" for line in sentences))
@@ -55,7 +60,7 @@ def _accuracies(found: Compared) -> Table:
     return Table(columns, [(name, interval(one.value, one.low, one.high)) for name, one in found.accuracies.items()])
 
 
-def _differences(found: Compared) -> Table:
+def _differences(found: Compared, comparisons: Sequence[Comparison]) -> Table:
     heads = (
         f"difference, points\n[{_confidence(found.comparisons[0])}]",
         "items better/\nworse",
@@ -71,7 +76,7 @@ def _differences(found: Compared) -> Table:
             f"{p_value(one.p)} ({p_value(one.p_adjusted)})",
             "none" if math.isnan(one.mde) else f"{100 * one.mde:.1f}",
         )
-        for one in found.comparisons
+        for one in comparisons
     ]
     return Table([Column("candidate", "name"), Column("reference", "name"), *map(Column, heads)], rows)
 
@@ -88,7 +93,9 @@ def _sentences(found: Compared) -> list[str]:
 def _notes(found: Compared) -> list[str]:
     methods = " or ".join(sorted({one.method for one in found.comparisons}))
     several = found.family > 1
+    overall = f"Over all {found.by} pairs: each item counts with the mean score of the candidates on it."
     notes = [
+        *([overall] if found.overall else []),
         *(f"{name} is left out: {why}." for name, why in found.not_measured.items()),
         f"Test: {methods}; p {f'adjusted (Holm) for all {found.family} comparisons' if several else 'not adjusted'}.",
         "Items better/worse: where the candidate does better/worse than the reference.",
@@ -96,7 +103,7 @@ def _notes(found: Compared) -> list[str]:
     ]
     if len(found.comparisons) > _IN_WORDS:
         notes.append("To read a comparison in words, name its two candidates.")
-    if not several:
+    if not several and not found.by:
         notes.append("If you picked this pair by its scores, use --all, which adjusts for the choice.")
     return notes
 

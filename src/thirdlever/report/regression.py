@@ -14,6 +14,7 @@ from thirdlever.core.text import (
     escape_markdown,
     escape_terminal,
     listed,
+    p_value,
     paragraph,
     percent,
     sentence,
@@ -22,9 +23,10 @@ from thirdlever.core.text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from thirdlever.lifecycle.checks import Check
+    from thirdlever.lifecycle.diff import CandidateDiff, RunDiff
     from thirdlever.lifecycle.regress import Flip, Regression, Result
 
 
@@ -190,6 +192,42 @@ def _flip(flip: Flip) -> str:
 def _row(flip: Flip) -> tuple[str, str, str, str, str]:
     short = flip.input if len(flip.input) <= _WIDE else f"{flip.input[: _WIDE - 1]}…"
     return flip.id, short, flip.target, flip.before, flip.after
+
+
+def render_diff(found: RunDiff, fmt: Literal["text", "md", "json"] = "text") -> str:
+    """What changed between two runs, and the items that flipped."""
+    if fmt == "json":
+        return found.to_json()
+    escape = escape_markdown if fmt == "md" else escape_terminal
+    item = "- " if fmt == "md" else "  "
+    blocks = [escape(f"{found.suite}: {found.before} -> {found.after}, {counted(found.common, 'item')} in both.")]
+    blocks.append("\n".join(f"{item}{escape(line)}" for line in found.changes) or "Nothing else changed for all.")
+    for name, lines in found.prompts.items():
+        text = "\n".join(escape_terminal(line) for line in lines)
+        blocks.append(f"{escape(f'prompt {name}')}\n" + (f"\n```diff\n{text}\n```" if fmt == "md" else text))
+    for one in found.candidates:
+        blocks.append(_candidate_diff(one, fmt, escape, item))
+    alone = (("first", found.only_before), ("second", found.only_after))
+    blocks += [escape(f"Only in the {what} run: {', '.join(names)}.") for what, names in alone if names]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _candidate_diff(one: CandidateDiff, fmt: str, escape: Callable[[str], str], item: str) -> str:
+    name = one.after if one.before == one.after else f"{one.before} -> {one.after}"
+    lines = [f"### {escape(name)}\n" if fmt == "md" else escape(name)]
+    lines += [f"{item}{escape(change)}" for change in one.changes]
+    if (found := one.comparison) is None:
+        lines.append(f"{item}{escape(one.why_not)}")
+    else:
+        size = f"accuracy {signed(found.difference)} points [{signed(found.low)}, {signed(found.high)}]"
+        lines.append(f"{item}{escape(f'{size}, p = {p_value(found.p)}'.replace('p = <', 'p < '))}")
+    for what, flips in (("broken", one.broken), ("fixed", one.fixed)):
+        lines.append(f"{item}{what}: {len(flips):,}{_first(flips)}")
+        if fmt == "md" and flips:
+            lines += ["", _flips(flips).markdown(), ""]
+        else:
+            lines += [f"    {escape(_flip(flip))}" for flip in flips[:_LISTED]]
+    return "\n".join(lines)
 
 
 # JUnit XML: a check that is open or not measured is an error, so that it does not look green; one without a limit is

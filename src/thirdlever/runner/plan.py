@@ -455,6 +455,9 @@ class _Candidate:
         if kind == "choice" and asked:
             self._basis.append(f"dev chooses between {', '.join(of['options'])}: the longest prompts are assumed")
             return self._rendered(missing.asks[asked.index(max(asked))].deployment)
+        if kind == "prompt" and asked:
+            self._basis.append("the prompt is not searched yet: the one that the search begins with is assumed")
+            return self._rendered(missing.asks[0].deployment)
         if kind == "job" and "provider" in of:
             model = self._job(of, model)
         elif kind == "adapter" and "settings" in of:

@@ -290,6 +290,7 @@ class Session:
             "setup": asdict(deployment.setup),
             "tuning": asdict(deployment.tuning) if deployment.tuning else None,
             "given": len(deployment.given),
+            "found": asdict(deployment.found) if deployment.found else None,
             "logs": [_log_name(work) for work in passes],
             "lost_attempts": journal.lost,
         }

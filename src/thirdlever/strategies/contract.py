@@ -92,6 +92,27 @@ class Tuning:
     survived: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A prompt that was searched on dev.
+
+    Attributes:
+        source: its text, as a .jinja file has it.
+        accuracy: on the dev items, which it was chosen by: higher than on new items.
+        start: the accuracy of the prompt that the search began with, on the same items.
+        items: number of dev items.
+        prompts: number of prompts that were measured on them.
+        calls: answers that the search took.
+    """
+
+    source: str
+    accuracy: float
+    start: float
+    items: int
+    prompts: int
+    calls: int
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """Answers requests.
@@ -105,6 +126,7 @@ class Deployment:
         tuning: how the model was tuned; None if it was not.
         lever: what the decision counts it as. If not stated, the run derives it: "none" without a model, "tuned" with
             `tuning`, "retrieval" if its requests report retrieval time, otherwise "prompt".
+        found: the prompt that was searched for it; None if none was.
     """
 
     solver: Solver
@@ -113,6 +135,7 @@ class Deployment:
     given: Sequence[Item | Document] = field(default=(), kw_only=True, repr=False)
     tuning: Tuning | None = field(default=None, kw_only=True)
     lever: Lever | None = field(default=None, kw_only=True)
+    found: Found | None = field(default=None, kw_only=True)
 
 
 def strategy(factory: Factory) -> Factory:

@@ -42,7 +42,18 @@ _literal = partial(json.dumps, ensure_ascii=False)  # in double quotes, as a for
 _WIDTH = 60  # characters of an example in the docstring of an eval file
 _STARTER = ("evals/[!_]*.py", "strategies/[!_]*.py", "prompts/[!_.]*", "datasets/transactions/*", "results/README.md")
 # Folders of a project, and names that an eval file imports: a function of the same name would shadow them.
-_RESERVED = {"Suite", "Text", "load_suite", "suite", "thirdlever", "datasets", "evals", "prompts", "results", "strategies"}
+_RESERVED = {
+    "Suite",
+    "Text",
+    "load_suite",
+    "suite",
+    "thirdlever",
+    "datasets",
+    "evals",
+    "prompts",
+    "results",
+    "strategies",
+}
 
 _EVAL = '''"""{name}: {task}.
 

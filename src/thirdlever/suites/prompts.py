@@ -66,6 +66,7 @@ _BRACED = re.compile(r"(?<!\{)\{ ?(\w+) ?\}(?!\})")
 _KEY = secrets.token_hex(8)
 _MARK = re.compile(rf"\s*\x00{_KEY}:(\w+)\x00\s*")
 _LARGEST = 1_000_000  # characters or elements that a template may make by `*`
+_FORMAT = "{{ answer_format }}"
 _SHORT = "user:\n{{ input_name }}: {{ input }}\n{{ answer_name }}:\n"
 
 
@@ -104,6 +105,14 @@ class Prompt:
     def lines(self, name: str) -> int | None:
         """The first line of the template that has a variable."""
         return self._lines.get(name)
+
+    @property
+    def jinja(self) -> str:
+        """Its text as that of a .jinja file without front matter."""
+        text = self.template
+        for role, mark in _MARK_OF.items():
+            text = text.replace(mark, f"{role}:")
+        return f"{text.strip()}\n"
 
     @property
     def shows_turns(self) -> bool:
@@ -214,6 +223,42 @@ def _syntax(message: str) -> str:
     if unclosed := _UNCLOSED.search(message):
         return f"{{% {unclosed[1]} %}} is not closed; add {{% end{unclosed[1]} %}}"
     return f"{message.rstrip('.')}; correct the template"
+
+
+def read_source(name: str, source: str) -> Prompt:
+    """A prompt from the text of a .jinja file without front matter."""
+    return Prompt(name, None, source, _marked(source))
+
+
+def default_source(instruction: str) -> str:
+    """The default prompt as the text of a .jinja file."""
+    return f"system:\n{quoted(instruction)}\n{_FORMAT}\n{_SHORT}"
+
+
+def instruction_of(source: str) -> str:
+    """The text of a prompt that tells what to do: its first system message, else its last message.
+
+    A last line with the answer format is left out.
+    """
+    begins = list(_BEGINS.finditer(source))
+    first = next((place for place, found in enumerate(begins) if found[1] == "system"), len(begins) - 1)
+    start = begins[first].end() if begins else 0
+    end = begins[first + 1].start() if first + 1 < len(begins) else len(source)
+    return source[start:end].strip().removesuffix(_FORMAT).strip()
+
+
+def with_turns(source: str, turns: Iterable[tuple[str, str]]) -> str:
+    """The text of a prompt with further turns before its last message."""
+    text = "".join(f"{role}:\n{quoted(content)}\n" for role, content in turns)
+    begins = [found.start() for found in _BEGINS.finditer(source)]
+    return source[: begins[-1]] + text + source[begins[-1] :] if begins else f"{text}user:\n{source}"
+
+
+def quoted(text: str) -> str:
+    """The text, or an expression with its value if a template would understand it otherwise."""
+    if _VARIABLE.search(text) or "{#" in text or _BEGINS.search(text):
+        return f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}"
+    return text
 
 
 def find_prompt(name: str) -> Prompt | None:
@@ -334,7 +379,7 @@ def _read_plain(path: Path, source: str) -> Prompt:
                 line = source.count("\n", 0, found.start()) + 1
                 message = f"{path}:{line}: {found[0]} is not filled in; write {{{{ {found[1]} }}}}"
                 raise PromptError(message)
-        return Prompt(path.stem, path, source, _template([("system", _literal(source.strip())), ("messages", "")]))
+        return Prompt(path.stem, path, source, _template([("system", quoted(source.strip())), ("messages", "")]))
     if path.suffix == ".txt" and _SEVERAL.search(source.strip()):
         number = len(_SEVERAL.split(source.strip()))
         message = f"{path}: has {number} prompts, separated by ---; put each into a file of its own"
@@ -430,11 +475,6 @@ def _marked(text: str) -> str:
 
 def _template(parts: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"{_MARK_OF[role]}\n{text}" for role, text in parts)
-
-
-def _literal(text: str) -> str:
-    """An expression whose value is the text, whatever it contains."""
-    return f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}"
 
 
 def _joined(turns: Chat, own: int) -> tuple[Chat, int]:
