@@ -56,7 +56,7 @@ def null(*, method: Literal["embeddings", "majority"] = "embeddings") -> Prepare
     return prepare
 
 
-def classifier(suite: Suite, store: Store) -> tuple[Callable[[str], str], float]:
+def classifier(suite: Suite, store: Store) -> tuple[Callable[[str], tuple[str, float]], float]:
     """Fit multinomial logistic regression, or find it fitted; and the seconds that embedding and fitting took."""
 
     def build(folder: Path) -> dict[str, float]:
@@ -80,10 +80,11 @@ def classifier(suite: Suite, store: Store) -> tuple[Callable[[str], str], float]
     with np.load(made.folder / "fitted.npz", allow_pickle=False) as fitted:
         w, b, labels = fitted["w"], fitted["b"], fitted["labels"]
 
-    def classify(text: str) -> str:
+    def classify(text: str) -> tuple[str, float]:
         scores = embed([text])[0] @ w.T + b
         if len(labels) == 2:  # scikit-learn keeps one row of weights for two classes  # noqa: PLR2004
-            return str(labels[int(scores[0] > 0)])
-        return str(labels[scores.argmax()])
+            scores = np.array([0.0, scores[0]])
+        shares = np.exp(scores - scores.max())
+        return str(labels[scores.argmax()]), float(shares.max() / shares.sum())
 
     return classify, made.facts["spent"]

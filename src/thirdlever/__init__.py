@@ -15,7 +15,7 @@ from thirdlever.answers.reading import Reading, Status
 from thirdlever.core import errors
 from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, need, require
 from thirdlever.core.store import Artefact, Store
-from thirdlever.evaluation.ask import Choice, choose
+from thirdlever.evaluation.ask import Choice, Threshold, choose, choose_threshold
 from thirdlever.evaluation.search import Optimised, optimise
 from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.distill import Lesson, invent, teach
@@ -24,9 +24,10 @@ from thirdlever.finetune.settings import Settings
 from thirdlever.finetune.tune import Tuned, tune
 from thirdlever.models.base import BaseModel
 from thirdlever.models.registry import resolve
-from thirdlever.prompting.frame import Context, ask, demonstration, messages, reply
+from thirdlever.prompting.frame import CONFIDENCE, Context, ask, demonstration, messages, reply
 from thirdlever.retrieval.embedder import EMBEDDER, embed, embed_once
 from thirdlever.retrieval.index import Index, index
+from thirdlever.retrieval.picked import pick, read_examples
 from thirdlever.runner.check import check
 from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Found, Prepare, SetupCost, Tuning, add_setups, strategy
@@ -59,12 +60,14 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "strategy",
     "suite",
     # Helpers: what a strategy may call.
+    "CONFIDENCE",
     "EMBEDDER",
     "Settings",
     "add_setups",
     "ask",
     "check",
     "choose",
+    "choose_threshold",
     "conversations",
     "demonstration",
     "embed",
@@ -76,6 +79,8 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "need",
     "optimise",
     "parse",
+    "pick",
+    "read_examples",
     "reply",
     "require",
     "resolve",
@@ -93,5 +98,6 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "Reading",
     "Run",
     "Status",
+    "Threshold",
     "Tuned",
 ]

@@ -148,13 +148,18 @@ class Text:
         return f"Answer with the {self.name.lower()} only."
 
     def read(self, completion: str, *, cut_off: bool = False) -> Reading:
-        """All of the completion but reasoning and a leading "Answer:"."""
+        """What follows the last line that begins with "Answer:", or all of the completion; reasoning is left out."""
         text = spoken(completion)
         if text is None:
             return Reading(None, "cut_off", UNFINISHED)
-        value = re.sub(
-            rf"(?:(?:the )?(?:final )?answer|{re.escape(self.name)})\s*[:：]\s*", "", text, count=1, flags=re.IGNORECASE
+        begins = list(
+            re.finditer(
+                rf"^\W{{0,4}}(?:(?:the )?(?:final )?answer|{re.escape(self.name)})\W{{0,4}}[:：][*_\s]*",
+                text,
+                re.IGNORECASE | re.MULTILINE,
+            )
         )
+        value = text[begins[-1].end() :].strip() if begins else text
         if not value or cut_off or refusal(text):
             return unread(text, f"no {'complete ' if cut_off else ''}text in: {text[:SHOWN]!r}", cut_off=cut_off)
         return Reading(value, "answered", "")

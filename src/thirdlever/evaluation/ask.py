@@ -175,6 +175,7 @@ def setup(facts: Mapping[str, Any], *, labels: int) -> SetupCost:
     return SetupCost(labels=labels, seconds=facts["seconds"], **used)
 
 
+NEVER = 1.1  # a confidence that is never reached
 ITEMS = 200  # of dev: tells 6 points apart (one standard error is at most 3.5)
 
 
@@ -227,3 +228,68 @@ def choose(
         facts = store.once("choice", of=depends, build=build, resume=True).facts
     accuracy: Mapping[str, float] = facts["accuracy"]
     return Choice(max(options, key=lambda name: accuracy[name]), accuracy, setup(facts, labels=len(items)))
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """How sure a first strategy must be, as dev says.
+
+    Attributes:
+        value: the lowest confidence at which its answer is taken; above 1 if it never is.
+        accuracy: of both together on dev.
+        share: of the dev items that the first one answers.
+        setup: what finding out cost.
+    """
+
+    value: float
+    accuracy: float
+    share: float
+    setup: SetupCost
+
+
+def choose_threshold(
+    suite: Suite, first: Deployment, then: Deployment, store: Store, *, of: Mapping[str, Any]
+) -> Threshold:
+    """Ask up to 200 dev items of two deployments, and find the confidence that makes them most accurate together.
+
+    Of equally accurate thresholds the lowest is taken, at which the first one answers most.
+
+    Args:
+        suite: whose dev split decides.
+        first: reports a confidence.
+        then: answers where the first one is not sure enough.
+        store: where the result is kept.
+        of: what the two depend on beside the suite, JSON-able.
+
+    Raises:
+        StrategyError: there is no dev split, or the first one reports no confidence.
+    """
+    if not len(suite.dev):
+        message = f"suite {suite.name!r} has no dev split to choose a threshold on; add its dev.jsonl, or state below"
+        raise StrategyError(message)
+    items = suite.dev.first(ITEMS)
+
+    def build(folder: Path) -> dict[str, Any]:
+        both = []
+        for name, deployment in (("first", first), ("then", then)):
+            given = replies(suite, deployment, items, folder / name, title=f"dev: {name}")
+            both.append([reply.graded(suite.answer, item.target) for reply, item in zip(given, items, strict=True)])
+        if any(reply.confidence is None for reply in both[0]):
+            message = "the first strategy does not say how sure it is; use null, or another with votes=5"
+            raise StrategyError(message)
+        sure = [reply.confidence or 0.0 for reply in both[0]]
+        scores = [[reply.score or 0.0 for reply in side] for side in both]
+
+        def accuracy(value: float) -> float:
+            right = [a if own >= value else b for own, a, b in zip(sure, *scores, strict=True)]
+            return float(sum(right)) / len(items)
+
+        value = max(sorted({*sure, NEVER}), key=accuracy)  # the first of equals
+        share = sum(own >= value for own in sure) / len(items)
+        used = Used.by([reply for side in both for reply in side])
+        return {"value": value, "accuracy": accuracy(value), "share": share, **asdict(used)}
+
+    depends = {"suite": suite.seen_hash, **of}
+    with asking(*(Questions(deployment=each, items=items) for each in (first, then))):
+        facts = store.once("threshold", of=depends, build=build, resume=True).facts
+    return Threshold(facts["value"], facts["accuracy"], facts["share"], setup(facts, labels=len(items)))

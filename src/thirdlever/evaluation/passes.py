@@ -45,7 +45,7 @@ from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
 from thirdlever.models.base import as_text
 from thirdlever.models.generation import START_CONNECTIONS, generate_config
-from thirdlever.prompting.frame import RETRIEVAL
+from thirdlever.prompting.frame import CONFIDENCE, RETRIEVAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 Answered: TypeAlias = Callable[[Key], Reply | None]
 Keep: TypeAlias = Callable[[Reply], bool]
 
+_SAMPLING = {"temperature", "seed", "max_tokens"}
 _one_pass = threading.Lock()
 
 
@@ -301,8 +302,10 @@ class _Sending:
 
     def _generate(self, model: Model) -> Any:  # noqa: ANN401 - inspect's `Generate` protocol
         async def generate(state: TaskState, tool_calls: Any = "loop", cache: Any = NOT_GIVEN, **settings: Any) -> Any:  # noqa: ANN401
-            if self._breaker is not None and cache is NOT_GIVEN and not settings and _plain(state):
-                return await _call(model, state, self._every_call)
+            if "max_tokens" in settings:  # a strategy may need more room, and never less
+                settings["max_tokens"] = max(settings["max_tokens"], self._config.max_tokens or 0)
+            if self._breaker is not None and cache is NOT_GIVEN and settings.keys() <= _SAMPLING and _plain(state):
+                return await _call(model, state, self._every_call.merge(GenerateConfig(**settings)))
             return await task_generate(model, state, tool_calls, cache, GenerateConfig(**settings))
 
         return generate
@@ -414,6 +417,7 @@ def _reply(
         prompt_chars=sum(len(as_text(m.text for m in call.input)) for call in answered) if answered else None,
         latency_s=seconds,
         retrieval_s=state.metadata.get(RETRIEVAL),
+        confidence=state.metadata.get(CONFIDENCE),
         ttft_s=(calls[-1].output.metadata or {}).get("ttft_s") if calls else None,
         # Without a model the answer is computed here, one item at a time: its time is device time.
         device_s=(sum(device) if len(device) == len(calls) else None) if calls else seconds,

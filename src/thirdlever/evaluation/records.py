@@ -65,6 +65,7 @@ COLUMNS = {
     "status": "str",
     "reasoning_tokens": "Int64",
     "prompt_chars": "Int64",
+    "confidence": "float64",
 }
 # Why a model stopped, in inspect's words, if it did before it was done.
 LIMITS = ("max_tokens", "model_length")
@@ -102,6 +103,7 @@ class Reply:
         status: how the request ended; None if not graded yet. Only "answered" can have a score above 0.
         reasoning_tokens: the output tokens that went into reasoning.
         prompt_chars: characters of every message sent; plans learn from them how many make a token.
+        confidence: of the answer, 0 to 1, if the solver knows it.
     """
 
     phase: Phase
@@ -126,6 +128,7 @@ class Reply:
     status: Status | None = None
     reasoning_tokens: int | None = None
     prompt_chars: int | None = None
+    confidence: float | None = None
 
     @property
     def key(self) -> Key:

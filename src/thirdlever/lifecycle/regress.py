@@ -220,7 +220,7 @@ def diff(baseline: Baseline, run: Run) -> Regression:
         Pair(old.name, old.name, new.name)
         for old in baseline.candidates
         for new in fresh.candidates
-        if (old.strategy, old.args) == (new.strategy, new.args)
+        if spec(old.strategy, old.args) == spec(new.strategy, new.args)  # whatever defaults were added since
     ]
     if not pairs:
         names = ", ".join(candidate.name for candidate in baseline.candidates)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import StrategyError
 from thirdlever.core.mistakes import accepts, defined, misuse, named
@@ -13,15 +16,20 @@ from thirdlever.prompting.own import chat
 from thirdlever.suites.suite import Document, Item, Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from inspect_ai.model import ChatMessage
-    from inspect_ai.solver import Solver, TaskState
+    from inspect_ai.solver import Generate, Solver, TaskState
 
     from thirdlever.suites.prompts import Prompt
 
 
-RETRIEVAL = "retrieval_s"  # key of `state.metadata`: seconds that `ask` spent on finding the context
+# Keys of `state.metadata`.
+RETRIEVAL = "retrieval_s"  # seconds that `ask` spent on finding the context
+CONFIDENCE = "confidence"  # of the answer, 0 to 1, from a solver that knows it
+
+REASONING = 300  # tokens for reasoning that is asked for; hosted models have more room anyway
+VOTING = 0.7  # temperature
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ def _check_call(name: str, suite: object, context: object) -> None:
 
 
 def messages(
-    suite: Suite, item: str | Item, context: Context | None = None, *, brief: bool = False
+    suite: Suite, item: str | Item, context: Context | None = None, *, brief: bool = False, think: bool = False
 ) -> list[ChatMessage]:
     """The conversation that asks for the answer to one input, in the suite's prompt if it has one.
 
@@ -97,6 +105,7 @@ def messages(
         item: what to ask, or only its input. A prompt may show columns of the item.
         context: what to show beside it.
         brief: leave out the answer specification, which a model tuned on the suite knows; a prompt file stays whole.
+        think: ask for reasoning, and for the answer on a last line that begins with its name.
 
     Raises:
         PromptError: the prompt cannot be rendered.
@@ -105,9 +114,10 @@ def messages(
 
     _check_call("messages", suite, context)
     context = context or Context()
+    asked = item if isinstance(item, Item) else Item("", item, "")
     if suite.prompt is not None:
-        return _in_prompt(suite, suite.prompt, item if isinstance(item, Item) else Item("", item, ""), context)
-    text = item.input if isinstance(item, Item) else item
+        return _thinking(suite, _in_prompt(suite, suite.prompt, asked, context), think=think)
+    text = asked.input
     instruction = suite.instruction.strip()
     system = instruction if brief else f"{instruction}\n{suite.answer.describe()}"
     turns: list[ChatMessage] = [ChatMessageSystem(content=system)]
@@ -118,7 +128,23 @@ def messages(
         turns.append(ChatMessageAssistant(content=shot.target))
         blocks = []
     turns.append(ChatMessageUser(content="\n\n".join([*blocks, question(suite, text)])))
-    return turns
+    return _thinking(suite, turns, think=think)
+
+
+def _thinking(suite: Suite, turns: list[ChatMessage], *, think: bool) -> list[ChatMessage]:
+    """The same, with reasoning asked for and demonstrations in the form that is asked for."""
+    if not think:
+        return turns
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageUser
+
+    name = suite.answer.name
+    shown = [
+        ChatMessageAssistant(content=f"{name}: {turn.text}") if turn.role == "assistant" else turn
+        for turn in turns[:-1]
+    ]
+    text = turns[-1].text.removesuffix(f"\n{name}:")
+    wanted = f"Think step by step. Then give the answer on a last line of its own, which begins with {name}:"
+    return [*shown, ChatMessageUser(content=f"{text}\n\n{wanted}")]
 
 
 def _in_prompt(suite: Suite, prompt: Prompt, item: Item, context: Context) -> list[ChatMessage]:
@@ -142,19 +168,33 @@ def demonstration(suite: Suite, shot: Item) -> str:
     return f"{question(suite, shot.input)} {shot.target}"
 
 
-def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None, *, brief: bool = False) -> Solver:
+def ask(
+    suite: Suite,
+    context: Context | Callable[[str], Context] | None = None,
+    *,
+    brief: bool = False,
+    think: bool = False,
+    votes: int = 1,
+) -> Solver:
     """A solver that puts each item to the model.
 
     Args:
         suite: provides the instruction and the answer kind.
         context: the same for every item, or a function that finds it for an input; its time is recorded separately.
         brief: ask as a tuned model is asked, see `messages`.
+        think: ask for reasoning before the answer, see `messages`.
+        votes: ask so many times at a temperature of 0.7, and take the answer that most completions give, the earlier
+            one of equals (self-consistency; Wang et al., arXiv:2203.11171). The share of those votes is the
+            confidence.
 
     Raises:
         StrategyError: an argument, or what the function returns, is of another type; with what to write instead.
     """
     _check_call("ask", suite, context)
-    from inspect_ai.solver import Generate, solver
+    if votes < 1:
+        message = f"ask(votes={votes}) asks nothing; give 1 or more"
+        raise misuse(message)
+    from inspect_ai.solver import solver
 
     @solver
     def asking() -> Solver:
@@ -168,12 +208,30 @@ def ask(suite: Suite, context: Context | Callable[[str], Context] | None = None,
                     message = f"{named(shown)} returned {found!r:.60}; a context function must return a Context(…)"
                     raise StrategyError(defined(shown) + message)
                 shown = found
-            state.messages = messages(suite, _item(state), shown, brief=brief)
-            return await generate(state)
+            state.messages = messages(suite, _item(state), shown, brief=brief, think=think)
+            room: dict[str, Any] = {"max_tokens": REASONING + suite.answer.max_tokens} if think else {}
+            return await (_voted(suite, state, generate, votes, room) if votes > 1 else generate(state, **room))
 
         return solve
 
     return asking()
+
+
+async def _voted(suite: Suite, state: TaskState, generate: Generate, votes: int, room: Mapping[str, Any]) -> TaskState:
+    """Ask several times at once, and keep the first completion with the answer that most of them give."""
+    asked = []
+    for seed in range(votes):
+        twin = copy.copy(state)
+        twin.messages = list(state.messages)
+        asked.append(generate(twin, temperature=VOTING, seed=seed, **room))
+    given = await asyncio.gather(*asked)
+    values = [suite.answer.read(one.output.completion).value for one in given]
+    counts = Counter(value for value in values if value is not None)
+    best, times = counts.most_common(1)[0] if counts else (None, 0)
+    chosen = given[values.index(best)]
+    state.messages, state.output = chosen.messages, chosen.output
+    state.metadata[CONFIDENCE] = times / votes
+    return state
 
 
 def _item(state: TaskState) -> Item:
@@ -182,8 +240,10 @@ def _item(state: TaskState) -> Item:
     return Item(str(state.sample_id), state.input_text, "", fields=fields, turns=turns)
 
 
-def reply(predict: Callable[[str], str]) -> Solver:
+def reply(predict: Callable[[str], str | tuple[str, float]]) -> Solver:
     """A solver that answers each item with a function of its input, without a model.
+
+    The function returns the answer, or the answer and how sure it is, from 0 to 1.
 
     Raises:
         StrategyError: `predict` is not such a function; with what to write instead.
@@ -193,12 +253,15 @@ def reply(predict: Callable[[str], str]) -> Solver:
         message = f"reply({predict!r:.60}) takes a function from an input's text to the answer; write reply(FUNCTION)"
         raise misuse(message)
     from inspect_ai.model import ModelOutput
-    from inspect_ai.solver import Generate, solver
+    from inspect_ai.solver import solver
 
     @solver
     def replying() -> Solver:
         async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - inspect's signature
             answer: object = predict(state.input_text)
+            if isinstance(answer, tuple) and len(answer) == 2:  # noqa: PLR2004 - answer and confidence
+                answer, sure = answer
+                state.metadata[CONFIDENCE] = float(sure)
             if not isinstance(answer, str):
                 message = f"{named(predict)} returned {answer!r:.60}; it must return the answer as text"
                 raise StrategyError(defined(predict) + message)

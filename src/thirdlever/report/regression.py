@@ -205,8 +205,7 @@ def render_diff(found: RunDiff, fmt: Literal["text", "md", "json"] = "text") -> 
     for name, lines in found.prompts.items():
         text = "\n".join(escape_terminal(line) for line in lines)
         blocks.append(f"{escape(f'prompt {name}')}\n" + (f"\n```diff\n{text}\n```" if fmt == "md" else text))
-    for one in found.candidates:
-        blocks.append(_candidate_diff(one, fmt, escape, item))
+    blocks += [_candidate_diff(one, fmt, escape, item) for one in found.candidates]
     alone = (("first", found.only_before), ("second", found.only_after))
     blocks += [escape(f"Only in the {what} run: {', '.join(names)}.") for what, names in alone if names]
     return "\n\n".join(blocks) + "\n"

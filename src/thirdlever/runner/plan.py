@@ -452,12 +452,11 @@ class _Candidate:
         if kind == "classifier":
             self._add(None, None, "classifier not built yet: time unknown")
             return _Prompts(model=None)
-        if kind == "choice" and asked:
-            self._basis.append(f"dev chooses between {', '.join(of['options'])}: the longest prompts are assumed")
-            return self._rendered(missing.asks[asked.index(max(asked))].deployment)
-        if kind == "prompt" and asked:
-            self._basis.append("the prompt is not searched yet: the one that the search begins with is assumed")
-            return self._rendered(missing.asks[0].deployment)
+        if kind in {"choice", "prompt", "threshold"} and asked:
+            # A search begins with its first prompt; of a threshold, the second strategy has the longer prompts.
+            place = {"prompt": 0, "threshold": -1}.get(kind, asked.index(max(asked)))
+            self._basis.append(_assumption(kind, of))
+            return self._rendered(missing.asks[place].deployment)
         if kind == "job" and "provider" in of:
             model = self._job(of, model)
         elif kind == "adapter" and "settings" in of:
@@ -654,6 +653,17 @@ class _Candidate:
             connections=options.max_connections,
         )
         return seconds, f"speed of {speed.source}"
+
+
+def _assumption(kind: str, of: Mapping[str, Any]) -> str:
+    """Which prompts are planned while dev has not decided."""
+    if kind == "prompt":
+        return (
+            "the prompt is not searched yet: the one that the search begins with is assumed, its rewriting not counted"
+        )
+    if kind == "threshold":
+        return "which items the first strategy answers is unknown: all are planned for the second"
+    return f"dev chooses between {', '.join(of['options'])}: the longest prompts are assumed"
 
 
 def _times(rate: float | None, amount: float) -> float | None:
