@@ -290,7 +290,7 @@ class Session:
             "setup": asdict(deployment.setup),
             "tuning": asdict(deployment.tuning) if deployment.tuning else None,
             "given": len(deployment.given),
-            "found": asdict(deployment.found) if deployment.found else None,
+            "found": self._found(name, deployment),
             "logs": [_log_name(work) for work in passes],
             "lost_attempts": journal.lost,
         }
@@ -299,6 +299,15 @@ class Session:
         if warning := misread(replies, items):
             note(f"{name}: {warning}")
         return Measured(about, table(replies, items, {"candidate": name, "strategy": spec.name, "model": model}))
+
+    def _found(self, name: str, deployment: Deployment) -> dict[str, Any] | None:
+        """What a search found, and the file in the run's folder that can be copied to `prompts/`."""
+        if deployment.found is None:
+            return None
+        file = Path("prompts", f"{_in_a_filename(name)}.jinja")
+        (self.folder / file).parent.mkdir(exist_ok=True)
+        files.write(self.folder / file, deployment.found.source.encode())
+        return {**asdict(deployment.found), "file": file.as_posix()}
 
     def _why(self, model: str | None) -> str | None:
         return str(self.failed[model]) if model in self.failed else None
@@ -434,10 +443,13 @@ class Session:
         return priced_in_batch(deployment.model, self.budget.prices)
 
 
+def _in_a_filename(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-")
+
+
 def _log_name(work: Pass) -> str:
     """Named by candidate and requests. A log is moved here once complete, so one that exists is complete."""
-    candidate = re.sub(r"[^A-Za-z0-9.-]+", "-", work.name).strip("-")
-    return f"{candidate}.{work.phase}.{content_hash([work.about['identity'], work.keys])[:12]}.eval"
+    return f"{_in_a_filename(work.name)}.{work.phase}.{content_hash([work.about['identity'], work.keys])[:12]}.eval"
 
 
 def _earlier(
