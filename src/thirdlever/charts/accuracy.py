@@ -26,6 +26,7 @@ _COLUMN = 0.15  # width of the column for $0, as a share of the scale beside it
 _LEAST_S = 1e-6  # a clock may measure 0
 _HEIGHT = 3.12  # inches of the axes
 _AT_THE_END = 0.97  # of the axis: from here on, a centred tick label would stick out
+_MODEL = 24  # characters of a model's name in the key
 _NAME, _NARROW_NAME = (26, 3), (18, 4)  # characters per line, lines
 
 
@@ -138,9 +139,14 @@ def seconds(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """One candidate in the chart; accuracy and the ends of its interval in percent."""
+    """One candidate in the chart; accuracy and the ends of its interval in percent.
+
+    Attributes:
+        base: its base model, if the chart has several; its name is then without it, and its colour is the model's.
+    """
 
     name: str
+    base: str
     strategy: str
     x: float
     accuracy: float
@@ -170,7 +176,9 @@ def picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> style.
     if axis.title:
         marks = "Line and filled marks" if sum(p.front for p in points) > 1 else "Filled marks"
         notes.append(f"{marks}: the Pareto front (no other candidate is better on both accuracy and {axis.title}).")
-    values = (f"{escape_terminal(p.name)} {p.accuracy:.1f} % ({p.low:.1f} to {p.high:.1f})" for p in points)
+    if len(_bases(points)) > 1:
+        notes.append("Dotted: the same strategy on different models.")
+    values = (f"{escape_terminal(_whole(p))} {p.accuracy:.1f} % ({p.low:.1f} to {p.high:.1f})" for p in points)
     alt = f"{title}: {'; '.join(values)}. {notes[-1] if notes else ''}".strip()
     draw = partial(_figure, axis, points, title=title, under=under, notes=notes)
     return style.Picture("chart", title, under, notes, alt, draw)
@@ -187,9 +195,10 @@ def _points(summary: pd.DataFrame, axis: Axis) -> list[_Point]:
     places = ((x, row["accuracy"]) for x, row in zip(axis.positions, shown, strict=True))
     fronts = pareto(places) if axis.title else [False] * len(shown)
     return [
-        _Point(row["candidate"], row["strategy"], x, 100 * row["accuracy"], 100 * low, 100 * high, front)
+        _Point(name, base, row["strategy"], x, 100 * row["accuracy"], 100 * low, 100 * high, front)
         for row, x, front in zip(shown, axis.positions, fronts, strict=True)
         for low, high in [row["accuracy_ci95"]]
+        for name, _, base in [row["candidate"].partition(" @ ")]
     ]
 
 
@@ -201,7 +210,9 @@ def _figure(
     chart, axes = style.blank(sheet, height, left=left, right=right, top=0.32, bottom=0.56, notes=notes)
     _scales(axes, axis, points, few=sheet.narrow)
     _front(axes, points)
+    _joined(axes, points)
     _marks(axes, points)
+    _models(axes, points)
     _names(axes, points, *(_NARROW_NAME if sheet.narrow else _NAME))
     at = (-left + (0.16 if sheet.worded else 0)) / (sheet.width - left - right)
     axes.text(at, 1 + 0.1 / height, "Accuracy, %", transform=axes.transAxes, fontsize=9, color=style.QUIET, va="bottom")
@@ -244,11 +255,50 @@ def _front(axes: Axes, points: Sequence[_Point]) -> None:
     axes.plot([x for x, _ in steps], [y for _, y in steps], zorder=2, gid="front", **look)
 
 
+def _whole(point: _Point) -> str:
+    return f"{point.name} @ {point.base}" if point.base else point.name
+
+
+def _bases(points: Sequence[_Point]) -> dict[str, str]:
+    """Colour of each base model."""
+    names = dict.fromkeys(point.base for point in points if point.base)
+    return dict(zip(names, itertools.cycle(style.MODELS)))
+
+
+def _joined(axes: Axes, points: Sequence[_Point]) -> None:
+    """A line through the marks of each strategy that ran on several models."""
+    look: dict[str, Any] = {"color": style.LINE, "linewidth": 0.9, "linestyle": (0, (1.2, 2))}
+    for name in dict.fromkeys(point.name for point in points):
+        same = sorted((p.x, p.accuracy) for p in points if p.name == name and p.base)
+        if len(same) > 1:
+            axes.plot([x for x, _ in same], [y for _, y in same], zorder=1.8, gid="joined", **look)
+
+
+def _models(axes: Axes, points: Sequence[_Point]) -> None:
+    """Which colour is which model, if there are several."""
+    from matplotlib.lines import Line2D
+
+    colours = _bases(points)
+    if len(colours) < 2:  # noqa: PLR2004 - one colour needs no key
+        return
+    look: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7, "mec": "none"}
+    handles = [Line2D([], [], mfc=colour, label=_shortened(base), **look) for base, colour in colours.items()]
+    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.15}
+    axes.legend(handles=handles, ncols=len(handles), frameon=False, fontsize=8.5, handletextpad=0.2, **place)
+
+
+def _shortened(base: str) -> str:
+    return escape_terminal(base if len(base) <= _MODEL else f"…{base[1 - _MODEL :]}")
+
+
 def _marks(axes: Axes, points: Sequence[_Point]) -> None:
     """Each candidate's mark and interval; marks on the front are filled."""
     looks = style.styles(p.strategy for p in points)
+    models = _bases(points)
     for p in points:
         shape, colour = looks[p.strategy]
+        if len(models) > 1:
+            colour = models.get(p.base, style.QUIET)
         if p.front:
             look: dict[str, Any] = {"markersize": 9, "mfc": colour, "mec": style.INK, "mew": 0.8}
         else:

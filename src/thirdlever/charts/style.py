@@ -44,6 +44,7 @@ LOOKS = (
     ("<", "#101010"),  # SVG leaves plain black out, and a page could not turn it
     ("p", "#d55e00"),
 )
+MODELS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#7f7f7f")  # colours of base models, in their order
 _SALT = "52"  # gives each strategy that comes with thirdlever a look of its own
 # What each colour is on a dark page: the same hue, light enough to be seen there.
 DARK = {

@@ -5,7 +5,7 @@ Typer reads the annotations when the module is loaded. Heavy modules are importe
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from thirdlever.cli import options
 from thirdlever.cli.options import argument, flag, option
 from thirdlever.core.errors import PromptError, RunError
 from thirdlever.core.text import aligned, counted, escape_terminal
+
+if TYPE_CHECKING:
+    from thirdlever.analysis.run import Run
 
 models_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
@@ -243,6 +246,7 @@ def run(
         max_connections=max_connections,
     )
     options.print_text(tables.render_summary(done.summary))
+    _print_searched(done)
     typer.echo(f"\nRecords, logs and chart: {done.folder}")
     for name, why in done.not_measured.items():
         broken = done.figures[name].broken
@@ -264,3 +268,14 @@ def show(
 
     found = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
     options.print_text(tables.render_summary(found.summary, fmt))
+    if fmt == "table":
+        _print_searched(found)
+
+
+def _print_searched(run: "Run") -> None:
+    """What prompt searches found, below a run's table."""
+    from thirdlever.report.memo_content import searched
+
+    for one in run.info["candidates"]:
+        if one.get("found"):
+            typer.echo(escape_terminal(f"\n{one['name']}: {searched(one['found'], run.figures[one['name']])}"))

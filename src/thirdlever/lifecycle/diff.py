@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.analysis.compare import compare
 from thirdlever.core.errors import RunError
+from thirdlever.core.text import counted
 from thirdlever.lifecycle.baseline import BaselineItem, from_run, outcomes
 from thirdlever.lifecycle.checks import NEW, OLD
 from thirdlever.lifecycle.regress import Flip, answer
@@ -193,9 +194,9 @@ def _data(old: Baseline, new: Baseline, before: Run, after: Run) -> Iterator[str
     was, now = ({item.id: item.hash for item in side.items} for side in (old, new))
     for name, ids in (("only the first", was.keys() - now.keys()), ("only the second", now.keys() - was.keys())):
         if ids:
-            yield f"{len(ids):,} items were asked in {name} run, such as {min(ids)}"
+            yield f"{counted(len(ids), 'item')} asked in {name} run, such as {min(ids)}"
     if changed := [item for item in was.keys() & now.keys() if was[item] != now[item]]:
-        yield f"{len(changed):,} items have another input or target, such as {min(changed)}"
+        yield f"{counted(len(changed), 'item')} with another input or target, such as {min(changed)}"
     for split in ("train", "dev", "test"):
         hashes = [run.info["suite"]["splits"].get(split) for run in (before, after)]
         if hashes[0] != hashes[1] and split != "test":

@@ -124,7 +124,15 @@ def render_markdown(
 ) -> str:
     """The memo as Markdown; figures are files beside it."""
     first, *rest = _page_one(run, decision, summary, pictures), _audit(run, decision, summary, given)
-    blocks = (first, _money(pictures), _gates(decision), _changes(decision), _failures(run, decision), *rest)
+    blocks = (
+        first,
+        _money(pictures),
+        _gates(decision),
+        _changes(decision),
+        _failures(run, decision),
+        _prompts(run),
+        *rest,
+    )
     return "\n".join(line for block in blocks for line in block).rstrip() + "\n"
 
 
@@ -194,6 +202,18 @@ def _failures(run: Run, decision: Decision) -> Iterator[str]:
         if items:
             yield from (f"### {_code(chosen or '')} {heading}", "", *(line for item in items for line in _item(item)))
             yield ""
+
+
+def _prompts(run: Run) -> Iterator[str]:
+    """The prompt files of the run, and what searches found."""
+    shown = content.prompts(run)
+    if shown:
+        yield from ("## Prompts", "")
+    for prompt in shown:
+        lines = [escape_terminal(line) for line in prompt.source.strip().splitlines()]
+        fence = "`" * max(3, 1 + max((len(ticks) for line in lines for ticks in re.findall("`+", line)), default=0))
+        yield from (f"### {_code(prompt.name)}", "", _text(prompt.about, _LONGEST_EVIDENCE), "")
+        yield from (f"{fence}jinja", *lines, fence, "")
 
 
 def _item(one: Disagreement) -> Iterator[str]:

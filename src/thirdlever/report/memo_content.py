@@ -16,7 +16,7 @@ import numpy as np
 from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.analysis.scorecards import LEAST_TIMED, LOST, rows
 from thirdlever.analysis.statuses import Tolerance
-from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, months, percent, usd
+from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, listed, months, percent, usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.outcomes import Outcomes
     from thirdlever.analysis.run import Run
+    from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.decision.assumptions import Value
     from thirdlever.decision.costs import Cost
     from thirdlever.decision.verdict import Decision
@@ -384,6 +385,41 @@ def _sensitivity(decision: Decision) -> MemoTable:
 
 
 # Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPrompt:
+    """A prompt of the run, with what is to be said of it."""
+
+    name: str
+    about: str
+    source: str
+
+
+def prompts(run: Run) -> list[ShownPrompt]:
+    """The run's prompt files with their candidates, and the prompts that were searched with their accuracy on dev."""
+    about = run.info["candidates"]
+    used = {name: [one["name"] for one in about if one.get("prompt") == name] for name in run.info.get("prompts") or {}}
+    given = [
+        ShownPrompt(name, f"sha256 {prompt['hash'][:12]}. Used by {listed(used[name])}.", prompt["source"])
+        for name, prompt in (run.info.get("prompts") or {}).items()
+    ]
+    return given + [
+        ShownPrompt(one["name"], searched(found, run.figures[one["name"]]), found["source"])
+        for one in about
+        if (found := one.get("found"))
+    ]
+
+
+def searched(found: Mapping[str, Any], figures: CandidateFigures) -> str:
+    """What a prompt search gained on dev, and what is left of it on the test items."""
+    test = f", {percent(figures.accuracy.value)} of the test items" if figures.accuracy else ""
+    return (
+        f"Searched: from {percent(found['start'])} to {percent(found['accuracy'])} of {found['items']:,} dev items"
+        f"{test}. The accuracy on dev is that of the best of {counted(found['prompts'], 'prompt')}, so it is too high; "
+        f"the test items are new to it. The search took {found['calls']:,} answers. "
+        f"Copy {found['file']} to prompts/ to use it."
+    )
 
 
 def provenance_facts(run: Run) -> list[tuple[str, str]]:

@@ -201,7 +201,10 @@ def render_diff(found: RunDiff, fmt: Literal["text", "md", "json"] = "text") -> 
     escape = escape_markdown if fmt == "md" else escape_terminal
     item = "- " if fmt == "md" else "  "
     blocks = [escape(f"{found.suite}: {found.before} -> {found.after}, {counted(found.common, 'item')} in both.")]
-    blocks.append("\n".join(f"{item}{escape(line)}" for line in found.changes) or "Nothing else changed for all.")
+    blocks.append(
+        "\n".join(f"{item}{escape(line)}" for line in found.changes)
+        or "Data, options, prices and versions are the same."
+    )
     for name, lines in found.prompts.items():
         text = "\n".join(escape_terminal(line) for line in lines)
         blocks.append(f"{escape(f'prompt {name}')}\n" + (f"\n```diff\n{text}\n```" if fmt == "md" else text))
