@@ -13,7 +13,7 @@ from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED
 from thirdlever.cli import options
 from thirdlever.cli.options import argument, flag, option
 from thirdlever.core.errors import PromptError, RunError
-from thirdlever.core.text import aligned, counted, escape_terminal
+from thirdlever.core.text import aligned, counted, escape_terminal, paragraph
 
 if TYPE_CHECKING:
     from thirdlever.analysis.run import Run
@@ -278,4 +278,5 @@ def _print_searched(run: "Run") -> None:
 
     for one in run.info["candidates"]:
         if one.get("found"):
-            typer.echo(escape_terminal(f"\n{one['name']}: {searched(one['found'], run.figures[one['name']])}"))
+            text = f"{one['name']}: {searched(one['found'], run.figures[one['name']])}"
+            typer.echo(f"\n{paragraph(text)}")

@@ -418,7 +418,7 @@ def searched(found: Mapping[str, Any], figures: CandidateFigures) -> str:
         f"Searched: from {percent(found['start'])} to {percent(found['accuracy'])} of {found['items']:,} dev items"
         f"{test}. The accuracy on dev is that of the best of {counted(found['prompts'], 'prompt')}, so it is too high; "
         f"the test items are new to it. The search took {found['calls']:,} answers. "
-        f"Copy {found['file']} to prompts/ to use it."
+        f"To use it, copy {found['file']} from the run's folder to prompts/."
     )
 
 
