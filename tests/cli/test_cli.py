@@ -144,7 +144,12 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
     def record(suite: str, strategies: list[str], **options: Any) -> SimpleNamespace:  # noqa: ANN401 - anything
         got.update(options, suite=suite, strategies=list(strategies), url=os.environ.get("THIRDLEVER_CHROMA_URL"))
         return SimpleNamespace(
-            summary=None, folder=Path("results/x"), not_measured={}, figures={}, require_complete=lambda: None
+            summary=None,
+            folder=Path("results/x"),
+            not_measured={},
+            figures={},
+            info={"candidates": []},
+            require_complete=lambda: None,
         )
 
     monkeypatch.setattr("thirdlever.runner.runner.run", record)

@@ -114,11 +114,11 @@ def test_it_starts_from_the_prompt_it_is_put_in_and_a_run_keeps_what_it_found(su
 
 def test_what_cannot_be_searched_is_one_sentence(suite: Suite) -> None:
     model = FakeModel(answer=learner)
-    with pytest.raises(StrategyError, match="calls=10 is too few for 8 dev items; give 16 or more"):
-        search(suite, model, calls=10)
+    with pytest.raises(StrategyError, match="calls=7 is too few for 4 dev items; give 8 or more"):
+        search(suite, model, calls=7)
     with pytest.raises(StrategyError, match="nothing to search"):
         search(suite, model, what="demonstrations")
-    with pytest.raises(StrategyError, match="has 0 dev items; a search needs 8 or more"):
+    with pytest.raises(StrategyError, match="has 0 dev items; a search needs 4 or more"):
         search(replace(suite, dev=Split("dev", ())), model)
     with pytest.raises(StrategyError, match="calls must be 1 or more"):
         parse("optimised:calls=0")

@@ -153,7 +153,8 @@ def test_no_test_item_is_given_embedded_or_shown(name: str, suite: Suite, store:
     seen = [*given, *encoder.texts, *model.prompts]
     assert not [piece for piece in seen if "POS test" in str(piece)]
     measure(suite, name, model=model, probe=0, limit=4)
-    assert all(prompt.count("POS test") == 1 for prompt in model.prompts[-4:])  # the one that is asked
+    shown = {prompt.count("POS test") for prompt in model.prompts[-4:]}
+    assert shown <= {1} or (name == "cascade" and shown <= {0, 1})  # the one that is asked, if it is
 
 
 @pytest.mark.parametrize("name", [*EVERY, "rag:documents=2"])

@@ -172,7 +172,8 @@ def test_unused_columns_and_missing_labels_are_remarked(suite: Suite) -> None:
 
 def test_prompts_are_found_by_name_or_file(suite: Suite, tmp_path: Path) -> None:
     written("v7.jinja", "{{ input }}")
-    assert available_prompts() == {"v7": Path("prompts/v7.jinja")}
+    assert available_prompts()["v7"] == Path("prompts/v7.jinja")
+    assert "bookkeeper" in available_prompts()  # comes with thirdlever
     assert [prompt and prompt.name for prompt in map(find_prompt, ["v7", "prompts/v7.jinja", "short", "default"])] == [
         "v7", "v7", "short", None,
     ]  # fmt: skip

@@ -70,7 +70,8 @@ def init(
     typer.echo(f"datasets/{name}: {', '.join(counts)}")
     for line in (*(f"- {change}" for change in made.changes), *(f"warning: {warning}" for warning in warnings)):
         typer.echo(escape_terminal(line))
-    typer.echo(f"next: edit the instruction in evals/{name}.py, then: thirdlever plan {name}")
+    first = f"read what is sent: thirdlever prompt {name}" if prompt else f"edit the instruction in evals/{name}.py"
+    typer.echo(f"next: {first}, then: thirdlever plan {name}")
 
 
 def _remarks(name: str) -> list[str]:

@@ -102,6 +102,7 @@ def diff(before: Run, after: Run) -> RunDiff:
     hashes = {item.id: item.hash for item in old.items}
     common = [item for item in new.items if hashes.get(item.id) == item.hash]
     texts = _texts(after)
+    statuses = [_statuses(run) for run in (before, after)]
     return RunDiff(
         before=str(before.folder),
         after=str(after.folder),
@@ -109,7 +110,7 @@ def diff(before: Run, after: Run) -> RunDiff:
         common=len(common),
         changes=[*_data(old, new, before, after), *_surroundings(before.info, after.info)],
         prompts=dict(_prompts(before.info, after.info, pairs)),
-        candidates=[_candidate((old, one), (new, other), common, texts) for one, other in pairs],
+        candidates=[_candidate((old, one), (new, other), common, texts, statuses) for one, other in pairs],
         only_before=[one.name for one in old.candidates if one not in {pair[0] for pair in pairs}],
         only_after=[one.name for one in new.candidates if one not in {pair[1] for pair in pairs}],
     )
@@ -138,17 +139,22 @@ def _candidate(
     second: tuple[Baseline, BaselineCandidate],
     common: Sequence[BaselineItem],
     texts: Mapping[str, tuple[str, str]],
+    statuses: Sequence[Mapping[tuple[str, str], str]],
 ) -> CandidateDiff:
     (old, before), (new, after) = first, second
     results = [_results(side, one, common) for side, one in (first, second)]
+    lost = [f"{side.name}: {one.why_unmeasured}" for side, one in (first, second) if one.why_unmeasured]
     broken: list[Flip] = []
     fixed: list[Flip] = []
     for item, was, now in zip(common, *results, strict=True):
         text, target = texts[item.id]
-        if was.score != now.score:
-            flip = Flip(item.id, text, target, answer(was, target), answer(now, target))
+        if was.score != now.score and not lost:
+            shown = [
+                answer(result, target) if result.answer or result.score == 1 else side.get((one.name, item.id), "")
+                for result, side, one in zip((was, now), statuses, (before, after), strict=True)
+            ]
+            flip = Flip(item.id, text, target, *shown)
             (broken if now.score < was.score else fixed).append(flip)
-    lost = [f"{side.name}: {one.why_unmeasured}" for side, one in (first, second) if one.why_unmeasured]
     comparison = None
     if common and not lost:
         scores = {name: [one.score for one in own] for name, own in zip((OLD, NEW), results, strict=True)}
@@ -173,6 +179,15 @@ def _texts(run: Run) -> dict[str, tuple[str, str]]:
     targets = dict(run.records[["item_id", "target"]].drop_duplicates("item_id").itertuples(index=False, name=None))
     inputs = run.inputs()
     return {item: (inputs.get(item, ""), target) for item, target in targets.items()}
+
+
+def _statuses(run: Run) -> dict[tuple[str, str], str]:
+    """Why a candidate has no answer to an item, in brackets."""
+    records = run.records[run.records["phase"] == "accuracy"]
+    if "status" not in records:  # of an older release
+        return {}
+    rows = records.loc[records["status"] != "answered", ["candidate", "item_id", "status"]]
+    return {(name, item): f"({status.replace('_', ' ')})" for name, item, status in rows.itertuples(index=False)}
 
 
 def _asked(before: BaselineCandidate, after: BaselineCandidate) -> Iterator[str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from thirdlever.suites.prompts import Chat, Prompt
     from thirdlever.suites.suite import Document, Item, Suite
 
+UNSEEN = "does not show the input"
 _WHOLE = {"input", "messages", "row"}  # variables of the item itself, beside its columns
 _ANSWERS = {"target", "answer", "label"}
 
@@ -84,7 +85,7 @@ def check_prompt(prompt: Prompt, suite: Suite) -> None:
     """
     items = [item for part in (suite.train, suite.dev, suite.test_split) if part for item in part]
     columns = {_word(name) for item in items for name in item.fields}
-    _refuse_unknown(prompt, columns)
+    _refuse_unknown(prompt, suite, columns)
     shown = prompt.uses & (columns | _WHOLE)
     if not shown and not prompt.shows_turns:
         prompt.refuse("never shows the input; add {{ input }}")
@@ -102,6 +103,9 @@ def check_prompt(prompt: Prompt, suite: Suite) -> None:
 def remarks(prompt: Prompt, suite: Suite) -> list[str]:
     """What its author may have overlooked, in sentences: unused columns, labels that it does not name."""
     found = []
+    own = {_word(name) for item in suite.train.items[:1] for name, value in item.fields.items() if value is item.input}
+    if not prompt.shows_turns and not prompt.uses & ({"input", "messages", "row"} | own):
+        found.append(UNSEEN)
     columns = [name for item in suite.train.items[:1] for name, value in item.fields.items() if value is not item.input]
     if "row" in prompt.uses or prompt.path is None:
         columns = []
@@ -116,11 +120,12 @@ def remarks(prompt: Prompt, suite: Suite) -> list[str]:
     return found
 
 
-def _refuse_unknown(prompt: Prompt, columns: set[str]) -> None:
+def _refuse_unknown(prompt: Prompt, suite: Suite, columns: set[str]) -> None:
     known = columns | set(VARIABLES)
+    answers = _ANSWERS | {_word(suite.answer.name), _word(suite.answer.name.casefold())}
     for name in sorted(prompt.uses - known, key=lambda name: prompt.lines(name) or 0):
         what = unknown("variable", name, known)
-        if name in _ANSWERS:
+        if name in answers:
             what = f"{{{{ {name} }}}} would show the right answer; remove it"
         prompt.refuse(what, prompt.lines(name))
 

@@ -110,6 +110,8 @@ def _notes(found: Compared) -> list[str]:
 
 def difference_sentence(one: Comparison, family: int) -> str:
     """Which items differ, by how much, how likely chance is as the cause, and what the items can detect."""
+    if not one.won + one.lost:
+        return f"{_items(one)} {_power(one)}"
     return " ".join(filter(None, [_items(one), _size(one), _chance(one, family), _power(one)]))
 
 

@@ -155,9 +155,10 @@ def _card(card: Mapping[str, Any]) -> dict[str, Any]:
     """A candidate's figures; null where unknown."""
     figures = {name: card[name] for name in ("accuracy", "latency_p50_s", "latency_p95_s", "cost_per_1k_usd")}
     low, high = card["accuracy_ci95"] or (None, None)
+    _, asked_in, prompt = card["candidate"].partition(" @ ")[0].rpartition(" in ")
     return {
         "name": card["candidate"],
-        "strategy": card["strategy"],
+        "strategy": f"{prompt}: {card['strategy']}" if asked_in else card["strategy"],
         "model": card["model"] if isinstance(card["model"], str) else "",
         "low": low,
         "high": high,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from thirdlever.core.errors import StrategyError
 from thirdlever.retrieval.embedder import embed_once
 from thirdlever.suites.readers import read_rows, read_text
@@ -28,6 +26,8 @@ def pick(items: Split, k: int, store: Store, *, seed: int = 0) -> tuple[Item, ..
     """
     if not k or not len(items):
         return ()
+    import numpy as np
+
     vectors, _ = embed_once([item.input for item in items], store)
     chosen = [int(np.random.default_rng(seed).integers(len(items)))]
     nearest = vectors @ vectors[chosen[0]]

@@ -70,6 +70,9 @@ def check(names: Sequence[str] = ()) -> list[Finding]:
     findings = []
     for spec in names:
         name = re.split(r"[: ]", spec, maxsplit=1)[0]
+        if Path(spec).is_file():
+            findings.append(check_prompt_file(Path(spec).stem, Path(spec), evals))
+            continue
         if name not in strategies and spec not in evals and spec not in prompts:
             raise ThirdleverError(unknown("strategy, eval or prompt", name, {*strategies, *evals, *prompts}))
         with contextlib.redirect_stderr(io.StringIO()):  # progress of steps that take no time

@@ -16,8 +16,9 @@ from thirdlever.core.arguments import Argument, pairs, read, written
 from thirdlever.core.errors import MissingExtraError, PromptError, StrategyError, ThirdleverError, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.mistakes import HARNESS, accepts, defined, explained, named
+from thirdlever.core.progress import note
 from thirdlever.core.project import version
-from thirdlever.prompting.own import check_prompt
+from thirdlever.prompting.own import UNSEEN, check_prompt, remarks
 from thirdlever.strategies.contract import Deployment, add_setups
 from thirdlever.suites.prompts import DEFAULT, find_prompt
 
@@ -162,6 +163,8 @@ def in_prompts(
             raise PromptError(message)
     for prompt in known.values():
         check_prompt(prompt, suite)
+        if UNSEEN in remarks(prompt, suite):
+            note(f"{prompt.path} {UNSEEN}")
     once("strategy", [str(spec) for group in groups for spec in group])
     return groups
 

@@ -276,7 +276,7 @@ def find_prompt(name: str) -> Prompt | None:
     if name in found:
         return read_prompt(found[name])
     path = Path(name)
-    if path.suffix in _SUFFIXES or len(path.parts) > 1:
+    if path.suffix in _SUFFIXES or len(path.parts) > 1 or path.is_file():
         return read_prompt(path)
     if name == "short":
         return Prompt("short", None, _SHORT, _marked(_SHORT))
@@ -380,6 +380,9 @@ def _read_plain(path: Path, source: str) -> Prompt:
                 message = f"{path}:{line}: {found[0]} is not filled in; write {{{{ {found[1]} }}}}"
                 raise PromptError(message)
         return Prompt(path.stem, path, source, _template([("system", quoted(source.strip())), ("messages", "")]))
+    if _FRONT.match(source) or len(_BEGINS.findall(source)) > 1:
+        message = f"{path}: is written as a template, with front matter or roles; rename it to {path.stem}.jinja"
+        raise PromptError(message)
     if path.suffix == ".txt" and _SEVERAL.search(source.strip()):
         number = len(_SEVERAL.split(source.strip()))
         message = f"{path}: has {number} prompts, separated by ---; put each into a file of its own"
