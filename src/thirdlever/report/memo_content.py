@@ -416,8 +416,8 @@ def searched(found: Mapping[str, Any], figures: CandidateFigures) -> str:
     test = f", {percent(figures.accuracy.value)} of the test items" if figures.accuracy else ""
     return (
         f"Searched: from {percent(found['start'])} to {percent(found['accuracy'])} of {found['items']:,} dev items"
-        f"{test}. The accuracy on dev is that of the best of {counted(found['prompts'], 'prompt')}, so it is likely too "
-        f"high; the test items are new to it. The search took {found['calls']:,} answers. "
+        f"{test}. The accuracy on dev is that of the best of {counted(found['prompts'], 'prompt')}, so it is likely "
+        f"too high; the test items are new to it. The search took {found['calls']:,} answers. "
         f"To use it, copy {found['file']} from the run's folder to prompts/."
     )
 
