@@ -11,8 +11,9 @@ import yaml
 
 from thirdlever.answers.answer import Label, Text
 from thirdlever.cli import measure
-from thirdlever.core.errors import SuiteError
+from thirdlever.core.errors import PromptError, SuiteError
 from thirdlever.core.text import normalise
+from thirdlever.prompting.own import chat
 from thirdlever.suites import create
 from thirdlever.suites.create import Made, copy_starter, make_suite
 from thirdlever.suites.suite import Item, find_suite
@@ -292,3 +293,65 @@ def test_banking77_keeps_all_its_test_rows() -> None:
     )
     assert made.counts == {"train": 8978, "dev": 1000, "test": 3080, "documents": 0, "labels": 77}
     assert len(find_suite("made").test) == 3080
+
+
+# Columns, prompts and conversations
+
+
+def test_all_columns_are_kept_and_the_input_keeps_its_name() -> None:
+    table = csv("a.csv", *(f"t{n},k{n % 2},shop {n},x{n}" for n in range(20)), header="text,kind,shop,id")
+    make(table)
+    item = find_suite("made").train.items[0]
+    assert item.fields == {"shop": f"shop {item.input[1:]}", "text": item.input}  # `id` is the suite's own
+    assert 'input_column="text"' in Path("evals/made.py").read_text("utf-8")
+
+
+def test_a_prompt_becomes_the_suites_own() -> None:
+    Path("..", "v7.jinja").write_text("system:\nSort.\nuser:\n{{ text }} {{ shop }}\n", "utf-8")
+    table = csv("a.csv", *(f"t{n},k{n % 2},shop {n}" for n in range(20)), header="text,kind,shop")
+    make(table, prompt=Path("..", "v7.jinja"))
+    suite = find_suite("made")
+    assert suite.prompt is not None
+    assert suite.prompt.name == "v7"
+    item = suite.test.items[0]
+    assert chat(suite, suite.prompt, item) == [("system", "Sort."), ("user", f"{item.input} {item.fields['shop']}")]
+
+
+def test_another_prompt_of_the_same_name_is_not_overwritten() -> None:
+    Path("prompts").mkdir()
+    Path("prompts/v7.txt").write_text("Ours.", "utf-8")
+    Path("..", "v7.txt").write_text("Another.", "utf-8")
+    with pytest.raises(PromptError, match=r"'prompts/v7\.txt' already exists and is another prompt; rename"):
+        make(csv("a.csv", *many(9, 9)), prompt=Path("..", "v7.txt"))
+    assert not Path("evals/made.py").exists()
+    assert Path("prompts/v7.txt").read_text("utf-8") == "Ours."
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_an_input_may_be_a_conversation(ending: str) -> None:
+    chats = [
+        [
+            *(
+                {"role": role, "content": text}
+                for role, text in (("user", "Hi"), ("assistant", "Hello!"), ("user", f"t{n}"))
+            )
+        ]
+        for n in range(20)
+    ]
+    if ending == "jsonl":
+        lines = [json.dumps({"text": turns, "kind": f"k{n % 2}"}) for n, turns in enumerate(chats)]
+        Path("..", "a.jsonl").write_text("\n".join(lines), "utf-8")
+        make(Path("..", "a.jsonl"))
+    else:
+        quoted = (json.dumps(turns).replace('"', '""') for turns in chats)
+        make(csv("a.csv", *(f'"{text}",k{n % 2}' for n, text in enumerate(quoted))))
+    item = find_suite("made").train.items[0]
+    assert item.turns[:2] == (("user", "Hi"), ("assistant", "Hello!"))
+    assert item.input.startswith("user: Hi\nassistant: Hello!\nuser: t")
+
+
+def test_a_conversation_must_end_with_the_user() -> None:
+    lines = [json.dumps({"text": [{"role": "assistant", "content": "Hi"}], "kind": "k"})]
+    Path("..", "a.jsonl").write_text("\n".join(lines), "utf-8")
+    with pytest.raises(SuiteError, match=r"a\.jsonl:1: the last message of 'text' is the assistant's; end with"):
+        make(Path("..", "a.jsonl"))

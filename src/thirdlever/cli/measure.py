@@ -102,6 +102,7 @@ def strategies() -> None:
     from thirdlever.strategies import specs
 
     typer.echo(specs.describe())
+    typer.echo("\nEach also takes prompt=NAME, a prompt in prompts/, as in lora:prompt=short.")
 
 
 @models_app.callback()
