@@ -100,7 +100,7 @@ def test_a_grade_of_an_earlier_release_gets_its_status(
 
 
 def test_new_columns_come_last() -> None:
-    assert [*COLUMNS][-3:] == ["status", "reasoning_tokens", "prompt_chars"]
+    assert [*COLUMNS][-4:] == ["status", "reasoning_tokens", "prompt_chars", "confidence"]
 
 
 # A warning where the reading, and not the model, is at fault

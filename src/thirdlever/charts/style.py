@@ -33,19 +33,22 @@ DPI = 200
 POINTS = 72  # typographic points an inch
 INK, QUIET, LINE, GRID, BAND, PAPER = "#1f1f1f", "#595959", "#9a9a9a", "#e4e4e4", "#f5f5f5", "#ffffff"
 GO, NO_GO, MORE_DATA = "#007a5a", "#b34700", "#00619a"
-# Okabe and Ito's colours, which colour-blind readers can tell apart; shapes that say the same in grey, even hollow.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and two more; shapes that say the same in grey,
+# even hollow.
 LOOKS = (
-    ("o", "#7f7f7f"),
-    ("D", "#cc79a7"),
-    ("s", "#0072b2"),
     ("v", "#56b4e9"),
-    ("^", "#e69f00"),
+    ("P", "#7b3fa0"),
+    ("X", "#8c564b"),
     (">", "#009e73"),
-    ("<", "#101010"),  # SVG leaves plain black out, and a page could not turn it
+    ("s", "#0072b2"),
+    ("D", "#cc79a7"),
+    ("^", "#e69f00"),
+    ("o", "#7f7f7f"),
     ("p", "#d55e00"),
+    ("<", "#101010"),  # SVG leaves plain black out, and a page could not turn it
 )
 MODELS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#7f7f7f")  # colours of base models, in their order
-_SALT = "52"  # gives each strategy that comes with thirdlever a look of its own
+_SALT = "1845"  # gives each strategy that comes with thirdlever a look of its own
 # What each colour is on a dark page: the same hue, light enough to be seen there.
 DARK = {
     INK: "#ececec",
@@ -62,8 +65,10 @@ DARK = {
     "#d55e00": "#f07b2a",
     "#009e73": "#24c496",
     "#101010": "#ffffff",
+    "#7b3fa0": "#b993e6",
+    "#8c564b": "#c9998e",
 }
-_OWN_SHAPES, _OWN_COLOUR = ("*", "h", "8", "d", "P", "X"), QUIET
+_OWN_SHAPES, _OWN_COLOUR = ("*", "h", "8", "d"), QUIET
 _SETTINGS: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure everywhere
     "svg.hashsalt": "thirdlever",  # the same file for the same run
