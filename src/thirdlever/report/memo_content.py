@@ -414,10 +414,13 @@ def prompts(run: Run) -> list[ShownPrompt]:
 def searched(found: Mapping[str, Any], figures: CandidateFigures) -> str:
     """What a prompt search gained on dev, and what is left of it on the test items."""
     test = f", {percent(figures.accuracy.value)} of the test items" if figures.accuracy else ""
+    gained = "No prompt did better on dev than the first."
+    if found["accuracy"] > found["start"]:
+        best = f"the best of {counted(found['prompts'], 'prompt')}"
+        gained = f"The accuracy on dev is that of {best}, so it is likely too high; the test items are new to it."
     return (
-        f"Searched: from {percent(found['start'])} to {percent(found['accuracy'])} of {found['items']:,} dev items"
-        f"{test}. The accuracy on dev is that of the best of {counted(found['prompts'], 'prompt')}, so it is likely "
-        f"too high; the test items are new to it. The search took {found['calls']:,} answers. "
+        f"Searched: from {percent(found['start'])} to {percent(found['accuracy'])} of {found['items']:,} dev items{test}. "
+        f"{gained} The search took {found['calls']:,} answers. "
         f"To use it, copy {found['file']} from the run's folder to prompts/."
     )
 
