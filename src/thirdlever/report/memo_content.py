@@ -419,8 +419,8 @@ def searched(found: Mapping[str, Any], figures: CandidateFigures) -> str:
         best = f"the best of {counted(found['prompts'], 'prompt')}"
         gained = f"The accuracy on dev is that of {best}, so it is likely too high; the test items are new to it."
     return (
-        f"Searched: from {percent(found['start'])} to {percent(found['accuracy'])} of {found['items']:,} dev items{test}. "
-        f"{gained} The search took {found['calls']:,} answers. "
+        f"Searched: from {percent(found['start'])} to {percent(found['accuracy'])} of {found['items']:,} dev items"
+        f"{test}. {gained} The search took {found['calls']:,} answers. "
         f"To use it, copy {found['file']} from the run's folder to prompts/."
     )
 
