@@ -38,33 +38,35 @@ def cascade(*, first: str = "null", then: str = "rag", below: float | Literal["a
         raise StrategyError(message)
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
-        cheap, dear = (spec.prepare(suite, model, store) for spec in specs)
-        if cheap.model and dear.model and cheap.model != dear.model:
+        primary, fallback = (spec.prepare(suite, model, store) for spec in specs)
+        if primary.model and fallback.model and primary.model != fallback.model:
             message = f"cascade: {first} and {then} call two models, and a candidate has one price; use first=null"
             raise StrategyError(message)
-        setup = add_setups(cheap.setup, dear.setup)
+        setup = add_setups(primary.setup, fallback.setup)
         threshold = below
         if threshold == "auto":
             of = [[str(spec), spec.source_hash, dict(spec.args)] for spec in specs]
-            made = choose_threshold(suite, cheap, dear, store, of={"strategies": of, "model": _named(dear, cheap)})
+            made = choose_threshold(
+                suite, primary, fallback, store, of={"strategies": of, "model": _revisions(fallback, primary)}
+            )
             threshold, setup = made.value, add_setups(setup, made.setup)
         return Deployment(
-            _in_a_row(cheap.solver, dear.solver, threshold, first),
-            model=dear.model or cheap.model,
+            _in_a_row(primary.solver, fallback.solver, threshold, first),
+            model=fallback.model or primary.model,
             setup=setup,
-            given=(*cheap.given, *dear.given, *(suite.dev if below == "auto" else ())),
-            tuning=dear.tuning or cheap.tuning,
-            lever=dear.lever,
+            given=(*primary.given, *fallback.given, *(suite.dev if below == "auto" else ())),
+            tuning=fallback.tuning or primary.tuning,
+            lever=fallback.lever,
         )
 
     return prepare
 
 
-def _named(*deployments: Deployment) -> list[str | None]:
+def _revisions(*deployments: Deployment) -> list[str | None]:
     return [each.model.revision if each.model else None for each in deployments]
 
 
-def _in_a_row(cheap: Solver, dear: Solver, threshold: float, name: str) -> Solver:
+def _in_a_row(primary: Solver, fallback: Solver, threshold: float, name: str) -> Solver:
     from inspect_ai.solver import solver
 
     @solver
@@ -72,12 +74,12 @@ def _in_a_row(cheap: Solver, dear: Solver, threshold: float, name: str) -> Solve
         async def solve(state: TaskState, generate: Generate) -> TaskState:
             asked = copy.copy(state)
             asked.messages = list(state.messages)
-            answered = await cheap(asked, generate)
+            answered = await primary(asked, generate)
             sure = answered.metadata.get(CONFIDENCE)
             if sure is None:
                 message = f"cascade: {name} does not say how sure it is; use null, or another with votes=5"
                 raise StrategyError(message)
-            return answered if sure >= threshold else await dear(state, generate)
+            return answered if sure >= threshold else await fallback(state, generate)
 
         return solve
 

@@ -305,7 +305,8 @@ class _Sending:
             if "max_tokens" in settings:  # a strategy may need more room, and never less
                 settings["max_tokens"] = max(settings["max_tokens"], self._config.max_tokens or 0)
             if self._breaker is not None and cache is NOT_GIVEN and settings.keys() <= _SAMPLING and _plain(state):
-                return await _call(model, state, self._every_call.merge(GenerateConfig(**settings)))
+                config = self._every_call.merge(GenerateConfig(**settings)) if settings else self._every_call
+                return await _call(model, state, config)
             return await task_generate(model, state, tool_calls, cache, GenerateConfig(**settings))
 
         return generate

@@ -210,7 +210,7 @@ class _Task:
             self.first[INSTRUCTION] = instruction_of(self._start)
         if what != INSTRUCTION and shown:
             self.first[DEMONSTRATIONS] = _COMMA.join(item.id for item in shown)
-        self._fixed = "" if what != INSTRUCTION or not shown else _COMMA.join(item.id for item in shown)
+        self._fixed = _COMMA.join(item.id for item in shown) if what == INSTRUCTION else ""
         if not self.first:
             message = "nothing to search: there are no demonstrations; give k 1 or more, or search the instruction"
             raise StrategyError(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from thirdlever.core.errors import RunError
 from thirdlever.core.text import counted
 from thirdlever.lifecycle.baseline import BaselineItem, from_run, outcomes
 from thirdlever.lifecycle.checks import NEW, OLD
-from thirdlever.lifecycle.regress import Flip, answer
+from thirdlever.lifecycle.regress import Flip, answer, prompt_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -116,12 +115,6 @@ def diff(before: Run, after: Run) -> RunDiff:
     )
 
 
-def prompt_lines(before: str, after: str) -> list[str]:
-    """The changed lines of a prompt, with the one before and after each, as in a unified diff."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
-    return [line for line in lines if not line.startswith(("---", "+++"))]
-
-
 def _pairs(old: Baseline, new: Baseline) -> list[tuple[BaselineCandidate, BaselineCandidate]]:
     by_name = {one.name: one for one in new.candidates}
     pairs = [(one, by_name[one.name]) for one in old.candidates if one.name in by_name]
@@ -212,9 +205,9 @@ def _data(old: Baseline, new: Baseline, before: Run, after: Run) -> Iterator[str
             yield f"{counted(len(ids), 'item')} asked in {name} run, such as {min(ids)}"
     if changed := [item for item in was.keys() & now.keys() if was[item] != now[item]]:
         yield f"{counted(len(changed), 'item')} with another input or target, such as {min(changed)}"
-    for split in ("train", "dev", "test"):
+    for split in ("train", "dev"):
         hashes = [run.info["suite"]["splits"].get(split) for run in (before, after)]
-        if hashes[0] != hashes[1] and split != "test":
+        if hashes[0] != hashes[1]:
             counts = [run.info["suite"]["counts"].get(split, 0) for run in (before, after)]
             yield f"the {split} split changed ({counts[0]:,} -> {counts[1]:,} items)"
     same = before.info["suite"]["splits"] == after.info["suite"]["splits"]

@@ -349,6 +349,11 @@ def _differences(baseline: Baseline, fresh: Baseline, old: BaselineCandidate, ne
     return notes
 
 
+def prompt_lines(before: str, after: str) -> list[str]:
+    """The changed lines of a prompt, with the one before and after each, as in a unified diff."""
+    return [*difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")][2:]  # without its heading
+
+
 def _prompt_changes(
     baseline: Baseline, fresh: Baseline, old: BaselineCandidate, new: BaselineCandidate
 ) -> Iterator[str]:
@@ -358,8 +363,8 @@ def _prompt_changes(
         for side, one in ((baseline, old), (fresh, new))
     ]
     if sources[0] and sources[1] and sources[0] != sources[1]:
-        lines = [line for line in difflib.ndiff(*(source.splitlines() for source in sources)) if line[0] in "+-"]
-        shown = "; ".join(f"{line[0]} {line[2:].strip()!r}" for line in lines[:_LINES])
+        lines = [line for line in prompt_lines(*sources) if line[0] in "+-"]
+        shown = "; ".join(f"{line[0]} {line[1:].strip()!r}" for line in lines[:_LINES])
         more = f"; and {len(lines) - _LINES:,} more lines" if len(lines) > _LINES else ""
         yield f"prompt {new.args['prompt']} changed since the baseline: {shown}{more}"
 
