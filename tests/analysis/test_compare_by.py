@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from conftest import make_suite
+from typer.testing import CliRunner
 
 from thirdlever.analysis.compare import compared
+from thirdlever.cli.main import app
 from thirdlever.core.errors import RunError
+from thirdlever.lifecycle.diff import between
 from thirdlever.report.comparison import render
 from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
@@ -59,6 +63,31 @@ def test_models_and_strategies_are_compared_alike(measured: Run) -> None:
     assert [one.b.partition(" in ")[0] for one in strategies] == ["plain(k=1)"] * 4
     text = render(compared(measured, by="prompt"))
     assert "Over all prompt pairs: each item counts with the mean score of the candidates on it." in text
+
+
+def test_the_items_on_which_two_prompts_differ_are_listed(measured: Run) -> None:
+    names = "plain in bad @ fake/model", "plain in good @ fake/model"
+    found = between(measured, *names)
+    assert found.broken == []
+    assert [(flip.id, flip.before, flip.after) for flip in found.fixed] == [
+        (f"test-{n}", "fuel", "food") for n in (0, 3, 6, 9)
+    ]
+    assert [flip.id for flip in between(measured, *names[::-1]).broken] == ["test-0", "test-3", "test-6", "test-9"]
+    text = CliRunner().invoke(app, ["compare", str(measured.folder), *names, "--items"]).output
+    assert f"{names[0]} does better than {names[1]} on 0 items\n" in text
+    first = "    test-0  POS test purchase at shop number 0  fuel → food\n"
+    assert f"{names[1]} does better than {names[0]} on 4 items:\n{first}" in text
+    shown = compared(measured, *names)
+    listed = json.loads(render(shown, "json", items=[found]))["differing"]
+    assert listed[0]["better_b"][0] == {
+        "id": "test-0",
+        "input": "POS test purchase at shop number 0",
+        "target": "food",
+        "answer_a": "fuel",
+        "answer_b": "food",
+    }
+    assert listed[0]["better_a"] == []
+    assert "### plain in good \\@ fake/model does better than" in render(shown, "md", items=[found])
 
 
 def test_what_cannot_be_compared_by_it_is_said(measured: Run) -> None:

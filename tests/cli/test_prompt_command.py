@@ -66,6 +66,7 @@ def test_an_input_cannot_command_the_terminal() -> None:
     ("strategy", "item", "message"),
     [
         ("lora", None, "lora needs an artefact that does not exist yet (adapter); build it first: thirdlever run"),
+        ("null", None, "null calls no model, so it has no prompt"),
         ("zero_shot", "test-33", "item 'test-33' is not in the test split of 'payments'; did you mean 'test-3'?"),
         ("zero_shot", "?", "item '?' is not in the test split of 'payments'; the first is 'test-0'"),
     ],

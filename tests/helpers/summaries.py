@@ -51,6 +51,8 @@ def summary(count: int = 5, *, n: int = 2000, model: str = "openai/gpt-4o-mini",
             "lost_attempts": 0,
             "measured": True,
             "timed": 20,
+            "base": None if strategy == "null" else model,
+            "lever": {"null": "none", "rag": "retrieval", "lora": "tuned"}.get(strategy, "prompt"),
         }
         row |= {"accuracy": accuracy, "accuracy_ci95": wilson(accuracy * n, n), "macro_f1": accuracy - 0.014}
         row |= {"latency_p50_s": p50, "latency_p95_s": p50 * 1.6, "latency_p99_s": p50 * 2.3}

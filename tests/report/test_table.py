@@ -17,7 +17,7 @@ from thirdlever.analysis.past_runs import DetectableEffect
 from thirdlever.analysis.scorecards import COLUMNS
 from thirdlever.core.table import Column, Table
 from thirdlever.core.text import escape_csv, escape_html, escape_markdown, escape_terminal, fold, markdown_code
-from thirdlever.report.tables import render_plan, render_summary
+from thirdlever.report.tables import by_model, render_plan, render_summary
 from thirdlever.runner.plan import PlannedCandidate, RunPlan
 
 if TYPE_CHECKING:
@@ -65,6 +65,34 @@ def test_the_legend_names_candidates_with_another_model() -> None:
 def test_the_legend_says_how_many_requests_were_timed(timed: int, snapshot: SnapshotAssertion) -> None:
     [line] = [line for line in render_summary(summary(3, timed=timed)).splitlines() if line.startswith("Latency:")]
     assert line == snapshot
+
+
+def several_models() -> pd.DataFrame:
+    """Two base models: a small one that is tuned and shown examples, a large one that is prompted."""
+    table = summary(10)
+    small = table["strategy"].isin(["lora", "rag", "null"])
+    table["base"] = ["small" if own else "openai/large" for own in small]
+    table.loc[table["strategy"] == "null", "base"] = None
+    table["candidate"] += [f" @ {base}" if isinstance(base, str) else "" for base in table["base"]]
+    return table
+
+
+def test_several_models_are_shown_by_lever() -> None:
+    assert by_model(summary(10)) is None
+    heads, rows = by_model(several_models()) or pytest.fail("no table")
+    assert heads == ["Model", "Prompt, %", "Retrieval, %", "Fine-tune, %"]
+    assert rows == [
+        ["small", "–", ("90.1  $0.17", "rag(k=20,source=both)"), ("91.2  $0.030", "lora")],
+        ["openai/large", ("84.2  $0.55", "long_context"), "–", "–"],
+    ]
+    lost = several_models()
+    lost.loc[lost["strategy"] == "lora", "measured"] = False
+    assert (by_model(lost) or pytest.fail("no table"))[0] == ["Model", "Prompt, %", "Retrieval, %"]
+
+
+@pytest.mark.parametrize("fmt", ["table", "md"])
+def test_the_table_by_lever_follows_the_results(fmt: str, snapshot: SnapshotAssertion) -> None:
+    assert render_summary(several_models(), fmt) == snapshot  # type: ignore[arg-type]
 
 
 def test_an_unknown_cost_says_how_to_make_it_known() -> None:

@@ -382,6 +382,16 @@ def test_one_run_of_a_model_states_its_tokens_for_other_strategies(project: Path
     assert any("tokens estimated at the measured 5.0" in line for line in before.basis)
 
 
+def test_reasoning_that_a_strategy_asks_for_is_counted_until_a_run_measured_it(suite: Suite) -> None:
+    model = FakeModel(answer=lambda _: "fuel")
+    without, wanted = planned(suite, model, "zero_shot", "zero_shot:think=true").candidates
+    assert wanted.output_tokens == without.output_tokens + 300 * 15  # type: ignore[operator]
+    assert "300 tokens of reasoning in each answer assumed, which is the most" in wanted.basis
+    thirdlever.run(suite, ["zero_shot:think=true"], models=[model], probe=2, out="results/before")
+    [measured] = planned(suite, model, "zero_shot:think=true").candidates
+    assert measured.output_tokens < 300  # type: ignore[operator]
+
+
 def test_one_run_states_the_tokens_of_choosing_on_dev(project: Path, suite: Suite) -> None:
     (project / "prices.toml").write_text(PRICE, "utf-8")
     model = FakeModel(answer=reasoner, reasons=True)

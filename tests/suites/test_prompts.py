@@ -170,6 +170,16 @@ def test_unused_columns_and_missing_labels_are_remarked(suite: Suite) -> None:
     assert remarks(written("b.jinja", "{{ row }} {{ input }}: fuel or groceries?"), suite) == []
 
 
+def test_a_column_that_a_variable_hides_is_remarked(suite: Suite) -> None:
+    def more(split: Split) -> Split:
+        return replace(split, items=tuple(replace(item, fields={"labels": "urgent"}) for item in split))
+
+    hidden = replace(suite, train=more(suite.train), dev=more(suite.dev), test_split=more(suite.test))
+    assert remarks(written("a.jinja", "{{ input }} {{ labels }}"), hidden) == [
+        'shows the suite in {{ labels }}, not the column; for the column write row["labels"]'
+    ]
+
+
 def test_prompts_are_found_by_name_or_file(suite: Suite, tmp_path: Path) -> None:
     written("v7.jinja", "{{ input }}")
     assert available_prompts()["v7"] == Path("prompts/v7.jinja")

@@ -81,10 +81,12 @@ FURTHER = (
     "hosting_usd_per_hour",
     "prompt_tokens_saved",
     "lost_attempts",
+    "base",
+    "lever",
 )
 LEAST_TIMED = 20  # requests: with fewer, the p95 is little more than the slowest
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
-TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured")
+TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured", "base", "lever")
 COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed", "lost_attempts")
 LOST = ("unparseable", "refused", "cut_off", "errors")  # counts of requests without an answer, which count as wrong
 _PAIR = "accuracy_ci95"
@@ -418,6 +420,8 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "measured": one.not_measured is None,
         "not_measured": one.not_measured,
         "lost_attempts": one.about.get("lost_attempts", 0),
+        "base": one.about.get("base") or one.about.get("model") if one.asks else None,
+        "lever": one.lever,
         "accuracy_ci95": (accuracy.low, accuracy.high) if accuracy else None,
         "macro_f1": one.macro_f1,
         "cost_per_1k_usd": None if usd is None else 1000 * usd,

@@ -18,6 +18,7 @@ from thirdlever.answers.objects import find_object
 from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, refusal, spoken, unread
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.mistakes import misuse
+from thirdlever.core.text import clipped
 
 _PIECE = re.compile(r"\w+|[^\w\s]+")
 
@@ -216,11 +217,11 @@ class Json:
             value = json.loads(target)
         except (ValueError, RecursionError) as error:
             reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
-            return f"{target!r:.60} is not JSON ({reason}); expected an object with {self._expected}"
+            return f"{clipped(target)} is not JSON ({reason}); expected an object with {self._expected}"
         if not isinstance(value, dict):
-            return f"{target!r:.60} is not a JSON object; expected one with {self._expected}"
+            return f"{clipped(target)} is not a JSON object; expected one with {self._expected}"
         missing = [key for key in self.keys if key not in value]
-        return f"{target!r:.60} has no key {missing[0]!r}; expected {self._expected}" if missing else None
+        return f"{clipped(target)} has no key {missing[0]!r}; expected {self._expected}" if missing else None
 
     @property
     def _expected(self) -> str:

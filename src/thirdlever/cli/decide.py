@@ -28,6 +28,7 @@ def compare(
         Literal["prompt", "model", "strategy"] | None,
         typer.Option("--by", help="Compare candidates that differ in this alone."),
     ] = None,
+    items: Annotated[bool, flag("--items", "List the items on which the candidates differ.")] = False,
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
     fmt: options.TextFormat = "text",
@@ -35,11 +36,13 @@ def compare(
     """Show which differences between candidates are significant."""
     from thirdlever.analysis.compare import compared
     from thirdlever.analysis.run import load
+    from thirdlever.lifecycle.diff import between
     from thirdlever.report import comparison
 
     measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
     found = compared(measured, a, b, every=every, part=slice_, confidence=confidence, margin=margin, by=by)
-    options.print_text(comparison.render(found, fmt))
+    differing = [between(measured, one.a, one.b, part=slice_) for one in found.comparisons] if items else None
+    options.print_text(comparison.render(found, fmt, items=differing))
 
 
 def decide(

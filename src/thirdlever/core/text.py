@@ -182,6 +182,16 @@ def quantity(value: float | str | bool | None, unit: str) -> str:  # noqa: FBT00
 # Sentences
 
 
+def clipped(value: object, longest: int = 60) -> str:
+    """A value as code, of at most so many characters.
+
+    >>> clipped("a" * 80, 10)
+    "'aaaaaaaa…"
+    """
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def listed(names: Sequence[str]) -> str:
     """Names in a row.
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from thirdlever.core.errors import ThirdleverError, unknown
+from thirdlever.core.text import clipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +152,7 @@ def _explain(problem: ErrorDetails, data: object, where: str, adapter: TypeAdapt
         *outer, name = outer or ["item"]
         key = f"{name} {key + 1}"
     expected = _EXPECTED.get(kind) or context.get("expected") or problem["msg"].removeprefix("Input should be ")
-    said = f"invalid {key} {value!r:.60}; expected {expected.format(**context)}"
+    said = f"invalid {key} {clipped(value)}; expected {expected.format(**context)}"
     if kind in _UNKNOWN_KEY:
         said = unknown("key", key, _keys(adapter.json_schema(), outer))
     elif kind == "missing":

@@ -1,4 +1,7 @@
-"""What changed between two runs of a suite: prompts, models, data, prices and versions; and the items that flipped."""
+"""What changed between two runs of a suite: prompts, models, data, prices and versions; and the items that flipped.
+
+Two candidates of one run are told apart by the same means.
+"""
 
 from __future__ import annotations
 
@@ -113,6 +116,25 @@ def diff(before: Run, after: Run) -> RunDiff:
         only_before=[one.name for one in old.candidates if one not in {pair[0] for pair in pairs}],
         only_after=[one.name for one in new.candidates if one not in {pair[1] for pair in pairs}],
     )
+
+
+def between(run: Run, a: str, b: str, *, part: str | None = None) -> CandidateDiff:
+    """Two candidates of one run: `broken` are the items on which `a` scores better than `b`, `fixed` the reverse.
+
+    Args:
+        run: a finished run.
+        a: the reference.
+        b: the other candidate.
+        part: a slice of the items; None for all.
+
+    Raises:
+        RunError: the run is unfinished or has no such candidate.
+    """
+    pinned = from_run(run, run.folder.name, only=(a, b))
+    one = {each.name: each for each in pinned.candidates}
+    items = [item for item in pinned.items if part in {None, item.slice}]
+    statuses = _statuses(run)
+    return _candidate((pinned, one[a]), (pinned, one[b]), items, _texts(run), (statuses, statuses))
 
 
 def _pairs(old: Baseline, new: Baseline) -> list[tuple[BaselineCandidate, BaselineCandidate]]:

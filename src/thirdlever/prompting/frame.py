@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import StrategyError
 from thirdlever.core.mistakes import accepts, defined, misuse, named
+from thirdlever.core.text import clipped
 from thirdlever.prompting.own import chat
 from thirdlever.suites.suite import Document, Item, Suite
 
@@ -66,7 +67,7 @@ _PIECES = {Item: 'Item("ID", "INPUT", "TARGET")', Document: 'Document("ID", "TIT
 
 def _check_pieces(name: str, values: object, kind: type[Item | Document]) -> None:
     if isinstance(values, str) or not isinstance(values, Iterable):
-        message = f"Context({name}={values!r:.60}) takes a list; write [{_PIECES[kind]}]"
+        message = f"Context({name}={clipped(values)}) takes a list; write [{_PIECES[kind]}]"
         raise misuse(message)
     if isinstance(values, Iterator):  # it would be used up by the first request
         message = f"Context({name}=…) is a {type(values).__name__}, which can be read only once; write a list"
@@ -74,19 +75,19 @@ def _check_pieces(name: str, values: object, kind: type[Item | Document]) -> Non
     for value in values:
         if not isinstance(value, kind):
             other = "; pass documents as Context(documents=…)" if isinstance(value, Document) else ""
-            message = f"Context({name}=…) contains {value!r:.60}; write {_PIECES[kind]}{other}"
+            message = f"Context({name}=…) contains {clipped(value)}; write {_PIECES[kind]}{other}"
             raise misuse(message)
 
 
 def _check_call(name: str, suite: object, context: object) -> None:
     """Refuse what `ask` and `messages` cannot use: most often, `suite` is forgotten."""
     if not isinstance(suite, Suite):
-        what = named(suite) if callable(suite) else f"{suite!r:.60}"
+        what = named(suite) if callable(suite) else clipped(suite)
         first = f"{named(suite)}" if callable(suite) and named(suite) != "the lambda" else "…"
         message = f"the first argument of {name} is {what}, not the suite; write {name}(suite, {first})"
         raise misuse(message)
     if isinstance(context, type) or not (context is None or isinstance(context, Context) or callable(context)):
-        message = f"the context of {name} is {context!r:.60}; write {name}(suite, Context(…))"
+        message = f"the context of {name} is {clipped(context)}; write {name}(suite, Context(…))"
         raise misuse(message)
     if not isinstance(context, Context) and callable(context) and not accepts(context, 1):
         message = f"{named(context)} does not take one argument; a context function receives the input's text alone"
@@ -205,7 +206,7 @@ def ask(
                 found: object = shown(state.input_text)
                 state.metadata[RETRIEVAL] = time.perf_counter() - start
                 if not isinstance(found, Context):
-                    message = f"{named(shown)} returned {found!r:.60}; a context function must return a Context(…)"
+                    message = f"{named(shown)} returned {clipped(found)}; a context function must return a Context(…)"
                     raise StrategyError(defined(shown) + message)
                 shown = found
             state.messages = messages(suite, _item(state), shown, brief=brief, think=think)
@@ -250,7 +251,9 @@ def reply(predict: Callable[[str], str | tuple[str, float]]) -> Solver:
     """
     function: object = predict
     if not callable(function) or not accepts(function, 1):
-        message = f"reply({predict!r:.60}) takes a function from an input's text to the answer; write reply(FUNCTION)"
+        message = (
+            f"reply({clipped(predict)}) takes a function from an input's text to the answer; write reply(FUNCTION)"
+        )
         raise misuse(message)
     from inspect_ai.model import ModelOutput
     from inspect_ai.solver import solver
@@ -263,7 +266,7 @@ def reply(predict: Callable[[str], str | tuple[str, float]]) -> Solver:
                 answer, sure = answer
                 state.metadata[CONFIDENCE] = float(sure)
             if not isinstance(answer, str):
-                message = f"{named(predict)} returned {answer!r:.60}; it must return the answer as text"
+                message = f"{named(predict)} returned {clipped(answer)}; it must return the answer as text"
                 raise StrategyError(defined(predict) + message)
             state.output = ModelOutput.from_content("none", answer)
             return state

@@ -111,6 +111,9 @@ def remarks(prompt: Prompt, suite: Suite) -> list[str]:
         columns = []
     if unused := [name for name in columns if _word(name) not in prompt.uses]:
         found.append(f"does not show the column{'s' * (len(unused) > 1)} {', '.join(unused)}")
+    if hidden := [name for name in columns if _word(name) in VARIABLES.keys() & prompt.uses]:
+        name = hidden[0]
+        found.append(f'shows the suite in {{{{ {_word(name)} }}}}, not the column; for the column write row["{name}"]')
     labels = suite.answer.choices
     if prompt.path and labels and len(suite.train):
         text = "\n".join(text for _, text in chat(suite, prompt, suite.train.items[0])).casefold()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.core.table import Column, Table
 from thirdlever.core.text import WIDTH, counted, escape_markdown, interval, p_value, paragraph, points
+from thirdlever.report import regression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thirdlever.analysis.compare import Compared, Comparison, NonInferiority
     from thirdlever.analysis.variance import Variance
+    from thirdlever.lifecycle.diff import CandidateDiff
 
 
 Format = Literal["text", "md", "json"]
@@ -23,16 +25,20 @@ _Z95 = 1.96
 _MOST_ITEMS = 10_000_000  # a larger test set is not worth suggesting
 
 
-def render(found: Compared, fmt: Format = "text", *, width: int = WIDTH) -> str:
+def render(
+    found: Compared, fmt: Format = "text", *, width: int = WIDTH, items: Sequence[CandidateDiff] | None = None
+) -> str:
     """Accuracies, differences with their uncertainty, and the same in sentences.
 
     Args:
         found: what was compared.
         fmt: "text" for a terminal, "md" for Markdown; "json" holds every figure at full precision.
         width: columns of the terminal.
+        items: on which the candidates of each comparison differ; None to leave them out.
     """
     if fmt == "json":
-        return json.dumps(_plain(asdict(found)), indent=2, allow_nan=False)
+        listed = {} if items is None else {"differing": [_differing_json(one) for one in items]}
+        return json.dumps(_plain(asdict(found) | listed), indent=2, allow_nan=False)
     tables = [_accuracies(found), _differences(found, found.comparisons)]
     if found.overall:
         tables.insert(1, _differences(found, found.overall))
@@ -41,11 +47,20 @@ def render(found: Compared, fmt: Format = "text", *, width: int = WIDTH) -> str:
         blocks = [escape_markdown(_intro(found)), *(table.markdown() for table in tables)]
         blocks.append("\n".join(f"- {escape_markdown(line)}" for line in sentences))
         blocks.append("  \n".join(map(escape_markdown, notes)))
+        blocks += [regression.render_alone(one, "md") for one in items or ()]
         return "\n\n".join(filter(None, blocks)) + "\n"
     blocks = [paragraph(_intro(found), width=width), *(table.terminal(width) for table in tables)]
     blocks += [paragraph(line, width=width) for line in sentences]
     blocks.append("\n".join(paragraph(note, width=width, rest="  ") for note in notes))
+    blocks += [regression.render_alone(one, "text") for one in items or ()]
     return "\n\n".join(blocks) + "\n"
+
+
+def _differing_json(one: CandidateDiff) -> dict[str, Any]:
+    lists = (("better_a", one.broken), ("better_b", one.fixed))
+    names = ("id", "input", "target", "answer_a", "answer_b")
+    found = {key: [dict(zip(names, astuple(flip), strict=True)) for flip in flips] for key, flips in lists}
+    return {"a": one.before, "b": one.after, **found}
 
 
 def _intro(found: Compared) -> str:

@@ -148,6 +148,8 @@ def _page_one(run: Run, decision: Decision, summary: pd.DataFrame, pictures: Map
         figure, _, interval = value.partition("\n")
         yield f"- {escape_markdown(what)}: **{escape_markdown(figure)}** {escape_markdown(interval)}".rstrip()
     yield from ("", *_table(content.candidates(decision, summary), level=2))
+    if (best := content.by_model(summary)) is not None:
+        yield from _table(best)
     yield from (*_image(pictures["chart"]), *_image(pictures["gates"]))
 
 
@@ -247,7 +249,7 @@ def _table(memo: MemoTable, level: int = 3) -> Iterator[str]:
     ]
     if memo.names:
         columns[0] = Column(memo.columns[0], "name")
-    rows: list[list[Cell]] = [[tuple(row[0].split("\n")), *row[1:]] for row in memo.rows]
+    rows: list[list[Cell]] = [[tuple(cell.split("\n")) for cell in row] for row in memo.rows]
     yield from (f"{'#' * level} {memo.title}", "", Table(columns, rows).markdown(further=" *{}*", bold=memo.marked), "")
     yield from (memo.note, "") if memo.note else ()
 

@@ -17,6 +17,7 @@ from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.analysis.scorecards import LEAST_TIMED, LOST, rows
 from thirdlever.analysis.statuses import Tolerance
 from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, listed, months, percent, usd
+from thirdlever.report import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +51,7 @@ class MemoTable:
     Attributes:
         title: a few words.
         columns: the headings.
-        rows: the cells. In the first cell of a row, a second line holds the row's role in the decision.
+        rows: the cells. A second line says more: in the first cell, the row's role in the decision.
         align: "l" or "r" for each column.
         names: whether the first column holds names.
         marked: the first cell of the row that the decision recommends.
@@ -138,6 +139,18 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
         marked=decision.chosen,
         note=" ".join(filter(None, notes)),
     )
+
+
+def by_model(summary: pd.DataFrame) -> MemoTable | None:
+    """The best of each lever on each base model; None with one base model."""
+    found = tables.by_model(summary)
+    if found is None:
+        return None
+    columns, cells = found
+    shown = [[clean(cell) if isinstance(cell, str) else "\n".join(map(clean, cell)) for cell in row] for row in cells]
+    note = "The most accurate candidate of each lever, with its cost per 1,000 requests."
+    align = "l" + "r" * len(columns[1:])
+    return MemoTable(title="By model and lever", columns=columns, rows=shown, align=align, note=note)
 
 
 def _candidate(

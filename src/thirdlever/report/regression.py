@@ -214,6 +214,22 @@ def render_diff(found: RunDiff, fmt: Literal["text", "md", "json"] = "text") -> 
     return "\n\n".join(blocks) + "\n"
 
 
+def render_alone(one: CandidateDiff, fmt: Literal["text", "md"]) -> str:
+    """The items that only one of two candidates has right, or has better."""
+    lines = []
+    for better, worse, flips in ((one.before, one.after, one.broken), (one.after, one.before, one.fixed)):
+        head = f"{better} does better than {worse} on {counted(len(flips), 'item')}{_first(flips)}"
+        lines.append(f"### {escape_markdown(head)}\n" if fmt == "md" else escape_terminal(f"{head}{':' * bool(flips)}"))
+        lines += _listed(flips, fmt)
+    return "\n".join(lines)
+
+
+def _listed(flips: Sequence[Flip], fmt: str) -> list[str]:
+    if fmt == "md" and flips:
+        return [_flips(flips).markdown(), ""]
+    return [f"    {escape_terminal(_flip(flip))}" for flip in flips[:_LISTED]]
+
+
 def _candidate_diff(one: CandidateDiff, fmt: str, escape: Callable[[str], str], item: str) -> str:
     name = one.after if one.before == one.after else f"{one.before} -> {one.after}"
     lines = [f"### {escape(name)}\n" if fmt == "md" else escape(name)]
@@ -225,10 +241,7 @@ def _candidate_diff(one: CandidateDiff, fmt: str, escape: Callable[[str], str], 
         lines.append(f"{item}{escape(f'{size}, p = {p_value(found.p)}'.replace('p = <', 'p < '))}")
     for what, flips in (("broken", one.broken), ("fixed", one.fixed)):
         lines.append(f"{item}{what}: {len(flips):,}{_first(flips)}")
-        if fmt == "md" and flips:
-            lines += ["", _flips(flips).markdown(), ""]
-        else:
-            lines += [f"    {escape(_flip(flip))}" for flip in flips[:_LISTED]]
+        lines += [*[""] * (fmt == "md"), *_listed(flips, fmt)]
     return "\n".join(lines)
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.past_runs import DetectableEffect
     from thirdlever.catalog.prices import Hour, Price
+    from thirdlever.core.table import Cell
     from thirdlever.finetune.tune import Adapter
     from thirdlever.lifecycle.baseline import Baseline
     from thirdlever.lifecycle.history import Point
@@ -64,11 +65,48 @@ def render_summary(summary: pd.DataFrame, fmt: TableFormat = "table", *, width: 
         case "json":
             return scorecards.to_json(summary)
         case "md":
+            tables = [table.markdown() for table in _tables(summary)]
             legend = (f"- {escape_markdown(line)}" for line in _legend(summary))
-            return "\n".join([_results(summary).markdown(), "", *legend]) + "\n"
         case "table":
+            tables = [table.terminal(width) for table in _tables(summary)]
             legend = (paragraph(line, width=width, rest="  ") for line in _legend(summary))
-            return "\n".join([_results(summary).terminal(width), "", *legend]) + "\n"
+    return "\n\n".join([*tables, "\n".join(legend)]) + "\n"
+
+
+def _tables(summary: pd.DataFrame) -> list[Table]:
+    found = [_results(summary)]
+    if best := by_model(summary):
+        heads, rows = best
+        found.append(Table([Column(heads[0], "name"), *(Column(f"{head}\n$ per 1,000") for head in heads[1:])], rows))
+    return found
+
+
+LEVERS = {"prompt": "Prompt", "retrieval": "Retrieval", "tuned": "Fine-tune"}
+
+
+def by_model(summary: pd.DataFrame) -> tuple[list[str], list[list[Cell]]] | None:
+    """The best candidate of each lever on each base model, with its accuracy and cost per 1,000 requests.
+
+    Returns:
+        Headings and rows; None if the candidates have one base model.
+    """
+    best: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for row in scorecards.rows(summary):  # the best comes first
+        if isinstance(row["base"], str) and row["measured"]:
+            best.setdefault((row["base"], row["lever"]), row)
+    bases = list(dict.fromkeys(base for base, _ in best))
+    if len(bases) < 2:  # noqa: PLR2004 - a comparison
+        return None
+    levers = [lever for lever in LEVERS if any((base, lever) in best for base in bases)]
+    rows = [[base, *(_best(best.get((base, lever))) for lever in levers)] for base in bases]
+    return ["Model", *(f"{LEVERS[lever]}, %" for lever in levers)], rows
+
+
+def _best(row: Mapping[str, Any] | None) -> Cell:
+    if row is None:
+        return "–"
+    name, _, _ = row["candidate"].partition(" @ ")
+    return f"{100 * row['accuracy']:.1f}  ${amount(row['cost_per_1k_usd'])}".replace(f"${UNKNOWN}", UNKNOWN), name
 
 
 def _results(summary: pd.DataFrame) -> Table:
@@ -128,6 +166,10 @@ def _legend(summary: pd.DataFrame) -> list[str]:
         "Costs: model usage only, without labels and engineering. Set-up: paid once.",
         "Unparsed: no label or value found in the answer. Unparsed, refused, cut-off and failed count as wrong.",
     ]
+    if by_model(summary):
+        lines.append(
+            "By model: the most accurate candidate of each lever, with its accuracy and cost per 1,000 requests."
+        )
     unmeasured = summary[~summary["measured"]].groupby("not_measured", sort=False)["candidate"]
     lines += [f"{', '.join(names)}: {why}." for why, names in unmeasured]
     lost = summary[summary["lost_attempts"] > 0]

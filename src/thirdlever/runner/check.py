@@ -15,7 +15,7 @@ from thirdlever.core import project
 from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, unknown
 from thirdlever.core.mistakes import explained, line_in
 from thirdlever.core.store import Store
-from thirdlever.core.text import counted, normalise
+from thirdlever.core.text import clipped, counted, normalise
 from thirdlever.prompting.own import check_prompt, remarks
 from thirdlever.strategies import specs
 from thirdlever.suites.leakage import Audit, Inputs
@@ -256,7 +256,7 @@ def _watched(inner: Solver, errors: list[Exception]) -> Solver:
             try:
                 left: object = await inner(shown, generate)
                 if not isinstance(left, TaskState):
-                    message = f"the solver returned {left!r:.80}; it must return the state"
+                    message = f"the solver returned {clipped(left)}; it must return the state"
                     raise StrategyError(message)  # noqa: TRY301 - kept like any other
             except Exception as error:
                 errors.append(error)
@@ -297,7 +297,8 @@ def _faults(suite: Suite, deployment: Deployment, prompt: str) -> Iterator[str]:
     texts = {item.id: item.input for item in shown} | {d.id: d.text for d in suite.documents if d.text in prompt}
     missing = [name for name, text in texts.items() if normalise(text) not in given]
     if missing:
-        yield f"the prompt contains {missing[0]!r}, which is not in Deployment(given=…); add all that the solver uses"
+        shows = f"the prompt shows {missing[0]!r} of the example suite"
+        yield f"{shows}, which is not in Deployment(given=…); add all that the solver uses"
 
 
 def _check_answers(suite: Suite, completions: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ from thirdlever.evaluation.passes import Pass, evaluate
 from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.settings import MOST_EPOCHS
 from thirdlever.models.recorder import PromptCache, Recorder, cacheable, may_reason, resolve_offline
-from thirdlever.prompting.frame import Context, ask, messages
+from thirdlever.prompting.frame import REASONING, Context, ask, messages
 from thirdlever.retrieval.index import SERVER
 from thirdlever.runner.budget import batches
 from thirdlever.strategies.contract import Deployment
@@ -575,7 +575,7 @@ class _Candidate:
         """Mean output tokens of an item, and where they were measured.
 
         Those of the same candidate's earlier run, else those of the same model for each model call, else the length of
-        the correct answers without reasoning.
+        the correct answers without reasoning. Reasoning that a strategy asks for is counted at its most.
 
         Args:
             prompts: of the candidate.
@@ -590,13 +590,16 @@ class _Candidate:
             return speed.output_tokens, [
                 f"{speed.output_tokens:,.0f} output tokens per item measured in {speed.source}"
             ]
+        thought, assumed = 0, []
+        if self._spec.args.get("think") and not each:
+            thought, assumed = REASONING, [f"{REASONING} tokens of reasoning in each answer assumed, which is the most"]
         if known and not each:
-            return prompts.calls * known.output_tokens, [known.basis]
+            return prompts.calls * (known.output_tokens + thought), [known.basis, *assumed]
         self._reasons = self._reasons or (known is None and may_reason(model))
         if not each:
             tokens = self._recorder(model).tokens
             each = statistics.fmean(tokens(item.target) + 1 for item in self._suite.train.items[:SAMPLE])
-        return prompts.calls * (each + (known.reasoning_tokens or 0.0 if known else 0.0)), []
+        return prompts.calls * (each + thought + (known.reasoning_tokens or 0.0 if known else 0.0)), assumed
 
     def _cached(self, prompts: _Prompts, items: int, asked: int) -> float:
         """Tokens that the provider finds in its cache, of all model calls for so many requests about so many items."""

@@ -100,6 +100,8 @@ def show(
     try:
         deployment = spec.prepare(found.without_test(), base, ReadOnlyStore(project.STORE))
     except NotBuilt as missing:
+        if missing.kind == "classifier":
+            raise RunError(_no_model(strategy)) from missing
         message = (
             f"{strategy} needs an artefact that does not exist yet ({missing.kind}); "
             f"build it first: thirdlever run {found.name} --strategy '{strategy}' --model '{model}' "
@@ -107,8 +109,7 @@ def show(
         )
         raise RunError(message) from missing
     if deployment.model is None:
-        message = f"{strategy} calls no model, so it has no prompt"
-        raise RunError(message)
+        raise RunError(_no_model(strategy))
     recorder = Recorder.of(deployment.model, answer)
     recorded(found, deployment, recorder, Split("test", (wanted,)))
     if not recorder.sent:
@@ -137,6 +138,10 @@ def show(
         counted=recorder.how,
         remarks=[f"{own.path or own.name} {remark}" for own in spec.prompts[:1] for remark in remarks(own, found)],
     )
+
+
+def _no_model(strategy: str) -> str:
+    return f"{strategy} calls no model, so it has no prompt"
 
 
 def _item(suite: Suite, item: str | None) -> Item:

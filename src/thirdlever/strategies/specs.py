@@ -18,6 +18,7 @@ from thirdlever.core.files import content_hash
 from thirdlever.core.mistakes import HARNESS, accepts, defined, explained, named
 from thirdlever.core.progress import note
 from thirdlever.core.project import version
+from thirdlever.core.text import clipped
 from thirdlever.prompting.own import UNSEEN, check_prompt, remarks
 from thirdlever.strategies.contract import Deployment, add_setups
 from thirdlever.suites.prompts import DEFAULT, find_prompt
@@ -372,7 +373,7 @@ def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
 def _locating(prepare: object, path: Path) -> Prepare:
     """Turn a strategy's own mistakes into a `StrategyError` with file and line; the harness's keep their traceback."""
     if not callable(prepare):
-        message = f"{path}: the strategy returned {prepare!r:.80}; it must return its prepare(suite, model, store)"
+        message = f"{path}: the strategy returned {clipped(prepare)}; it must return its prepare(suite, model, store)"
         raise StrategyError(message)
     own: Prepare = prepare
     if not accepts(own, 3):
@@ -391,7 +392,7 @@ def _locating(prepare: object, path: Path) -> Prepare:
                 raise
             raise StrategyError(explained(error, path, line)) from error
         if not isinstance(made, Deployment):
-            message = f"{path}: prepare returned {made!r:.80}; it must return a Deployment"
+            message = f"{path}: prepare returned {clipped(made)}; it must return a Deployment"
             raise StrategyError(message)
         return made
 

@@ -24,7 +24,7 @@ from thirdlever.core import project
 from thirdlever.core.errors import LeakageError, SuiteError, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.mistakes import explained, misuse
-from thirdlever.core.text import listed
+from thirdlever.core.text import clipped, listed
 from thirdlever.suites.prompts import find_prompt
 from thirdlever.suites.readers import read_rows, read_text, read_turns, transcript
 
@@ -178,7 +178,7 @@ class Suite:
             message = f'answer="{answer}" is not an answer kind; write {kind}'
         else:
             known = f"{type(answer).__name__} has no {listed(missing)}"
-            message = f"answer={answer!r:.60} is not an answer kind ({known}); write Label(…), Text() or Json(…)"
+            message = f"answer={clipped(answer)} is not an answer kind ({known}); write Label(…), Text() or Json(…)"
         raise misuse(message, SuiteError)
 
     @property

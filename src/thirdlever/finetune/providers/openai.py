@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from thirdlever.core.text import clipped
 from thirdlever.finetune.jobs import (
     ENDED,
     Access,
@@ -167,7 +168,7 @@ class OpenAIProtocol(Provider):
 def _checked(job: FineTuningJob) -> FineTuningJob:
     """The client passes on any JSON; a job must have an id and a status."""
     if not isinstance(getattr(job, "id", None), str) or not isinstance(getattr(job, "status", None), str):
-        message = f"not a fine-tuning job: {job!r:.80}"
+        message = f"not a fine-tuning job: {clipped(job)}"
         raise TypeError(message)
     return job
 
