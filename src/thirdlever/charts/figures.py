@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 
 _Card: TypeAlias = tuple[str, str, str]  # heading, verdict, reason
 
-LOOKS = {"GO": ("✓", style.GO), "NO-GO": ("✕", style.NO_GO), "NEED-MORE-DATA": ("?", style.MORE_DATA)}
+LOOKS = {
+    "GO": ("✓", style.GO),
+    "GO-FOR-COST": ("✓", style.GO),
+    "NO-GO": ("✕", style.NO_GO),
+    "NEED-MORE-DATA": ("?", style.MORE_DATA),
+    "passed": ("✓", style.GO),
+    "failed": ("✕", style.NO_GO),
+    "open": ("?", style.MORE_DATA),
+}
 _CARD_LINE, _CARD_GAP, _CARD_PAD = 0.155, 0.12, 0.12  # inches
 _WORD = 0.42  # inches of the verdict's line
 _MOST_LINES = 7
@@ -69,7 +77,7 @@ def gates_picture(
         date: of the run.
     """
     cards: list[_Card] = [
-        (f"{i}  {gate.name}", gate.verdict, _capital(gate.reason, names)) for i, gate in enumerate(gates, 1)
+        (f"{i}  {gate.name}", gate.outcome, _capital(gate.reason, names)) for i, gate in enumerate(gates, 1)
     ]
     cards.append(("Fine-tune?", verdict, outcome))
     title, under = "The three gates before fine-tuning", style.heading(suite, date)

@@ -27,6 +27,7 @@ _OF_THE_RUN = ("device_usd_per_hour", "utilisation")
 _REQUIRED = {"margin", "horizon_months"}
 _YES = {"yes": True, "true": True, "no": False, "false": False}
 _UNKNOWN = {"unknown", "none", ""}
+_NOT_YET = {"tbd", "tba", "todo", "n/a", "?", "-", "–"}  # of text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +175,7 @@ def _parsed(name: str, value: Any, where: str) -> Value:  # noqa: ANN401 - whate
     if text.lower() in _UNKNOWN and name not in _REQUIRED:
         return None
     if name in _TEXT:
-        return text
+        return None if text.lower() in _NOT_YET else text
     if name == "device_usd_per_hour":
         text = str(hour(text).usd)
     parsed = _YES.get(text.lower()) if name in YES_OR_NO else _number(text, definition)

@@ -8,12 +8,12 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.analysis import outcomes
-from thirdlever.analysis.compare import compare, holm
+from thirdlever.analysis.compare import compare, holm, non_inferior
 from thirdlever.analysis.stats.power import ALPHA, POWER
 from thirdlever.core.text import counted, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from thirdlever.analysis.compare import Comparison
     from thirdlever.analysis.outcomes import Outcomes
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from thirdlever.answers.reading import Status
 
 
-Kind = Literal["no model", "prompt", "retrieval", "tuned"]
+Kind = Literal["no model", "prompt", "retrieval", "model", "tuned"]
 Against = Literal["meets", "open", "misses", "unknown"]
 
 POINT = 0.01  # difference to detect if neither a gap nor a margin states one
-_ROUNDING = 1e-9
+ROUNDING = 1e-9  # of figures that people state
 _ANY_MARGIN = 0.02  # the bound does not depend on it
 _LOCAL = ("embedded", "hf/")
 
@@ -38,7 +38,7 @@ class Standing:
 
     Attributes:
         name: the candidate.
-        kind: the lever it pulls.
+        kind: the lever it pulls; "model" is another base model without tuning.
         base: its base model; None without a model, or if unknown.
         hosted: whether a provider runs and tunes the base model.
         accuracy: mean score; None if not measured, or if not stated.
@@ -51,6 +51,7 @@ class Standing:
         statuses: number of requests by status; empty for a stated figure.
         not_measured: why its accuracy is unknown although it was run, and the remedy.
         examples: labelled examples it was tuned on; None if not tuned, or unknown.
+        labels: labelled examples it uses in any way; None if unknown.
         weeks: time until it can be in use, if stated.
         today: whether it is in use now.
     """
@@ -69,6 +70,7 @@ class Standing:
     statuses: Mapping[Status, int] = field(default_factory=dict)
     not_measured: str | None = None
     examples: int | None = None
+    labels: int | None = None
     weeks: float | None = None
     today: bool = False
 
@@ -83,9 +85,9 @@ class Standing:
             return "unknown"
         low = self.accuracy if self.low is None else self.low
         high = self.accuracy if self.high is None else self.high
-        if low >= target:
+        if low >= target - ROUNDING:
             return "meets"
-        return "misses" if high < target else "open"
+        return "misses" if high < target - ROUNDING else "open"
 
     def needed(self, target: float, margin: float) -> int:
         """Items that would settle it with 80 % power, for the observed gap or the margin, whichever is larger."""
@@ -146,7 +148,7 @@ class Evidence:
     outcomes: Outcomes | None = None
     labelled: int | None = None
     answers: int = 0
-    _bounds: dict[tuple[str, str], float] = field(default_factory=dict, repr=False, compare=False)
+    _bounds: dict[tuple[str, str, int], float] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def given(self) -> bool:
@@ -160,32 +162,51 @@ class Evidence:
     @property
     def untuned(self) -> list[Standing]:
         """Candidates with an accuracy that are not tuned, best first."""
-        return self.of("no model", "prompt", "retrieval")
+        return self.of("no model", "prompt", "retrieval", "model")
 
     @property
     def best_untuned(self) -> Standing | None:
         """The most accurate candidate that is not tuned, which a tuned one must beat."""
         return next(iter(self.untuned), None)
 
+    def unknown(self, *kinds: Kind) -> list[Standing]:
+        """Candidates of these kinds whose accuracy is not stated."""
+        return [
+            one
+            for one in self.standings.values()
+            if one.kind in kinds and one.accuracy is None and not one.not_measured
+        ]
+
     def unmeasured(self, *kinds: Kind) -> list[Standing]:
         """Candidates of these kinds that were run but are not measured."""
         return [one for one in self.standings.values() if one.kind in kinds and one.not_measured]
 
-    def not_worse(self, candidate: str, reference: str, margin: float) -> bool:
-        """Whether a candidate is significantly non-inferior to a reference by this margin.
+    def not_worse(self, candidate: str, reference: str, margin: float, *, share: int = 1) -> bool:
+        """Whether a candidate is shown to be less than the margin worse than a reference: non-inferiority.
 
         Stated figures are compared with the margin directly.
+
+        Args:
+            candidate: its name.
+            reference: likewise.
+            margin: of accuracy.
+            share: how many candidates share the risk of error of 5 %.
         """
         if candidate == reference:
             return True
         if self.outcomes is None:
             ours, theirs = self.standings[candidate].accuracy, self.standings[reference].accuracy
-            return (theirs or 0.0) - (ours or 0.0) <= margin + _ROUNDING
-        if (pair := (candidate, reference)) not in self._bounds:  # the sensitivity tries many margins
-            from thirdlever.analysis.compare import non_inferior
+            return (theirs or 0.0) - (ours or 0.0) < margin - ROUNDING
+        if (asked := (candidate, reference, share)) not in self._bounds:  # the sensitivity tries many margins
+            found = non_inferior(self.outcomes, candidate, reference, _ANY_MARGIN, alpha=ALPHA / share)
+            self._bounds[asked] = found.low
+        return self._bounds[asked] > -margin
 
-            self._bounds[pair] = non_inferior(self.outcomes, candidate, reference, _ANY_MARGIN).low
-        return self._bounds[pair] > -margin
+    def items_for(self, candidate: str, reference: str, margin: float) -> int:
+        """Items that would probably show, 4 in 5, that a candidate is not worse by the margin; 0 for stated figures."""
+        if self.outcomes is None:
+            return 0
+        return non_inferior(self.outcomes, candidate, reference, max(margin, POINT)).needed
 
 
 def gather(run: Run) -> Evidence:
@@ -199,7 +220,7 @@ def gather(run: Run) -> Evidence:
     scores = outcomes.load(run)
     return assess(
         scores,
-        [_standing(one) for one in run.figures.values()],
+        _standings(run.figures.values()),
         labelled=_labelled(suite, candidates),
         answers=int(suite.get("choices") or 0),
     )
@@ -233,6 +254,13 @@ def assess(
     )
 
 
+def _standings(figures: Iterable[CandidateFigures]) -> list[Standing]:
+    """How each candidate did; a prompt on another base than the run's first is a switch of the model."""
+    found = [_standing(one) for one in figures]
+    first = next((one.base for one in found if one.base), None)
+    return [replace(one, kind="model") if one.kind == "prompt" and one.base != first else one for one in found]
+
+
 def _standing(one: CandidateFigures) -> Standing:
     """How a candidate did; without an accuracy if it is not measured."""
     kind: Kind = "no model" if one.lever == "none" else one.lever
@@ -247,6 +275,7 @@ def _standing(one: CandidateFigures) -> Standing:
         statuses=one.statuses,
         not_measured=one.not_measured,
         examples=int((one.about.get("tuning") or {}).get("examples") or 0) or None,
+        labels=(one.about.get("setup") or {}).get("labels"),
     )
     return standing if one.accuracy is None else standing.measured(one.accuracy)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from thirdlever.core.text import UNKNOWN, counted, listed, months, percent, points, usd
 from thirdlever.core.validation import FileModel, read_toml
-from thirdlever.decision.evidence import POINT
+from thirdlever.decision.evidence import POINT, ROUNDING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from thirdlever.decision.evidence import Evidence, Kind, Standing
     from thirdlever.decision.payback import Payback
 
-Verdict: TypeAlias = Literal["GO", "NO-GO", "NEED-MORE-DATA"]
-RANK: dict[Verdict, int] = {"GO": 0, "NEED-MORE-DATA": 1, "NO-GO": 2}
+Outcome: TypeAlias = Literal["passed", "open", "failed"]
+RANK: Mapping[Outcome, int] = {"passed": 0, "open": 1, "failed": 2}
 
 _SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z])", re.IGNORECASE)
 _STRATEGIES = {"prompting": "few_shot", "retrieval": "rag", "tuning": "lora or managed"}
@@ -31,12 +31,29 @@ _BROKEN = "training or decoding is broken"
 _KINDS: Mapping[str, Kind] = {"prompting": "prompt", "retrieval": "retrieval"}
 
 
-class Outcome(NamedTuple):
-    """Verdict of a gate, its reason (a clause), and what would change it (a sentence)."""
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """What must hold for a verdict, and is not known yet.
 
-    verdict: Verdict
+    Attributes:
+        code: for programs: "error_cost", "bill" or "maintainer".
+        text: a clause that follows "if".
+        value: the threshold: USD an error for "error_cost", at least; USD a month for "bill", at most.
+    """
+
+    code: str
+    text: str
+    value: float | None = None
+
+
+class Finding(NamedTuple):
+    """Outcome of a gate, its code, its reason (a clause), what would change it (a sentence), and what it depends on."""
+
+    outcome: Outcome
+    code: str
     reason: str
     change: str
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,20 +61,24 @@ class Gate:
     """One gate and its outcome, in sentences for a product manager.
 
     Attributes:
-        verdict: GO passes the gate.
+        outcome: passed, failed, or open until more is known.
+        code: the reason, for programs.
         reason: a clause that follows "because".
         evidence: what is known.
         threshold: what the evidence is compared with.
-        change: what would change the verdict.
+        change: what would change the outcome.
+        condition: what it passes on, if anything.
     """
 
     name: str
     question: str
-    verdict: Verdict
+    outcome: Outcome
+    code: str
     reason: str
     evidence: str
     threshold: str
     change: str
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,80 +116,94 @@ def rules() -> Rules:
     return read_toml(Path(__file__).with_name("gates.toml"), Rules)
 
 
-def worst(gates: Sequence[Gate]) -> Verdict:
-    """GO only if all are GO; NO-GO outweighs NEED-MORE-DATA."""
-    return max((gate.verdict for gate in gates), key=RANK.__getitem__)
+def worst(gates: Sequence[Gate]) -> Outcome:
+    """Passed only if all are; failed outweighs open."""
+    return max((gate.outcome for gate in gates), key=RANK.__getitem__)
 
 
 def prompt_and_retrieval(e: Evidence, a: Assumptions) -> Gate:
     """Gate 1: prompting and retrieval were tried and miss the target."""
-    verdict, reason, change = _untuned(e, a)
-    return Gate(
+    return _gate(
+        _untuned(e, a),
         name="Prompt and retrieval first",
         question="Were prompting and retrieval tried, and do they miss the target?",
-        verdict=verdict,
-        reason=reason,
         evidence=_tried(e),
         threshold=_target(e, a),
-        change=change,
     )
 
 
 def stable_and_labelled(e: Evidence, a: Assumptions, tuned: Standing | None) -> Gate:
-    """Gate 2: the task is narrow and stable, and there are enough labelled examples."""
-    base = next((one for one in (tuned, *e.of("tuned", "retrieval", "prompt")) if one and one.base), None)
-    found = examples_for(base.base if base else None, hosted=base.hosted if base else False)
-    least, most = rules().labelled_examples
-    size = " (the base's size is unknown)" if len(found) > 1 else ""
-    verdict, reason, change = _examples(e.labelled, least, found[0])
+    """Gate 2: the task is narrow and stable, and there are enough labelled examples for the base."""
+    found = _rules_for(e, tuned)
+    labels = _examples(e.labelled, found[0])
     if a.stable is False:
-        verdict, reason = "NO-GO", "the task is not stable and narrow, so a tuned model would soon be out of date"
-        change = "A narrower task whose answers stay correct for months."
-    elif a.stable is None and verdict == "GO":
-        verdict, reason = "NEED-MORE-DATA", "it is not stated whether the task is narrow and stable"
-        change = "State it: --assume stable=yes (or no)."
-    known = "The number of labelled examples is unknown."
-    if e.labelled is not None:
-        known = f"{counted(e.labelled, 'labelled example')} available."
-    stable = {True: "stated to be stable and narrow", False: "stated not to be stable and narrow"}
-    parts = [
-        known,
-        f"Answers come from {counted(e.answers, 'label')}." if e.answers else "",
-        f"{tuned.name} was tuned on {tuned.examples:,} of them." if tuned and tuned.examples else "",
-        "Whether the task is stable is not stated." if a.stable is None else f"The task is {stable[a.stable]}.",
-    ]
-    return Gate(
+        labels = Finding(
+            "failed",
+            "not_stable",
+            "the task is not stable and narrow, so a tuned model would soon be out of date",
+            "A narrower task whose answers stay correct for months.",
+        )
+    elif a.stable is None and labels.outcome == "passed":
+        labels = Finding(
+            "open",
+            "stability_unknown",
+            "it is not stated whether the task is narrow and stable",
+            "State it: --assume stable=yes (or no).",
+        )
+    size = " (the base's size is unknown)" if len(found) > 1 else ""
+    return _gate(
+        labels,
         name="Stable task, enough examples",
         question="Is the task narrow and stable, and are there enough labelled examples?",
-        verdict=verdict,
-        reason=reason,
-        evidence=" ".join(filter(None, parts)),
-        threshold=f"{least:,} to {most:,} labelled examples. By size of the base{size}: {'; '.join(map(str, found))}.",
-        change=change,
+        evidence=_labels(e, a, tuned),
+        threshold=f"By size of the base{size}: {'; '.join(map(str, found))}.",
     )
 
 
 def pays_back(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payback | None) -> Gate:
-    """Gate 3: a tuned candidate is significantly better, meets the target, and pays back before the next release."""
+    """Gate 3: a tuned candidate is better beyond chance, meets the target, and pays back before the next release."""
     window = payback.wanted_months if payback else min(a.payback_months or a.horizon_months, a.horizon_months)
     volume = (
         "an unknown volume" if a.monthly_volume is None else f"{counted(round(a.monthly_volume), 'request')} a month"
     )
     blocked = _no_tune() if tuned is None else _no_gain(e, a, tuned)
-    verdict, reason, change = blocked or _money(a, payback)
-    return Gate(
+    return _gate(
+        blocked or _money(e, a, payback),
         name="Pays back in time",
-        question="Is a tuned candidate significantly better, and does it pay back before the next base release?",
-        verdict=verdict,
-        reason=reason,
+        question="Is a tuned candidate better beyond chance, and does it pay back before the next base release?",
         evidence=" ".join(filter(None, [_gain(e, tuned), _paid(tuned, payback)])) or "No tuned candidate was measured.",
         threshold=(
             f"Better than the best candidate without tuning (5 % risk of error over all tuned candidates), "
             f"{'on target' if a.target_accuracy is not None else 'no target stated'}, "
             f"and paid back within {months(window)} at {volume}."
         ),
-        change=change,
     )
+
+
+def for_cost(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payback | None) -> Gate:
+    """The case for a tune that is not better: as accurate within the margin, cheaper, and paid back in time.
+
+    Each of the tuned candidates is tested at 5 % divided by their number, so that for at most 5 % of runs in which all
+    are worse by the margin one passes.
+    """
+    best, window = e.best_untuned, payback.wanted_months if payback else a.horizon_months
+    return _gate(
+        _no_tune() if tuned is None else _saves(e, a, tuned, payback),
+        name="Cheaper and as good",
+        question="Is a tuned candidate as accurate within the margin, cheaper, and paid back in time?",
+        evidence=" ".join(filter(None, [_gain(e, tuned), _paid(tuned, payback)])) or "No tuned candidate was measured.",
+        threshold=(
+            f"Less than {points(a.margin)} worse than {best.name if best else 'the best without tuning'} "
+            f"(5 % risk of error over all tuned candidates), and paid back within {months(window)}."
+        ),
+    )
+
+
+def _gate(found: Finding, *, name: str, question: str, evidence: str, threshold: str) -> Gate:
+    return Gate(name=name, question=question, evidence=evidence, threshold=threshold, **found._asdict())
+
+
+# Labelled examples
 
 
 def examples_for(base: str | None, *, hosted: bool) -> list[ExampleRule]:
@@ -195,27 +230,87 @@ def parameters(base: str | None) -> float | None:
     return float(found[1]) / (1000 if found[2].lower() == "m" else 1) if found else None
 
 
+def starved(e: Evidence, tuned: Standing) -> bool:
+    """Whether a tune used so few of the labelled examples at hand that its result says little about tuning.
+
+    It used half of them or fewer, and fewer than its base is recommended to have.
+    """
+    if tuned.examples is None or e.labelled is None:
+        return False
+    return 2 * tuned.examples <= e.labelled and tuned.examples < _rules_for(e, tuned)[0].recommended[0]
+
+
+def required_examples(e: Evidence, tuned: Standing | None) -> int:
+    """Labelled examples to have at least: the upper end of the base's minimum, or the smallest base's if unknown."""
+    return _rules_for(e, tuned)[0].minimum[1]
+
+
+def _rules_for(e: Evidence, tuned: Standing | None) -> list[ExampleRule]:
+    base = next((one for one in (tuned, *e.of("tuned", "retrieval", "prompt", "model")) if one and one.base), None)
+    return examples_for(base.base if base else None, hosted=base.hosted if base else False)
+
+
 def _range(ends: list[int]) -> str:
     return f"{ends[0]:,}" if ends[0] == ends[1] else f"{ends[0]:,} to {ends[1]:,}"
 
 
-def _untuned(e: Evidence, a: Assumptions) -> Outcome:
+def _examples(labelled: int | None, rule: ExampleRule) -> Finding:
+    least = rule.minimum[1]
+    if labelled is None:
+        return Finding(
+            "open", "labels_unknown", "the number of labelled examples is unknown", "Count the labelled examples."
+        )
+    if labelled < least:
+        change = f"{counted(least - labelled, 'more labelled example')}: {rule.quality}."
+        reason = f"{counted(labelled, 'labelled example')} are too few: invest in data first"
+        return Finding("open", "too_few_labels", reason, change)
+    few = ", though fewer than recommended" if labelled < rule.recommended[0] else ""
+    reason = f"there are enough labelled examples{few}"
+    return Finding("passed", "enough_labels", reason, f"Fewer than {least:,} good examples, or a task that changes.")
+
+
+def _labels(e: Evidence, a: Assumptions, tuned: Standing | None) -> str:
+    """How many labels there are, and how many the tune and the others used."""
+    known = "The number of labelled examples is unknown."
+    if e.labelled is not None:
+        known = f"{counted(e.labelled, 'labelled example')} available."
+    others = [one for one in e.untuned if one.labels]
+    most = max(others, key=lambda one: one.labels or 0, default=None)
+    stable = {True: "stated to be stable and narrow", False: "stated not to be stable and narrow"}
+    parts = [
+        known,
+        f"Answers come from {counted(e.answers, 'label')}." if e.answers else "",
+        f"{tuned.name} was tuned on {tuned.examples:,} of them." if tuned and tuned.examples else "",
+        f"{most.name} used {most.labels:,}." if most and tuned and tuned.examples else "",
+        "Whether the task is stable is not stated." if a.stable is None else f"The task is {stable[a.stable]}.",
+    ]
+    return " ".join(filter(None, parts))
+
+
+# Without tuning
+
+
+def _untuned(e: Evidence, a: Assumptions) -> Finding:
     target = a.target_accuracy
     if target is not None and (meets := [one for one in e.untuned if one.against(target) == "meets"]):
         reason = f"{meets[0].name} meets the target of {percent(target)} without tuning"
-        return Outcome("NO-GO", reason, f"A target above {percent(meets[0].low or meets[0].accuracy)}.")
-    if missing := [lever for lever, kind in _KINDS.items() if not e.of(kind)]:
+        change = f"A target above {percent(meets[0].low or meets[0].accuracy)}."
+        return Finding("failed", "target_met_without_tuning", reason, change)
+    demanded = [lever for lever in _KINDS if lever != "retrieval" or a.changing_knowledge is not False]
+    if missing := [lever for lever in demanded if not e.of(_KINDS[lever])]:
         return _not_tried(e, missing)
     if target is None:
         return _without_target(e, a)
     if one := next((one for one in e.untuned if one.against(target) == "open"), None):
         reason = f"{counted(one.n, 'item')} are too few to tell whether {one.name} reaches {percent(target)}"
-        return Outcome("NEED-MORE-DATA", reason, _more_items(one.needed(target, a.margin), one.n))
+        return Finding("open", "target_open", reason, _more_items(one.needed(target, a.margin), one.n))
     reason = f"nothing without tuning reaches {percent(target)}"
-    return Outcome("GO", reason, f"A prompt or retrieval candidate that reaches {percent(target)}.")
+    return Finding(
+        "passed", "target_missed", reason, f"A prompt or retrieval candidate that reaches {percent(target)}."
+    )
 
 
-def _not_tried(e: Evidence, missing: Sequence[str]) -> Outcome:
+def _not_tried(e: Evidence, missing: Sequence[str]) -> Finding:
     """A lever whose candidates are not measured was not tried, whatever they cost."""
     lost = [one for lever in missing for one in e.unmeasured(_KINDS[lever])]
     never = [lever for lever in missing if not e.unmeasured(_KINDS[lever])]
@@ -223,145 +318,216 @@ def _not_tried(e: Evidence, missing: Sequence[str]) -> Outcome:
     changes = [f"Measure {_to_measure(never)} on the same items."] if never else []
     if e.given:
         changes = [f"Try {listed(missing)} on the labelled examples, and give the figures."]
+    if "retrieval" in missing:
+        changes.append("Or state that no changing facts are needed: --assume changing_knowledge=no.")
     if lost:
         reason += f" ({listed([one.name for one in lost])} not measured)"
         changes += [f"Measure {one.name} again; it is {one.not_measured}." for one in lost]
-    return Outcome("NEED-MORE-DATA", reason, " ".join(changes))
+    return Finding("open", "lever_not_tried", reason, " ".join(changes))
 
 
-def _without_target(e: Evidence, a: Assumptions) -> Outcome:
-    """Without a stated target, prompting falls short if a tuned candidate is significantly better."""
+def _without_target(e: Evidence, a: Assumptions) -> Finding:
+    """Without a stated target, prompting falls short if a tuned candidate is better beyond chance."""
     tuned, state = [*e.of("tuned"), *e.unmeasured("tuned")], "State a target: --assume target_accuracy=0.92 (yours)."
     best = e.best_untuned
     if not tuned or best is None:
         reason = "no target is stated, and no tuned candidate shows that more is possible"
-        return Outcome("NEED-MORE-DATA", reason, state)
+        return Finding("open", "no_target", reason, state)
     blocked = [found for one in tuned if (found := _no_gain(e, a, one))]
     if len(blocked) < len(tuned):
         reason = f"no target is stated, and a tuned candidate beats {best.name}, the best without tuning"
-        return Outcome("GO", reason, state)
-    verdict, _, change = min(blocked, key=lambda found: RANK[found.verdict])
-    beats = "no tuned candidate beats" if verdict == "NO-GO" else "it is open whether a tuned candidate beats"
-    either = f"{state} Or: {change[0].lower()}{change[1:]}"
-    return Outcome(verdict, f"no target is stated, and {beats} {best.name}", either)
+        return Finding("passed", "tune_is_better", reason, state)
+    nearest = min(blocked, key=lambda found: RANK[found.outcome])
+    beats = "no tuned candidate beats" if nearest.outcome == "failed" else "it is open whether a tuned candidate beats"
+    either = f"{state} Or: {nearest.change[0].lower()}{nearest.change[1:]}"
+    return Finding(nearest.outcome, nearest.code, f"no target is stated, and {beats} {best.name}", either)
 
 
 def _tried(e: Evidence) -> str:
     found = [str(one) for one in e.untuned]
     lines = [f"Tried without tuning: {'; '.join(found)}." if found else "Nothing without tuning was measured."]
-    lost = e.unmeasured("no model", "prompt", "retrieval")
+    lost = e.unmeasured("no model", "prompt", "retrieval", "model")
     return " ".join([*lines, *(f"{one.name} does not count as tried; it is {one.not_measured}." for one in lost)])
 
 
 def _target(e: Evidence, a: Assumptions) -> str:
     if a.target_accuracy is None:
-        return "No target is stated: the target is to be significantly better than the best candidate without tuning."
+        return "No target is stated: the target is to be better than the best candidate without tuning, beyond chance."
     target = f"The target of {percent(a.target_accuracy)}"
     if e.given:
         return f"{target}, on the given figures."
     return f"{target}: met if the whole 95 % interval is above it, missed if it is below."
 
 
-def _examples(labelled: int | None, least: int, rule: ExampleRule) -> Outcome:
-    if labelled is None:
-        return Outcome("NEED-MORE-DATA", "the number of labelled examples is unknown", "Count the labelled examples.")
-    least = max(least, rule.minimum[0])
-    if labelled < least:
-        change = f"{counted(least - labelled, 'more labelled example')}: {rule.quality}."
-        return Outcome("NEED-MORE-DATA", f"{counted(labelled, 'labelled example')} are too few", change)
-    few = labelled < max(least, rule.recommended[0])
-    reason = "there are enough labelled examples" + (", though fewer than recommended" if few else "")
-    return Outcome("GO", reason, f"Fewer than {least:,} good examples, or a task that changes.")
+# The tune
 
 
-def _no_tune() -> Outcome:
+def _no_tune() -> Finding:
     change = f"Measure {_to_measure(['tuning'])} on the same items."
-    return Outcome("NEED-MORE-DATA", "no tuned candidate was measured", change)
+    return Finding("open", "no_tune", "no tuned candidate was measured", change)
 
 
-def _broken_tune(tuned: Standing) -> Outcome | None:
+def _broken_tune(tuned: Standing) -> Finding | None:
     """A tune that is not measured, or is never right, is no evidence against tuning; None for any other."""
     if tuned.not_measured:
         lost = {status: number for status, number in tuned.statuses.items() if status != "answered"}
         most = max(lost, key=lost.__getitem__, default="failed")
         cause = f": {_BROKEN}" if most in {"unparsed", "cut_off"} else ""
         change = f"Fix the cause, then measure {tuned.name} again; it is {tuned.not_measured}."
-        return Outcome("NEED-MORE-DATA", f"{tuned.name} is not measured{cause}", change)
-    if tuned.accuracy == 0 and tuned.requests:
+        return Finding("open", "tune_not_measured", f"{tuned.name} is not measured{cause}", change)
+    if tuned.accuracy == 0 and (tuned.requests or not tuned.n):
         change = f"Read its answers (`thirdlever report`), fix the cause, then measure {tuned.name} again."
-        return Outcome("NEED-MORE-DATA", f"{tuned.name} is right on no item: {_BROKEN}", change)
+        return Finding("open", "tune_broken", f"{tuned.name} is right on no item: {_BROKEN}", change)
     return None
 
 
-def _no_gain(e: Evidence, a: Assumptions, tuned: Standing) -> Outcome | None:
+def _no_gain(e: Evidence, a: Assumptions, tuned: Standing) -> Finding | None:
     """Why a tuned candidate's gain is not established; None if it is."""
     if broken := _broken_tune(tuned):
         return broken
     best = e.best_untuned
     if best is None:
         change = f"Measure {_to_measure(['prompting'])} on the same items."
-        return Outcome("NEED-MORE-DATA", "there is no candidate without tuning to compare with", change)
+        return Finding("open", "no_reference", "there is no candidate without tuning to compare with", change)
+    if tuned.accuracy is None:
+        change = f"Give its accuracy, or an estimate of it, on {counted(e.labelled or 0, 'labelled example')}."
+        return Finding("open", "accuracy_unknown", f"the accuracy of {tuned.name} is unknown", change)
     compared = e.comparisons.get(tuned.name)
-    return _refuted(tuned, best, compared, a) or _undecided(tuned, best, compared, a)
+    return _refuted(e, tuned, best, compared, a) or _undecided(tuned, best, compared, a)
 
 
-def _refuted(tuned: Standing, best: Standing, compared: Comparison | None, a: Assumptions) -> Outcome | None:
-    """NO-GO: the tuned candidate is not better, or misses the target."""
+def _refuted(
+    e: Evidence, tuned: Standing, best: Standing, compared: Comparison | None, a: Assumptions
+) -> Finding | None:
+    """Failed: the tuned candidate is not better, or misses the target; open if it was starved of examples."""
     used = f" than the {tuned.examples:,} that {tuned.name} was tuned on" if tuned.examples else ""
     change = f"A tuned candidate that beats {best.name}: more or better examples{used}, or another base."
     difference = _difference(tuned, best, compared)
     below_margin = compared is None or compared.high < a.margin
-    reason = ""
-    if difference <= 0 and below_margin:
-        how = f"{points(difference)} worse than" if difference else "no better than"
+    code, reason = "not_better", ""
+    if difference <= ROUNDING and below_margin:
+        how = f"{points(difference)} worse than" if difference < -ROUNDING else "no better than"
         reason = f"{tuned.name} is {how} {best.name}, which needs no tuning"
     elif compared and below_margin:
         reason = f"{tuned.name} gains less than {points(a.margin)} over {best.name}"
     elif a.target_accuracy is not None and tuned.against(a.target_accuracy) == "misses":
-        reason = f"{tuned.name} misses the target of {percent(a.target_accuracy)} as well"
-    return Outcome("NO-GO", reason, change) if reason else None
+        code, reason = (
+            "target_missed_by_tune",
+            f"{tuned.name} misses the target of {percent(a.target_accuracy)} as well",
+        )
+    if not reason:
+        return None
+    if starved(e, tuned):
+        few = f"{tuned.name} was tuned on {tuned.examples:,} of {e.labelled:,} labelled examples"
+        return Finding(
+            "open", "starved", f"{few}, too few to judge tuning by", f"Tune it on the {e.labelled:,} at hand."
+        )
+    return Finding("failed", code, reason, change)
 
 
-def _undecided(tuned: Standing, best: Standing, compared: Comparison | None, a: Assumptions) -> Outcome | None:
-    """NEED-MORE-DATA: more items would decide."""
+def _undecided(tuned: Standing, best: Standing, compared: Comparison | None, a: Assumptions) -> Finding | None:
+    """Open: more items would decide."""
     if compared and not compared.significant():
         gap = max(abs(compared.difference), a.margin) or POINT
         n, had = max(_needed(compared, gap), compared.n + 1), compared.n
-        reason = f"the difference between {tuned.name} and {best.name} is not significant"
+        code, reason = "may_be_chance", f"the difference between {tuned.name} and {best.name} may be chance"
     elif a.target_accuracy is not None and tuned.against(a.target_accuracy) == "open":
         n, had = tuned.needed(a.target_accuracy, a.margin), tuned.n
+        code = "target_open"
         reason = f"{counted(had, 'item')} are too few to tell whether {tuned.name} reaches {percent(a.target_accuracy)}"
     else:
         return None
-    return Outcome("NEED-MORE-DATA", reason, _more_items(n, had))
+    return Finding("open", code, reason, _more_items(n, had))
 
 
-def _money(a: Assumptions, payback: Payback | None) -> Outcome:
-    """Whether a tuned candidate pays back in time, including the interval."""
+def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None) -> Finding:
+    """Whether a tune is as good as the best without tuning, and its saving pays back in time."""
+    best = e.best_untuned
+    if best is None or tuned.accuracy is None or tuned.not_measured:
+        return _no_gain(e, a, tuned) or _no_tune()
+    if worse := _worse(e, a, tuned, best):
+        return worse
+    saving = payback and (payback.saving_per_request_usd if payback.saving_low is None else payback.saving_low)
+    if payback and saving is not None and saving <= 0:
+        reason = f"{tuned.name} saves nothing per request over {payback.reference}"
+        return Finding("failed", "saves_nothing", reason, "A smaller base, or a shorter prompt.")
+    return _money(e, a, payback, priced=True)
+
+
+def _worse(e: Evidence, a: Assumptions, tuned: Standing, best: Standing) -> Finding | None:
+    """Why a tune is not known to be as good as the best without tuning; None if it is."""
+    target = a.target_accuracy
+    if target is not None and best.against(target) == "meets" and tuned.against(target) == "misses":
+        reason = f"{tuned.name} misses the target of {percent(target)}, which {best.name} meets"
+        return Finding("failed", "target_missed_by_tune", reason, f"A tune that reaches {percent(target)}.")
+    if e.not_worse(tuned.name, best.name, a.margin, share=len(e.of("tuned"))):
+        return None
+    reason = f"{tuned.name} may be {points(a.margin)} or more worse than {best.name}"
+    change = _more_items(e.items_for(tuned.name, best.name, a.margin), tuned.n)
+    return Finding("failed", "may_be_worse", reason, change)
+
+
+def _money(e: Evidence, a: Assumptions, payback: Payback | None, *, priced: bool = False) -> Finding:
+    """Whether a tuned candidate pays back in time, including the interval.
+
+    Args:
+        e: the evidence.
+        a: the assumptions.
+        payback: compared with the candidate to use without tuning.
+        priced: no price of an error may make up for a cost that does not pay back.
+    """
     if payback is None or payback.months is None:
-        if a.monthly_volume is None:
-            change = "State the requests a month: --assume monthly_volume=N."
-            return Outcome("NEED-MORE-DATA", "the volume is unknown", change)
-        change = _sentence(payback.condition if payback else "") or "Prices and set-up costs: prices.toml, --assume."
-        return Outcome("NEED-MORE-DATA", "a cost or a saving of the tuned candidate is unknown", change)
+        return _unknown_money(e, a, payback)
+    price, limit = payback.error_usd_needed, months(payback.wanted_months)
+    if priced or price is None or payback.months <= payback.wanted_months + ROUNDING:
+        return _in_time(payback)
+    each = usd(price)
+    reason = f"its cost alone does not pay back within {limit}, but fewer errors do if one costs at least {each}"
+    condition = Condition(code="error_cost", text=f"an error costs at least {each}", value=price)
+    change = "State what an error costs: --assume error_cost_usd=X (yours)."
+    return Finding("passed", "worth_per_error", reason, change, condition)
+
+
+def _in_time(payback: Payback) -> Finding:
+    """Whether a known payback, its interval included, is within the limit."""
     window = payback.wanted_months
     takes, limit = months(payback.months), months(window)
+    earliest = payback.months if payback.months_low is None else payback.months_low
+    latest = payback.months if payback.months_high is None else payback.months_high
     if payback.months == math.inf:
         reason = (
             f"{payback.candidate} never pays back: it gains no more than it costs, compared with {payback.reference}"
         )
-        return Outcome("NO-GO", reason, _sentence(payback.condition))
-    earliest = payback.months if payback.months_low is None else payback.months_low
-    latest = payback.months if payback.months_high is None else payback.months_high
-    if earliest <= window < latest:
+        return Finding("failed", "never_pays_back", reason, _sentence(payback.condition))
+    if earliest <= window + ROUNDING < latest:
         otherwise = "never come" if latest == math.inf else f"take {months(latest)}"
         reason = f"the payback of {takes} may also {otherwise}"
-        return Outcome("NEED-MORE-DATA", reason, "More test items: the cost of a request is measured on them.")
-    if payback.months > window:
+        change = "More test items: the cost of a request is measured on them."
+        return Finding("open", "payback_open", reason, change)
+    if payback.months > window + ROUNDING:
         takes = takes if takes != limit else f"a little over {limit}"
         reason = f"it takes {takes} to pay back, and {limit} is the limit"
-        return Outcome("NO-GO", reason, _sentence(payback.condition))
-    return Outcome("GO", f"it pays back in {takes}", f"A payback beyond {limit}.")
+        return Finding("failed", "late_payback", reason, _sentence(payback.condition))
+    return Finding("passed", "pays_back", f"it pays back in {takes}", f"A payback beyond {limit}.")
+
+
+def _unknown_money(e: Evidence, a: Assumptions, payback: Payback | None) -> Finding:
+    """A stated tune whose cost is unknown passes on the condition that its bill stays low enough."""
+    if a.monthly_volume is None:
+        change = "State the requests a month: --assume monthly_volume=N."
+        return Finding("open", "volume_unknown", "the volume is unknown", change)
+    most = payback.most_usd_per_request if payback else None
+    if payback is None or most is None or not e.given:
+        change = _sentence(payback.condition if payback else "") or "Prices and set-up costs: prices.toml, --assume."
+        return Finding("open", "cost_unknown", "a cost or a saving of the tuned candidate is unknown", change)
+    limit = months(payback.wanted_months)
+    if most < 0:
+        reason = f"{payback.candidate} cannot pay back within {limit}, whatever a request costs"
+        return Finding("failed", "never_pays_back", reason, _sentence(payback.condition))
+    bill = f"its bill is at most {usd(most * a.monthly_volume)} a month"
+    condition = Condition(code="bill", text=bill, value=most * a.monthly_volume)
+    reason = f"it pays back within {limit} if {bill}"
+    return Finding("passed", "worth_under_bill", reason, _sentence(payback.condition), condition)
 
 
 def _gain(e: Evidence, tuned: Standing | None) -> str:

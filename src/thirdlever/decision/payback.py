@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from thirdlever.analysis.usage import total
 from thirdlever.core.text import UNKNOWN, counted, usd
 from thirdlever.decision.costs import interval
+from thirdlever.decision.evidence import ROUNDING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,8 @@ class Payback:
         horizon_months: expected lifetime of the candidate: until the base's next release or its retirement.
         wanted_months: the latest acceptable payback: the assumption `payback_months`, at most the horizon.
         within: whether it pays back in that time.
+        most_usd_per_request: cost of a request to the candidate up to which it pays back in that time; below 0 if none.
+        error_usd_needed: price of an error from which it pays back in that time; None if it has no fewer errors.
         roi: net gain over the horizon per dollar of extra set-up; inf if there is no extra set-up.
         condition: one sentence on what a payback in that time requires.
     """
@@ -60,6 +63,8 @@ class Payback:
     horizon_months: float
     wanted_months: float
     within: bool | None
+    most_usd_per_request: float | None
+    error_usd_needed: float | None
     roi: float | None
     condition: str
 
@@ -82,6 +87,7 @@ def payback(candidate: Cost, reference: Cost, a: Assumptions, *, today: dt.date 
     horizon = _life(candidate, a, today or dt.datetime.now(dt.UTC).date())
     wanted = min(a.payback_months or horizon, horizon)
     needed = required_saving(setup, a.monthly_volume, wanted, extra_standing=standing)
+    most = None if needed is None else total([reference.per_request_usd, -needed, avoided or 0.0])
     enough = _volume_needed(setup, standing, gain, wanted)
     months = payback_months(setup, gain, a.monthly_volume, extra_standing=standing)
     savings, gains = _draws(candidate, reference, a.error_cost_usd)
@@ -104,7 +110,9 @@ def payback(candidate: Cost, reference: Cost, a: Assumptions, *, today: dt.date 
         months_high=payback_months(setup, gain_low, a.monthly_volume, extra_standing=standing),
         horizon_months=horizon,
         wanted_months=wanted,
-        within=None if months is None else months <= wanted,
+        within=None if months is None else months <= wanted + ROUNDING,
+        most_usd_per_request=None if most is None or math.isnan(most) else most,
+        error_usd_needed=_error_usd_needed(needed, saving, fewer, a),
         roi=_roi(setup, standing, gain, a.monthly_volume, horizon),
         condition=condition(
             Terms(wanted, reference.per_request_usd, candidate.per_request_usd, needed, avoided, enough)
@@ -237,6 +245,15 @@ def _without_volume(terms: Terms, when: str) -> str:
 
 def _span(months: float) -> str:
     return "1 month" if months == 1 else f"{months:.2g} months"
+
+
+def _error_usd_needed(needed: float | None, saving: float | None, fewer: float | None, a: Assumptions) -> float | None:
+    """The price of an error at which a gain per request is reached; None if one is stated, or if none reaches it."""
+    if needed is None or saving is None or fewer is None or a.error_cost_usd is not None:
+        return None
+    if fewer <= ROUNDING or not math.isfinite(needed) or not math.isfinite(saving):
+        return None
+    return max(needed - saving, 0.0) / fewer
 
 
 def _life(candidate: Cost, a: Assumptions, today: dt.date) -> float:

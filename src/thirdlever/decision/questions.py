@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.core.text import counted, listed, months, percent, points
-from thirdlever.decision.gates import Gate, rules
+from thirdlever.decision.gates import Condition, Gate, required_examples, rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.evidence import Evidence, Standing
-    from thirdlever.decision.gates import Verdict
+    from thirdlever.decision.gates import Outcome
     from thirdlever.decision.payback import Payback
 
 Answer: TypeAlias = Literal["yes", "no", "unknown"]
 Basis: TypeAlias = Literal["measured", "assumed", "given figures", "not stated"]
 
-_YES_PASSES: Mapping[Answer, Verdict] = {"yes": "GO", "no": "NO-GO", "unknown": "NEED-MORE-DATA"}
-_NO_PASSES: Mapping[Verdict, Answer] = {"GO": "no", "NO-GO": "yes", "NEED-MORE-DATA": "unknown"}
+_YES_PASSES: Mapping[Answer, Outcome] = {"yes": "passed", "no": "failed", "unknown": "open"}
+_NO_PASSES: Mapping[Outcome, Answer] = {"passed": "no", "failed": "yes", "open": "unknown"}
 _NOBODY = {"no", "nobody", "no one"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question(Gate):
-    """One of the six: GO leads to the next, NO-GO stops here, NEED-MORE-DATA is unanswered.
+    """One of the six: passed leads to the next, failed stops here, open is unanswered.
 
     Attributes:
         answer: to `question`.
@@ -55,7 +55,7 @@ def six_questions(
         _prompting(e, a, first),
         _knowledge(e, a),
         _behaviour(e, a, tuned),
-        _examples(e, second),
+        _examples(e, second, tuned),
         _volume(a, third, payback),
         _maintenance(a),
     )
@@ -63,7 +63,7 @@ def six_questions(
 
 def stopped_at(questions: Sequence[Question]) -> Question | None:
     """The first question that does not lead to the next."""
-    return next((one for one in questions if one.verdict != "GO"), None)
+    return next((one for one in questions if one.outcome != "passed"), None)
 
 
 def _prompting(e: Evidence, a: Assumptions, gate: Gate) -> Question:
@@ -72,9 +72,10 @@ def _prompting(e: Evidence, a: Assumptions, gate: Gate) -> Question:
     return Question(
         name="Prompting",
         question="Can prompting, retrieval or no model at all solve it?",
-        answer=_NO_PASSES[gate.verdict],
+        answer=_NO_PASSES[gate.outcome],
         basis=_measured(e) if best else "not stated",
-        verdict=gate.verdict,
+        outcome=gate.outcome,
+        code=gate.code,
         reason=gate.reason,
         evidence=f"Best without tuning: {best}." if best else "Nothing without tuning was measured.",
         threshold=f"Yes: stop here. {target}",
@@ -98,7 +99,8 @@ def _knowledge(e: Evidence, a: Assumptions) -> Question:
         question="Does the model need current or proprietary facts?",
         answer=answer,
         basis=basis,
-        verdict="GO" if passes else ("NO-GO" if answer == "yes" else "NEED-MORE-DATA"),
+        outcome="passed" if passes else ("failed" if answer == "yes" else "open"),
+        code="knowledge_supplied" if passes else "retrieval_first",
         reason=reason if passes else "retrieval supplies new facts, and it was not tried",
         evidence=" ".join([_retrieved(e), stated[a.changing_knowledge], *_slices(e)]),
         threshold="Yes: add retrieval, then reassess. Tuning does not reliably teach facts.",
@@ -149,7 +151,8 @@ def _behaviour(e: Evidence, a: Assumptions, tuned: Standing | None) -> Question:
         question="Is a consistent change of behaviour needed (format, tone, house rules)?",
         answer=answer,
         basis=basis,
-        verdict=_YES_PASSES[answer],
+        outcome=_YES_PASSES[answer],
+        code=f"behaviour_{answer}",
         reason=reasons[answer],
         evidence=evidence,
         threshold="No: do not fine-tune. It changes how a model answers, not what it knows.",
@@ -157,15 +160,16 @@ def _behaviour(e: Evidence, a: Assumptions, tuned: Standing | None) -> Question:
     )
 
 
-def _examples(e: Evidence, gate: Gate) -> Question:
-    least = rules().labelled_examples[0]
+def _examples(e: Evidence, gate: Gate, tuned: Standing | None) -> Question:
+    least = required_examples(e, tuned)
     enough = e.labelled is not None and e.labelled >= least
     return Question(
         name="Examples",
         question=f"Are there {least:,} or more good labelled examples?",
         answer="unknown" if e.labelled is None else ("yes" if enough else "no"),
         basis="not stated" if e.labelled is None else _measured(e),
-        verdict="GO" if enough else "NEED-MORE-DATA",
+        outcome="passed" if enough else "open",
+        code="enough_labels" if enough else "too_few_labels",
         reason="there are enough labelled examples" if enough else gate.reason,
         evidence="Unknown." if e.labelled is None else f"{counted(e.labelled, 'labelled example')} available.",
         threshold="No: invest in data first.",
@@ -177,7 +181,7 @@ def _volume(a: Assumptions, gate: Gate, payback: Payback | None) -> Question:
     """A computed payback overrides the rule of thumb."""
     least, volume = rules().monthly_requests, a.monthly_volume
     answer: Answer = "unknown" if volume is None else ("yes" if volume >= least else "no")
-    in_time = gate.verdict == "GO"
+    in_time = gate.outcome == "passed"
     reasons: Mapping[Answer, str] = {
         "yes": "the volume is large enough",
         "no": "it pays back despite a low volume"
@@ -191,7 +195,8 @@ def _volume(a: Assumptions, gate: Gate, payback: Payback | None) -> Question:
         question=f"Are there {least:,} or more requests a month?",
         answer=answer,
         basis="not stated" if volume is None else "assumed",
-        verdict="GO" if volume is not None and in_time else _YES_PASSES[answer],
+        outcome="passed" if volume is not None and in_time else _YES_PASSES[answer],
+        code="volume_unknown" if volume is None else f"volume_{'enough' if answer == 'yes' else 'low'}",
         reason=reasons[answer],
         evidence=("Not stated." if volume is None else f"{counted(round(volume), 'request')} a month.") + computed,
         threshold="No: a return is unlikely, unless the computed payback says otherwise.",
@@ -200,6 +205,7 @@ def _volume(a: Assumptions, gate: Gate, payback: Payback | None) -> Question:
 
 
 def _maintenance(a: Assumptions) -> Question:
+    """Nobody to maintain it is no reason against a tune: it is a condition of it."""
     named = a.maintainer or ""
     answer: Answer = "unknown" if not named else ("no" if named.lower() in _NOBODY else "yes")
     reasons: Mapping[Answer, str] = {
@@ -213,11 +219,13 @@ def _maintenance(a: Assumptions) -> Question:
         question="Can the tuned model be maintained?",
         answer=answer,
         basis="assumed" if named else "not stated",
-        verdict=_YES_PASSES[answer],
+        outcome="passed",
+        code=f"maintainer_{answer}",
         reason=reasons[answer],
         evidence=evidence[answer],
         threshold="No: first budget for tuning, evaluation and rollout at every base release.",
         change="Nobody to re-tune after a release." if answer == "yes" else "Name one: --assume maintainer=TEAM.",
+        condition=None if answer == "yes" else Condition(code="maintainer", text="somebody is named to re-tune it"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Verdict on a run or on given figures: GO, NO-GO or NEED-MORE-DATA, and the candidate to use."""
+"""Verdict on a run or on given figures, the conditions it depends on, and the candidate to use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from thirdlever.analysis.run import load
 from thirdlever.core.errors import RunError, ThirdleverError
@@ -16,7 +16,7 @@ from thirdlever.decision import gates, questions
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost
 from thirdlever.decision.evidence import Evidence, Kind, Standing
-from thirdlever.decision.gates import RANK, Verdict, worst
+from thirdlever.decision.gates import worst
 from thirdlever.decision.payback import payback
 
 if TYPE_CHECKING:
@@ -26,16 +26,33 @@ if TYPE_CHECKING:
     from thirdlever.analysis.run import Run
     from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.evidence import Slice
-    from thirdlever.decision.gates import Gate
+    from thirdlever.decision.gates import Condition, Gate
     from thirdlever.decision.payback import Payback
     from thirdlever.decision.questions import Question
     from thirdlever.decision.sensitivity import VerdictChange
 
     Costs: TypeAlias = Callable[[Assumptions], Mapping[str, Cost]]
-    Judged: TypeAlias = tuple[Standing | None, tuple[Gate, ...], tuple[Question, ...]]
+
+Verdict: TypeAlias = Literal["GO", "GO-FOR-COST", "NO-GO", "NEED-MORE-DATA"]
+RANK: Mapping[Verdict, int] = {"GO": 0, "GO-FOR-COST": 1, "NEED-MORE-DATA": 2, "NO-GO": 3}
 
 SUFFIX = ".toml"
 _LOCAL = ("embedded", "hf/")
+
+
+class Case(NamedTuple):
+    """The verdict on one tuned candidate, None if none was run, and the gates and questions that led to it."""
+
+    verdict: Verdict
+    tuned: Standing | None
+    gates: tuple[Gate, ...]
+    questions: tuple[Question, ...]
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What a verdict to tune depends on."""
+        found = [one.condition for one in (*self.gates, *self.questions) if one.condition]
+        return tuple(dict.fromkeys(found)) if self.verdict in {"GO", "GO-FOR-COST"} else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +60,11 @@ class Decision:
     """What to do, and the evidence for it.
 
     Attributes:
-        verdict: GO: fine-tune. NO-GO: use `chosen`. NEED-MORE-DATA: use `chosen` until the data are complete.
+        verdict: GO: fine-tune, for it is better. GO-FOR-COST: fine-tune, for it is as good and cheaper. NO-GO: use
+            `chosen`. NEED-MORE-DATA: use `chosen` until the data are complete.
+        conditions: what a GO or GO-FOR-COST depends on, and is not known yet.
         chosen: the cheapest candidate that meets the target and is not worse than the best by the margin or more. If
-            none meets the target, the cheapest that is not worse. A tuned one only on GO.
+            none meets the target, the cheapest that is not worse. A tuned one only on GO and GO-FOR-COST.
         best_prompt: the most accurate untuned candidate that uses a model.
         stay: the candidate to use without tuning, the reference of the paybacks.
         tuned: the tuned candidate that was judged; None if none was run.
@@ -57,6 +76,7 @@ class Decision:
     """
 
     verdict: Verdict
+    conditions: tuple[Condition, ...]
     chosen: str | None
     best_prompt: str | None
     stay: str | None
@@ -145,25 +165,21 @@ def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
         lost = {name for name, one in e.standings.items() if one.not_measured}
         others = [name for name in costs if name != stay.name and name not in lost]
         paybacks = {name: payback(costs[name], costs[stay.name], a) for name in others}
+    candidates: list[Standing | None] = [*e.of("tuned"), *e.unmeasured("tuned"), *e.unknown("tuned")]
     first = gates.prompt_and_retrieval(e, a)
-    judged: list[Judged] = []
-    candidates: list[Standing | None] = [*e.of("tuned"), *e.unmeasured("tuned")]
-    for tuned in candidates or [None]:
-        back = paybacks.get(tuned.name) if tuned else None
-        three = (first, gates.stable_and_labelled(e, a, tuned), gates.pays_back(e, a, tuned, back))
-        judged.append((tuned, three, questions.six_questions(e, a, three, tuned, back)))
-    nearest, gated, asked = ranked(judged, e, costs, a)
-    verdict = worst([*gated, *asked])
-    chosen = nearest if verdict == "GO" else stay
+    cases = [_case(e, a, first, one, paybacks.get(one.name) if one else None) for one in candidates or [None]]
+    nearest = ranked(cases, e, costs, a)
+    chosen = nearest.tuned if nearest.verdict in {"GO", "GO-FOR-COST"} else stay
     return Decision(
-        verdict=verdict,
+        verdict=nearest.verdict,
+        conditions=nearest.conditions,
         chosen=chosen.name if chosen else None,
-        best_prompt=next((one.name for one in e.of("prompt", "retrieval")), None),
+        best_prompt=next((one.name for one in e.of("prompt", "retrieval", "model")), None),
         stay=stay.name if stay else None,
-        tuned=nearest.name if nearest else None,
-        gates=gated,
-        matrix=asked,
-        stopped_at=questions.stopped_at(asked),
+        tuned=nearest.tuned.name if nearest.tuned else None,
+        gates=nearest.gates,
+        matrix=nearest.questions,
+        stopped_at=questions.stopped_at(nearest.questions),
         comparisons=list(e.comparisons.values()),
         standings=e.standings,
         slices=e.slices,
@@ -174,16 +190,32 @@ def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
     )
 
 
-def ranked(judged: Sequence[Judged], e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Judged:
-    """The tuned candidate with the best verdict; among several GOs, the cheapest that is good enough."""
-    ranks = [RANK[worst([*gated, *asked])] for _, gated, asked in judged]
-    best = min(ranks)
-    equals = [one for one, rank in zip(judged, ranks, strict=True) if rank == best]
-    tuned = [one[0] for one in equals if one[0] is not None]
-    if best or not tuned:  # no GO: the best third gate, then the most accurate
-        return min(equals, key=lambda one: (RANK[one[1][2].verdict], -((one[0] and one[0].accuracy) or 0.0)))
+def _case(e: Evidence, a: Assumptions, first: Gate, tuned: Standing | None, back: Payback | None) -> Case:
+    """The case for one tuned candidate: that it is better, or else that it is as good and cheaper."""
+    second = gates.stable_and_labelled(e, a, tuned)
+    better = (first, second, gates.pays_back(e, a, tuned, back))
+    asked = questions.six_questions(e, a, better, tuned, back)
+    outcome = worst([*better, *asked])
+    if outcome == "passed":
+        return Case("GO", tuned, better, asked)
+    cheaper = (first, second, gates.for_cost(e, a, tuned, back))
+    saved = questions.six_questions(e, a, cheaper, tuned, back)
+    if worst([*cheaper[1:], *saved[3:]]) == "passed":
+        return Case("GO-FOR-COST", tuned, cheaper, saved)
+    return Case("NO-GO" if outcome == "failed" else "NEED-MORE-DATA", tuned, better, asked)
+
+
+def ranked(cases: Sequence[Case], e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Case:
+    """The case with the best verdict; among several that say tune, the cheapest candidate that is good enough."""
+    best = min(RANK[one.verdict] for one in cases)
+    equals = [one for one in cases if RANK[one.verdict] == best]
+    tuned = [one.tuned for one in equals if one.tuned is not None]
+    if equals[0].verdict not in {"GO", "GO-FOR-COST"}:  # the best third gate, then the most accurate
+        return min(
+            equals, key=lambda one: (gates.RANK[one.gates[2].outcome], -((one.tuned and one.tuned.accuracy) or 0))
+        )
     chosen = min(good_enough(e, a, tuned), key=lambda one: _price(one, costs, a))
-    return next(one for one in equals if one[0] is chosen)
+    return next(one for one in equals if one.tuned is chosen)
 
 
 def stay_with(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Standing | None:

@@ -25,6 +25,7 @@ from thirdlever.core.text import (
     usd,
 )
 from thirdlever.decision.assumptions import about
+from thirdlever.decision.steps import plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from thirdlever.answers.reading import Status
     from thirdlever.decision.assumptions import Assumption
     from thirdlever.decision.evidence import Evidence, Standing
-    from thirdlever.decision.gates import Verdict
+    from thirdlever.decision.gates import Gate
     from thirdlever.decision.sensitivity import VerdictChange
-    from thirdlever.decision.verdict import Decision
+    from thirdlever.decision.steps import Step
+    from thirdlever.decision.verdict import Decision, Verdict
 
 
 Format = Literal["text", "md", "json"]
@@ -78,6 +80,9 @@ def to_dict(d: Decision) -> dict[str, Any]:
         "sentence": one_sentence(d),
         "notes": notes(d),
         "what_would_change": what_would_change(d),
+        "reasons": [one.code for one in reasons(d)],
+        "recommendation": d.chosen,
+        "plan": asdict(plan(d)),
         "stopped_at": d.stopped_at.name if d.stopped_at else None,
         "assumptions": [asdict(one) for one in d.assumptions.listed()],
     }
@@ -105,16 +110,17 @@ def _plain(value: Any, name: str) -> Any:  # noqa: ANN401 - anything a decision 
 
 def _text(d: Decision) -> str:
     table = f"{_candidates(d).terminal()}\n{paragraph(_legend(d))}"
-    blocks = [paragraph(f"{d.verdict}. {one_sentence(d)}"), table, "The three gates"]
+    blocks = [paragraph(f"{d.verdict}. {one_sentence(d)}"), "\n".join(["The plan", *_numbered(d)]), table]
+    blocks.append("The three gates")
     for number, gate in enumerate(d.gates, 1):
-        lines = [f"{number}. {gate.name}: {gate.verdict}"]
+        lines = [f"{number}. {gate.name}: {gate.outcome}"]
         lines += [_labelled("question", gate.question), _labelled("evidence", gate.evidence)]
         lines += [_labelled("threshold", gate.threshold), _labelled("to change it", gate.change)]
         blocks.append("\n".join(lines))
     questions = ["The six questions, in order"]
     for number, one in enumerate(d.matrix, 1):
         stopped = "  <- stopped here" if one is d.stopped_at else ""
-        questions.append(f"{number}. {one.question}\n   {one.answer.upper()} ({one.basis}): {one.verdict}{stopped}")
+        questions.append(f"{number}. {one.question}\n   {one.answer} ({one.basis}): {one.outcome}{stopped}")
         questions.append(_labelled("evidence", one.evidence))
     blocks.append("\n".join(questions))
     for title, lines in _lists(d).items():
@@ -127,17 +133,19 @@ def _labelled(label: str, text: str) -> str:
 
 
 def _markdown(d: Decision) -> str:
-    gates = [(one.name, one.verdict, one.evidence, one.threshold, one.change) for one in d.gates]
+    gates = [(one.name, one.outcome, one.evidence, one.threshold, one.change) for one in d.gates]
     questions = []
     for number, one in enumerate(d.matrix, 1):
-        outcome = f"{one.verdict}{' (stopped here)' if one is d.stopped_at else ''}"
+        outcome = f"{one.outcome}{' (stopped here)' if one is d.stopped_at else ''}"
         questions.append((str(number), one.question, one.answer, one.basis, outcome, one.evidence))
     blocks = [
         f"**{d.verdict}.** {escape_markdown(one_sentence(d))}",
+        "## The plan",
+        "\n".join(f"{i}. {escape_markdown(line)}" for i, line in enumerate(plan_lines(d), 1)),
         _candidates(d).markdown(),
         escape_markdown(_legend(d)),
         "## The three gates",
-        _texts("gate", "verdict", "evidence", "threshold", "what would change it", rows=gates).markdown(),
+        _texts("gate", "outcome", "evidence", "threshold", "what would change it", rows=gates).markdown(),
         "## The six questions, in order",
         _texts("", "question", "answer", "basis", "outcome", "evidence", rows=questions).markdown(),
     ]
@@ -207,10 +215,11 @@ def _assumed(one: Assumption) -> str:
 
 def one_sentence(d: Decision) -> str:
     """What to do, and why."""
-    if d.given and d.verdict != "NO-GO" and (plan := _plan(d)):
-        return f"On given figures: {plan}."
-    if d.verdict == "GO":
-        text = f"fine-tune: use {described(d, d.tuned)}, because {_gain(d)}"
+    if d.given and d.verdict in {"GO", "NEED-MORE-DATA"} and (steps := _in_steps(d)):
+        return f"On given figures: {steps}."
+    if d.verdict in {"GO", "GO-FOR-COST"}:
+        condition = f", if {listed([one.text for one in d.conditions])}" if d.conditions else ""
+        text = f"fine-tune: use {described(d, d.tuned)}{condition}, because {_gain(d)}"
     else:
         begin = "do not fine-tune:" if d.verdict == "NO-GO" else "not decided yet; for now,"
         text = f"{begin} {_staying(d)}{';' if d.worse_than_today else ', because'} {_reasons(d)}"
@@ -243,27 +252,74 @@ def _staying(d: Decision) -> str:
     return f"stay with {described(d, d.stay)}" + (f", although it misses {target}" if missed else "")
 
 
+def reasons(d: Decision) -> list[Gate]:
+    """The gates and questions that the verdict rests on."""
+    if d.verdict in {"GO", "GO-FOR-COST"}:
+        return [d.gates[2]]
+    outcome = "failed" if d.verdict == "NO-GO" else "open"
+    return [one for one in (*d.gates, *d.matrix) if one.outcome == outcome]
+
+
 def _reasons(d: Decision) -> str:
-    found = [one.reason for one in (*d.gates, *d.matrix) if one.verdict == d.verdict]
-    return ", and ".join(list(dict.fromkeys(found))[:_REASONS])
+    return ", and ".join(list(dict.fromkeys(one.reason for one in reasons(d)))[:_REASONS])
 
 
 def _gain(d: Decision) -> str:
     compared = next((one for one in d.comparisons if one.b == d.tuned), None)
     back = d.gates[2].reason
+    if d.verdict == "GO-FOR-COST":
+        return f"it is less than {points(d.assumptions.margin)} worse than {d.evidence.best_untuned.name} and {back}"
     return f"it is {points(compared.difference)} better than {compared.a} and {back}" if compared else back
 
 
-def _plan(d: Decision) -> str:
+def _in_steps(d: Decision) -> str:
     """On given figures: the cheap step first, then the tune; "" if the tune is no better."""
     if d.stay is None or d.tuned is None:
         return ""
-    first, tuned, back = d.standings[d.stay], d.standings[d.tuned], d.paybacks.get(d.tuned)
+    first, tuned = d.standings[d.stay], d.standings[d.tuned]
     if (tuned.accuracy or 0.0) <= (first.accuracy or 0.0):
         return ""
-    begin = f"stay with {first.name} for now" if first.today else f"{first.name} first ({_effort(d, d.stay)})"
-    condition = f", which {back.condition}" if back else ""
-    return f"{begin}, then {tuned.name} ({_effort(d, d.tuned)}){condition}"
+    begin = f"keep {first.name} for now" if first.today else f"{first.name} first ({_effort(d, d.stay)})"
+    condition = f", if {listed([one.text for one in d.conditions])}" if d.conditions else ""
+    still = f"; still open: {_reasons(d)}" if d.verdict == "NEED-MORE-DATA" else ""
+    return f"{begin}, then {tuned.name} ({_effort(d, d.tuned)}){condition}{still}"
+
+
+# The plan
+
+
+def plan_lines(d: Decision) -> list[str]:
+    """The plan, a sentence a step, then what is rejected, who owns it and when to look again."""
+    found = plan(d)
+    lines = [_step(d, step) for step in found.steps]
+    lines += [f"Rejected: {one.candidate}: {one.reason}." for one in found.rejected]
+    owner = f" Owner: {found.owner}." if found.owner else ""
+    return [*lines, f"Decide again {found.review}.{owner}"]
+
+
+def _step(d: Decision, step: Step) -> str:
+    when = _when(step)
+    cost = f", {usd(step.usd)}" if step.usd else ""
+    name = step.candidate
+    at = f" ({percent(d.standings[name].accuracy)}{cost})" if name else ""
+    only = f" Only if {listed(list(step.only_if))}." if step.only_if else ""
+    stop = f" Stop here if {step.stop}." if step.stop else ""
+    return (
+        f"{when}{sentence(f'{step.action}{at}')}{only}{stop}" if not when else f"{when}{step.action}{at}.{only}{stop}"
+    )
+
+
+def _when(step: Step) -> str:
+    """The weeks of a step, the first being week 1; "" if they are not known."""
+    if not step.weeks or step.begins is None:
+        return ""
+    first, last = math.floor(step.begins) + 1, math.ceil(step.begins + step.weeks)
+    return f"Week {first}: " if first >= last else f"Weeks {first} to {last}: "
+
+
+def _numbered(d: Decision) -> Iterator[str]:
+    for number, line in enumerate(plan_lines(d), 1):
+        yield paragraph(line, first=f"{number}. ", rest="   ")
 
 
 def _effort(d: Decision, name: str) -> str:
@@ -281,12 +337,12 @@ def _effort(d: Decision, name: str) -> str:
 
 def what_would_change(d: Decision) -> list[str]:
     """The changes that the blocking gates ask for, then the assumptions that would change the verdict."""
-    every = d.gates if d.verdict == "GO" else (*d.gates, *d.matrix)
-    asked = list(dict.fromkeys(one.change for one in every if one.verdict == d.verdict))
-    if d.verdict != "GO" and len(asked) > 1:
+    every, tune = (*d.gates, *d.matrix), d.verdict in {"GO", "GO-FOR-COST"}
+    asked = list(dict.fromkeys(one.change for one in (d.gates if tune else reasons(d))))
+    if not tune and len(asked) > 1:
         asked.insert(0, f"All of the next {len(asked)} are needed: each blocks a GO on its own.")
     if d.verdict == "NO-GO":
-        asked += [f"Also open: {one.change}" for one in every if one.verdict == "NEED-MORE-DATA"]
+        asked += [f"Also open: {one.change}" for one in every if one.outcome == "open"]
     return [*dict.fromkeys(asked), *[flipped(flip, d.verdict) for flip in d.flips if flip.becomes][:_FLIPS]]
 
 
@@ -383,7 +439,7 @@ def _today(d: Decision) -> Iterator[str]:
 
 def _cost_alone(d: Decision, e: Evidence) -> Iterator[str]:
     """A tune that is as good and cheaper does not pass gate 1, but its owner should know about it."""
-    if d.verdict == "GO" or d.stay is None:
+    if d.verdict in {"GO", "GO-FOR-COST"} or d.stay is None:
         return
     margin = d.assumptions.margin
     for one in e.of("tuned"):

@@ -170,9 +170,9 @@ def _image(picture: Picture) -> tuple[str, str]:
 def _gates(decision: Decision) -> Iterator[str]:
     yield from ("## The gates in detail", "")
     for i, gate in enumerate(decision.gates, 1):
-        sign, _ = figures.LOOKS[gate.verdict]
+        sign, _ = figures.LOOKS[gate.outcome]
         yield from (
-            f"### {i}. {escape_markdown(gate.name)}: {sign} {gate.verdict}",
+            f"### {i}. {escape_markdown(gate.name)}: {sign} {gate.outcome}",
             "",
             escape_markdown(gate.question),
             "",

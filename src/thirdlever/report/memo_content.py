@@ -37,7 +37,7 @@ _NONE = "–"
 LONGEST = 400  # characters of a cell
 _SHOWN_CANDIDATES = 8  # on page one
 _OLD_DAYS = 90  # from this age on, a price's age is stated
-_OUTCOMES = {"GO": "continue", "NO-GO": "stop", "NEED-MORE-DATA": "find out"}
+_OUTCOMES = {"passed": "continue", "failed": "stop", "open": "find out"}
 _ANSWER_COLUMNS = ["candidate", "item_id", "epoch", "target", "prediction", "completion", "error"]
 _OPTIONS = ("limit", "epochs", "seed", "probe", "constrain", "max_failed", "max_unparsed")
 _SHOWN_ITEMS, _SHOWN_PER_SLICE = 4, 2  # more items of a slice would show the same mistake again
@@ -232,7 +232,7 @@ def details(decision: Decision, summary: pd.DataFrame) -> list[MemoTable]:
 
 def _questions(decision: Decision) -> MemoTable:
     cells = [
-        (one.question, one.answer, one.basis, _OUTCOMES[one.verdict], clean(one.evidence), clean(one.threshold))
+        (one.question, one.answer, one.basis, _OUTCOMES[one.outcome], clean(one.evidence), clean(one.threshold))
         for one in decision.matrix
     ]
     columns = ["Question", "Answer", "Basis", "Outcome", "Evidence", "Threshold"]
