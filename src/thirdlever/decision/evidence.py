@@ -254,6 +254,11 @@ def assess(
     )
 
 
+def is_hosted(base: str | None) -> bool:
+    """Whether a model's name is one of a provider's."""
+    return base is not None and "/" in base and not base.startswith(_LOCAL)
+
+
 def _standings(figures: Iterable[CandidateFigures]) -> list[Standing]:
     """How each candidate did; a prompt on another base than the run's first is a switch of the model."""
     found = [_standing(one) for one in figures]
@@ -269,7 +274,7 @@ def _standing(one: CandidateFigures) -> Standing:
         name=one.name,
         kind=kind,
         base=base,
-        hosted=bool(base) and not str(base).startswith(_LOCAL),
+        hosted=is_hosted(base) if one.about.get("tuning") is None else one.about["tuning"]["where"] != "local",
         requests=len(one.asked),
         failed=one.failed,
         statuses=one.statuses,

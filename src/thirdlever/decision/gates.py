@@ -261,7 +261,7 @@ def _examples(labelled: int | None, rule: ExampleRule) -> Finding:
             "open", "labels_unknown", "the number of labelled examples is unknown", "Count the labelled examples."
         )
     if labelled < least:
-        change = f"{counted(least - labelled, 'more labelled example')}: {rule.quality}."
+        change = f"Label {counted(least - labelled, 'more example')}: {rule.quality}."
         reason = f"{counted(labelled, 'labelled example')} are too few: invest in data first"
         return Finding("open", "too_few_labels", reason, change)
     few = ", though fewer than recommended" if labelled < rule.recommended[0] else ""
@@ -390,7 +390,7 @@ def _no_gain(e: Evidence, a: Assumptions, tuned: Standing) -> Finding | None:
         change = f"Measure {_to_measure(['prompting'])} on the same items."
         return Finding("open", "no_reference", "there is no candidate without tuning to compare with", change)
     if tuned.accuracy is None:
-        change = f"Give its accuracy, or an estimate of it, on {counted(e.labelled or 0, 'labelled example')}."
+        change = f"Try {tuned.name} on a part of the labelled examples, and give its accuracy."
         return Finding("open", "accuracy_unknown", f"the accuracy of {tuned.name} is unknown", change)
     compared = e.comparisons.get(tuned.name)
     return _refuted(e, tuned, best, compared, a) or _undecided(tuned, best, compared, a)
@@ -478,9 +478,11 @@ def _money(e: Evidence, a: Assumptions, payback: Payback | None, *, priced: bool
     """
     if payback is None or payback.months is None:
         return _unknown_money(e, a, payback)
+    if a.monthly_volume == 0 and payback.months:
+        return Finding("failed", "no_requests", "there are no requests to pay it back", "Requests in production.")
     price, limit = payback.error_usd_needed, months(payback.wanted_months)
     if priced or price is None or payback.months <= payback.wanted_months + ROUNDING:
-        return _in_time(payback)
+        return _in_time(payback, payback.months)
     each = usd(price)
     reason = f"its cost alone does not pay back within {limit}, but fewer errors do if one costs at least {each}"
     condition = Condition(code="error_cost", text=f"an error costs at least {each}", value=price)
@@ -488,13 +490,13 @@ def _money(e: Evidence, a: Assumptions, payback: Payback | None, *, priced: bool
     return Finding("passed", "worth_per_error", reason, change, condition)
 
 
-def _in_time(payback: Payback) -> Finding:
-    """Whether a known payback, its interval included, is within the limit."""
+def _in_time(payback: Payback, after: float) -> Finding:
+    """Whether a payback after so many months, its interval included, is within the limit."""
     window = payback.wanted_months
-    takes, limit = months(payback.months), months(window)
-    earliest = payback.months if payback.months_low is None else payback.months_low
-    latest = payback.months if payback.months_high is None else payback.months_high
-    if payback.months == math.inf:
+    takes, limit = months(after), months(window)
+    earliest = after if payback.months_low is None else payback.months_low
+    latest = after if payback.months_high is None else payback.months_high
+    if after == math.inf:
         reason = (
             f"{payback.candidate} never pays back: it gains no more than it costs, compared with {payback.reference}"
         )
@@ -504,7 +506,7 @@ def _in_time(payback: Payback) -> Finding:
         reason = f"the payback of {takes} may also {otherwise}"
         change = "More test items: the cost of a request is measured on them."
         return Finding("open", "payback_open", reason, change)
-    if payback.months > window + ROUNDING:
+    if after > window + ROUNDING:
         takes = takes if takes != limit else f"a little over {limit}"
         reason = f"it takes {takes} to pay back, and {limit} is the limit"
         return Finding("failed", "late_payback", reason, _sentence(payback.condition))
@@ -514,7 +516,7 @@ def _in_time(payback: Payback) -> Finding:
 def _unknown_money(e: Evidence, a: Assumptions, payback: Payback | None) -> Finding:
     """A stated tune whose cost is unknown passes on the condition that its bill stays low enough."""
     if a.monthly_volume is None:
-        change = "State the requests a month: --assume monthly_volume=N."
+        change = "State the requests a month: --assume monthly_volume=N (yours)."
         return Finding("open", "volume_unknown", "the volume is unknown", change)
     most = payback.most_usd_per_request if payback else None
     if payback is None or most is None or not e.given:

@@ -173,7 +173,7 @@ def _examples(e: Evidence, gate: Gate, tuned: Standing | None) -> Question:
         reason="there are enough labelled examples" if enough else gate.reason,
         evidence="Unknown." if e.labelled is None else f"{counted(e.labelled, 'labelled example')} available.",
         threshold="No: invest in data first.",
-        change=f"Fewer than {least:,}." if enough else f"{least:,} or more of good quality.",
+        change=f"Fewer than {least:,}." if enough else gate.change,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thirdlever.core.text import months, percent, points, usd
+from thirdlever.decision.verdict import TUNE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Plan:
     Attributes:
         steps: in order.
         rejected: candidates that cost more without reaching the target or being better enough.
-        owner: who maintains the tuned model; None if nobody is named.
+        owner: who maintains the tuned model; None if nobody is named, or if there is none.
         review: when to decide again, as a clause.
     """
 
@@ -67,30 +68,29 @@ class Plan:
 
 def plan(d: Decision) -> Plan:
     """The plan of a decision."""
-    return Plan(steps=tuple(_steps(d)), rejected=tuple(_rejected(d)), owner=d.assumptions.maintainer, review=_review(d))
+    named = d.assumptions.maintainer if d.verdict in TUNE else None
+    owner = None if any(one.code == "maintainer" for one in d.conditions) else named
+    return Plan(steps=tuple(_steps(d)), rejected=tuple(_rejected(d)), owner=owner, review=_review(d))
 
 
 def _steps(d: Decision) -> Iterator[Step]:
     stay = d.standings[d.stay] if d.stay else None
-    weeks: float | None = 0.0
-    if stay and not (d.chosen != d.stay and not d.given):  # a measured tune replaces it at once
-        first = _use(d, stay)
-        weeks = stay.weeks if first.action.startswith("use") else 0.0
-        yield first
-    if d.verdict in {"GO", "GO-FOR-COST"} and d.tuned:
+    tune, weeks = d.verdict in TUNE, 0.0 if stay is None or stay.today else stay.weeks
+    if stay and not (tune and (stay.today or not d.given)):  # a measured tune replaces it at once
+        yield _use(d, stay)
+    if tune and d.tuned:
         tuned, cost = d.standings[d.tuned], d.costs.get(d.tuned)
         yield Step(
             action=f"use {tuned.name}",
             candidate=tuned.name,
-            begins=weeks,
+            begins=weeks if d.given else None,
             weeks=tuned.weeks,
             usd=cost.setup_usd if cost else None,
             only_if=tuple(one.text for one in d.conditions),
         )
-    if d.verdict == "NEED-MORE-DATA":
-        changes = [one.change for one in (*d.gates, *d.matrix) if one.outcome == "open"]
-        yield from (Step(action=_order(change)) for change in dict.fromkeys(changes))
-        yield Step(action="decide again")
+        return
+    wanted = [one for one in d.reasons if d.verdict == "NEED-MORE-DATA" or one.code == "retrieval_first"]
+    yield from (Step(action=_order(change)) for change in dict.fromkeys(one.change for one in wanted))
 
 
 def _use(d: Decision, one: Standing) -> Step:
@@ -136,7 +136,8 @@ def _review(d: Decision) -> str:
     tuned = d.costs.get(d.chosen or "")
     if tuned and tuned.retires:
         return f"by {tuned.retires:%Y-%m-%d}, when its base model is retired, or at {_RELEASE} if that is earlier"
-    return f"at {_RELEASE}, expected in {months(d.assumptions.horizon_months)}"
+    then = "once this is done, at the latest " if d.verdict == "NEED-MORE-DATA" else ""
+    return f"{then}at {_RELEASE}, expected in {months(d.assumptions.horizon_months)}"
 
 
 def _order(change: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from thirdlever.core.validation import Amount, FileModel, Name, Share, read_toml
 from thirdlever.decision import gates, questions
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost
-from thirdlever.decision.evidence import Evidence, Kind, Standing
+from thirdlever.decision.evidence import Evidence, Kind, Standing, is_hosted
 from thirdlever.decision.gates import worst
 from thirdlever.decision.payback import payback
 
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 Verdict: TypeAlias = Literal["GO", "GO-FOR-COST", "NO-GO", "NEED-MORE-DATA"]
 RANK: Mapping[Verdict, int] = {"GO": 0, "GO-FOR-COST": 1, "NEED-MORE-DATA": 2, "NO-GO": 3}
 
+TUNE: Collection[Verdict] = {"GO", "GO-FOR-COST"}
+
 SUFFIX = ".toml"
-_LOCAL = ("embedded", "hf/")
 
 
 class Case(NamedTuple):
@@ -52,7 +53,7 @@ class Case(NamedTuple):
     def conditions(self) -> tuple[Condition, ...]:
         """What a verdict to tune depends on."""
         found = [one.condition for one in (*self.gates, *self.questions) if one.condition]
-        return tuple(dict.fromkeys(found)) if self.verdict in {"GO", "GO-FOR-COST"} else ()
+        return tuple(dict.fromkeys(found)) if self.verdict in TUNE else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,15 @@ class Decision:
     def given(self) -> bool:
         """Whether the figures were given, so that no test is possible."""
         return self.evidence.given
+
+    @property
+    def reasons(self) -> list[Gate]:
+        """The gates and questions that the verdict rests on, in the order in which they are asked."""
+        if self.verdict in TUNE:
+            return [self.gates[2]]
+        outcome = "failed" if self.verdict == "NO-GO" else "open"
+        asked = (self.gates[0], *self.matrix[:3], *self.gates[1:], *self.matrix[3:])
+        return [one for one in asked if one.outcome == outcome]
 
     @property
     def worse_than_today(self) -> bool:
@@ -169,7 +179,7 @@ def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
     first = gates.prompt_and_retrieval(e, a)
     cases = [_case(e, a, first, one, paybacks.get(one.name) if one else None) for one in candidates or [None]]
     nearest = ranked(cases, e, costs, a)
-    chosen = nearest.tuned if nearest.verdict in {"GO", "GO-FOR-COST"} else stay
+    chosen = nearest.tuned if nearest.verdict in TUNE else stay
     return Decision(
         verdict=nearest.verdict,
         conditions=nearest.conditions,
@@ -210,7 +220,7 @@ def ranked(cases: Sequence[Case], e: Evidence, costs: Mapping[str, Cost], a: Ass
     best = min(RANK[one.verdict] for one in cases)
     equals = [one for one in cases if RANK[one.verdict] == best]
     tuned = [one.tuned for one in equals if one.tuned is not None]
-    if equals[0].verdict not in {"GO", "GO-FOR-COST"}:  # the best third gate, then the most accurate
+    if equals[0].verdict not in TUNE:  # the best third gate, then the most accurate
         return min(
             equals, key=lambda one: (gates.RANK[one.gates[2].outcome], -((one.tuned and one.tuned.accuracy) or 0))
         )
@@ -277,7 +287,7 @@ class GivenCandidate(FileModel):
             name=self.name,
             kind=self.kind,
             base=self.base,
-            hosted=bool(self.base) and not str(self.base).startswith(_LOCAL),
+            hosted=is_hosted(self.base) and gates.parameters(self.base) is None,
             accuracy=self.accuracy,
             examples=None if self.examples is None else int(self.examples),
             weeks=self.weeks,

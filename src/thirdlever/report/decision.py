@@ -26,6 +26,7 @@ from thirdlever.core.text import (
 )
 from thirdlever.decision.assumptions import about
 from thirdlever.decision.steps import plan
+from thirdlever.decision.verdict import TUNE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from thirdlever.answers.reading import Status
     from thirdlever.decision.assumptions import Assumption
     from thirdlever.decision.evidence import Evidence, Standing
-    from thirdlever.decision.gates import Gate
     from thirdlever.decision.sensitivity import VerdictChange
     from thirdlever.decision.steps import Step
     from thirdlever.decision.verdict import Decision, Verdict
@@ -80,7 +80,7 @@ def to_dict(d: Decision) -> dict[str, Any]:
         "sentence": one_sentence(d),
         "notes": notes(d),
         "what_would_change": what_would_change(d),
-        "reasons": [one.code for one in reasons(d)],
+        "reasons": [one.code for one in d.reasons],
         "recommendation": d.chosen,
         "plan": asdict(plan(d)),
         "stopped_at": d.stopped_at.name if d.stopped_at else None,
@@ -215,9 +215,9 @@ def _assumed(one: Assumption) -> str:
 
 def one_sentence(d: Decision) -> str:
     """What to do, and why."""
-    if d.given and d.verdict in {"GO", "NEED-MORE-DATA"} and (steps := _in_steps(d)):
+    if d.given and d.verdict == "GO" and (steps := _in_steps(d)):
         return f"On given figures: {steps}."
-    if d.verdict in {"GO", "GO-FOR-COST"}:
+    if d.verdict in TUNE:
         condition = f", if {listed([one.text for one in d.conditions])}" if d.conditions else ""
         text = f"fine-tune: use {described(d, d.tuned)}{condition}, because {_gain(d)}"
     else:
@@ -249,26 +249,21 @@ def _staying(d: Decision) -> str:
         below = " and ".join(filter(None, ["that", target]))
         today = f"keep the current solution ({percent(a.current_accuracy)} accuracy, as stated)"
         return f"{today}; the best measured candidate is {described(d, d.stay)}, which misses {below}"
-    return f"stay with {described(d, d.stay)}" + (f", although it misses {target}" if missed else "")
-
-
-def reasons(d: Decision) -> list[Gate]:
-    """The gates and questions that the verdict rests on."""
-    if d.verdict in {"GO", "GO-FOR-COST"}:
-        return [d.gates[2]]
-    outcome = "failed" if d.verdict == "NO-GO" else "open"
-    return [one for one in (*d.gates, *d.matrix) if one.outcome == outcome]
+    return f"{'keep' if one.today else 'use'} {described(d, d.stay)}" + (
+        f", although it misses {target}" if missed else ""
+    )
 
 
 def _reasons(d: Decision) -> str:
-    return ", and ".join(list(dict.fromkeys(one.reason for one in reasons(d)))[:_REASONS])
+    return ", and ".join(list(dict.fromkeys(one.reason for one in d.reasons))[:_REASONS])
 
 
 def _gain(d: Decision) -> str:
     compared = next((one for one in d.comparisons if one.b == d.tuned), None)
     back = d.gates[2].reason
     if d.verdict == "GO-FOR-COST":
-        return f"it is less than {points(d.assumptions.margin)} worse than {d.evidence.best_untuned.name} and {back}"
+        best = d.evidence.untuned[0].name
+        return f"it is less than {points(d.assumptions.margin)} worse than {best} and {back}"
     return f"it is {points(compared.difference)} better than {compared.a} and {back}" if compared else back
 
 
@@ -279,10 +274,12 @@ def _in_steps(d: Decision) -> str:
     first, tuned = d.standings[d.stay], d.standings[d.tuned]
     if (tuned.accuracy or 0.0) <= (first.accuracy or 0.0):
         return ""
-    begin = f"keep {first.name} for now" if first.today else f"{first.name} first ({_effort(d, d.stay)})"
+    tune = f"{tuned.name} ({_effort(d, d.tuned)})"
+    text = f"{first.name} first ({_effort(d, d.stay)}), then {tune}"
+    if first.today:
+        text = f"fine-tune: use {tune} instead of {first.name} ({percent(first.accuracy)})"
     condition = f", if {listed([one.text for one in d.conditions])}" if d.conditions else ""
-    still = f"; still open: {_reasons(d)}" if d.verdict == "NEED-MORE-DATA" else ""
-    return f"{begin}, then {tuned.name} ({_effort(d, d.tuned)}){condition}{still}"
+    return f"{text}{condition}"
 
 
 # The plan
@@ -337,8 +334,8 @@ def _effort(d: Decision, name: str) -> str:
 
 def what_would_change(d: Decision) -> list[str]:
     """The changes that the blocking gates ask for, then the assumptions that would change the verdict."""
-    every, tune = (*d.gates, *d.matrix), d.verdict in {"GO", "GO-FOR-COST"}
-    asked = list(dict.fromkeys(one.change for one in (d.gates if tune else reasons(d))))
+    every, tune = (*d.gates, *d.matrix), d.verdict in TUNE
+    asked = list(dict.fromkeys(one.change for one in (d.gates if tune else d.reasons)))
     if not tune and len(asked) > 1:
         asked.insert(0, f"All of the next {len(asked)} are needed: each blocks a GO on its own.")
     if d.verdict == "NO-GO":
@@ -439,7 +436,7 @@ def _today(d: Decision) -> Iterator[str]:
 
 def _cost_alone(d: Decision, e: Evidence) -> Iterator[str]:
     """A tune that is as good and cheaper does not pass gate 1, but its owner should know about it."""
-    if d.verdict in {"GO", "GO-FOR-COST"} or d.stay is None:
+    if d.verdict in TUNE or d.stay is None:
         return
     margin = d.assumptions.margin
     for one in e.of("tuned"):
