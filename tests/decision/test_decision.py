@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from helpers.deciding_on import KINDS, assumptions, costs, evidence, measured, scored
+from helpers.deciding_on import KINDS, assumptions, costs, evidence, measured, priced, scored
 
 from thirdlever.analysis.run import Run
 from thirdlever.decision.assumptions import assume
-from thirdlever.decision.evidence import Evidence, Standing, assess
+from thirdlever.decision.evidence import Evidence, Kind, Standing, assess
+from thirdlever.decision.steps import plan
 from thirdlever.decision.verdict import Decision, decide, decide_on, judge
 from thirdlever.report.decision import notes, one_sentence, render, what_would_change
 
@@ -23,8 +25,7 @@ MEETS = {**MISS, "lora": 0.95, "managed": 0.94}
 
 
 def decided(e: Evidence, usd: dict[str, float | None] | None = None, **changes: str) -> Decision:
-    known = {name: cost for name, cost in costs(**(usd or {})).items() if name in e.standings}
-    return decide_on(e, lambda _: known, assumptions(**changes))
+    return decide_on(e, lambda _: priced(e, **(usd or {})), assumptions(**changes))
 
 
 # Which candidate to use.
@@ -53,18 +54,18 @@ def test_what_is_in_use_today_is_not_forgotten() -> None:
     assert d.worse_than_today
     assert any("89.0 % accuracy at $1.40 per 1,000 requests" in note for note in notes(d))
     better = decided(evidence({**MISS, "lora": 0.60}), current_accuracy="0.82")
-    assert "stay with rag" in one_sentence(better)
+    assert "Do not fine-tune: use rag" in one_sentence(better)
     assert not better.worse_than_today
 
 
 def test_the_cheaper_of_two_that_are_as_good_is_used() -> None:
-    e = evidence({"few_shot": 0.95, "rag": 0.951, "lora": 0.95}, n=5000)
+    e = evidence({"few_shot": 0.95, "rag": 0.951, "lora": 0.90}, n=5000)
     assert decided(e).chosen == "few_shot"
     assert decided(e, {"few_shot": 0.5}).chosen == "rag"
 
 
 def test_an_unknown_cost_is_never_the_lowest() -> None:
-    e = evidence({"few_shot": 0.95, "rag": 0.951, "lora": 0.95}, n=5000)
+    e = evidence({"few_shot": 0.95, "rag": 0.951, "lora": 0.90}, n=5000)
     d = decided(e, {"few_shot": None})
     assert d.chosen == "rag"
     assert any("unknown for few_shot" in note for note in notes(d))
@@ -91,7 +92,7 @@ def test_a_no_go_outweighs_missing_data() -> None:
 
 def test_every_reason_for_the_verdict_has_to_change() -> None:
     d = decided(evidence({**MISS, "lora": 0.60}), monthly_volume="1000")
-    blocking = [one.change for one in (*d.gates, *d.matrix) if one.verdict == "NO-GO"]
+    blocking = [one.change for one in d.reasons]
     assert len(blocking) == len(set(blocking)) > 1
     assert what_would_change(d)[0].startswith(f"All of the next {len(blocking)} are needed")
     assert what_would_change(d)[1 : len(blocking) + 1] == blocking
@@ -102,8 +103,10 @@ def test_no_run_is_go_while_an_answer_is_missing(missing: str) -> None:
     e = evidence({**MISS, "lora": 0.95, "managed": 0.95})
     changes: dict[str, str] = {missing: "unknown"}
     d = decided(e, None, **changes)
-    expected = "GO" if missing == "behaviour" else "NEED-MORE-DATA"  # the tune has shown it
+    # the tune has shown the need of behaviour; a maintainer is a condition
+    expected = "GO" if missing in {"behaviour", "maintainer"} else "NEED-MORE-DATA"
     assert d.verdict == expected
+    assert [one.code for one in d.conditions] == (["maintainer"] if missing == "maintainer" else [])
 
 
 def test_the_decision_lists_the_assumptions_that_would_change_it() -> None:
@@ -111,14 +114,65 @@ def test_the_decision_lists_the_assumptions_that_would_change_it() -> None:
     volume = next(flip for flip in d.flips if flip.name == "monthly_volume" and flip.becomes)
     # 5,050 / (5 months · $0.01): below that many requests the money is back too late
     assert volume.flips_at == pytest.approx(101_000, rel=2e-3)
-    assert volume.becomes == "NO-GO"
+    assert volume.becomes == "GO on a condition"  # that of a price for an error
     assert any("monthly_volume is under 101,000 (now 1,000,000)" in line for line in what_would_change(d))
 
 
-def test_lower_cost_alone_is_noted_and_does_not_pass_the_first_gate() -> None:
-    d = decided(evidence({"few_shot": 0.95, "rag": 0.96, "lora": 0.96}, n=5000))
-    assert d.verdict == "NO-GO"
-    assert any(note.startswith("Cost alone could justify lora") for note in notes(d))
+AS_GOOD = {"few_shot": 0.93, "rag": 0.96, "lora": 0.96}
+
+
+def test_a_tune_that_is_as_good_and_cheaper_is_go_for_cost() -> None:
+    d = decided(evidence(AS_GOOD, n=5000))
+    assert (d.verdict, d.chosen, d.stay, d.conditions) == ("GO-FOR-COST", "lora", "rag", ())
+    assert [gate.outcome for gate in d.gates] == ["failed", "passed", "passed"]
+    assert one_sentence(d) == (
+        "Fine-tune: use lora (96.0 % accuracy, $2.00 per 1,000 requests), because it is less than 2.0 points worse than "
+        "rag and it pays back in 15 days."
+    )
+    assert json.loads(render(d, "json"))["reasons"] == ["pays_back"]
+
+
+@pytest.mark.parametrize(
+    ("n", "usd", "changes", "why"),
+    [
+        (300, 0.002, {}, "too few items show it"),
+        (5000, 0.013, {}, "dearer"),
+        (5000, None, {}, "its cost is unknown"),
+        (5000, 0.002, {"monthly_volume": "20000"}, "too late"),
+        (5000, 0.002, {"stable": "no"}, "not stable"),
+        (5000, 0.002, {"margin": "0"}, "no margin"),
+    ],
+)
+def test_no_tune_is_go_for_cost_unless_all_is_shown(
+    n: int, usd: float | None, changes: dict[str, str], why: str
+) -> None:
+    assert decided(evidence(AS_GOOD, n=n), {"lora": usd}, **changes).verdict == "NO-GO", why
+
+
+def test_another_base_is_a_switch_of_the_model() -> None:
+    kinds: dict[str, Kind] = {**KINDS, "larger": "model"}
+    d = decided(evidence({**MISS, "larger": 0.96, "lora": 0.89}, kinds=kinds), {"larger": 0.02})
+    assert (d.verdict, d.chosen, d.gates[0].code) == ("NO-GO", "larger", "target_met_without_tuning")
+
+
+# The plan
+
+
+def test_the_plan_of_a_go_names_condition_owner_and_review() -> None:
+    found = plan(decided(evidence(MEETS), {"lora": 0.02, "managed": 0.03}))
+    [step] = found.steps
+    assert (step.action, step.usd, len(step.only_if)) == ("use lora", 5100.0, 1)
+    assert step.only_if[0].startswith("an error costs at least $")
+    assert (found.owner, found.review) == ("the search team", "at the base model's next release, expected in 5 months")
+
+
+def test_the_plan_of_open_questions_is_what_they_ask_for() -> None:
+    d = decided(evidence({**MISS, "lora": 0.89}, n=200), stable="unknown")
+    actions = [step.action for step in plan(d).steps]
+    assert actions[0] == "use rag"
+    assert "state it: --assume stable=yes (or no)" in actions
+    assert any(action.startswith("About") and "test items" in action for action in actions)
+    assert plan(d).owner is None
 
 
 def test_slices_distinguish_knowledge_from_behaviour() -> None:
@@ -188,8 +242,9 @@ def test_unknown_prices_are_never_treated_as_zero() -> None:
 
 def test_a_cost_of_zero_is_shown_and_questioned() -> None:
     d = decided(evidence(MEETS), {"rag": 0.0})
-    assert d.verdict == "NO-GO"
-    assert "never pays back" in d.gates[2].reason
+    assert d.verdict == "GO"
+    assert d.conditions[0].code == "error_cost"
+    assert decided(evidence(MEETS), {"rag": 0.0}, error_cost_usd="0").gates[2].code == "never_pays_back"
     assert any(note == "At the prices used, a request costs nothing for rag." for note in notes(d))
 
 

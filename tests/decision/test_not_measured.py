@@ -27,7 +27,7 @@ def test_an_unmeasured_prompt_was_not_tried(tmp_path: Path) -> None:
     made = run(tmp_path, ["zero_shot", "rag:k=2"], model(bare_first=[("cut_off", 30)]))
     d = decide_on_run(made, ())
     gate = d.gates[0]
-    assert (gate.verdict, gate.reason) == ("NEED-MORE-DATA", "prompting was not tried (zero_shot not measured)")
+    assert (gate.outcome, gate.reason) == ("open", "prompting was not tried (zero_shot not measured)")
     assert "zero_shot does not count as tried; it is not measured: 30 of 40 answers were cut off" in gate.evidence
     assert gate.change.startswith("Measure zero_shot again; it is not measured: 30 of 40 answers were cut off")
     assert "raise max_tokens in --model" in gate.change
@@ -53,7 +53,7 @@ def test_an_unmeasured_tune_needs_more_data(way: Way, reason: str, tmp_path: Pat
     losing = model(first=[("wrong", 10)], bare_first=[(way, 20)])
     d = decide_on_run(run(tmp_path, ["few_shot:k=2", "rag:k=2", "lora"], losing), STABLE)
     assert (d.verdict, d.tuned) == ("NEED-MORE-DATA", "lora")
-    assert (d.gates[2].verdict, d.gates[2].reason) == ("NEED-MORE-DATA", reason)
+    assert (d.gates[2].outcome, d.gates[2].reason) == ("open", reason)
     assert d.gates[2].evidence.startswith("lora is not measured: 20 of 40")
     assert "lora" not in d.paybacks
     assert not d.comparisons

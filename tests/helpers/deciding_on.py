@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,6 +89,12 @@ def scored(names: Sequence[str], scores: Any, slices: Sequence[str] = ()) -> Out
         clusters=np.arange(n),
         slices=tuple(slices[i % len(slices)] if slices else "" for i in range(n)),
     )
+
+
+def priced(e: Evidence, **changes: float | None) -> dict[str, Cost]:
+    """The costs of the candidates of some evidence, with their accuracies."""
+    known = costs(**changes)
+    return {name: replace(known[name], accuracy=one.accuracy) for name, one in e.standings.items()}
 
 
 def costs(**changes: float | None) -> dict[str, Cost]:

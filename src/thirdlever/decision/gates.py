@@ -448,7 +448,10 @@ def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None
     if worse := _worse(e, a, tuned, best):
         return worse
     saving = payback and (payback.saving_per_request_usd if payback.saving_low is None else payback.saving_low)
-    if payback and saving is not None and saving <= 0:
+    if payback is None or saving is None:
+        change = "Prices and set-up costs: prices.toml, --assume, or the file of figures."
+        return Finding("open", "cost_unknown", f"the saving of {tuned.name} is unknown", change)
+    if saving <= 0:
         reason = f"{tuned.name} saves nothing per request over {payback.reference}"
         return Finding("failed", "saves_nothing", reason, "A smaller base, or a shorter prompt.")
     return _money(e, a, payback, priced=True)

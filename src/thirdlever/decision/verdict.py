@@ -95,6 +95,12 @@ class Decision:
     flips: Sequence[VerdictChange] = ()
 
     @property
+    def outcome(self) -> str:
+        """The verdict, and whether it depends on money that is not known."""
+        unknown = any(one.value is not None for one in self.conditions)
+        return f"{self.verdict} on a condition" if unknown else self.verdict
+
+    @property
     def given(self) -> bool:
         """Whether the figures were given, so that no test is possible."""
         return self.evidence.given
@@ -163,7 +169,7 @@ def decide_on(e: Evidence, costs: Costs, a: Assumptions) -> Decision:
     from thirdlever.decision.sensitivity import sensitivity
 
     decision = judge(e, costs(a), a)
-    flips = sensitivity(lambda other: judge(e, costs(other), other).verdict, a)
+    flips = sensitivity(lambda other: judge(e, costs(other), other).outcome, a)
     return replace(decision, flips=flips)
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from thirdlever.decision.evidence import Evidence, Standing
     from thirdlever.decision.sensitivity import VerdictChange
     from thirdlever.decision.steps import Step
-    from thirdlever.decision.verdict import Decision, Verdict
+    from thirdlever.decision.verdict import Decision
 
 
 Format = Literal["text", "md", "json"]
@@ -340,10 +340,10 @@ def what_would_change(d: Decision) -> list[str]:
         asked.insert(0, f"All of the next {len(asked)} are needed: each blocks a GO on its own.")
     if d.verdict == "NO-GO":
         asked += [f"Also open: {one.change}" for one in every if one.outcome == "open"]
-    return [*dict.fromkeys(asked), *[flipped(flip, d.verdict) for flip in d.flips if flip.becomes][:_FLIPS]]
+    return [*dict.fromkeys(asked), *[flipped(flip, d.outcome) for flip in d.flips if flip.becomes][:_FLIPS]]
 
 
-def flipped(flip: VerdictChange, now: Verdict) -> str:
+def flipped(flip: VerdictChange, now: str) -> str:
     """What another value of an assumption would do."""
     row = about(flip.name)
 
