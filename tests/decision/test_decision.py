@@ -126,8 +126,8 @@ def test_a_tune_that_is_as_good_and_cheaper_is_go_for_cost() -> None:
     assert (d.verdict, d.chosen, d.stay, d.conditions) == ("GO-FOR-COST", "lora", "rag", ())
     assert [gate.outcome for gate in d.gates] == ["failed", "passed", "passed"]
     assert one_sentence(d) == (
-        "Fine-tune: use lora (96.0 % accuracy, $2.00 per 1,000 requests), because it is less than 2.0 points worse than "
-        "rag and it pays back in 15 days."
+        "Fine-tune: use lora (96.0 % accuracy, $2.00 per 1,000 requests), because it is less than 2.0 points worse "
+        "than rag and it pays back in 15 days."
     )
     assert json.loads(render(d, "json"))["reasons"] == ["pays_back"]
 

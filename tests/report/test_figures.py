@@ -42,8 +42,8 @@ def back(months: float | None, low: float | None = None, high: float | None = No
     return cast("Payback", SimpleNamespace(**fields))
 
 
-def gate(verdict: str, name: str = "Pays back in time", reason: str = "it pays back in 2 months") -> Gate:
-    return cast("Gate", SimpleNamespace(name=name, verdict=verdict, reason=reason))
+def gate(outcome: str, name: str = "Pays back in time", reason: str = "it pays back in 2 months") -> Gate:
+    return cast("Gate", SimpleNamespace(name=name, outcome=outcome, reason=reason))
 
 
 def money(count: int = 4, **more: Any) -> style.Picture:  # noqa: ANN401
@@ -100,14 +100,12 @@ def test_names_and_events_of_the_cost_chart_do_not_overlap(sheet: style.Sheet, c
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
-@pytest.mark.parametrize("verdict", ["GO", "NO-GO", "NEED-MORE-DATA"])
+@pytest.mark.parametrize("verdict", ["GO", "GO-FOR-COST", "NO-GO", "NEED-MORE-DATA"])
 def test_the_text_of_a_card_stays_inside_it(sheet: style.Sheet, verdict: str) -> None:
     three = [
-        gate(
-            "NEED-MORE-DATA", "Stable task, enough examples", "nobody has said whether the task is narrow and stays so"
-        ),
-        gate("GO", "Prompt and retrieval first", "lora(examples=600, epochs=3) @ openai/gpt-4o-mini is worse " * 5),
-        gate("NO-GO"),
+        gate("open", "Stable task, enough examples", "nobody has said whether the task is narrow and stays so"),
+        gate("passed", "Prompt and retrieval first", "lora(examples=600, epochs=3) @ openai/gpt-4o-mini is worse " * 5),
+        gate("failed"),
     ]
     figure = drawn(figures.gates_picture(three, verdict, "Use rag(k=20), 85.0 % right."), sheet)
     words = boxes(figure, "words")
@@ -130,11 +128,11 @@ def test_tick_labels_stay_inside_the_figure(sheet: style.Sheet, most: float) -> 
 
 def test_a_sentence_that_begins_with_a_name_is_not_capitalised() -> None:
     made = figures.gates_picture(
-        [gate("NO-GO", "Pays back", "lora is worse"), gate("GO", "First", "nothing is")], "GO", "Use it."
+        [gate("failed", "Pays back", "lora is worse"), gate("passed", "First", "nothing is")], "GO", "Use it."
     )
     assert "Lora is worse" in made.alt
     named = figures.gates_picture(
-        [gate("NO-GO", "Pays back", "lora is worse"), gate("GO", "First", "nothing is")],
+        [gate("failed", "Pays back", "lora is worse"), gate("passed", "First", "nothing is")],
         "GO",
         "Use it.",
         names=["lora"],
@@ -227,10 +225,10 @@ def test_a_far_more_expensive_candidate_does_not_flatten_the_others() -> None:
 
 def test_cards_show_verdicts_by_shape_and_word() -> None:
     figure = drawn(
-        figures.gates_picture([gate("GO"), gate("NO-GO"), gate("NEED-MORE-DATA")], "NO-GO", "Use rag."), style.FILE
+        figures.gates_picture([gate("passed"), gate("failed"), gate("open")], "NO-GO", "Use rag."), style.FILE
     )
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert {"✓", "✕", "?", "GO", "NO-GO", "NEED-MORE-DATA"} <= set(texts)
+    assert {"✓", "✕", "?", "passed", "failed", "open", "NO-GO"} <= set(texts)
 
 
 # Unusual data
@@ -274,7 +272,7 @@ def test_hostile_names_are_drawn_as_text(sheet: style.Sheet, tmp_path: Path) -> 
     made = [
         figures.cumulative_picture(costs, volume=10, release=5, marked=set(HOSTILE), suite="<b>"),
         figures.latency_picture(summary(5, candidate=HOSTILE), suite="$\\frac$"),
-        figures.gates_picture([gate("GO", name, name) for name in HOSTILE], "GO", HOSTILE[2]),
+        figures.gates_picture([gate("passed", name, name) for name in HOSTILE], "GO", HOSTILE[2]),
     ]
     for picture in made:
         assert drawn(picture, sheet).axes

@@ -28,15 +28,18 @@ if TYPE_CHECKING:
 
 _Card: TypeAlias = tuple[str, str, str]  # heading, verdict, reason
 
-LOOKS = {
+VERDICTS = {
     "GO": ("✓", style.GO),
     "GO-FOR-COST": ("✓", style.GO),
     "NO-GO": ("✕", style.NO_GO),
     "NEED-MORE-DATA": ("?", style.MORE_DATA),
+}
+OUTCOMES = {
     "passed": ("✓", style.GO),
     "failed": ("✕", style.NO_GO),
     "open": ("?", style.MORE_DATA),
 }
+_LOOKS = VERDICTS | OUTCOMES
 _CARD_LINE, _CARD_GAP, _CARD_PAD = 0.155, 0.12, 0.12  # inches
 _WORD = 0.42  # inches of the verdict's line
 _MOST_LINES = 7
@@ -115,7 +118,7 @@ def _gates_figure(cards: Sequence[_Card], sheet: style.Sheet, *, title: str, und
     axes.axis("off")
     for i, (_, verdict, _) in enumerate(cards):
         x, y, _, _ = boxes[i]
-        _frame(axes, boxes[i], LOOKS[verdict][1], framed=i == len(cards) - 1)
+        _frame(axes, boxes[i], _LOOKS[verdict][1], framed=i == len(cards) - 1)
         _lines(axes, headings[i], x + _CARD_PAD, y + _CARD_PAD + 0.14, style.QUIET)
         y += _CARD_PAD + above[i] * _CARD_LINE
         _chip(axes, verdict, x + _CARD_PAD + 0.08, y + 0.22, size=10.5 if sheet.narrow else 8.5)
@@ -141,7 +144,7 @@ def _lines(axes: Axes, lines: Sequence[str], x: float, y: float, colour: str) ->
 
 def _chip(axes: Axes, verdict: str, x: float, y: float, *, size: float) -> None:
     """The verdict: a sign in a disc, and the word."""
-    sign, colour = LOOKS[verdict]
+    sign, colour = _LOOKS[verdict]
     look: dict[str, Any] = {"weight": "bold", "parse_math": False}
     axes.plot([x], [y], marker="o", markersize=11.5, mfc=colour, mec="none")
     axes.text(x, y, sign, fontsize=8, color=style.PAPER, ha="center", va="center", **look)

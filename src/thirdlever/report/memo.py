@@ -39,7 +39,9 @@ _LONGEST_EVIDENCE, _LONGEST_INPUT, _LONGEST_ANSWER = 4000, 600, 160  # character
 _SHOWN_ANSWERS = 5
 _SECTION = 2  # the level of headings that open a section; those below it open an article
 _WIDE = 40  # characters of a cell that needs a wide column
-_VERDICT = re.compile("|".join(sorted(figures.LOOKS, key=len, reverse=True)))
+_SIGNED = re.compile(
+    rf"[✓✕?] ({'|'.join(sorted([*figures.VERDICTS, *figures.OUTCOMES], key=len, reverse=True))})"
+)  # a verdict or an outcome in a heading
 
 
 def write(run: Run, decision: Decision, folder: Path, *, given: Sequence[str] = ()) -> list[Path]:
@@ -137,7 +139,7 @@ def render_markdown(
 
 
 def _page_one(run: Run, decision: Decision, summary: pd.DataFrame, pictures: Mapping[str, Picture]) -> Iterator[str]:
-    sign, _ = figures.LOOKS[decision.verdict]
+    sign, _ = figures.VERDICTS[decision.verdict]
     yield f"# **{sign} {decision.verdict}.** {_text(one_sentence(decision))}"
     yield from (
         "",
@@ -170,7 +172,7 @@ def _image(picture: Picture) -> tuple[str, str]:
 def _gates(decision: Decision) -> Iterator[str]:
     yield from ("## The gates in detail", "")
     for i, gate in enumerate(decision.gates, 1):
-        sign, _ = figures.LOOKS[gate.outcome]
+        sign, _ = figures.OUTCOMES[gate.outcome]
         yield from (
             f"### {i}. {escape_markdown(gate.name)}: {sign} {gate.outcome}",
             "",
@@ -290,8 +292,8 @@ class _Renderer(RendererHTML):
 
     def heading_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
         level, self._heading = int(tokens[i].tag[1]), tokens[i + 1].content
-        found = _VERDICT.search(self._heading)
-        tone = found[0].lower() if found else "plain"
+        found = _SIGNED.search(self._heading)
+        tone = found[1].lower() if found else "plain"
         slug = re.sub(r"\W+", "-", self._heading.lower()).strip("-")
         opened = self._closed(level)
         if level == 1:
