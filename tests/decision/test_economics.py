@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,7 +90,8 @@ def test_6000_dollars_pay_back_in_two_months_only_if_the_cost_per_request_falls_
     assert now.monthly_usd(3_000_000) == pytest.approx(4_200)
     assert required_saving(6_000, 3_000_000, 2) == pytest.approx(5 / 7 * 0.0014)
     back = payback(tuned(0.0004), now, assumed)
-    assert back.condition == (
+    assert back.condition == "pays back within 2 months as long as the cost per request stays at or below $0.00040"
+    assert payback(replace(tuned(0), per_request_usd=None), now, assumed).condition == (
         "pays back within 2 months only if the cost per request falls by at least 71 % "
         "(from $0.0014 to at most $0.00040)"
     )

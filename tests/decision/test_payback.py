@@ -130,11 +130,13 @@ def test_given_costs_have_no_interval() -> None:
 @pytest.mark.parametrize(
     ("terms", "said"),
     [
-        (Terms(5, 0.002, 0.001, 0.0006, None, 6e5), "only if the cost per request falls by at least 30 %"),
-        (Terms(1, 0.002, 0.001, 0.0006, None, 6e5), "within 1 month only if"),
+        (Terms(5, 0.002, None, 0.0006, None, 6e5), "only if the cost per request falls by at least 30 %"),
+        (Terms(5, 0.002, 0.0018, 0.0006, None, 6e5), "by at least 22 % (from $0.0018 to at most $0.0014)"),
+        (Terms(5, 0.002, 0.001, 0.0006, None, 6e5), "as long as the cost per request stays at or below $0.0014"),
+        (Terms(1, 0.002, None, 0.0006, None, 6e5), "within 1 month only if"),
         (Terms(5, 0.002, 0.001, 0.003, None, 6e5), "one that costs nothing saves only $0.0020"),
         (Terms(5, 0.0, 0.001, 0.003, None, math.inf), "one that costs nothing saves nothing"),
-        (Terms(5, 0.002, 0.001, 0.0006, 0.0002, 6e5), "at least 20 % (from $0.0020 to at most $0.0016), counting"),
+        (Terms(5, 0.002, None, 0.0006, 0.0002, 6e5), "at least 20 % (from $0.0020 to at most $0.0016), counting"),
         (Terms(5, 0.002, 0.001, 0.0006, -0.0002, 6e5), "a request for more errors"),
         (Terms(5, 0.002, 0.001, 0.0, None, 0), "as long as the cost per request stays at or below $0.0020"),
         (Terms(5, 0.002, 0.001, math.inf, None, 6e5), "never"),

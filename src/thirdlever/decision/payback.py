@@ -207,7 +207,7 @@ class Terms(NamedTuple):
 def condition(terms: Terms) -> str:
     """What a payback in time requires, as a sentence.
 
-    >>> condition(Terms(2, 0.0014, 0.0003, 0.001, None, 2.7e6))
+    >>> condition(Terms(2, 0.0014, None, 0.001, None, 2.7e6))
     'pays back within 2 months only if the cost per request falls by at least 71 % (from $0.0014 to at most $0.00040)'
     """
     when = f"within {_span(terms.months)}"
@@ -221,17 +221,18 @@ def condition(terms: Terms) -> str:
     fall = terms.needed - avoided
     besides = f", counting {usd(avoided)} a request for fewer errors" if avoided > 0 else ""
     besides = f", counting {usd(-avoided)} a request for more errors" if avoided < 0 else besides
-    if fall <= 0:
-        most = terms.before - fall
+    most = terms.before - fall
+    if fall <= 0 or (terms.after is not None and terms.after <= most * (1 + ROUNDING)):
         return f"pays back {when} as long as the cost per request stays at or below {usd(most)}{besides}"
     if fall > terms.before:
         free = "nothing" if not terms.before else f"only {usd(terms.before)}"
         return (
             f"cannot pay back {when}: each request must save {usd(fall)}{besides}; one that costs nothing saves {free}"
         )
+    now = terms.before if terms.after is None else terms.after
     return (
-        f"pays back {when} only if the cost per request falls by at least {100 * fall / terms.before:.0f} % "
-        f"(from {usd(terms.before)} to at most {usd(terms.before - fall)}){besides}"
+        f"pays back {when} only if the cost per request falls by at least {100 * (now - most) / now:.0f} % "
+        f"(from {usd(now)} to at most {usd(most)}){besides}"
     )
 
 
