@@ -70,14 +70,20 @@ def interval(value: float, low: float, high: float, *, sign: bool = False) -> st
     return f"{shown} [{below}, {above}]"
 
 
+_LEAST_USD = 1e-6
+_MOST_MONTHS = 120
+
+
 def usd(value: float | None) -> str:
     """Money; below ten cents two significant digits.
 
-    >>> [usd(4200), usd(0.0014), usd(-0.5), usd(0)]
-    ['$4,200', '$0.0014', '-$0.50', '$0']
+    >>> [usd(4200), usd(0.0014), usd(-0.5), usd(0), usd(9.3e-9)]
+    ['$4,200', '$0.0014', '-$0.50', '$0', 'less than $0.000001']
     """
     if value is None or math.isnan(value):
         return UNKNOWN
+    if 0 < abs(value) < _LEAST_USD:
+        return f"less than ${_LEAST_USD:f}"
     return f"-${amount(-value)}" if value < 0 else f"${amount(value)}"
 
 
@@ -90,6 +96,8 @@ def amount(value: float | None) -> str:
     if value is None or math.isnan(value):
         return UNKNOWN
     size = abs(value)
+    if 0 < size < _LEAST_USD:
+        return f"<{_LEAST_USD:f}"
     if size >= 100 or not size:  # noqa: PLR2004 - cents no longer matter
         return f"{value:,.0f}"
     digits = 2 if size >= 0.1 else 1 - math.floor(math.log10(size))  # noqa: PLR2004
@@ -112,13 +120,15 @@ def duration(seconds: float | None) -> str:
 def months(value: float | None) -> str:
     """A payback time.
 
-    >>> [months(1.94), months(math.inf), months(None), months(0.025)]
-    ['1.9 months', 'never', 'unknown', 'less than a day']
+    >>> [months(1.94), months(math.inf), months(None), months(0.025), months(119_000)]
+    ['1.9 months', 'never', 'unknown', 'less than a day', 'more than 10 years']
     """
     if value is None or math.isnan(value):
         return UNKNOWN
     if value == math.inf:
         return "never"
+    if value > _MOST_MONTHS:
+        return "more than 10 years"
     days = value * _DAYS_PER_MONTH
     if days < 1:
         return "less than a day"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from thirdlever.analysis.usage import total
 from thirdlever.core.text import UNKNOWN, counted, usd
+from thirdlever.core.text import months as in_months
 from thirdlever.decision.costs import interval
 from thirdlever.decision.evidence import ROUNDING
 
@@ -210,7 +211,7 @@ def condition(terms: Terms) -> str:
     >>> condition(Terms(2, 0.0014, None, 0.001, None, 2.7e6))
     'pays back within 2 months only if the cost per request falls by at least 71 % (from $0.0014 to at most $0.00040)'
     """
-    when = f"within {_span(terms.months)}"
+    when = f"within {in_months(terms.months)}"
     if terms.needed is None:
         return _without_volume(terms, when)
     if terms.before is None:
@@ -242,10 +243,6 @@ def _without_volume(terms: Terms, when: str) -> str:
     if math.isinf(terms.volume_needed):
         return "never pays back, at any volume: a request gains nothing over the reference's"
     return f"pays back {when} only with at least {counted(math.ceil(terms.volume_needed), 'request')} a month"
-
-
-def _span(months: float) -> str:
-    return "1 month" if months == 1 else f"{months:.2g} months"
 
 
 def _error_usd_needed(needed: float | None, saving: float | None, fewer: float | None, a: Assumptions) -> float | None:

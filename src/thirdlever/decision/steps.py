@@ -125,11 +125,15 @@ def _rejected(d: Decision) -> Iterator[Rejected]:
         if one is stay or one.name == d.chosen or other is None or other <= mine or gain <= 0:
             continue
         more = f"{usd(other - mine)} a month more than {stay.name}"
-        times = f", {other / mine:.2g} times its bill" if mine > 0 else ""
+        times = f", {_times(other / mine)} times its bill" if mine > 0 else ""
         target = d.assumptions.target_accuracy
         missed = target is not None and one.against(target) == "misses"
         short = f"and still misses the target of {percent(target)}" if missed else f"for {points(gain)}"
         yield Rejected(candidate=one.name, reason=f"{more}{times}, {short}")
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}"  # noqa: PLR2004 - two digits
 
 
 def _review(d: Decision) -> str:
