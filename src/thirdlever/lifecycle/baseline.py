@@ -180,7 +180,7 @@ def pin(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
     """Reduce a finished run to a baseline of `only` these candidates, by default all that are measured.
 
     Raises:
-        ThirdleverError: as `from_run`; or one of these, or every candidate, is not measured, or lacks its prompt's file.
+        ThirdleverError: as `from_run`; or one of these, or every candidate, is not measured or lacks its prompt.
     """
     lost = run.not_measured
     if wrong := next((one for one in only if one in lost), None):

@@ -98,7 +98,8 @@ def check_eval(name: str, path: Path) -> Finding:
     sizes = ", ".join(f"{len(split)} {split.name}" for split in (suite.train, suite.dev, suite.test) if len(split))
     said = f"{sizes}; no item is in two splits; every target is graded as right"
     if shared := shared_groups(suite.test, [*suite.train, *suite.dev]):
-        said += f"; {shared} of {counted(len({item.group for item in suite.test}), 'group')} of test are in train or dev too"
+        groups = counted(len({item.group for item in suite.test}), "group")
+        said += f"; {shared} of {groups} of test are in train or dev too"
     return Finding("eval", name, "ok", said)
 
 
