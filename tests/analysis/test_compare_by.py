@@ -50,7 +50,7 @@ def test_prompts_are_compared_on_each_model_and_strategy(measured: Run) -> None:
     assert [round(12 * one.difference) for one in found.comparisons] == [4, 0, 4, 0]
     assert found.family == 4
     [overall] = found.overall
-    assert (overall.a, overall.b) == ("bad (4 candidates)", "good (4 candidates)")
+    assert (overall.a, overall.b) == ("bad: 4 candidates", "good: 4 candidates")
     assert overall.difference == pytest.approx(4 / 12 / 2)
     assert (overall.won, overall.lost) == (4, 0)
 
@@ -76,7 +76,8 @@ def test_the_items_on_which_two_prompts_differ_are_listed(measured: Run) -> None
     text = CliRunner().invoke(app, ["compare", str(measured.folder), *names, "--items"]).output
     assert f"{names[0]} does better than {names[1]} on 0 items\n" in text
     first = "    test-0  POS test purchase at shop number 0  fuel → food\n"
-    assert f"{names[1]} does better than {names[0]} on 4 items:\n{first}" in text
+    head = f"{names[1]} does better than {names[0]} on 4 items (answer of {names[0]} → of {names[1]}):"
+    assert f"{head}\n{first}" in text
     shown = compared(measured, *names)
     listed = json.loads(render(shown, "json", items=[found]))["differing"]
     assert listed[0]["better_b"][0] == {

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from thirdlever import Label
-from thirdlever.evaluation.records import COLUMNS, Reply, misread, status_of, statuses
+from thirdlever.evaluation.records import COLUMNS, Reply, misread, monotonous, status_of, statuses
 from thirdlever.suites.suite import Item
 
 TICKETS = Label(("refund_request", "shipping", "other"))
@@ -122,3 +122,18 @@ def test_unparsed_answers_that_contain_the_right_label_are_pointed_out() -> None
     assert graded(right | {f"x{n}": "shipping or other" for n in range(4)}) is None
     assert graded(right | {f"x{n}": "billing" for n in range(50)}) is None
     assert graded({}) is None
+
+
+def same(answers: list[str], targets: list[str]) -> str | None:
+    items = {str(n): Item(str(n), "where is it?", target) for n, target in enumerate(targets)}
+    replies = [reply(text, item=str(n)).graded(TICKETS, targets[n]) for n, text in enumerate(answers)]
+    return monotonous(replies, items)
+
+
+def test_the_same_answer_to_nearly_everything_is_pointed_out() -> None:
+    varied = ["shipping", "other", "other", "other"] * 5
+    said = "19 of 20 answers are the same, 'shipping': it hardly looks at the input"
+    assert same(["shipping"] * 19 + ["other"], varied) == said
+    assert same(["other"] * 19 + ["shipping"], varied) is None  # most are right
+    assert same(["shipping"] * 12 + ["other"] * 8, varied) is None
+    assert same(["shipping"] * 8, varied[:8]) is None

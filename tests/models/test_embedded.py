@@ -149,6 +149,7 @@ def test_a_constrained_object_has_the_suites_keys_and_nothing_else() -> None:
     tokens, schema = chat.encode(local.EMBEDDED, turns), json.dumps(answer_schema(answer))
     request = Request(tokens=tokens, max_tokens=60, grammar=chat.grammar(local.EMBEDDED, schema))
     engine = local.engine(local.EMBEDDED)
+    engine.submit(request).result()  # with its prefix kept, the rounding of the next two is the same
     same, sampled = engine.submit(request).result(), engine.submit(replace(request, temperature=1.0, seed=1)).result()
     assert same == replace(
         engine.submit(request).result(),

@@ -231,6 +231,19 @@ def test_cards_show_verdicts_by_shape_and_word() -> None:
     assert {"✓", "✕", "?", "passed", "failed", "open", "NO-GO"} <= set(texts)
 
 
+@pytest.mark.parametrize("letter", ["W", "i"])
+def test_notes_stay_inside_the_figure_whatever_their_letters(letter: str) -> None:
+    words = " ".join([letter * 7] * 60)
+    figure, _ = style.blank(style.FILE, 2, left=0.5, right=0.2, top=0.3, bottom=0.5, notes=[words])
+    style.words(figure, style.FILE, title="", under="", notes=[words])
+    *_, note = figure.texts
+    box = note.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    assert box.x1 <= figure.bbox.x1
+    lines = note.get_text().splitlines()
+    assert len(lines) == (3 if letter == "W" else len(lines))
+    assert lines[-1].endswith(" …" if letter == "W" else letter)
+
+
 # Unusual data
 
 

@@ -127,10 +127,10 @@ def test_a_strategy_with_arguments_is_checked_with_them(add: Callable[[str, str]
             ),
             " strategy 'mine': the data it was given contains 2 test inputs ('x' is test 'test-0'",
         ),
-        ("return Deployment(ask(suite, Context(suite.train.sample(2))), model=model)", " the prompt contains 'train-"),
+        ("return Deployment(ask(suite, Context(suite.train.sample(2))), model=model)", " the prompt shows 'train-"),
         (
             "return Deployment(ask(suite, Context(documents=suite.documents)), model=model)",
-            " the prompt contains 'doc-1",
+            " the prompt shows 'doc-1",
         ),
         ("return Deployment(ask(suite), model=None)", " the solver calls a model, but"),
         ("return Deployment(reply(lambda _: 'fuel'), model=model)", " the solver calls no model; return"),

@@ -386,10 +386,15 @@ def test_reasoning_that_a_strategy_asks_for_is_counted_until_a_run_measured_it(s
     model = FakeModel(answer=lambda _: "fuel")
     without, wanted = planned(suite, model, "zero_shot", "zero_shot:think=true").candidates
     assert wanted.output_tokens == without.output_tokens + 300 * 15  # type: ignore[operator]
-    assert "300 tokens of reasoning in each answer assumed, which is the most" in wanted.basis
+    assert "300 tokens assumed for the reasoning that the prompt asks for" in wanted.basis
     thirdlever.run(suite, ["zero_shot:think=true"], models=[model], probe=2, out="results/before")
     [measured] = planned(suite, model, "zero_shot:think=true").candidates
     assert measured.output_tokens < 300  # type: ignore[operator]
+    # another thinking candidate takes its tokens from that run; one that does not think takes none from it
+    other, plain = planned(suite, model, "few_shot:think=true", "zero_shot").candidates
+    assert other.output_tokens < 300  # type: ignore[operator]
+    assert not [line for line in [*other.basis, *plain.basis] if "assumed for the reasoning" in line]
+    assert not [line for line in plain.basis if "output tokens per answer" in line]
 
 
 def test_one_run_states_the_tokens_of_choosing_on_dev(project: Path, suite: Suite) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import make_suite
 
-from thirdlever.core.errors import LeakageError, PromptError, RunError
+from thirdlever.core.errors import PromptError, RunError
 from thirdlever.lifecycle import baseline
 from thirdlever.runner.plan import plan
 from thirdlever.runner.runner import run
@@ -118,10 +118,24 @@ def test_a_run_that_is_resumed_without_one_of_its_prompts_is_refused(suite: Suit
 
 def test_a_test_item_in_a_prompt_file_is_a_leak(suite: Suite) -> None:
     leaked = next(item.input for item in suite.test if len(item.input) > 20)
-    Path("prompts/v8.txt").write_text(f"For example, {leaked} is fuel.", "utf-8")
-    with pytest.raises(LeakageError, match="prompt 'v8' contains 1 test input"):
+    Path("prompts/v8.txt").write_text(f"Sort.\nFor example, {leaked} is fuel.", "utf-8")
+    with pytest.raises(
+        PromptError, match=r"^prompts/v8.txt:2: contains test item 'test-\d+'; remove it from the prompt"
+    ):
         measure(suite, "plain", prompts=["v8"])
     assert not Path("out").exists()
+
+
+def test_a_prompt_from_elsewhere_is_not_pinned_because_the_gate_would_not_find_it(suite: Suite) -> None:
+    Path("elsewhere").mkdir()
+    Path("elsewhere/v9.txt").write_text("Sort: fuel, groceries.", "utf-8")
+    found = measure(suite, "plain", prompts=["elsewhere/v9.txt"])
+    with pytest.raises(
+        RunError, match="plain in v9: prompts/ has no v9, and regress looks for it there; copy the file"
+    ):
+        baseline.pin(found, "payments")
+    Path("elsewhere/v9.txt").rename("prompts/v9.txt")
+    assert [one.name for one in baseline.pin(found, "payments").candidates] == ["plain in v9"]
 
 
 def test_prompts_are_given_once_and_names_belong_to_one_file(suite: Suite) -> None:

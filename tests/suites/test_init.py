@@ -80,6 +80,29 @@ def test_tsv_jsonl_and_a_spreadsheets_csv_are_read(name: str, content: str) -> N
     assert {row["input"] for part in ("train", "test") for row in rows(part)} == {f"t{n}" for n in range(9)}
 
 
+def test_no_group_is_split() -> None:
+    table = csv("a.csv", *(f"text {n},k{n % 3},shop {n // 4}" for n in range(200)), header="text,kind,shop")
+    made = make(table, group="shop")
+    parts = {part: {row["group"] for row in rows(part)} for part in ("train", "dev", "test")}
+    assert not parts["test"] & (parts["train"] | parts["dev"])
+    assert not parts["dev"] & parts["train"]
+    assert 24 <= made.counts["test"] <= 40
+    assert "rows of train drawn for test (by target, seed 0, whole groups)" in made.changes[0]
+
+
+def test_groups_that_given_files_share_are_counted() -> None:
+    train = csv("a.csv", *(f"text {n},k{n % 2},shop {n % 5}" for n in range(40)), header="text,kind,shop")
+    test = csv("b.csv", "new one,k0,shop 1", "new two,k1,elsewhere", header="text,kind,shop")
+    assert "groups of test that train or dev has too: 1" in make(train, test=test, group="shop").changes
+
+
+def test_no_label_loses_its_last_items_to_the_test_split() -> None:
+    shop = [f"mixed {n},k{n % 2},big" for n in range(8)]
+    table = csv("a.csv", *shop, *(f"text {n},k0,shop {n}" for n in range(60)), header="text,kind,shop")
+    make(table, group="shop")
+    assert {row["target"] for row in rows("train")} == {"k0", "k1"}
+
+
 def test_slice_group_and_documents_are_kept() -> None:
     train = csv("a.csv", *(f"{row},s{n},g{n}" for n, row in enumerate(many(5, 5))), header="text,kind,part,who")
     make(train, slice="part", group="who", documents=csv("d.csv", "Rules,Be kind.", header="title,text"))
@@ -309,7 +332,7 @@ def test_all_columns_are_kept_and_the_input_keeps_its_name() -> None:
 def test_a_prompt_becomes_the_suites_own() -> None:
     Path("..", "v7.jinja").write_text("system:\nSort.\nuser:\n{{ text }} {{ shop }}\n", "utf-8")
     table = csv("a.csv", *(f"t{n},k{n % 2},shop {n}" for n in range(20)), header="text,kind,shop")
-    make(table, prompt=Path("..", "v7.jinja"))
+    make(table, prompts=[Path("..", "v7.jinja")])
     suite = find_suite("made")
     assert suite.prompt is not None
     assert suite.prompt.name == "v7"
@@ -317,12 +340,20 @@ def test_a_prompt_becomes_the_suites_own() -> None:
     assert chat(suite, suite.prompt, item) == [("system", "Sort."), ("user", f"{item.input} {item.fields['shop']}")]
 
 
+def test_several_prompts_are_copied_and_the_first_is_the_suites_own() -> None:
+    for name in ("v6.txt", "v7.txt"):
+        Path("..", name).write_text(f"Sort as {name} says.", "utf-8")
+    make(csv("a.csv", *many(9, 9)), prompts=[Path("..", "v6.txt"), Path("..", "v7.txt")])
+    assert sorted(path.name for path in Path("prompts").iterdir()) == ["v6.txt", "v7.txt"]
+    assert getattr(find_suite("made").prompt, "name", None) == "v6"
+
+
 def test_another_prompt_of_the_same_name_is_not_overwritten() -> None:
     Path("prompts").mkdir()
     Path("prompts/v7.txt").write_text("Ours.", "utf-8")
     Path("..", "v7.txt").write_text("Another.", "utf-8")
     with pytest.raises(PromptError, match=r"'prompts/v7\.txt' already exists and is another prompt; rename"):
-        make(csv("a.csv", *many(9, 9)), prompt=Path("..", "v7.txt"))
+        make(csv("a.csv", *many(9, 9)), prompts=[Path("..", "v7.txt")])
     assert not Path("evals/made.py").exists()
     assert Path("prompts/v7.txt").read_text("utf-8") == "Ours."
 

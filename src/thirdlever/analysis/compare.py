@@ -326,7 +326,7 @@ def _respects(about: Mapping[str, Any]) -> dict[str, str]:
 def _together(o: Outcomes, values: tuple[str, str], pairs: Sequence[tuple[str, str]], confidence: float) -> Comparison:
     """Two prompts, models or strategies, each by the mean score of its candidates on each item."""
     sides = [np.mean([o.row(pair[side]) for pair in pairs], axis=0) for side in (0, 1)]
-    names = tuple(f"{value.partition(' ')[0]} ({len(pairs)} candidates)" for value in values)
+    names = tuple(f"{value.partition(' ')[0]}: {len(pairs)} candidates" for value in values)
     both = replace(o, candidates=names, scores=np.stack(sides), graded=True)
     return compare(both, *names, confidence=confidence)
 

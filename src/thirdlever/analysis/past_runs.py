@@ -108,12 +108,19 @@ class MeasuredTokens:
         return f"{self.output_tokens:,.0f} output tokens per answer{reasoning}, {measured}"
 
 
-def measured_tokens(suite: Suite, model: BaseModel) -> MeasuredTokens | None:
-    """A model's tokens in the latest run that measured it on a suite; None if there is none."""
+def measured_tokens(suite: Suite, model: BaseModel, *, think: bool = False) -> MeasuredTokens | None:
+    """A model's tokens in the latest run that measured it on a suite; None if there is none.
+
+    Args:
+        suite: what was asked.
+        model: whose answers.
+        think: whether the prompt asked for reasoning.
+    """
     for run in past_runs():
         if run.info["suite"]["hash"] != suite.hash:
             continue
-        names = [one["name"] for one in run.info["candidates"] if one["model"] == model.name]
+        about = [one for one in run.info["candidates"] if one["model"] == model.name]
+        names = [one["name"] for one in about if bool((one.get("args") or {}).get("think")) == think]
         rows = run.records[run.records["candidate"].isin(names) & run.records["error"].isna()]
         if (rows := rows[rows["output_tokens"].notna()]).empty:
             continue

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MOST_TICKS, _FEW_TICKS = 8, 4  # the latter on a narrow sheet
 _COLUMN = 0.15  # width of the column for $0, as a share of the scale beside it
 _LEAST_S = 1e-6  # a clock may measure 0
+_KEY = 0.2  # inches between the axes and the key of the models, for names
 _HEIGHT = 3.12  # inches of the axes
 _AT_THE_END = 0.97  # of the axis: from here on, a centred tick label would stick out
 _MODEL = 24  # characters of a model's name in the key
@@ -207,12 +208,13 @@ def _figure(
 ) -> Figure:
     left, right = (0.48, 0.2) if sheet.worded else (0.3, 0.06)
     height = _HEIGHT * (1.25 if sheet.narrow else 1)
-    chart, axes = style.blank(sheet, height, left=left, right=right, top=0.32, bottom=0.56, notes=notes)
+    top = 0.32 + (_KEY if len(_bases(points)) > 1 else 0)
+    chart, axes = style.blank(sheet, height, left=left, right=right, top=top, bottom=0.56, notes=notes)
     _scales(axes, axis, points, few=sheet.narrow)
     _front(axes, points)
     _joined(axes, points)
     _marks(axes, points)
-    _models(axes, points)
+    _models(axes, points, 1 + _KEY / height)
     _names(axes, points, *(_NARROW_NAME if sheet.narrow else _NAME))
     at = (-left + (0.16 if sheet.worded else 0)) / (sheet.width - left - right)
     axes.text(at, 1 + 0.1 / height, "Accuracy, %", transform=axes.transAxes, fontsize=9, color=style.QUIET, va="bottom")
@@ -274,8 +276,8 @@ def _joined(axes: Axes, points: Sequence[_Point]) -> None:
             axes.plot([x for x, _ in same], [y for _, y in same], zorder=1.8, gid="joined", **look)
 
 
-def _models(axes: Axes, points: Sequence[_Point]) -> None:
-    """Which colour is which model, if there are several."""
+def _models(axes: Axes, points: Sequence[_Point], bottom: float) -> None:
+    """Which colour is which model, if there are several; above the names, at this share of the axes' height."""
     from matplotlib.lines import Line2D
 
     colours = _bases(points)
@@ -283,7 +285,7 @@ def _models(axes: Axes, points: Sequence[_Point]) -> None:
         return
     look: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7, "mec": "none"}
     handles = [Line2D([], [], mfc=colour, label=_shortened(base), **look) for base, colour in colours.items()]
-    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.15}
+    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, bottom), "borderaxespad": 0.15}
     axes.legend(handles=handles, ncols=len(handles), frameon=False, fontsize=8.5, handletextpad=0.2, **place)
 
 

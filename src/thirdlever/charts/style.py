@@ -6,7 +6,6 @@ import io
 import itertools
 import random
 import re
-import textwrap
 import warnings
 import zlib
 from contextlib import contextmanager
@@ -75,6 +74,7 @@ _SETTINGS: Any = {
 }
 _MARGIN = 0.16  # inches left of all text outside the axes
 _HEADING = 0.8  # inches of the title and the line under it
+_NOTE, _NOTE_LINES = 7.5, 3  # points of the notes, and their lines at most
 _METADATA = {"png": {"Software": None}, "svg": {"Date": None}}
 _PROLOGUE = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>", re.DOTALL)
 _DECIMALS = re.compile(r"([1-9]\d*\.\d\d)\d+")  # numbers below 1 may be scales, and keep all digits
@@ -179,11 +179,31 @@ def words(figure: Figure, sheet: Sheet, *, title: str, under: str, notes: Sequen
     figure.text(left, 1 - 0.234 / height, title, fontsize=13.5, weight="bold", va="top", **(look | {"color": INK}))
     figure.text(left, 1 - 0.53 / height, under, fontsize=9.5, va="top", **look)
     note = "\n".join(_wrapped(notes, sheet))
-    figure.text(left, 0.104 / height, note, fontsize=7.5, va="bottom", linespacing=1.35, **look)
+    figure.text(left, 0.104 / height, note, fontsize=_NOTE, va="bottom", linespacing=1.35, **look)
 
 
 def _wrapped(notes: Sequence[str], sheet: Sheet) -> list[str]:
-    return textwrap.wrap(" ".join(notes), round(18 * sheet.width), max_lines=3, placeholder=" …")
+    """The notes in lines that fit between the margins."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font, room = FontProperties(size=_NOTE), 0.98 * POINTS * (sheet.width - 2 * _MARGIN)  # renderers round letters up
+
+    def fits(line: str) -> bool:
+        return bool(text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] <= room)
+
+    lines: list[str] = []
+    for word in " ".join(notes).split():
+        if lines and fits(f"{lines[-1]} {word}"):
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    if len(lines) > _NOTE_LINES:
+        last = lines[_NOTE_LINES - 1]
+        while not fits(f"{last} …"):
+            last = last.rpartition(" ")[0] or last[:-1]
+        lines = [*lines[: _NOTE_LINES - 1], f"{last} …"]
+    return lines
 
 
 def bare(axes: Axes) -> None:

@@ -33,7 +33,9 @@ def init(
         str | None, option("COLUMN", "Column naming a subgroup; results are per subgroup.", "--slice")
     ] = None,
     group: Annotated[str | None, option("COLUMN", "Column naming a row's source; no source is split.")] = None,
-    prompt: Annotated[Path | None, option("FILE", "Your prompt; it can show every column by its name.")] = None,
+    prompt: Annotated[
+        list[Path] | None, option("FILE", "Your prompt; it can show every column by its name. Repeatable.")
+    ] = None,
 ) -> None:
     """Create a suite from your data, or copy the starter project."""
     from thirdlever.suites.create import copy_starter, make_suite
@@ -59,7 +61,7 @@ def init(
         documents=documents,
         slice=slice_,
         group=group,
-        prompt=prompt,
+        prompts=prompt or (),
     )
     warnings = [*made.warnings, *(_remarks(name) if prompt else ())]
     counts = (

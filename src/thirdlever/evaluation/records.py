@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -73,6 +74,8 @@ FILTERED = "content_filter"
 # Inputs repeat for every candidate: a dictionary page with room for all of them stores each once.
 _DICTIONARY_BYTES = 1 << 28
 _LOST = "lost_attempt"  # a line of the journal
+LEAST_VARIED = 10  # answers: fewer may be the same by chance
+SAME = 0.9  # of a candidate's answers: as many equal ones, where the right ones vary more, say little about it
 MISREAD = 0.05  # of a candidate's answers: unparsed ones that contain the right label are a fault of the reading
 
 
@@ -279,6 +282,23 @@ def statuses(records: pd.DataFrame) -> pd.Series[str]:
     )
     found = pd.Series(derived, index=records.index, dtype=object)
     return records["status"].astype(object).fillna(found) if "status" in records else found
+
+
+def monotonous(replies: Iterable[Reply], items: Mapping[str, Item]) -> str | None:
+    """A warning if nearly all answers are the same, and few of the right ones are; None otherwise.
+
+    Args:
+        replies: graded ones, of one candidate.
+        items: the test items by id.
+    """
+    given = [one for one in replies if one.phase == "accuracy" and one.status == "answered"]
+    if len(given) < LEAST_VARIED:
+        return None
+    [(answer, number)] = Counter(one.prediction for one in given).most_common(1)
+    right = sum(items[one.item_id].target == answer for one in given)
+    if number < SAME * len(given) or right > number / 2:
+        return None
+    return f"{number} of {len(given):,} answers are the same, {str(answer)[:SHOWN]!r}: it hardly looks at the input"
 
 
 def misread(replies: Iterable[Reply], items: Mapping[str, Item]) -> str | None:

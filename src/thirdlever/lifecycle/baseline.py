@@ -17,9 +17,10 @@ from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.analysis.stats.proportions import clusters
 from thirdlever.analysis.statuses import sentence_for
 from thirdlever.core import files, project
-from thirdlever.core.errors import RunError, unknown
+from thirdlever.core.errors import PromptError, RunError, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.text import counted
+from thirdlever.suites.prompts import DEFAULT, find_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -179,7 +180,7 @@ def pin(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
     """Reduce a finished run to a baseline of `only` these candidates, by default all that are measured.
 
     Raises:
-        ThirdleverError: as `from_run`; or one of these, or every candidate, is not measured.
+        ThirdleverError: as `from_run`; or one of these, or every candidate, is not measured or lacks its prompt.
     """
     lost = run.not_measured
     if wrong := next((one for one in only if one in lost), None):
@@ -190,7 +191,20 @@ def pin(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
         one, why = next(iter(lost.items()))
         message = f"run {str(run.folder)!r} cannot be pinned: no candidate is measured; {one}: {why}"
         raise RunError(message)
-    return from_run(run, name, only=only or kept)
+    made = from_run(run, name, only=only or kept)
+    for candidate in made.candidates:
+        _check_prompt(candidate)
+    return made
+
+
+def _check_prompt(one: BaselineCandidate) -> None:
+    """Refuse a candidate whose prompt `regress` would not find."""
+    try:
+        find_prompt(str(one.args.get("prompt", DEFAULT)))
+    except PromptError:
+        prompt = one.args["prompt"]
+        message = f"{one.name}: prompts/ has no {prompt}, and regress looks for it there; copy the file, then repeat"
+        raise RunError(message) from None
 
 
 def from_run(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:

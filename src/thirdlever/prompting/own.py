@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import unknown
+from thirdlever.suites.leakage import Inputs
 from thirdlever.suites.prompts import VARIABLES
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def check_prompt(prompt: Prompt, suite: Suite) -> None:
     if not shown and not prompt.shows_turns:
         prompt.refuse("never shows the input; add {{ input }}")
     _refuse_answers(prompt, items, shown - _WHOLE)
+    _refuse_test_items(prompt, suite)
     for item in items:
         if missing := sorted((shown & columns) - _columns(item).keys()):
             what = f"item {item.id!r} has no column {missing[0]!r}; fill it in there"
@@ -131,6 +133,18 @@ def _refuse_unknown(prompt: Prompt, suite: Suite, columns: set[str]) -> None:
         if name in answers:
             what = f"{{{{ {name} }}}} would show the right answer; remove it"
         prompt.refuse(what, prompt.lines(name))
+
+
+def _refuse_test_items(prompt: Prompt, suite: Suite) -> None:
+    """Refuse a test item's input in the prompt's own text."""
+    if prompt.path is None or suite.test_split is None:
+        return
+    test = Inputs(suite.test_split)
+    for number, line in enumerate(prompt.source.splitlines(), start=1):
+        if found := next(test.quoted(line), None):
+            prompt.refuse(f"contains test item {found!r}; remove it from the prompt", number)
+    if found := next(test.quoted(prompt.source), None):  # over several lines
+        prompt.refuse(f"contains test item {found!r}; remove it from the prompt")
 
 
 def _refuse_answers(prompt: Prompt, items: Sequence[Item], columns: Iterable[str]) -> None:

@@ -177,9 +177,9 @@ def _first(flips: Sequence[Flip]) -> str:
     return f", the first {_LISTED}" if len(flips) > _LISTED else ""
 
 
-def _flips(flips: Sequence[Flip]) -> Table:
+def _flips(flips: Sequence[Flip], before: str = "before", after: str = "now") -> Table:
     """Answers are shown as code: they come from a model."""
-    heads = ("item", "input", "target", "before", "now")
+    heads = ("item", "input", "target", before, after)
     return Table([Column(head, "name") for head in heads], [_row(flip) for flip in flips[:_LISTED]])
 
 
@@ -219,7 +219,13 @@ def render_alone(one: CandidateDiff, fmt: Literal["text", "md"]) -> str:
     lines = []
     for better, worse, flips in ((one.before, one.after, one.broken), (one.after, one.before, one.fixed)):
         head = f"{better} does better than {worse} on {counted(len(flips), 'item')}{_first(flips)}"
-        lines.append(f"### {escape_markdown(head)}\n" if fmt == "md" else escape_terminal(f"{head}{':' * bool(flips)}"))
+        if fmt == "md":
+            lines += [
+                f"### {escape_markdown(head)}\n",
+                *([_flips(flips, one.before, one.after).markdown(), ""] if flips else []),
+            ]
+            continue
+        lines.append(escape_terminal(f"{head}{f' (answer of {one.before} → of {one.after}):' if flips else ''}"))
         lines += _listed(flips, fmt)
     return "\n".join(lines)
 

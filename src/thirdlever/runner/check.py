@@ -18,6 +18,7 @@ from thirdlever.core.store import Store
 from thirdlever.core.text import clipped, counted, normalise
 from thirdlever.prompting.own import check_prompt, remarks
 from thirdlever.strategies import specs
+from thirdlever.suites.create import shared_groups
 from thirdlever.suites.leakage import Audit, Inputs
 from thirdlever.suites.prompts import available_prompts, read_prompt
 from thirdlever.suites.suite import Item, Split, find_suite
@@ -95,7 +96,11 @@ def check_eval(name: str, path: Path) -> Finding:
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
         return Finding("eval", name, "failed", _sentence(error, path))
     sizes = ", ".join(f"{len(split)} {split.name}" for split in (suite.train, suite.dev, suite.test) if len(split))
-    return Finding("eval", name, "ok", f"{sizes}; no item is in two splits; every target is graded as right")
+    said = f"{sizes}; no item is in two splits; every target is graded as right"
+    if shared := shared_groups(suite.test, [*suite.train, *suite.dev]):
+        groups = counted(len({item.group for item in suite.test}), "group")
+        said += f"; {shared} of {groups} of test are in train or dev too"
+    return Finding("eval", name, "ok", said)
 
 
 def check_prompt_file(name: str, path: Path, evals: Mapping[str, Path]) -> Finding:

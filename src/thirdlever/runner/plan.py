@@ -289,13 +289,14 @@ class _Options:
     max_connections: int | None
     device_usd_per_hour: float | None
     utilisation: float
-    known: dict[str, MeasuredTokens | None] = field(default_factory=dict)
+    known: dict[tuple[str, bool], MeasuredTokens | None] = field(default_factory=dict)
 
-    def measured(self, suite: Suite, model: BaseModel) -> MeasuredTokens | None:
-        """Tokens of the model in earlier runs, which are read once."""
-        if model.name not in self.known:
-            self.known[model.name] = measured_tokens(suite, model)
-        return self.known[model.name]
+    def measured(self, suite: Suite, model: BaseModel, *, think: bool) -> MeasuredTokens | None:
+        """Tokens of the model in earlier runs, which are read once; with reasoning that the prompt asks for, or not."""
+        key = model.name, think
+        if key not in self.known:
+            self.known[key] = measured_tokens(suite, model, think=think)
+        return self.known[key]
 
     def device_usd(self, seconds: float | None) -> float | None:
         return seconds and device_cost(seconds, self.device_usd_per_hour, self.utilisation)
@@ -422,7 +423,13 @@ class _Candidate:
         return Recorder.of(model, answer, chars_per_token=known.chars_per_token if known else None)
 
     def _known(self, model: BaseModel) -> MeasuredTokens | None:
-        return self._options.measured(self._suite, model)
+        found = self._options.measured(self._suite, model, think=self._thinks)
+        return found or (self._options.measured(self._suite, model, think=False) if self._thinks else None)
+
+    @property
+    def _thinks(self) -> bool:
+        """Whether the strategy asks for reasoning."""
+        return bool(self._spec.args.get("think"))
 
     def _rendered(self, deployment: Deployment, items: Split | None = None) -> _Prompts:
         """Run the solver on up to 100 items, through inspect as a run does, and record its requests."""
@@ -575,7 +582,7 @@ class _Candidate:
         """Mean output tokens of an item, and where they were measured.
 
         Those of the same candidate's earlier run, else those of the same model for each model call, else the length of
-        the correct answers without reasoning. Reasoning that a strategy asks for is counted at its most.
+        the correct answers without reasoning. Reasoning that a strategy asks for is assumed until it is measured.
 
         Args:
             prompts: of the candidate.
@@ -591,8 +598,8 @@ class _Candidate:
                 f"{speed.output_tokens:,.0f} output tokens per item measured in {speed.source}"
             ]
         thought, assumed = 0, []
-        if self._spec.args.get("think") and not each:
-            thought, assumed = REASONING, [f"{REASONING} tokens of reasoning in each answer assumed, which is the most"]
+        if self._thinks and not each and not self._options.measured(self._suite, model, think=True):
+            thought, assumed = REASONING, [f"{REASONING} tokens assumed for the reasoning that the prompt asks for"]
         if known and not each:
             return prompts.calls * (known.output_tokens + thought), [known.basis, *assumed]
         self._reasons = self._reasons or (known is None and may_reason(model))

@@ -31,13 +31,13 @@ from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
 from thirdlever.core.text import counted
 from thirdlever.evaluation.ask import metered
-from thirdlever.evaluation.records import Journal, describe_lost, misread, table, to_parquet
+from thirdlever.evaluation.records import Journal, describe_lost, misread, monotonous, table, to_parquet
 from thirdlever.models.base import BaseModel
 from thirdlever.models.generation import check_constrains
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
 from thirdlever.strategies.specs import candidates, in_prompts, once, parse_all
 from thirdlever.suites.leakage import Audit
-from thirdlever.suites.suite import Document, Suite, check, find_suite
+from thirdlever.suites.suite import Suite, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -153,9 +153,6 @@ def run(
         )
         session.audit.check_suite()
         used = {prompt.name: prompt for group in groups for spec in group for prompt in spec.prompts}
-        for prompt in used.values():
-            text = Document(prompt.name, "", prompt.source)
-            session.audit.check([text], source=f"prompt {prompt.name!r}", remedy="remove it from the prompt")
         if out is None:
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
         measured = _measure(session, candidates(groups, bases))
@@ -296,7 +293,8 @@ class Session:
         }
         about["lever"] = lever(about, retrieves=any(reply.retrieval_s is not None for reply in replies))
         items = {item.id: item for item in self.suite.test}
-        if warning := misread(replies, items):
+        warnings = (misread(replies, items), monotonous(replies, items) if deployment.model else None)
+        for warning in filter(None, warnings):
             note(f"{name}: {warning}")
         return Measured(about, table(replies, items, {"candidate": name, "strategy": spec.name, "model": model}))
 

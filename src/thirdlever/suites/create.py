@@ -116,7 +116,7 @@ def make_suite(
     documents: Path | None = None,
     slice: str | None = None,  # noqa: A002 - the command line's word
     group: str | None = None,
-    prompt: Path | None = None,
+    prompts: Sequence[Path] = (),
     folder: Path | None = None,
 ) -> Made:
     """Write `datasets/<name>/` and `evals/<name>.py` from .csv, .tsv or .jsonl files: all of it or nothing.
@@ -130,8 +130,10 @@ def make_suite(
         dev: labelled rows to choose parameters on; None draws them from train.
         documents: knowledge to retrieve from, with columns `title` and `text`.
         slice: column naming a subgroup; results are reported per subgroup.
-        group: column naming the source that rows share (author, merchant).
-        prompt: the team's prompt file, copied to `prompts/`. It may show every column by its name.
+        group: column naming the source that rows share (author, merchant); rows drawn for test and dev take all of a
+            source.
+        prompts: the team's prompt files, copied to `prompts/`. They may show every column by its name, and the first is
+            the suite's own.
         folder: the project; None is the current folder.
 
     Raises:
@@ -180,10 +182,10 @@ def make_suite(
         example=splits.parts["train"][0],
         labels=counts.get("labels"),
         longest=max(map(most_tokens, targets)),
-        prompt=prompt.stem if prompt else None,
+        prompt=prompts[0].stem if prompts else None,
     )
     warnings = splits.contradictions()
-    if prompt:
+    for prompt in prompts:
         contents |= _prompt_file(prompt, folder)
     _write(contents, folder)
     return Made(name, counts, splits.changes, warnings)
@@ -237,7 +239,7 @@ def split(given: Mapping[str, Sequence[Item]], *, seed: int = 0) -> Splits:
 
     Test rows are never changed. Rows of train and dev with the input of a test row (ignoring case, punctuation and
     white space) are dropped, as are rows of train with the input of a dev row, and repeated rows of train. Missing
-    splits are drawn from train: 20 % for test, 10 % for dev (1,000 at most).
+    splits are drawn from train: 20 % for test, 10 % for dev (1,000 at most), whole groups at a time.
 
     Args:
         given: items of "train" and, if the user has them, "dev" and "test"; an item's id is its file and line.
@@ -265,8 +267,11 @@ def split(given: Mapping[str, Sequence[Item]], *, seed: int = 0) -> Splits:
         else:
             train, parts[part] = draw(train, size, stratify=closed, seed=seed)
             how = f"by target, seed {seed}" if closed else f"seed {seed}"
+            how += ", whole groups" if any(item.group for item in train) else ""
             changes.append(f"rows of train drawn for {part} ({how}): {len(parts[part])}")
     parts = {"train": train, "dev": parts["dev"], "test": parts["test"]}
+    if shared := shared_groups(parts["test"], [*train, *parts["dev"]]):
+        changes.append(f"groups of test that train or dev has too: {shared}")
     _check(parts, closed=closed)
     return Splits(parts, closed, changes)
 
@@ -274,7 +279,8 @@ def split(given: Mapping[str, Sequence[Item]], *, seed: int = 0) -> Splits:
 def draw(items: Sequence[Item], size: int, *, stratify: bool, seed: int = 0) -> tuple[list[Item], list[Item]]:
     """Draw about `size` items (never more), in file order, and keep the rest.
 
-    Items with the same normalised input stay together, so that nothing drawn is also kept in another spelling.
+    Items with the same normalised input or the same group stay together, so that nothing drawn is also kept in another
+    spelling, and no source is on both sides.
 
     Args:
         items: what to draw from; ids are unique.
@@ -287,19 +293,58 @@ def draw(items: Sequence[Item], size: int, *, stratify: bool, seed: int = 0) -> 
     """
     frequency = Counter(item.target for item in items)
     strata: defaultdict[str, list[list[Item]]] = defaultdict(list)
-    for same in _by_input(items):
+    for same in _units(items):
         rarest = min((item.target for item in same), key=lambda target: frequency[target])
         strata[rarest if stratify else ""].append(same)
     rng = random.Random(seed)  # noqa: S311 - not a secret
-    drawn: set[str] = set()
+    units: list[list[Item]] = []
     quotas = _quotas({target: sum(map(len, units)) for target, units in strata.items()}, size, rng)
     for target in sorted(strata):
         room = quotas[target]
         for unit in rng.sample(strata[target], len(strata[target])):
             if len(unit) <= room:
                 room -= len(unit)
-                drawn |= {item.id for item in unit}
+                units.append(unit)
+    if stratify:
+        units = _with_labels_left(units, frequency)
+    drawn = {item.id for unit in units for item in unit}
     return [item for item in items if item.id not in drawn], [item for item in items if item.id in drawn]
+
+
+def shared_groups(test: Iterable[Item], others: Iterable[Item]) -> int:
+    """How many groups have items on both sides."""
+    return len(({item.group for item in test} & {item.group for item in others}) - {""})
+
+
+def _units(items: Sequence[Item]) -> Iterable[list[Item]]:
+    """The items that must stay together: connected by an equal input or an equal group."""
+    above = list(range(len(items)))
+
+    def root(i: int) -> int:
+        while above[i] != i:
+            above[i] = i = above[above[i]]
+        return i
+
+    first: dict[tuple[str, str], int] = {}
+    for i, item in enumerate(items):
+        keys = [("input", normalise(item.input)), *([("group", item.group)] if item.group else [])]
+        for key in keys:
+            above[root(i)] = root(first.setdefault(key, i))
+    found: defaultdict[int, list[Item]] = defaultdict(list)
+    for i, item in enumerate(items):
+        found[root(i)].append(item)
+    return found.values()
+
+
+def _with_labels_left(units: Sequence[list[Item]], frequency: Mapping[str, int]) -> list[list[Item]]:
+    """The drawn units without those that would take the last items of a label."""
+    left, kept = Counter(frequency), []
+    for unit in units:
+        taken = Counter(item.target for item in unit)
+        if all(left[target] > number for target, number in taken.items()):
+            left -= taken
+            kept.append(unit)
+    return kept
 
 
 def _quotas(counts: Mapping[str, int], size: int, rng: random.Random) -> dict[str, int]:
@@ -332,7 +377,7 @@ def _by_input(items: Sequence[Item]) -> Iterable[list[Item]]:
 def _check(parts: Mapping[str, Sequence[Item]], *, closed: bool) -> None:
     for part in ("train", "test"):
         if not parts[part]:
-            message = f"no rows are left for {part}; give more rows, or a {part} file with other inputs"
+            message = f"no rows are left for {part}; give more rows, smaller groups, or a {part} file with other inputs"
             raise SuiteError(message)
     known = {item.target for item in parts["train"]}
     for part in ("test", "dev"):

@@ -61,7 +61,7 @@ _BEGINS = re.compile(r"^(system|user|assistant|messages):[ \t]*$", re.MULTILINE)
 _SEVERAL = re.compile(r"^---[ \t]*$", re.MULTILINE)
 _VARIABLE = re.compile(r"\{\{|\{%")
 _UNCLOSED = re.compile(r"innermost block that needs to be closed is '(\w+)'")
-_NO_ATTRIBUTE = re.compile(r"'[\w. ]+ object' has no attribute")
+_NO_ATTRIBUTE = re.compile(r"'([\w.]+)[\w. ]* object' has no attribute")
 _BRACED = re.compile(r"(?<!\{)\{ ?(\w+) ?\}(?!\})")
 _KEY = secrets.token_hex(8)
 _MARK = re.compile(rf"\s*\x00{_KEY}:(\w+)\x00\s*")
@@ -214,8 +214,13 @@ class Prompt:
         if isinstance(error, SecurityError | OverflowError):
             return f"{where}: the sandbox forbids it ({what}); use variables, filters and loops only"
         if isinstance(error, UndefinedError):
-            return f"{where}: {_NO_ATTRIBUTE.sub('it has no', what)}; correct the name"
+            return f"{where}: {_NO_ATTRIBUTE.sub(_owner, what)}; correct the name"
         return f"{where}: {what}; correct the template"
+
+
+def _owner(found: re.Match[str]) -> str:
+    """What lacks an attribute, in the words of docs/prompts.md."""
+    return "a row, example or document has no" if found[1] == "dict" else "a text has no"
 
 
 def _syntax(message: str) -> str:
