@@ -16,7 +16,7 @@ from thirdlever.core import files
 from thirdlever.core.table import Column, Table
 from thirdlever.core.text import escape_html, escape_markdown, escape_terminal, markdown_code, percent
 from thirdlever.report import memo_content as content
-from thirdlever.report.decision import notes, one_sentence, what_would_change
+from thirdlever.report.decision import notes, one_sentence, plan_lines, what_would_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -149,6 +149,8 @@ def _page_one(run: Run, decision: Decision, summary: pd.DataFrame, pictures: Map
     for what, value in content.headline_facts(decision, summary):
         figure, _, interval = value.partition("\n")
         yield f"- {escape_markdown(what)}: **{escape_markdown(figure)}** {escape_markdown(interval)}".rstrip()
+    yield from ("", "## The plan", "")
+    yield from (f"{number}. {_text(line, _LONGEST_EVIDENCE)}" for number, line in enumerate(plan_lines(decision), 1))
     yield from ("", *_table(content.candidates(decision, summary), level=2))
     if (best := content.by_model(summary)) is not None:
         yield from _table(best)
