@@ -9,7 +9,7 @@ import pytest
 
 from thirdlever.core.text import escape_markdown
 from thirdlever.decision.verdict import read
-from thirdlever.report.decision import one_sentence
+from thirdlever.report.decision import headline, one_sentence
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("*.toml"))
@@ -28,6 +28,14 @@ def row(path: Path) -> str:
 def test_an_example_is_decided_as_the_page_says(path: Path) -> None:
     lines = [line for line in (DOCS / "decision.md").read_text("utf-8").splitlines() if ROW.match(line)]
     assert row(path) in lines
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_headline_is_short_and_names_no_candidate(path: Path) -> None:
+    found = read(path).decide({})
+    said = headline(found)
+    assert len(said.split()) <= 20, said
+    assert not [name for name in found.standings if len(name) > 10 and name in said]
 
 
 def test_the_page_lists_every_example() -> None:

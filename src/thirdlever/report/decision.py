@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from thirdlever.answers.reading import Status
     from thirdlever.decision.assumptions import Assumption
-    from thirdlever.decision.evidence import Evidence, Standing
+    from thirdlever.decision.evidence import Evidence, Kind, Standing
     from thirdlever.decision.sensitivity import VerdictChange
     from thirdlever.decision.steps import Step
     from thirdlever.decision.verdict import Decision
@@ -77,6 +77,7 @@ def to_dict(d: Decision) -> dict[str, Any]:
     }
     whole |= {
         "given": d.given,
+        "headline": headline(d),
         "sentence": one_sentence(d),
         "notes": notes(d),
         "what_would_change": what_would_change(d),
@@ -211,6 +212,57 @@ def _assumed(one: Assumption) -> str:
 
 
 # The headline
+
+_LEVERS: Mapping[Kind, str] = {
+    "no model": "the classifier without a language model",
+    "prompt": "the prompt",
+    "retrieval": "retrieval",
+    "model": "the other base model",
+    "tuned": "the fine-tuned model",
+}
+
+
+def headline(d: Decision) -> str:
+    """The decision in at most 20 words, without the names of candidates."""
+    if d.verdict == "NEED-MORE-DATA":
+        use = f" for now, use {_lever(d, d.stay)}" if d.stay else ""
+        return f"Not decided yet:{use or ' nothing is measured'}{_standing_of(d, d.stay)}."
+    if d.verdict == "NO-GO":
+        if d.worse_than_today:
+            return "Do not fine-tune: keep the current solution, which is better than all that was measured."
+        return f"Do not fine-tune: use {_lever(d, d.stay)}{_standing_of(d, d.stay)}." if d.stay else "Do not fine-tune."
+    condition = f", if {d.conditions[0].text}" if d.conditions else ""
+    if d.verdict == "GO":
+        return f"Fine-tune{condition}: {percent(d.standings[d.tuned or ''].accuracy)} right, not {_right(d, d.stay)}."
+    saved = _saved(d)
+    return f"Fine-tune for its cost{condition}: as accurate as {_lever(d, d.stay)}{saved}."
+
+
+def _lever(d: Decision, name: str | None) -> str:
+    return _LEVERS[d.standings[name or ""].kind]
+
+
+def _right(d: Decision, name: str | None) -> str:
+    return f"{percent(d.standings[name].accuracy)} as with {_lever(d, name)}" if name else "measured otherwise"
+
+
+def _standing_of(d: Decision, name: str | None) -> str:
+    """How accurate a candidate is, and whether that is enough."""
+    if name is None:
+        return ""
+    one, target = d.standings[name], d.assumptions.target_accuracy
+    state = "" if target is None else one.against(target)
+    enough = {"meets": ", which is on target", "misses": f", short of {percent(target)}"}.get(state, "")
+    return f", {percent(one.accuracy)} right{enough}"
+
+
+def _saved(d: Decision) -> str:
+    """What a tune saves each month."""
+    back, volume = d.paybacks.get(d.tuned or ""), d.assumptions.monthly_volume
+    if back is None or back.saving_per_request_usd is None or volume is None:
+        return ", and cheaper"
+    monthly = back.saving_per_request_usd * volume - (back.extra_standing_usd_per_month or 0.0)
+    return f", and {usd(monthly)} a month cheaper"
 
 
 def one_sentence(d: Decision) -> str:

@@ -16,7 +16,7 @@ from thirdlever.core import files
 from thirdlever.core.table import Column, Table
 from thirdlever.core.text import escape_html, escape_markdown, escape_terminal, markdown_code, percent
 from thirdlever.report import memo_content as content
-from thirdlever.report.decision import notes, one_sentence, plan_lines, what_would_change
+from thirdlever.report.decision import headline, notes, one_sentence, plan_lines, what_would_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -140,8 +140,10 @@ def render_markdown(
 
 def _page_one(run: Run, decision: Decision, summary: pd.DataFrame, pictures: Mapping[str, Picture]) -> Iterator[str]:
     sign, _ = figures.VERDICTS[decision.verdict]
-    yield f"# **{sign} {decision.verdict}.** {_text(one_sentence(decision))}"
+    yield f"# **{sign} {decision.verdict}.** {_text(headline(decision))}"
     yield from (
+        "",
+        _text(one_sentence(decision), _LONGEST_EVIDENCE),
         "",
         f"{escape_markdown(_title(run))}. Decision memo on the run of {escape_markdown(run.info['finished'][:10])}.",
         "",
