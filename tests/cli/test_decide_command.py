@@ -24,7 +24,7 @@ def run(*arguments: str) -> int | None:
 
 
 def test_the_verdict_comes_first_and_the_exit_code_is_always_0(capsys: pytest.CaptureFixture[str]) -> None:
-    for target, verdict in (("0.92", "NEED-MORE-DATA"), ("0.85", "NO-GO")):
+    for target, verdict in (("0.92", "GO"), ("0.85", "NO-GO")):
         assert not run(SCENARIO, "--assume", f"target_accuracy={target}")
         assert capsys.readouterr().out.startswith(f"{verdict}. On given figures:")
 
@@ -39,7 +39,15 @@ def test_the_json_holds_every_figure(capsys: pytest.CaptureFixture[str]) -> None
     told = json.loads(capsys.readouterr().out)
     assert [gate["name"] for gate in told["gates"]][2] == "Pays back in time"
     assert len(told["matrix"]) == 6
-    assert told["stopped_at"] == "Prompting"
+    assert (told["verdict"], told["reasons"], told["recommendation"]) == (
+        "GO",
+        ["worth_under_bill"],
+        "tuned gpt-4o-mini",
+    )
+    assert told["conditions"][0]["value"] == pytest.approx(1200)
+    assert [step["begins"] for step in told["plan"]["steps"]] == [0, 1]
+    assert told["headline"].startswith("Fine-tune, if its bill is at most $1,200 a month")
+    assert told["stopped_at"] is None
     assert told["costs"]["tuned gpt-4o-mini"]["per_request_usd"] is None
     assert told["costs"]["tuned gpt-4o-mini"]["setup_usd"] == 6000
     assert told["paybacks"]["tuned gpt-4o-mini"]["months"] is None
@@ -54,7 +62,7 @@ def test_never_differs_from_unknown() -> None:
 def test_the_markdown_has_the_same_content_in_whole_tables(capsys: pytest.CaptureFixture[str]) -> None:
     run(SCENARIO, "--format", "md")
     out = capsys.readouterr().out
-    assert out.startswith("**NEED-MORE-DATA.** On given figures")
+    assert out.startswith("**GO.** On given figures")
     rows = [line for line in out.splitlines() if line.startswith("| ")]
     assert {line.count("|") - line.count("\\|") for line in rows} == {6, 7}
     assert "71 %" in out

@@ -156,3 +156,10 @@ def test_a_file_without_candidates_or_a_missing_file_is_refused(tmp_path: Path) 
         figures_file.read(written(tmp_path, ""))
     with pytest.raises(RunError, match="does not exist"):
         figures_file.read(tmp_path / "none.toml")
+
+
+def test_a_weak_model_that_was_tuned_beside_a_stronger_one_is_pointed_out() -> None:
+    d = figures_file.read(SCENARIO.with_name("weak-base.toml")).decide({})
+    said = "tuned small model is a tune of the weaker model: large model does"
+    assert any(note.startswith(said) for note in notes(d))
+    assert not any("weaker model" in note for note in notes(figures_file.read(SCENARIO).decide({})))

@@ -52,6 +52,7 @@ class Standing:
         not_measured: why its accuracy is unknown although it was run, and the remedy.
         examples: labelled examples it was tuned on; None if not tuned, or unknown.
         labels: labelled examples it uses in any way; None if unknown.
+        documents: whether it retrieves documents, and not only similar examples; None if unknown.
         weeks: time until it can be in use, if stated.
         today: whether it is in use now.
     """
@@ -71,6 +72,7 @@ class Standing:
     not_measured: str | None = None
     examples: int | None = None
     labels: int | None = None
+    documents: bool | None = None
     weeks: float | None = None
     today: bool = False
 
@@ -134,7 +136,7 @@ class Evidence:
         standings: by name, best first; those without an accuracy last.
         comparisons: each tuned candidate against the most accurate one that is not tuned, by the tuned one's name;
             Holm-adjusted over all of them.
-        knowledge: the best retrieval candidate against the best prompt; None if either is missing.
+        knowledge: the best candidate that retrieves documents against the best prompt; None if either is missing.
         slices: where retrieval and tuning help.
         outcomes: the scores; None for stated figures.
         labelled: labelled examples at hand; None if unknown.
@@ -244,12 +246,13 @@ def assess(
     found = Evidence(standings={one.name: one for one in ranked}, outcomes=scores, labelled=labelled, answers=answers)
     best, tuned = found.best_untuned, found.of("tuned")
     prompts, retrievals = found.of("prompt"), found.of("retrieval")
+    reading = [one for one in retrievals if one.documents is not False]
     return replace(
         found,
         comparisons={one.b: one for one in holm([compare(scores, best.name, one.name) for one in tuned])}
         if best
         else {},
-        knowledge=compare(scores, prompts[0].name, retrievals[0].name) if prompts and retrievals else None,
+        knowledge=compare(scores, prompts[0].name, reading[0].name) if prompts and reading else None,
         slices=_slices(scores, prompts, retrievals, tuned),
     )
 
@@ -281,6 +284,7 @@ def _standing(one: CandidateFigures) -> Standing:
         not_measured=one.not_measured,
         examples=int((one.about.get("tuning") or {}).get("examples") or 0) or None,
         labels=(one.about.get("setup") or {}).get("labels"),
+        documents=None if one.about.get("documents") is None else one.about["documents"] > 0,
     )
     return standing if one.accuracy is None else standing.measured(one.accuracy)
 

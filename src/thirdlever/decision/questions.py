@@ -84,8 +84,11 @@ def _prompting(e: Evidence, a: Assumptions, gate: Gate) -> Question:
 
 
 def _knowledge(e: Evidence, a: Assumptions) -> Question:
-    """Yes passes only if a retrieval candidate was measured: then gate 1 has already judged it."""
-    retrieval = e.of("retrieval")
+    """Yes passes only if retrieval of documents was measured: then gate 1 has already judged it.
+
+    Similar examples show how to answer, and supply no facts.
+    """
+    retrieval = [one for one in e.of("retrieval") if one.documents is not False]
     answer, basis = _facts_needed(e, a)
     stated: Mapping[bool | None, str] = {
         True: "Stated: answers need changing or proprietary facts.",
@@ -93,7 +96,7 @@ def _knowledge(e: Evidence, a: Assumptions) -> Question:
         None: "It is not stated whether answers need changing facts.",
     }
     passes = bool(retrieval) or answer == "no"
-    reason = "retrieval was tried" if retrieval else "no new facts are needed"
+    reason = "retrieval was tried" if retrieval and answer != "no" else "no new facts are needed"
     return Question(
         name="Knowledge",
         question="Does the model need current or proprietary facts?",
@@ -101,10 +104,10 @@ def _knowledge(e: Evidence, a: Assumptions) -> Question:
         basis=basis,
         outcome="passed" if passes else ("failed" if answer == "yes" else "open"),
         code="knowledge_supplied" if passes else "retrieval_first",
-        reason=reason if passes else "retrieval supplies new facts, and it was not tried",
+        reason=reason if passes else "retrieval of documents supplies new facts, and it was not tried",
         evidence=" ".join([_retrieved(e), stated[a.changing_knowledge], *_slices(e)]),
         threshold="Yes: add retrieval, then reassess. Tuning does not reliably teach facts.",
-        change="Measure retrieval (--strategy rag), or state --assume changing_knowledge=no.",
+        change="Measure retrieval of documents (--strategy rag:documents=3), or state --assume changing_knowledge=no.",
     )
 
 
@@ -123,7 +126,8 @@ def _facts_needed(e: Evidence, a: Assumptions) -> tuple[Answer, Basis]:
 def _retrieved(e: Evidence) -> str:
     compared, retrieval = e.knowledge, e.of("retrieval")
     if compared is None:
-        return f"Retrieval was tried: {retrieval[0]}." if retrieval else "Retrieval was not tried."
+        examples = " It retrieves examples, not documents." if retrieval and retrieval[0].documents is False else ""
+        return f"Retrieval was tried: {retrieval[0]}.{examples}" if retrieval else "Retrieval was not tried."
     side = "better" if compared.difference >= 0 else "worse"
     interval = f"{100 * compared.low:+.1f} to {100 * compared.high:+.1f}"
     return f"{compared.b} is {points(compared.difference)} {side} than {compared.a} (interval {interval} points)."

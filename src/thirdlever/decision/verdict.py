@@ -242,14 +242,15 @@ def stay_with(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Standin
 def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[Standing]:
     """Candidates that meet the target and are not worse than the best of the pool by the margin or more.
 
-    If none meets the target, those that meet the second condition.
+    If none meets the target, those that meet the second condition. All of them share the risk of error of 5 %.
 
     Args:
         e: the evidence.
         a: target and margin.
         pool: measured candidates, best first.
     """
-    level = [one for one in pool if e.not_worse(one.name, pool[0].name, a.margin)]
+    others = max(len(pool) - 1, 1)
+    level = [one for one in pool if e.not_worse(one.name, pool[0].name, a.margin, share=others)]
     target = a.target_accuracy
     return [one for one in level if target is not None and one.against(target) == "meets"] or level
 

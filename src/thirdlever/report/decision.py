@@ -413,7 +413,15 @@ def flipped(flip: VerdictChange, now: str) -> str:
 def notes(d: Decision) -> list[str]:
     """What else a reader should know, the most important first."""
     e = d.evidence
-    return [*_missing(d, e), *_untested(d, e), *_target(d, e), *_today(d), *_cost_alone(d, e), *_costs(d)]
+    return [
+        *_missing(d, e),
+        *_untested(d, e),
+        *_target(d, e),
+        *_weak_base(d, e),
+        *_today(d),
+        *_cost_alone(d, e),
+        *_costs(d),
+    ]
 
 
 def _missing(d: Decision, e: Evidence) -> Iterator[str]:
@@ -471,6 +479,19 @@ def _target(d: Decision, e: Evidence) -> Iterator[str]:
             f"{cheaper.name} also meets the target at a lower cost per request, but may be more than "
             f"{points(d.assumptions.margin)} worse than the best "
             f"(measured against {chosen.name}: {points((chosen.accuracy or 0.0) - (cheaper.accuracy or 0.0))})."
+        )
+
+
+def _weak_base(d: Decision, e: Evidence) -> Iterator[str]:
+    """The common mistake: a weak model was tuned where a stronger one, prompted alone, does better."""
+    tuned = d.standings.get(d.tuned or "")
+    stronger = next(iter(e.of("model")), None)
+    if tuned is None or stronger is None or tuned.accuracy is None or tuned.base == stronger.base:
+        return
+    if (stronger.accuracy or 0.0) > tuned.accuracy:
+        yield (
+            f"{tuned.name} is a tune of the weaker model: {stronger.name} does better without tuning. "
+            f"Tune the stronger one too, or compare its bill."
         )
 
 

@@ -37,7 +37,7 @@ from thirdlever.models.generation import check_constrains
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
 from thirdlever.strategies.specs import candidates, in_prompts, once, parse_all
 from thirdlever.suites.leakage import Audit
-from thirdlever.suites.suite import Suite, check, find_suite
+from thirdlever.suites.suite import Document, Suite, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -287,6 +287,7 @@ class Session:
             "setup": asdict(deployment.setup),
             "tuning": asdict(deployment.tuning) if deployment.tuning else None,
             "given": len(deployment.given),
+            "documents": sum(isinstance(piece, Document) for piece in deployment.given),
             "found": self._found(name, deployment),
             "logs": [_log_name(work) for work in passes],
             "lost_attempts": journal.lost,
