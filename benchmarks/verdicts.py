@@ -32,12 +32,12 @@ from thirdlever.decision.verdict import judge
 if TYPE_CHECKING:
     from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.evidence import Kind
-    from thirdlever.decision.verdict import Decision
+    from thirdlever.decision.verdict import Decision, Verdict
 
 RUNS = int(os.environ.get("RUNS", "200"))
 MIXED: tuple[Kind, ...] = ("no model", "prompt", "prompt", "prompt", "retrieval", "tuned", "tuned", "tuned")
 TUNED: tuple[Kind, ...] = ("prompt", "retrieval", "tuned", "tuned", "tuned", "tuned", "tuned", "tuned")
-VERDICTS = ("GO", "GO-FOR-COST", "NEED-MORE-DATA", "NO-GO")
+VERDICTS: tuple[Verdict, ...] = ("GO", "GO-FOR-COST", "NEED-MORE-DATA", "NO-GO")
 AT_MOST = 0.05
 HARDNESS = 0.5  # share of a candidate's luck that is the item's
 
@@ -63,7 +63,7 @@ class Case:
     last: float
     n: int
     target: float | None
-    wrong: tuple[str, ...] = ()
+    wrong: tuple[Verdict, ...] = ()
     dearer: bool = False
 
 

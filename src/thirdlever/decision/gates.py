@@ -447,11 +447,11 @@ def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None
         return _no_gain(e, a, tuned) or _no_tune()
     if worse := _worse(e, a, tuned, best):
         return worse
-    saving = payback and (payback.saving_per_request_usd if payback.saving_low is None else payback.saving_low)
+    saving = payback.saving_per_request_usd if payback else None
     if payback is None or saving is None:
         change = "Prices and set-up costs: prices.toml, --assume, or the file of figures."
         return Finding("open", "cost_unknown", f"the saving of {tuned.name} is unknown", change)
-    if saving <= 0:
+    if (saving if payback.saving_low is None else payback.saving_low) <= 0:
         reason = f"{tuned.name} saves nothing per request over {payback.reference}"
         return Finding("failed", "saves_nothing", reason, "A smaller base, or a shorter prompt.")
     return _money(e, a, payback, priced=True)
