@@ -11,8 +11,7 @@ from helpers.deciding_on import KINDS, assumptions, costs, evidence, measured, p
 from thirdlever.analysis.run import Run
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.evidence import Evidence, Kind, Standing, assess
-from thirdlever.decision.steps import plan
-from thirdlever.decision.verdict import Decision, decide, decide_on, judge
+from thirdlever.decision.verdict import Decision, decide, decide_on, judge, plan
 from thirdlever.report.decision import notes, one_sentence, render, what_would_change
 
 if TYPE_CHECKING:
@@ -221,6 +220,13 @@ def test_a_tuned_candidate_with_only_errors_counts_as_unmeasured() -> None:
     assert d.gates[2].reason == "lora is not measured"
     assert any(note.startswith("lora is not measured: 2,000 of 2,000 requests failed") for note in notes(d))
     assert re.search(r"^lora +not measured", render(d), re.MULTILINE)
+
+
+def test_a_worse_tune_is_no_verdict_while_another_is_unmeasured() -> None:
+    worse = {**MISS, "lora": 0.6}
+    alone = decided(evidence(worse))
+    both = decided(evidence({**worse, "managed": 0.0}, failed=["managed"]))
+    assert (alone.verdict, both.verdict, both.tuned) == ("NO-GO", "NEED-MORE-DATA", "managed")
 
 
 def test_a_run_with_only_errors_chooses_no_candidate() -> None:

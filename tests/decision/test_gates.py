@@ -275,3 +275,9 @@ def test_behaviour_and_knowledge_are_measured_when_not_stated() -> None:
 def test_a_payback_in_time_overrides_the_rule_of_thumb_on_volume() -> None:
     answers, stopped = questions({**TUNED_MEETS, "lora": 0.95}, monthly_volume="49999", horizon_months="12")
     assert (answers[4], stopped) == ("no", None)
+
+
+def test_a_tune_on_all_of_too_few_examples_asks_for_more() -> None:
+    e, a = evidence({**PROMPTS_MISS, "lora": 0.60}, labelled=213, examples=213), assumptions()
+    gate = gates.pays_back(e, a, e.standings["lora"], None)
+    assert (gate.outcome, gate.code, gate.change) == ("open", "starved", "Label 287 more examples, and tune on all.")

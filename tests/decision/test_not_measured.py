@@ -59,14 +59,6 @@ def test_an_unmeasured_tune_needs_more_data(way: Way, reason: str, tmp_path: Pat
     assert not d.comparisons
 
 
-def test_a_worse_tune_is_no_verdict_while_another_is_unmeasured(tmp_path: Path) -> None:
-    worse = model("fake/a", first=[("wrong", 10)], bare_first=[("wrong", 30)])
-    broken = model("fake/b", first=[("wrong", 10)], bare_first=[("unparsed", 20)])
-    alone = decide_on_run(run(tmp_path / "one", ["few_shot:k=2", "rag:k=2", "lora"], worse), STABLE)
-    both = decide_on_run(run(tmp_path / "two", ["few_shot:k=2", "rag:k=2", "lora"], worse, broken), STABLE)
-    assert (alone.verdict, both.verdict, both.tuned) == ("NO-GO", "NEED-MORE-DATA", "lora @ fake/b")
-
-
 def test_a_tune_that_is_never_right_needs_more_data(tmp_path: Path) -> None:
     tuned = model(first=[("wrong", 10)], bare_first=[("wrong", 40)])
     d = decide_on_run(run(tmp_path, ["few_shot:k=2", "rag:k=2", "lora"], tuned), STABLE)

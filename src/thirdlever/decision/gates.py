@@ -171,7 +171,7 @@ def pays_back(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payb
         blocked or _money(e, a, payback),
         name="Pays back in time",
         question="Is a tuned candidate better beyond chance, and does it pay back before the next base release?",
-        evidence=" ".join(filter(None, [_gain(e, tuned), _paid(tuned, payback)])) or "No tuned candidate was measured.",
+        evidence=_tune(e, tuned, payback),
         threshold=(
             f"Better than the best candidate without tuning (5 % risk of error over all tuned candidates), "
             f"{'on target' if a.target_accuracy is not None else 'no target stated'}, "
@@ -191,7 +191,7 @@ def for_cost(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payba
         _no_tune() if tuned is None else _saves(e, a, tuned, payback),
         name="Cheaper and as good",
         question="Is a tuned candidate as accurate within the margin, cheaper, and paid back in time?",
-        evidence=" ".join(filter(None, [_gain(e, tuned), _paid(tuned, payback)])) or "No tuned candidate was measured.",
+        evidence=_tune(e, tuned, payback),
         threshold=(
             f"Less than {points(a.margin)} worse than {best.name if best else 'the best without tuning'} "
             f"(5 % risk of error over all tuned candidates), and paid back within {months(window)}."
@@ -231,12 +231,14 @@ def parameters(base: str | None) -> float | None:
 
 
 def starved(e: Evidence, tuned: Standing) -> bool:
-    """Whether a tune used so few of the labelled examples at hand that its result says little about tuning.
+    """Whether a tune used so few labelled examples that its result says little about tuning.
 
-    It used half of them or fewer, and fewer than its base is recommended to have.
+    It used fewer than its base needs, or half of those at hand and fewer than recommended.
     """
     if tuned.examples is None or e.labelled is None:
         return False
+    if tuned.examples < required_examples(e, tuned):
+        return True
     return 2 * tuned.examples <= e.labelled and tuned.examples < _rules_for(e, tuned)[0].recommended[0]
 
 
@@ -419,9 +421,10 @@ def _refuted(
         return None
     if starved(e, tuned):
         few = f"{tuned.name} was tuned on {tuned.examples:,} of {e.labelled:,} labelled examples"
-        return Finding(
-            "open", "starved", f"{few}, too few to judge tuning by", f"Tune it on the {e.labelled:,} at hand."
-        )
+        missing = required_examples(e, tuned) - (e.labelled or 0)
+        label = f"Label {counted(missing, 'more example')}, and tune on all."
+        change = label if missing > 0 else f"Tune it on the {e.labelled:,} at hand."
+        return Finding("open", "starved", f"{few}, too few to judge tuning by", change)
     return Finding("failed", code, reason, change)
 
 
@@ -533,6 +536,11 @@ def _unknown_money(e: Evidence, a: Assumptions, payback: Payback | None) -> Find
     condition = Condition(code="bill", text=bill, value=most * a.monthly_volume)
     reason = f"it pays back within {limit} if {bill}"
     return Finding("passed", "worth_under_bill", reason, _sentence(payback.condition), condition)
+
+
+def _tune(e: Evidence, tuned: Standing | None, payback: Payback | None) -> str:
+    """How a tuned candidate did, and when it pays back."""
+    return " ".join(filter(None, [_gain(e, tuned), _paid(tuned, payback)])) or "No tuned candidate was measured."
 
 
 def _gain(e: Evidence, tuned: Standing | None) -> str:

@@ -25,8 +25,7 @@ from thirdlever.core.text import (
     usd,
 )
 from thirdlever.decision.assumptions import about
-from thirdlever.decision.steps import plan
-from thirdlever.decision.verdict import TUNE
+from thirdlever.decision.verdict import TUNE, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
     from thirdlever.decision.assumptions import Assumption
     from thirdlever.decision.evidence import Evidence, Kind, Standing
     from thirdlever.decision.sensitivity import VerdictChange
-    from thirdlever.decision.steps import Step
-    from thirdlever.decision.verdict import Decision
+    from thirdlever.decision.verdict import Decision, Step
 
 
 Format = Literal["text", "md", "json"]
