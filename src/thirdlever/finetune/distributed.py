@@ -124,7 +124,7 @@ def main(into: Path) -> int:
         )
     except Stopped:
         return _STOPPED
-    finally:  # otherwise its threads may still run when the process ends, which aborts it
+    finally:  # leave in order, while the others still answer
         if distributed.is_initialized():
             distributed.destroy_process_group()
     return 0
