@@ -15,7 +15,7 @@ from thirdlever.core.text import months, percent, points, usd
 from thirdlever.core.validation import Amount, FileModel, Name, Share, read_toml
 from thirdlever.decision import gates, questions
 from thirdlever.decision.assumptions import assume
-from thirdlever.decision.costs import Cost
+from thirdlever.decision.costs import Cost, Range
 from thirdlever.decision.evidence import Evidence, Kind, Standing, is_hosted
 from thirdlever.decision.gates import worst
 from thirdlever.decision.payback import payback
@@ -307,6 +307,7 @@ class GivenCandidate(FileModel):
         monthly = None if self.usd_per_month is None or not volume else self.usd_per_month / volume
         tuned = self.kind == "tuned"
         upkeep = {"upkeep": a.upkeep_usd_per_month} if tuned else {}
+        again = self.setup_usd if a.retuning_usd is None else a.retuning_usd
         return Cost(
             candidate=self.name,
             strategy=self.kind,
@@ -316,6 +317,9 @@ class GivenCandidate(FileModel):
             per_request_usd=self.usd_per_request if monthly is None else monthly,
             setup={"given": self.setup_usd},
             standing={"given": self.standing_usd_per_month, **upkeep},
+            retuning=Range(again, again, again) if tuned and again is not None else None,
+            release_months=a.horizon_months,
+            weeks=self.weeks,
             basis={"per request": "given", "given": "given"},
         )
 
