@@ -151,14 +151,16 @@ class Cost:
         low, high = (None, None) if ends is None else (fixed + ends[0], fixed + ends[1])
         return Month(bill, errors, low, high)
 
-    def cumulative_usd(self, month: float, volume: float) -> float | None:
+    def cumulative_usd(self, month: float, volume: float, error_usd: float | None = None) -> float | None:
         """Cost up to the end of a month at `volume` requests a month; month 0 is the set-up.
 
-        A tuned model is tuned again at each release of its base before that month.
+        A tuned model is tuned again at each release of its base before that month. With the price of an error, wrong
+        answers are counted.
         """
-        monthly = self.monthly_usd(volume)
-        if monthly is None or self.setup_usd is None:
+        whole = self.month(volume, error_usd)
+        if whole is None or self.setup_usd is None:
             return None
+        monthly = whole.total
         again = 0.0 if self.retuning is None else self.retuning.usd * self.retunings(month)
         return self.setup_usd + month * (monthly - self._accrued) + again
 
@@ -246,9 +248,7 @@ def _setup(
     }
 
 
-def _standing(
-    tuning: Mapping[str, Any] | None, used: CandidateFigures, a: Assumptions
-) -> dict[str, float | None]:
+def _standing(tuning: Mapping[str, Any] | None, used: CandidateFigures, a: Assumptions) -> dict[str, float | None]:
     """Monthly costs by part."""
     index = {"index": a.rag_usd_per_month} if used.retrieves and used.asks else {}
     if tuning is None:

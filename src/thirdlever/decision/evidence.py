@@ -40,6 +40,7 @@ class Standing:
         name: the candidate.
         kind: the lever it pulls; "model" is another base model without tuning.
         base: its base model; None without a model, or if unknown.
+        prompt: the prompt that it is put to the model in, if the run has several; None for the suite's own.
         hosted: whether a provider runs and tunes the base model.
         accuracy: mean score; None if not measured, or if not stated.
         low: lower end of its 95 % interval; None for a stated figure.
@@ -60,6 +61,7 @@ class Standing:
     name: str
     kind: Kind
     base: str | None = None
+    prompt: str | None = None
     hosted: bool = False
     accuracy: float | None = None
     low: float | None = None
@@ -277,6 +279,7 @@ def _standing(one: CandidateFigures) -> Standing:
         name=one.name,
         kind=kind,
         base=base,
+        prompt=one.about.get("prompt"),
         hosted=is_hosted(base) if one.about.get("tuning") is None else one.about["tuning"]["where"] != "local",
         requests=len(one.asked),
         failed=one.failed,

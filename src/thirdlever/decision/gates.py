@@ -148,7 +148,7 @@ def stable_and_labelled(e: Evidence, a: Assumptions, tuned: Standing | None) -> 
             "open",
             "stability_unknown",
             "it is not stated whether the task is narrow and stable",
-            "State it: --assume stable=yes (or no).",
+            "State whether it is (--assume stable=yes or no).",
         )
     size = " (the base's size is unknown)" if len(found) > 1 else ""
     return _gate(
@@ -321,7 +321,7 @@ def _not_tried(e: Evidence, missing: Sequence[str]) -> Finding:
     if e.given:
         changes = [f"Try {listed(missing)} on the labelled examples, and give the figures."]
     if "retrieval" in missing:
-        changes.append("Or state that no changing facts are needed: --assume changing_knowledge=no.")
+        changes.append("Or state that no changing facts are needed (--assume changing_knowledge=no).")
     if lost:
         reason += f" ({listed([one.name for one in lost])} not measured)"
         changes += [f"Measure {one.name} again; it is {one.not_measured}." for one in lost]
@@ -330,7 +330,7 @@ def _not_tried(e: Evidence, missing: Sequence[str]) -> Finding:
 
 def _without_target(e: Evidence, a: Assumptions) -> Finding:
     """Without a stated target, prompting falls short if a tuned candidate is better beyond chance."""
-    tuned, state = [*e.of("tuned"), *e.unmeasured("tuned")], "State a target: --assume target_accuracy=0.92 (yours)."
+    tuned, state = [*e.of("tuned"), *e.unmeasured("tuned")], "State a target (--assume target_accuracy=0.92, or yours)."
     best = e.best_untuned
     if not tuned or best is None:
         reason = "no target is stated, and no tuned candidate shows that more is possible"
@@ -452,7 +452,7 @@ def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None
         return worse
     saving = payback.saving_per_request_usd if payback else None
     if payback is None or saving is None:
-        change = "Prices and set-up costs: prices.toml, --assume, or the file of figures."
+        change = "State the prices and set-up costs (prices.toml, --assume, or the file of figures)."
         return Finding("open", "cost_unknown", f"the saving of {tuned.name} is unknown", change)
     if (saving if payback.saving_low is None else payback.saving_low) <= 0:
         reason = f"{tuned.name} saves nothing per request over {payback.reference}"
@@ -492,7 +492,7 @@ def _money(e: Evidence, a: Assumptions, payback: Payback | None, *, priced: bool
     each = usd(price)
     reason = f"its cost alone does not pay back within {limit}, but fewer errors do if one costs at least {each}"
     condition = Condition(code="error_cost", text=f"an error costs at least {each}", value=price)
-    change = "State what an error costs: --assume error_cost_usd=X (yours)."
+    change = "State what an error costs (--assume error_cost_usd=X)."
     return Finding("passed", "worth_per_error", reason, change, condition)
 
 
@@ -522,11 +522,14 @@ def _in_time(payback: Payback, after: float) -> Finding:
 def _unknown_money(e: Evidence, a: Assumptions, payback: Payback | None) -> Finding:
     """A stated tune whose cost is unknown passes on the condition that its bill stays low enough."""
     if a.monthly_volume is None:
-        change = "State the requests a month: --assume monthly_volume=N (yours)."
+        change = "State the requests a month (--assume monthly_volume=N)."
         return Finding("open", "volume_unknown", "the volume is unknown", change)
     most = payback.most_usd_per_request if payback else None
     if payback is None or most is None or not e.given:
-        change = _sentence(payback.condition if payback else "") or "Prices and set-up costs: prices.toml, --assume."
+        change = (
+            _sentence(payback.condition if payback else "")
+            or "State the prices and set-up costs (prices.toml, --assume)."
+        )
         return Finding("open", "cost_unknown", "a cost or a saving of the tuned candidate is unknown", change)
     limit = months(payback.wanted_months)
     if most < 0:

@@ -107,7 +107,8 @@ def _knowledge(e: Evidence, a: Assumptions) -> Question:
         reason=reason if passes else "retrieval of documents supplies new facts, and it was not tried",
         evidence=" ".join([_retrieved(e), stated[a.changing_knowledge], *_slices(e)]),
         threshold="Yes: add retrieval, then reassess. Tuning does not reliably teach facts.",
-        change="Measure retrieval of documents (--strategy rag:documents=3), or state --assume changing_knowledge=no.",
+        change="Measure retrieval of documents (--strategy rag:documents=3), or state that no facts change "
+        "(--assume changing_knowledge=no).",
     )
 
 
@@ -160,7 +161,8 @@ def _behaviour(e: Evidence, a: Assumptions, tuned: Standing | None) -> Question:
         reason=reasons[answer],
         evidence=evidence,
         threshold="No: do not fine-tune. It changes how a model answers, not what it knows.",
-        change="State --assume behaviour=yes (or no), or measure a tuned candidate that is significantly better.",
+        change="State whether one is needed (--assume behaviour=yes or no), or measure a tuned candidate that is "
+        "significantly better.",
     )
 
 
@@ -204,7 +206,9 @@ def _volume(a: Assumptions, gate: Gate, payback: Payback | None) -> Question:
         reason=reasons[answer],
         evidence=("Not stated." if volume is None else f"{counted(round(volume), 'request')} a month.") + computed,
         threshold="No: a return is unlikely, unless the computed payback says otherwise.",
-        change="State --assume monthly_volume=N." if volume is None else f"A volume on the other side of {least:,}.",
+        change="State the requests a month (--assume monthly_volume=N)."
+        if volume is None
+        else f"A volume on the other side of {least:,}.",
     )
 
 
@@ -228,7 +232,7 @@ def _maintenance(a: Assumptions) -> Question:
         reason=reasons[answer],
         evidence=evidence[answer],
         threshold="No: first budget for tuning, evaluation and rollout at every base release.",
-        change="Nobody to re-tune after a release." if answer == "yes" else "Name one: --assume maintainer=TEAM.",
+        change="Nobody to re-tune after a release." if answer == "yes" else "Name somebody (--assume maintainer=TEAM).",
         condition=None if answer == "yes" else Condition(code="maintainer", text="somebody is named to re-tune it"),
     )
 

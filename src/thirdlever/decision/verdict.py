@@ -137,14 +137,14 @@ def decide_from(
         ThirdleverError: the run or file does not exist, or it or an assumption is invalid.
     """
     if run.endswith(SUFFIX):
-        return read(Path(run)).decide(dict(map(_pair, assumed)))
+        return read(Path(run)).decide(pairs(assumed))
     return decide_on_run(load(run, max_failed=max_failed, max_unparsed=max_unparsed), assumed)
 
 
 def decide_on_run(run: Run, assumed: Iterable[str]) -> Decision:
     """Decide on a loaded run, with `NAME=VALUE` assumptions."""
     card = (run.info.get("suite") or {}).get("card") or {}
-    return decide(run, assume(card, dict(map(_pair, assumed)), run.info))
+    return decide(run, assume(card, pairs(assumed), run.info))
 
 
 def decide(run: Run, a: Assumptions) -> Decision:
@@ -263,6 +263,15 @@ def _price(one: Standing, costs: Mapping[str, Cost], a: Assumptions) -> tuple[fl
     known = (whole, cost.per_request_usd if cost else None)
     first, second = (math.inf if usd is None or math.isnan(usd) else usd for usd in known)
     return first, second, -(one.accuracy or 0.0)
+
+
+def pairs(assumed: Iterable[str]) -> dict[str, str]:
+    """The values of `--assume NAME=VALUE`, by name.
+
+    Raises:
+        ThirdleverError: one has no value.
+    """
+    return dict(map(_pair, assumed))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.decision.assumptions import Value
     from thirdlever.decision.costs import Cost
+    from thirdlever.decision.evidence import Slice
     from thirdlever.decision.verdict import Decision
+    from thirdlever.report.page_one import Choice, Names
 
 
 _NONE = "–"
@@ -41,6 +43,7 @@ _OUTCOMES = {"passed": "continue", "failed": "stop", "open": "find out"}
 _ANSWER_COLUMNS = ["candidate", "item_id", "epoch", "target", "prediction", "completion", "error"]
 _OPTIONS = ("limit", "epochs", "seed", "probe", "constrain", "max_failed", "max_unparsed")
 _SHOWN_ITEMS, _SHOWN_PER_SLICE = 4, 2  # more items of a slice would show the same mistake again
+_LEAST_SLICE = 10  # items of a slice, for a share of them to say anything
 _RIGHT = 0.5  # a score above it counts as right
 
 
@@ -92,20 +95,35 @@ def roles(decision: Decision) -> Mapping[str, str]:
     return found
 
 
-def headline_facts(decision: Decision, summary: pd.DataFrame) -> list[tuple[str, str]]:
-    """The few figures at the top of page one; an interval follows on a second line."""
-    chosen, target = decision.chosen, decision.assumptions.target_accuracy
-    found = []
-    if chosen is not None:
-        found.append(("Best measured" if decision.worse_than_today else "Recommended", escape_terminal(chosen)))
-        found += [
-            ("Accuracy", accuracy(row).replace(" [", "\n[")) for row in rows(summary) if row["candidate"] == chosen
+def options(choices: Sequence[Choice], decision: Decision) -> MemoTable:
+    """Today's solution and the candidates to choose from."""
+    a = decision.assumptions
+    cells = [
+        [
+            one.name,
+            percent(one.accuracy),
+            usd(one.month.total if one.month else None),
+            usd(one.once),
+            one.outcome,
         ]
-        found.append(("Cost per 1,000 requests", _usd_for(decision.costs.get(chosen), 1000)))
-    found.append(("Target accuracy", "not stated" if target is None else percent(target)))
-    if back := decision.paybacks.get(decision.tuned or ""):
-        found.append((f"{escape_terminal(back.candidate)} pays back in", months(back.months)))
-    return found
+        for one in choices
+    ]
+    return MemoTable(
+        title="The options",
+        columns=["Option", "Accuracy", "A month", "Once", "Outcome"],
+        rows=cells,
+        align="lrrrl",
+        names=False,
+        note="A month: the bill"
+        + ("." if a.error_cost_usd is None else f", and {usd(a.error_cost_usd)} for each error."),
+        marked=next((one.name for one in choices if one.role == "recommended"), None),
+    )
+
+
+def names(known: Names, decision: Decision) -> MemoTable:
+    """The names on page one, and those of the candidates; no rows if they are the same."""
+    cells = [(known[name], escape_terminal(name)) for name in decision.standings if known[name] != name]
+    return MemoTable(title="Names", columns=["On page one", "Candidate"], rows=cells, align="ll")
 
 
 def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
@@ -223,11 +241,12 @@ def _value(value: Value, unit: str) -> str:
     return usd(value) if unit.startswith("USD") else f"{value:,.10g}"
 
 
-def details(decision: Decision, summary: pd.DataFrame) -> list[MemoTable]:
+def details(decision: Decision, summary: pd.DataFrame | None) -> list[MemoTable]:
     """All that is needed to check the decision; tables without rows are left out."""
     makers = (_questions, _comparisons, _slices, _costs, _bases, _paybacks, _sensitivity)
     questions, *others = (make(decision) for make in makers)
-    return [table for table in (questions, _all(summary), *others) if table.rows]
+    every = [] if summary is None else [_all(summary)]
+    return [table for table in (questions, *every, *others) if table.rows]
 
 
 def _questions(decision: Decision) -> MemoTable:
@@ -287,15 +306,16 @@ def _comparisons(decision: Decision) -> MemoTable:
 
 
 def _slices(decision: Decision) -> MemoTable:
-    def cell(difference: float, *, helps: bool) -> str:
-        return f"{100 * difference:+.1f}{' helps' if helps else ''}"
+    def cell(one: Slice, difference: float, *, helps: bool) -> str:
+        few = one.n < _LEAST_SLICE
+        return "too few items" if few else f"{100 * difference:+.1f}{' helps' if helps else ''}"
 
     cells = [
         (
             clean(one.name),
             f"{one.n:,}",
-            cell(one.retrieval, helps=one.retrieval_helps),
-            cell(one.tuning, helps=one.tuning_helps),
+            cell(one, one.retrieval, helps=one.retrieval_helps),
+            cell(one, one.tuning, helps=one.tuning_helps),
         )
         for one in decision.slices
     ]
@@ -496,13 +516,15 @@ def _dated(price: Mapping[str, Any] | None, finished: dt.date) -> str:
     return f"{as_of} ({days} days old when used)" if days > _OLD_DAYS else str(as_of)
 
 
-def commands(run: Run, given: Sequence[str]) -> list[str]:
-    """The commands that recompute every figure from the run's folder, without a model, key or network."""
+def commands(source: Path, given: Sequence[str], run: Run | None) -> list[str]:
+    """The commands that recompute every figure, without a model, key or network."""
     assumed = [part for one in given for part in ("--assume", one)]
+    if run is None:
+        return [shlex.join(["thirdlever", command, str(source), *assumed]) for command in ("decide", "memo")]
     tolerance = Tolerance.of(run.info)
     tolerated = [] if tolerance == Tolerance() else tolerance.options()
     return [
-        clean(shlex.join(["thirdlever", command, str(run.folder), *options, *tolerated]), 2000)
+        clean(shlex.join(["thirdlever", command, str(source), *options, *tolerated]), 2000)
         for command, options in (("show", []), ("compare", []), ("decide", assumed), ("memo", assumed))
     ]
 
