@@ -324,8 +324,9 @@ def tornado_picture(
     first = bars[0]
     sides = {one.usd_low > 0 for one in bars} | {one.usd_high > 0 for one in bars}
     stays = "stays positive" if sides == {True} else "stays negative" if sides == {False} else "may be either sign"
-    title = f"The tune's net gain of {usd(now)} depends most on: {first.name[0].lower()}{first.name[1:]}."
-    under = style.heading(*source, "until the next base model, compared with the best without tuning")
+    gain = f"The tune gains {usd(now)}" if now >= 0 else f"The tune loses {usd(-now)}"
+    title = f"{gain} until the next base model; what matters most: {first.name[0].lower()}{first.name[1:]}."
+    under = style.heading(*source, "compared with the best without tuning")
     notes = [f"One figure at a time, all others as assumed; the gain {stays}."]
     values = "; ".join(f"{one.name} from {usd(one.usd_low)} to {usd(one.usd_high)}" for one in bars)
     draw = partial(_tornado_figure, bars, now, shown=shown, title=title, under=under, notes=notes)
@@ -358,6 +359,7 @@ def _tornado_figure(
     axes.axvline(0, color=style.QUIET, linewidth=1, zorder=1)
     axes.axvline(now, color=style.INK, linewidth=1.2, zorder=3)
     text: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "fontsize": 8.5, "va": "center"}
+    text |= {"parse_math": False, "bbox": {"facecolor": style.PAPER, "edgecolor": "none", "pad": 1.0}, "zorder": 4}
     for i, one in enumerate(bars):
         low, high = sorted((one.usd_low, one.usd_high))
         axes.barh(i + 0.7, high - low, left=low, height=0.3, color=style.MORE_DATA, linewidth=0, zorder=2, gid="bar")

@@ -26,9 +26,9 @@ _COLUMN = 0.13  # width of a column for costs that a log scale lacks, as a share
 _BELOW = 25.0  # points under the options that matter: what is further below is named in the notes
 _FEW_TICKS, _MOST_TICKS = 4, 7
 _NAMED = 3  # candidates that are not an option and are named in the chart, at most
-_NAME, _NARROW_NAME = (34, 3), (20, 4)  # characters per line, lines
+_NAME, _NARROW_NAME = (36, 3), (20, 4)  # characters per line, lines
 COLOURS = {"recommended": style.GO, "tuned": style.MORE_DATA, "today": style.INK, "other": style.LINE}
-_LEGEND = {"recommended": "recommended", "tuned": "fine-tuned", "today": "today", "other": "other candidates"}
+_LEGEND = {"recommended": "recommended", "tuned": "fine-tuned", "today": "today"}  # the others are grey
 _SHAPES = {"none": "v", "prompt": "o", "retrieval": "s", "model": "P", "tuned": "D"}
 
 
@@ -163,7 +163,8 @@ def _figure(
 ) -> Figure:
     left, right = (0.48, 0.2) if sheet.worded else (0.3, 0.06)
     height = _HEIGHT * (1.25 if sheet.narrow else 1)
-    figure, axes = style.blank(sheet, height, left=left, right=right, top=0.36, bottom=0.56, notes=notes)
+    top = 0.56 if sheet.narrow else 0.36  # on a narrow sheet, the key is above the caption
+    figure, axes = style.blank(sheet, height, left=left, right=right, top=top, bottom=0.56, notes=notes)
     _axes(axes, scale, options, target, few=sheet.narrow)
     points = [_point(one, scale, volume) for one in options]
     for one, point in zip(options, points, strict=True):
@@ -183,7 +184,7 @@ def _figure(
     at = (-left + (0.16 if sheet.worded else 0)) / (sheet.width - left - right)
     look: dict[str, Any] = {"transform": axes.transAxes, "fontsize": 9, "color": style.QUIET, "va": "bottom"}
     axes.text(at, 1 + 0.1 / height, "Accuracy, %", **look)
-    _key(axes, options, 1 + 0.06 / height)
+    _key(axes, options, 1 + (top - 0.3) / height)
     style.words(figure, sheet, title=title, under=under, notes=notes)
     return figure
 

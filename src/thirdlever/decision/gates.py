@@ -54,6 +54,7 @@ class Finding(NamedTuple):
     reason: str
     change: str
     condition: Condition | None = None
+    items: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,7 @@ class Gate:
         threshold: what the evidence is compared with.
         change: what would change the outcome.
         condition: what it passes on, if anything.
+        items: test items that would probably decide it, if that is what would change it; else 0.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Gate:
     threshold: str
     change: str
     condition: Condition | None = None
+    items: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +308,8 @@ def _untuned(e: Evidence, a: Assumptions) -> Finding:
         return _without_target(e, a)
     if one := next((one for one in e.untuned if one.against(target) == "open"), None):
         reason = f"{counted(one.n, 'item')} are too few to tell whether {one.name} reaches {percent(target)}"
-        return Finding("open", "target_open", reason, _more_items(one.needed(target, a.margin), one.n))
+        needed = one.needed(target, a.margin)
+        return Finding("open", "target_open", reason, _more_items(needed, one.n), items=needed)
     reason = f"nothing without tuning reaches {percent(target)}"
     return Finding(
         "passed", "target_missed", reason, f"A prompt or retrieval candidate that reaches {percent(target)}."
@@ -440,7 +444,7 @@ def _undecided(tuned: Standing, best: Standing, compared: Comparison | None, a: 
         reason = f"{counted(had, 'item')} are too few to tell whether {tuned.name} reaches {percent(a.target_accuracy)}"
     else:
         return None
-    return Finding("open", code, reason, _more_items(n, had))
+    return Finding("open", code, reason, _more_items(n, had), items=n)
 
 
 def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None) -> Finding:
@@ -469,8 +473,8 @@ def _worse(e: Evidence, a: Assumptions, tuned: Standing, best: Standing) -> Find
     if e.not_worse(tuned.name, best.name, a.margin, share=len(e.of("tuned"))):
         return None
     reason = f"{tuned.name} may be {points(a.margin)} or more worse than {best.name}"
-    change = _more_items(e.items_for(tuned.name, best.name, a.margin), tuned.n)
-    return Finding("failed", "may_be_worse", reason, change)
+    needed = e.items_for(tuned.name, best.name, a.margin)
+    return Finding("failed", "may_be_worse", reason, _more_items(needed, tuned.n), items=needed)
 
 
 def _money(e: Evidence, a: Assumptions, payback: Payback | None, *, priced: bool = False) -> Finding:

@@ -161,7 +161,7 @@ def _behaviour(e: Evidence, a: Assumptions, tuned: Standing | None) -> Question:
         reason=reasons[answer],
         evidence=evidence,
         threshold="No: do not fine-tune. It changes how a model answers, not what it knows.",
-        change="State whether one is needed (--assume behaviour=yes or no), or measure a tuned candidate that is "
+        change="State whether a change of behaviour is needed (--assume behaviour=yes or no), or measure a tuned candidate that is "
         "significantly better.",
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from thirdlever.analysis.run import load
 from thirdlever.core.errors import RunError, ThirdleverError
-from thirdlever.core.text import months, percent, points, usd
+from thirdlever.core.text import counted, months, percent, points, usd
 from thirdlever.core.validation import Amount, FileModel, Name, Share, read_toml
 from thirdlever.decision import gates, questions
 from thirdlever.decision.assumptions import assume
@@ -488,7 +488,10 @@ def _steps(d: Decision) -> Iterator[Step]:
         )
         return
     wanted = [one for one in d.reasons if d.verdict == "NEED-MORE-DATA" or one.code == "retrieval_first"]
-    yield from (Step(action=_order(change)) for change in dict.fromkeys(one.change for one in wanted))
+    yield from (Step(action=_order(change)) for change in dict.fromkeys(one.change for one in wanted if not one.items))
+    if items := max((one.items for one in wanted), default=0):
+        now = max(one.n for one in d.standings.values())
+        yield Step(action=f"measure on {counted(items, 'test item')} instead of {now:,}")
 
 
 def _use(d: Decision, one: Standing) -> Step:

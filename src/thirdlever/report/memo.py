@@ -47,6 +47,7 @@ _LONGEST_EVIDENCE, _LONGEST_INPUT, _LONGEST_ANSWER = 4000, 600, 160  # character
 _SHOWN_ANSWERS = 5
 _BARS = 5  # of the tornado
 _SECTION = 2  # the level of headings that open a section; those below it open an article
+_PERCENT = re.compile(r"(?<=\d) %")
 _WIDE = 40  # characters of a cell that needs a wide column
 _SIGNED = re.compile(
     rf"[✓✕?] ({'|'.join(sorted([*figures.VERDICTS, *figures.OUTCOMES], key=len, reverse=True))})"
@@ -161,8 +162,10 @@ class _Memo:
         pays = d.paybacks.get(d.tuned or "")
         end = figures.months_shown(a.horizon_months, pays)
         lines = []
-        today = next((name for name, one in d.standings.items() if one.today), None)
-        for name in dict.fromkeys([today, d.stay, d.chosen, d.tuned]):
+        used = next((name for name, one in d.standings.items() if one.today), None)
+        if used is None and (path := _path(page_one.stated_today(d), a, end)):
+            lines.append(figures.Spending(name=page_one.TODAY, colour=options.COLOURS["today"], path=path))
+        for name in dict.fromkeys([used, d.stay, d.chosen, d.tuned]):
             cost = d.costs.get(name or "")
             path = [] if cost is None else _path(cost, a, end)
             if name and path:
@@ -252,9 +255,11 @@ class _Memo:
         return " · ".join(map(_text, parts))
 
     def _why(self) -> Iterator[str]:
-        d, within = self.decision, self.names.within
+        d, names, within = self.decision, self.names, self.names.within
         changes = what_would_change(d) or ["No change of the assumptions examined would change it."]
         yield from ("## Why, and what would change it", "", _text(within(one_sentence(d)), _LONGEST_EVIDENCE), "")
+        for one in plan(d).rejected:
+            yield from (_text(f"Rejected: {names.inside(one.candidate)}: {within(one.reason)}.", _LONGEST_EVIDENCE), "")
         yield from (*(f"- {_text(within(line))}" for line in changes), "")
         if remarks := notes(d):
             yield from ("### Notes", "", *(f"- {_text(within(note))}" for note in remarks), "")
@@ -407,6 +412,8 @@ class _Renderer(RendererHTML):
         super().__init__(parser)
         self._levels: list[int] = []  # of the headings whose section or article is open
         self._heading = ""
+        self._columns: list[str] = []  # heads of the open table
+        self._column = 0
 
     def render(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> str:
         return super().render(tokens, options, env) + self._closed(0)
@@ -432,14 +439,20 @@ class _Renderer(RendererHTML):
 
     def table_open(self, *_: object) -> str:
         label = escape_html(f"{self._heading}, table")
+        self._columns = []
         return f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">\n<table>\n'
 
     def table_close(self, *_: object) -> str:
         return "</table>\n</div>\n"
 
     def td_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
-        """A cell; the first of a row is its heading."""
+        """A cell; the first of a row is its heading, and the others carry their column's, for narrow screens."""
         token, first = tokens[i], tokens[i - 1].type == "tr_open"
+        self._column = 0 if first else self._column + 1
+        if token.tag == "th":
+            self._columns.append(tokens[i + 1].content)
+        elif not first:
+            token.attrSet("data-label", re.sub(r"\\(.)", r"\1", self._columns[self._column]))
         classes = ["figure"] if "right" in str(token.attrs.pop("style", "")) else []
         classes += ["long"] if len(tokens[i + 1].content) > _WIDE else []
         if classes:
@@ -464,6 +477,10 @@ class _Renderer(RendererHTML):
     def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         tokens[idx].attrSet("tabindex", "0")  # it scrolls
         return super().code_block(tokens, idx, options, env)
+
+    def text(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        """Text in which a line never ends between a number and its percent sign."""
+        return _PERCENT.sub("\u00a0%", super().text(tokens, idx, options, env))
 
     def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         picture: Picture | None = env["pictures"].get(tokens[idx].attrs.get("src"))

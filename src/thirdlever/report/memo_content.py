@@ -110,12 +110,11 @@ def options(choices: Sequence[Choice], decision: Decision) -> MemoTable:
     ]
     return MemoTable(
         title="The options",
-        columns=["Option", "Accuracy", "A month", "Once", "Outcome"],
+        columns=["Option", "Accuracy", "Bill a month" if a.error_cost_usd is None else "A month", "Once", "Outcome"],
         rows=cells,
         align="lrrrl",
         names=False,
-        note="A month: the bill"
-        + ("." if a.error_cost_usd is None else f", and {usd(a.error_cost_usd)} for each error."),
+        note="" if a.error_cost_usd is None else f"A month: the bill, and {usd(a.error_cost_usd)} for each error.",
         marked=next((one.name for one in choices if one.role == "recommended"), None),
     )
 

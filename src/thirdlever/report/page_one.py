@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever.charts import options as chart
 from thirdlever.core.text import UNKNOWN, counted, listed, months, percent, points, usd
+from thirdlever.decision.costs import Cost
 from thirdlever.decision.evidence import ROUNDING
 from thirdlever.decision.verdict import TUNE, plan
 from thirdlever.report.decision import plan_lines
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from thirdlever.decision.evidence import Standing
     from thirdlever.decision.verdict import Decision
 
-_TODAY = "Today's solution"
+TODAY = "Today's solution"
 _OTHERS = 3  # options beside today's
 _SHORT = 24  # characters of a base model's name
 # Options of commands that a sentence names in parentheses, for whoever types them.
@@ -167,7 +168,7 @@ def _today(d: Decision, names: Names) -> Iterator[Choice]:
     elif a.current_accuracy is not None or a.current_cost_per_request_usd is not None:
         keep = "recommended" if d.worse_than_today else "in use"
         yield Choice(
-            name=_TODAY,
+            name=TODAY,
             candidate=None,
             role="today",
             accuracy=a.current_accuracy,
@@ -179,13 +180,16 @@ def _today(d: Decision, names: Names) -> Iterator[Choice]:
 
 def _stated_month(d: Decision) -> Month | None:
     """Today's month as the assumptions state it."""
-    from thirdlever.decision.costs import Cost
-
     a = d.assumptions
-    today = Cost(
-        candidate=_TODAY, strategy="", accuracy=a.current_accuracy, per_request_usd=a.current_cost_per_request_usd
+    return None if a.monthly_volume is None else stated_today(d).month(a.monthly_volume, a.error_cost_usd)
+
+
+def stated_today(d: Decision) -> Cost:
+    """The costs of today's solution as the assumptions state them."""
+    a = d.assumptions
+    return Cost(
+        candidate=TODAY, strategy="", accuracy=a.current_accuracy, per_request_usd=a.current_cost_per_request_usd
     )
-    return None if a.monthly_volume is None else today.month(a.monthly_volume, a.error_cost_usd)
 
 
 def _choice(d: Decision, names: Names, name: str) -> Choice:
@@ -362,8 +366,8 @@ def _next_step(d: Decision, names: Names) -> Fact:
 
 
 def steps(d: Decision, names: Names) -> list[str]:
-    """The plan, with names for people."""
-    return [names.within(line) for line in plan_lines(d)]
+    """The steps of the plan, with names for people."""
+    return [names.within(line) for line in plan_lines(d)[: len(plan(d).steps)]]
 
 
 # The chart
