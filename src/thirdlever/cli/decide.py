@@ -75,7 +75,7 @@ def memo(
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
 ) -> None:
-    """Write the decision memo of a run or of given figures, as Markdown and HTML."""
+    """Write the decision memo of a run or of given figures."""
     from thirdlever.analysis.run import load
     from thirdlever.decision import verdict
     from thirdlever.report import memo as report
