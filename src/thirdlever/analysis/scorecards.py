@@ -64,6 +64,10 @@ FURTHER = (
     "not_measured",
     "reasoning_tokens",
     "timed",
+    "latency_p50_low_s",
+    "latency_p50_high_s",
+    "latency_p95_low_s",
+    "latency_p95_high_s",
     "cold_start_s",
     "ttft_p50_s",
     "retrieval_p50_s",
@@ -84,7 +88,8 @@ FURTHER = (
     "base",
     "lever",
 )
-LEAST_TIMED = 20  # requests: with fewer, the p95 is little more than the slowest
+# Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
+LEAST_TIMED = {95: 60, 99: 300}
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured", "base", "lever")
 COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed", "lost_attempts")
@@ -294,7 +299,10 @@ class CandidateFigures:
 
     @cached_property
     def latency(self) -> Mapping[str, float | None]:
-        """Columns of the scorecard, in seconds, from warm, answered requests of the probe."""
+        """Columns of the scorecard, in seconds, from warm, answered requests of the probe.
+
+        A percentile that has too few requests is unknown; the ends are those of 90 % intervals.
+        """
         cold = self.probe["cold"].fillna(value=False).astype(bool)
         warm = self.probe[~cold & self.probe["error"].isna()]
         measured = {"latency": (50, 95, 99), "ttft": (50,), "retrieval": (50,)}
@@ -303,6 +311,11 @@ class CandidateFigures:
             for name, percentiles in measured.items()
             for q in percentiles
         }
+        row |= {f"latency_p{q}_s": None for q, least in LEAST_TIMED.items() if len(warm) < least}
+        for q in (50, 95):
+            ends = proportions.quantile_interval(warm["latency_s"].dropna().to_list(), q / 100)
+            if ends is not None:
+                row |= {f"latency_p{q}_low_s": ends[0], f"latency_p{q}_high_s": ends[1]}
         return row | {"timed": len(warm), "cold_start_s": self.probe.loc[cold, "latency_s"].max()}
 
     @cached_property

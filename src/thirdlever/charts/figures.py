@@ -375,11 +375,16 @@ def _tornado_figure(
 
 
 def latency_picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> style.Picture:
-    """Median and 95th percentile of the latency in the scorecards, fastest first."""
+    """Median and 95th percentile of the latency in the scorecards, fastest first.
+
+    Without a 95th percentile, the bar is the 90 % interval of the median.
+    """
     timed = summary["latency_p50_s"].notna()
     shown = sorted(rows(summary[timed]), key=lambda row: (row["latency_p50_s"], row["candidate"]))
     title, under = "Latency of one request", style.heading(suite, "one request at a time, warm", date)
-    notes = ["Mark: median. Bar: up to the 95th percentile. Log scale."]
+    known = all(not math.isnan(row["latency_p95_s"]) for row in shown)
+    bar = "up to the 95th percentile" if known else "up to the 95th percentile, or else the 90 % interval of the median"
+    notes = [f"Mark: median. Bar: {bar}. Log scale."]
     if missing := [escape_terminal(name) for name in summary.loc[~timed, "candidate"]]:
         notes.append(f"Not shown (no latency measured): {', '.join(missing)}.")
     values = (f"{escape_terminal(row['candidate'])} {' to '.join(_ends(row))}" for row in shown)
@@ -388,8 +393,15 @@ def latency_picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -
     return style.Picture("latency", title, under, notes, alt, draw)
 
 
-def _ends(row: Mapping[str, Any]) -> tuple[str, str]:
-    return duration(row["latency_p50_s"]), duration(row["latency_p95_s"])
+def _ends(row: Mapping[str, Any]) -> list[str]:
+    return [duration(row[f"latency_p{q}_s"]) for q in (50, 95) if not math.isnan(row[f"latency_p{q}_s"])]
+
+
+def _bar(row: Mapping[str, Any]) -> tuple[float, float]:
+    """From the median to the 95th percentile, or else the interval of the median; the median twice if that is unknown."""
+    half, slow = row["latency_p50_s"], row["latency_p95_s"]
+    ends = (half, slow) if not math.isnan(slow) else (row["latency_p50_low_s"], row["latency_p50_high_s"])
+    return (half, half) if math.isnan(ends[0]) else ends
 
 
 def _latency_figure(
@@ -418,7 +430,7 @@ def _time_scale(axes: Axes, shown: Sequence[Mapping[str, Any]], *, few: bool) ->
     if not shown:
         axes.set_xticks([])
         return
-    ends = [max(row[f"latency_p{q}_s"], _LEAST_S) for row in shown for q in (50, 95)]
+    ends = [max(end, _LEAST_S) for row in shown for end in _bar(row)]
     low, high = limits(ends)
     room = math.log10(high / low) * _EDGE * (2 if few else 1)
     inside = low * 10**room, high / 10**room
@@ -434,13 +446,13 @@ def _row(axes: Axes, row: Mapping[str, Any], name: str, look: tuple[str, str], *
     """A candidate's name and figures, and its bar below them."""
     shape, colour = look
     across = axes.get_yaxis_transform()
-    half, slow = (max(row[f"latency_p{q}_s"], _LEAST_S) for q in (50, 95))
+    half, low, high = (max(end, _LEAST_S) for end in (row["latency_p50_s"], *_bar(row)))
     text: dict[str, Any] = {"transform": across, "va": "baseline", "fontsize": 8.5, "parse_math": False}
     for i, line in enumerate(name.splitlines()):
         axes.text(0, top + 0.18 + i * _ROW_LINE, line, ha="left", color=style.INK, gid="name", **text)
     axes.text(1, top + 0.18, " – ".join(_ends(row)), ha="right", color=style.QUIET, gid="figures", **text)
     y = bottom - 0.12
     axes.plot([0, 1], [y, y], transform=across, color=style.GRID, linewidth=0.8, zorder=1)
-    axes.plot([half, slow], [y, y], color=colour, linewidth=3, solid_capstyle="butt", zorder=2, gid="bar")
-    axes.plot([slow, slow], [y - 0.05, y + 0.05], color=colour, linewidth=2, zorder=2)
+    axes.plot([low, high], [y, y], color=colour, linewidth=3, solid_capstyle="butt", zorder=2, gid="bar")
+    axes.plot([high, high], [y - 0.05, y + 0.05], color=colour, linewidth=2, zorder=2)
     axes.plot([half], [y], marker=shape, markersize=7.5, mfc=colour, mec=style.PAPER, mew=0.8, zorder=3, gid="mark")

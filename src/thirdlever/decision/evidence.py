@@ -54,6 +54,8 @@ class Standing:
         examples: labelled examples it was tuned on; None if not tuned, or unknown.
         labels: labelled examples it uses in any way; None if unknown.
         documents: whether it retrieves documents, and not only similar examples; None if unknown.
+        p95_s: time within which 95 % of its requests are answered; None if not measured.
+        p95_low_s, p95_high_s: ends of its 90 % interval; None for a stated figure.
         weeks: time until it can be in use, if stated.
         today: whether it is in use now.
     """
@@ -75,6 +77,9 @@ class Standing:
     examples: int | None = None
     labels: int | None = None
     documents: bool | None = None
+    p95_s: float | None = None
+    p95_low_s: float | None = None
+    p95_high_s: float | None = None
     weeks: float | None = None
     today: bool = False
 
@@ -92,6 +97,18 @@ class Standing:
         if low >= target - ROUNDING:
             return "meets"
         return "misses" if high < target - ROUNDING else "open"
+
+    def speed(self, target_s: float | None) -> Against:
+        """Whether it answers 95 % of its requests in time: "meets" without a target; "open" as in `against`."""
+        if target_s is None:
+            return "meets"
+        if self.p95_s is None:
+            return "unknown"
+        low = self.p95_s if self.p95_low_s is None else self.p95_low_s
+        high = self.p95_s if self.p95_high_s is None else self.p95_high_s
+        if high <= target_s + ROUNDING:
+            return "meets"
+        return "misses" if low > target_s + ROUNDING else "open"
 
     def needed(self, target: float, margin: float) -> int:
         """Items that would settle it with 80 % power, for the observed gap or the margin, whichever is larger."""
@@ -288,6 +305,9 @@ def _standing(one: CandidateFigures) -> Standing:
         examples=int((one.about.get("tuning") or {}).get("examples") or 0) or None,
         labels=(one.about.get("setup") or {}).get("labels"),
         documents=None if one.about.get("documents") is None else one.about["documents"] > 0,
+        p95_s=one.latency["latency_p95_s"],
+        p95_low_s=one.latency.get("latency_p95_low_s"),
+        p95_high_s=one.latency.get("latency_p95_high_s"),
     )
     return standing if one.accuracy is None else standing.measured(one.accuracy)
 

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from thirdlever.core.text import UNKNOWN, counted, listed, months, percent, points, usd
+from thirdlever.core.text import UNKNOWN, counted, duration, listed, months, percent, points, usd
 from thirdlever.core.validation import FileModel, read_toml
 from thirdlever.decision.evidence import POINT, ROUNDING
 
@@ -36,9 +36,9 @@ class Condition:
     """What must hold for a verdict, and is not known yet.
 
     Attributes:
-        code: for programs: "error_cost", "bill" or "maintainer".
+        code: for programs: "error_cost", "bill", "speed" or "maintainer".
         text: a clause that follows "if".
-        value: the threshold: USD an error for "error_cost", at least; USD a month for "bill", at most.
+        value: the threshold: USD an error for "error_cost", at least; USD a month for "bill", at most, and for "speed".
     """
 
     code: str
@@ -297,7 +297,8 @@ def _labels(e: Evidence, a: Assumptions, tuned: Standing | None) -> str:
 
 def _untuned(e: Evidence, a: Assumptions) -> Finding:
     target = a.target_accuracy
-    if target is not None and (meets := [one for one in e.untuned if one.against(target) == "meets"]):
+    right = [one for one in e.untuned if target is not None and one.against(target) == "meets"]
+    if meets := [one for one in right if one.speed(a.target_p95_s) == "meets"]:
         reason = f"{meets[0].name} meets the target of {percent(target)} without tuning"
         change = f"A target above {percent(meets[0].low or meets[0].accuracy)}."
         return Finding("failed", "target_met_without_tuning", reason, change)
@@ -306,14 +307,25 @@ def _untuned(e: Evidence, a: Assumptions) -> Finding:
         return _not_tried(e, missing)
     if target is None:
         return _without_target(e, a)
+    if one := next((one for one in right if one.speed(a.target_p95_s) != "misses"), None):
+        return _untimed(one, a)
     if one := next((one for one in e.untuned if one.against(target) == "open"), None):
         reason = f"{counted(one.n, 'item')} are too few to tell whether {one.name} reaches {percent(target)}"
         needed = one.needed(target, a.margin)
         return Finding("open", "target_open", reason, _more_items(needed, one.n), items=needed)
-    reason = f"nothing without tuning reaches {percent(target)}"
-    return Finding(
-        "passed", "target_missed", reason, f"A prompt or retrieval candidate that reaches {percent(target)}."
-    )
+    goal = percent(target) + ("" if a.target_p95_s is None else f" with a p95 within {duration(a.target_p95_s)}")
+    reason = f"nothing without tuning reaches {goal}"
+    return Finding("passed", "target_missed", reason, f"A prompt or retrieval candidate that reaches {goal}.")
+
+
+def _untimed(one: Standing, a: Assumptions) -> Finding:
+    """It is not known whether a candidate is fast enough."""
+    limit = duration(a.target_p95_s)
+    change = "Time more of its requests (--probe 60, or more)."
+    if one.p95_s is None:
+        return Finding("open", "latency_unknown", f"the latency of {one.name} is unknown, and {limit} is asked", change)
+    reason = f"it is open whether {one.name} answers 95 % of its requests within {limit}"
+    return Finding("open", "latency_open", reason, change)
 
 
 def _not_tried(e: Evidence, missing: Sequence[str]) -> Finding:
@@ -399,7 +411,18 @@ def _no_gain(e: Evidence, a: Assumptions, tuned: Standing) -> Finding | None:
         change = f"Try {tuned.name} on a part of the labelled examples, and give its accuracy."
         return Finding("open", "accuracy_unknown", f"the accuracy of {tuned.name} is unknown", change)
     compared = e.comparisons.get(tuned.name)
-    return _refuted(e, tuned, best, compared, a) or _undecided(tuned, best, compared, a)
+    return _refuted(e, tuned, best, compared, a) or _too_slow(tuned, a) or _undecided(tuned, best, compared, a)
+
+
+def _too_slow(tuned: Standing, a: Assumptions) -> Finding | None:
+    """Why a tuned candidate is not known to be fast enough; None if it is, or if no time is asked."""
+    speed = tuned.speed(a.target_p95_s)
+    if speed == "meets":
+        return None
+    if speed != "misses":
+        return _untimed(tuned, a)
+    reason = f"{tuned.name} is too slow: its p95 is {duration(tuned.p95_s)}, and {duration(a.target_p95_s)} is asked"
+    return Finding("failed", "too_slow", reason, "A smaller base, a shorter prompt, or a faster machine.")
 
 
 def _refuted(
@@ -452,8 +475,10 @@ def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None
     best = e.best_untuned
     if best is None or tuned.accuracy is None or tuned.not_measured:
         return _no_gain(e, a, tuned) or _no_tune()
-    if worse := _worse(e, a, tuned, best):
+    if worse := _worse(e, a, tuned, best) or _too_slow(tuned, a):
         return worse
+    if a.target_p95_s is not None and best.speed(a.target_p95_s) == "misses":
+        return _faster(a, tuned, best, payback)
     saving = payback.saving_per_request_usd if payback else None
     if payback is None or saving is None:
         change = "State the prices and set-up costs (prices.toml, --assume, or the file of figures)."
@@ -462,6 +487,20 @@ def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None
         reason = f"{tuned.name} saves nothing per request over {payback.reference}"
         return Finding("failed", "saves_nothing", reason, "A smaller base, or a shorter prompt.")
     return _money(e, a, payback, priced=True)
+
+
+def _faster(a: Assumptions, tuned: Standing, best: Standing, payback: Payback | None) -> Finding:
+    """A tune that is as good, and in time where the best without tuning is not."""
+    reason = f"its p95 is {duration(tuned.p95_s)}, and that of {best.name} is {duration(best.p95_s)}"
+    saving, extra = (payback.saving_per_request_usd, payback.extra_standing_usd_per_month) if payback else (None, None)
+    condition = None
+    if saving is not None and extra is not None and a.monthly_volume is not None:
+        more = extra - saving * a.monthly_volume
+        if more > 0:
+            text = f"the time saved is worth {usd(more)} a month"
+            condition = Condition(code="speed", text=text, value=more)
+    change = f"A candidate without tuning that answers within {duration(a.target_p95_s)}."
+    return Finding("passed", "faster", reason, change, condition)
 
 
 def _worse(e: Evidence, a: Assumptions, tuned: Standing, best: Standing) -> Finding | None:

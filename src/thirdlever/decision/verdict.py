@@ -243,7 +243,7 @@ def stay_with(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Standin
 def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[Standing]:
     """Candidates that meet the target and are not worse than the best of the pool by the margin or more.
 
-    If none meets the target, those that meet the second condition. All of them share the risk of error of 5 %.
+    If none meets the target, those that meet the second condition; of those, the ones that are fast enough. All of them share the risk of error of 5 %.
 
     Args:
         e: the evidence.
@@ -253,7 +253,8 @@ def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[S
     others = max(len(pool) - 1, 1)
     level = [one for one in pool if e.not_worse(one.name, pool[0].name, a.margin, share=others)]
     target = a.target_accuracy
-    return [one for one in level if target is not None and one.against(target) == "meets"] or level
+    fast = [one for one in level if one.speed(a.target_p95_s) == "meets"] or level
+    return [one for one in fast if target is not None and one.against(target) == "meets"] or fast
 
 
 def _price(one: Standing, costs: Mapping[str, Cost], a: Assumptions) -> tuple[float, float, float]:
@@ -291,6 +292,7 @@ class GivenCandidate(FileModel):
     base: str | None = None
     accuracy: Share | None = None
     weeks: Amount | None = None
+    p95_s: Amount | None = None
     examples: Amount | None = None
     usd_per_request: Amount | None = None
     usd_per_month: Amount | None = None
@@ -307,6 +309,7 @@ class GivenCandidate(FileModel):
             hosted=is_hosted(self.base) and gates.parameters(self.base) is None,
             accuracy=self.accuracy,
             examples=None if self.examples is None else int(self.examples),
+            p95_s=self.p95_s,
             weeks=self.weeks,
             today=self.today,
         )

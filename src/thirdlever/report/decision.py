@@ -14,6 +14,7 @@ from thirdlever.core.text import (
     UNKNOWN,
     amount,
     counted,
+    duration,
     escape_markdown,
     listed,
     months,
@@ -232,8 +233,10 @@ def headline(d: Decision) -> str:
     condition = f", if {d.conditions[0].text}" if d.conditions else ""
     if d.verdict == "GO":
         return f"Fine-tune{condition}: {percent(d.standings[d.tuned or ''].accuracy)} right, not {_right(d, d.stay)}."
-    saved = _saved(d)
-    return f"Fine-tune for its cost{condition}: as accurate as {_lever(d, d.stay)}{saved}."
+    if d.gates[2].code == "faster":
+        speed = f"95 % of answers in {duration(d.standings[d.tuned or ''].p95_s)}"
+        return f"Fine-tune for its speed{condition}: as accurate as {_lever(d, d.stay)}, {speed}."
+    return f"Fine-tune for its cost{condition}: as accurate as {_lever(d, d.stay)}{_saved(d)}."
 
 
 def _lever(d: Decision, name: str | None) -> str:

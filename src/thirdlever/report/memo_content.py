@@ -138,10 +138,12 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
     if errors is not None:
         columns.append("Errors, USD per month")
     columns += ["Set-up, USD", "Latency, median – p95", "Lost"]
-    timed, left_out = summary["timed"].max(), len(ranked) - len(shown)
-    few = "" if timed >= LEAST_TIMED else f" (from only {counted(timed, 'timed request')})"
+    timed, left_out = int(summary["timed"].max()), len(ranked) - len(shown)
+    slow = "p95: 95 % of requests are faster."
+    if timed < LEAST_TIMED[95]:
+        slow = f"A p95 needs {LEAST_TIMED[95]} timed requests, not {timed:,}."
     notes = [
-        f"p95: 95 % of requests are faster{few}." if timed else "No latency was measured.",
+        slow if timed else "No latency was measured.",
         f"Per month: {counted(round(volume), 'request')}."
         if volume is not None
         else "The monthly volume is not stated.",
@@ -182,11 +184,17 @@ def _candidate(
         _bare(cost.monthly_usd(volume) if cost and volume is not None else None),
         *([] if errors is None else [_bare(wrong)]),
         _bare(cost.setup_usd if cost else None),
-        UNKNOWN
-        if math.isnan(row["latency_p50_s"])
-        else f"{duration(row['latency_p50_s'])} – {duration(row['latency_p95_s'])}",
+        _times(row),
         f"{sum(row[name] for name in LOST):,}",
     ]
+
+
+def _times(row: Mapping[str, Any]) -> str:
+    """Median and 95th percentile of the latency, as far as they are known."""
+    half, slow = row["latency_p50_s"], row["latency_p95_s"]
+    if math.isnan(half):
+        return UNKNOWN
+    return duration(half) if math.isnan(slow) else f"{duration(half)} – {duration(slow)}"
 
 
 def accuracy(row: Mapping[str, Any], unit: str = " %") -> str:
@@ -269,7 +277,9 @@ def _all(summary: pd.DataFrame) -> MemoTable:
         "Accuracy, % [95 %]": lambda row: accuracy(row, unit=""),
         "Macro F1, %": lambda row: figure(100 * row["macro_f1"], ".1f"),
         "Unparsed / refused / cut off / failed": lambda row: " / ".join(f"{row[name]:,}" for name in LOST),
-        "p50 / p95 / p99": lambda row: " / ".join(time(row[f"latency_p{q}_s"]) for q in (50, 95, 99)),
+        "p50 [90 %]": lambda row: _with_ends(row, 50),
+        "p95 [90 %]": lambda row: _with_ends(row, 95),
+        "p99": lambda row: time(row["latency_p99_s"]),
         "Retrieval": lambda row: time(row["retrieval_p50_s"]),
         "Tokens in (cached) / out": lambda row: (
             f"{figure(row['input_tokens'], ',.0f')} ({figure(row['cached_tokens'], ',.0f')}) / "
@@ -281,6 +291,14 @@ def _all(summary: pd.DataFrame) -> MemoTable:
     note += " Unparsed, refused, cut-off and failed requests count as wrong."
     align = "l" + "r" * len(columns)
     return MemoTable(title="All figures", columns=["Candidate", *columns], rows=cells, align=align, note=note)
+
+
+def _with_ends(row: Mapping[str, Any], q: int) -> str:
+    """A percentile of the latency with its 90 % interval."""
+    value, low, high = (row[f"latency_p{q}{end}_s"] for end in ("", "_low", "_high"))
+    if math.isnan(value):
+        return _NONE
+    return duration(value) if math.isnan(low) else f"{duration(value)} [{duration(low)}, {duration(high)}]"
 
 
 def _comparisons(decision: Decision) -> MemoTable:

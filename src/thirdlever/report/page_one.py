@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thirdlever.charts import options as chart
-from thirdlever.core.text import UNKNOWN, counted, listed, months, percent, points, usd
+from thirdlever.core.text import UNKNOWN, counted, duration, listed, months, percent, points, usd
 from thirdlever.decision.costs import Cost
 from thirdlever.decision.evidence import ROUNDING
 from thirdlever.decision.verdict import TUNE, plan
@@ -238,6 +238,8 @@ def _outcome(d: Decision, name: str) -> str:
     gap = (one.accuracy or 0.0) - ((against and against.accuracy) or 0.0)
     if target is not None and one.against(target) == "misses":
         return f"misses {percent(target)}"
+    if one.speed(d.assumptions.target_p95_s) == "misses":
+        return f"too slow: p95 of {duration(one.p95_s)}"
     if abs(gap) <= ROUNDING:
         return "as accurate"
     return f"{points(gap)} {'worse' if gap < 0 else 'better'}"
@@ -349,6 +351,8 @@ _ORDERS = {
     "volume_unknown": "State the monthly volume",
     "retrieval_first": "Add retrieval of documents",
     "payback_open": "Collect more test items",
+    "latency_unknown": "Time more requests",
+    "latency_open": "Time more requests",
 }
 
 

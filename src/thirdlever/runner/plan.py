@@ -172,7 +172,7 @@ def plan(
     limit: int | None = None,
     epochs: int = 1,
     seed: int = 0,
-    probe: int = 20,
+    probe: int = 60,
     device_usd_per_hour: float | None = None,
     utilisation: float = 1.0,
     batch: bool = False,

@@ -66,7 +66,7 @@ def run(
     seed: int = 0,
     budget: float | None = None,
     out: str | Path | None = None,
-    probe: int = 20,
+    probe: int = 60,
     constrain: bool = False,
     device_usd_per_hour: float | None = None,
     utilisation: float = 1.0,
