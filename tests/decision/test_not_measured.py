@@ -86,7 +86,9 @@ def test_the_memo_states_the_statuses_and_what_is_not_measured(tmp_path: Path) -
     page = write(Subject(title="t", source=made.folder, run=made), decide_on_run(made, ()), tmp_path / "memo")[1]
     assert page.name == MARKDOWN
     text = page.read_text("utf-8")
-    assert "zero\\_shot is not measured: 7 of 40 answers were cut off (maximum 10 %, --max-failed)" in text
+    assert (
+        "The prompt without examples is not measured: 7 of 40 answers were cut off (maximum 10 %, --max-failed)" in text
+    )
     assert "| 0 / 0 / 7 / 0 |" in text
     assert "not measured" in next(line for line in text.splitlines() if line.startswith("| `zero_shot`"))
     assert "--max-failed 0.1 --max-unparsed 0.2" in text

@@ -227,7 +227,7 @@ def test_the_cost_of_errors_has_its_own_column_when_it_is_stated(tmp_path: Path)
     run = memos.made(tmp_path / "run")
     unpriced, priced = (write(run, tmp_path / "memo", *given)[1] for given in ((), ("error_cost_usd=0.5",)))
     assert "Errors, USD per month" not in unpriced
-    assert "(from only 12 timed requests). Per month: 1,000,000 requests." in unpriced
+    assert "p95: 95 % of requests are faster. Per month: 1,000,000 requests." in unpriced
     [row] = [line.split(" | ") for line in priced.splitlines() if line.startswith("| `few_shot` | 80.0")]
     assert row[4] == "100,000"  # a fifth of a million requests, at half a dollar
 

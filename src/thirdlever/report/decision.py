@@ -234,8 +234,8 @@ def headline(d: Decision) -> str:
     if d.verdict == "GO":
         return f"Fine-tune{condition}: {percent(d.standings[d.tuned or ''].accuracy)} right, not {_right(d, d.stay)}."
     if d.gates[2].code == "faster":
-        speed = f"95 % of answers in {duration(d.standings[d.tuned or ''].p95_s)}"
-        return f"Fine-tune for its speed{condition}: as accurate as {_lever(d, d.stay)}, {speed}."
+        speed = f"p95 {duration(d.standings[d.tuned or ''].p95_s)}"
+        return f"Fine-tune for its speed{condition}: as accurate, {speed}."
     return f"Fine-tune for its cost{condition}: as accurate as {_lever(d, d.stay)}{_saved(d)}."
 
 
