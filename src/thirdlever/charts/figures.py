@@ -398,7 +398,7 @@ def _ends(row: Mapping[str, Any]) -> list[str]:
 
 
 def _bar(row: Mapping[str, Any]) -> tuple[float, float]:
-    """From the median to the 95th percentile, or else the interval of the median; the median twice if that is unknown."""
+    """From the median to the 95th percentile, or else the interval of the median, or else the median alone."""
     half, slow = row["latency_p50_s"], row["latency_p95_s"]
     ends = (half, slow) if not math.isnan(slow) else (row["latency_p50_low_s"], row["latency_p50_high_s"])
     return (half, half) if math.isnan(ends[0]) else ends

@@ -160,6 +160,8 @@ class Evidence:
         outcomes: the scores; None for stated figures.
         labelled: labelled examples at hand; None if unknown.
         answers: number of possible answers; 0 for free text.
+        looks: test items at each look at the run, the last one being the present; empty for stated figures.
+        test_items: size of the test split; 0 if unknown.
     """
 
     standings: Mapping[str, Standing]
@@ -169,7 +171,20 @@ class Evidence:
     outcomes: Outcomes | None = None
     labelled: int | None = None
     answers: int = 0
+    looks: Sequence[int] = ()
+    test_items: int = 0
     _bounds: dict[tuple[str, str, int], float] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def alpha(self) -> float:
+        """Risk of error of the tests at this look, so that all looks together err in at most 5 % of runs.
+
+        A look at a part of the test split is tested at half of what is left of the 5 %, because a look at more of it
+        may follow; a look at all of it, at all that is left.
+        """
+        left: float = ALPHA * 0.5 ** max(len(self.looks) - 1, 0)
+        partial = bool(self.looks) and self.looks[-1] < self.test_items
+        return left / 2 if partial else left
 
     @property
     def given(self) -> bool:
@@ -211,7 +226,7 @@ class Evidence:
             candidate: its name.
             reference: likewise.
             margin: of accuracy.
-            share: how many candidates share the risk of error of 5 %.
+            share: how many candidates share the risk of error.
         """
         if candidate == reference:
             return True
@@ -219,7 +234,7 @@ class Evidence:
             ours, theirs = self.standings[candidate].accuracy, self.standings[reference].accuracy
             return (theirs or 0.0) - (ours or 0.0) < margin - ROUNDING
         if (asked := (candidate, reference, share)) not in self._bounds:  # the sensitivity tries many margins
-            found = non_inferior(self.outcomes, candidate, reference, _ANY_MARGIN, alpha=ALPHA / share)
+            found = non_inferior(self.outcomes, candidate, reference, _ANY_MARGIN, alpha=self.alpha / share)
             self._bounds[asked] = found.low
         return self._bounds[asked] > -margin
 
@@ -244,11 +259,19 @@ def gather(run: Run) -> Evidence:
         _standings(run.figures.values()),
         labelled=_labelled(suite, candidates),
         answers=int(suite.get("choices") or 0),
+        looks=info.get("looks") or (),
+        test_items=int((suite.get("counts") or {}).get("test") or 0),
     )
 
 
 def assess(
-    scores: Outcomes, standings: Sequence[Standing], *, labelled: int | None = None, answers: int = 0
+    scores: Outcomes,
+    standings: Sequence[Standing],
+    *,
+    labelled: int | None = None,
+    answers: int = 0,
+    looks: Sequence[int] = (),
+    test_items: int = 0,
 ) -> Evidence:
     """Compare the tuned candidates with the best of the others, and levers with each other.
 
@@ -260,9 +283,18 @@ def assess(
         standings: of all candidates.
         labelled: labelled examples at hand.
         answers: number of possible answers.
+        looks: see `Evidence`.
+        test_items: likewise.
     """
     ranked = sorted(standings, key=lambda one: (one.accuracy is None, -(one.accuracy or 0.0)))
-    found = Evidence(standings={one.name: one for one in ranked}, outcomes=scores, labelled=labelled, answers=answers)
+    found = Evidence(
+        standings={one.name: one for one in ranked},
+        outcomes=scores,
+        labelled=labelled,
+        answers=answers,
+        looks=looks,
+        test_items=test_items,
+    )
     best, tuned = found.best_untuned, found.of("tuned")
     prompts, retrievals = found.of("prompt"), found.of("retrieval")
     reading = [one for one in retrievals if one.documents is not False]
@@ -272,7 +304,7 @@ def assess(
         if best
         else {},
         knowledge=compare(scores, prompts[0].name, reading[0].name) if prompts and reading else None,
-        slices=_slices(scores, prompts, retrievals, tuned),
+        slices=_slices(scores, prompts, retrievals, tuned, alpha=found.alpha),
     )
 
 
@@ -322,7 +354,12 @@ def _labelled(suite: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]])
 
 
 def _slices(
-    scores: Outcomes, prompts: Sequence[Standing], retrievals: Sequence[Standing], tuned: Sequence[Standing]
+    scores: Outcomes,
+    prompts: Sequence[Standing],
+    retrievals: Sequence[Standing],
+    tuned: Sequence[Standing],
+    *,
+    alpha: float,
 ) -> list[Slice]:
     """The best retrieval and the best tuned candidate, each against the best prompt, by slice."""
     names = sorted({name for name in scores.slices if name})
@@ -340,12 +377,12 @@ def _slices(
             n=retrieval.n,
             retrieval=retrieval.difference,
             tuning=tuning.difference,
-            retrieval_helps=_helps(retrieval),
-            tuning_helps=_helps(tuning),
+            retrieval_helps=_helps(retrieval, alpha),
+            tuning_helps=_helps(tuning, alpha),
         )
         for name, retrieval, tuning in zip(names, adjusted[::2], adjusted[1::2], strict=True)
     ]
 
 
-def _helps(compared: Comparison) -> bool:
-    return compared.difference > 0 and compared.p_adjusted <= ALPHA
+def _helps(compared: Comparison, alpha: float) -> bool:
+    return compared.difference > 0 and compared.significant(alpha)

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.core.text import UNKNOWN, counted, duration, listed, months, percent, points, usd
 from thirdlever.core.validation import FileModel, read_toml
 from thirdlever.decision.evidence import POINT, ROUNDING
@@ -176,7 +177,7 @@ def pays_back(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payb
         question="Is a tuned candidate better beyond chance, and does it pay back before the next base release?",
         evidence=_tune(e, tuned, payback),
         threshold=(
-            f"Better than the best candidate without tuning (5 % risk of error over all tuned candidates), "
+            f"Better than the best candidate without tuning ({_risk(e)}), "
             f"{'on target' if a.target_accuracy is not None else 'no target stated'}, "
             f"and paid back within {months(window)} at {volume}."
         ),
@@ -186,8 +187,8 @@ def pays_back(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payb
 def for_cost(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payback | None) -> Gate:
     """The case for a tune that is not better: as accurate within the margin, cheaper, and paid back in time.
 
-    Each of the tuned candidates is tested at 5 % divided by their number, so that for at most 5 % of runs in which all
-    are worse by the margin one passes.
+    Each of the tuned candidates is tested at the risk of error divided by their number, so that for at most 5 % of runs
+    in which all are worse by the margin one passes.
     """
     best, window = e.best_untuned, payback.wanted_months if payback else a.horizon_months
     return _gate(
@@ -197,9 +198,16 @@ def for_cost(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payba
         evidence=_tune(e, tuned, payback),
         threshold=(
             f"Less than {points(a.margin)} worse than {best.name if best else 'the best without tuning'} "
-            f"(5 % risk of error over all tuned candidates), and paid back within {months(window)}."
+            f"({_risk(e)}), and paid back within {months(window)}."
         ),
     )
+
+
+def _risk(e: Evidence) -> str:
+    """The risk of error of the tests, for a product manager."""
+    looks = "" if len(e.looks) <= 1 else f" and all {len(e.looks)} looks at the results"
+    whole = f"at most a 5 % chance of an error over all tuned candidates{looks}"
+    return whole if math.isclose(e.alpha, ALPHA) else f"{whole}: {100 * e.alpha:.3g} % at this look"
 
 
 def _gate(found: Finding, *, name: str, question: str, evidence: str, threshold: str) -> Gate:
@@ -411,7 +419,7 @@ def _no_gain(e: Evidence, a: Assumptions, tuned: Standing) -> Finding | None:
         change = f"Try {tuned.name} on a part of the labelled examples, and give its accuracy."
         return Finding("open", "accuracy_unknown", f"the accuracy of {tuned.name} is unknown", change)
     compared = e.comparisons.get(tuned.name)
-    return _refuted(e, tuned, best, compared, a) or _too_slow(tuned, a) or _undecided(tuned, best, compared, a)
+    return _refuted(e, tuned, best, compared, a) or _too_slow(tuned, a) or _undecided(e, tuned, best, compared, a)
 
 
 def _too_slow(tuned: Standing, a: Assumptions) -> Finding | None:
@@ -455,9 +463,11 @@ def _refuted(
     return Finding("failed", code, reason, change)
 
 
-def _undecided(tuned: Standing, best: Standing, compared: Comparison | None, a: Assumptions) -> Finding | None:
+def _undecided(
+    e: Evidence, tuned: Standing, best: Standing, compared: Comparison | None, a: Assumptions
+) -> Finding | None:
     """Open: more items would decide."""
-    if compared and not compared.significant():
+    if compared and not compared.significant(e.alpha):
         gap = max(abs(compared.difference), a.margin) or POINT
         n, had = max(_needed(compared, gap), compared.n + 1), compared.n
         code, reason = "may_be_chance", f"the difference between {tuned.name} and {best.name} may be chance"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.core.text import counted, listed, months, percent, points
 from thirdlever.decision.gates import Condition, Gate, required_examples, rules
 
@@ -117,7 +116,7 @@ def _facts_needed(e: Evidence, a: Assumptions) -> tuple[Answer, Basis]:
     compared = e.knowledge
     if a.changing_knowledge is not None:
         return ("yes" if a.changing_knowledge else "no"), "assumed"
-    if compared is not None and compared.difference > 0 and compared.p <= ALPHA:
+    if compared is not None and compared.difference > 0 and compared.p <= e.alpha:
         return "yes", "measured"
     if compared is not None and compared.high < a.margin:
         return "no", "measured"
@@ -143,7 +142,7 @@ def _behaviour(e: Evidence, a: Assumptions, tuned: Standing | None) -> Question:
     if a.behaviour is not None:
         answer, basis = ("yes" if a.behaviour else "no"), "assumed"
         evidence = f"Stated: a consistent change of behaviour is {'needed' if a.behaviour else 'not needed'}."
-    elif compared is not None and compared.significant() and compared.difference > 0:
+    elif compared is not None and compared.significant(e.alpha) and compared.difference > 0:
         answer, basis = "yes", "measured"
         evidence = f"{compared.b} is {points(compared.difference)} better than {compared.a}, significantly."
     reasons: Mapping[Answer, str] = {
@@ -161,8 +160,8 @@ def _behaviour(e: Evidence, a: Assumptions, tuned: Standing | None) -> Question:
         reason=reasons[answer],
         evidence=evidence,
         threshold="No: do not fine-tune. It changes how a model answers, not what it knows.",
-        change="State whether a change of behaviour is needed (--assume behaviour=yes or no), or measure a tuned candidate that is "
-        "significantly better.",
+        change="State whether a change of behaviour is needed (--assume behaviour=yes or no), or measure a tuned "
+        "candidate that is significantly better.",
     )
 
 

@@ -190,19 +190,26 @@ def swings(
         return []
     volume, each = a.monthly_volume, a.error_cost_usd
     found = [
-        _swing(back, volume, "Requests a month", "", (volume / _TWICE, volume * _TWICE), "volume"),
-        _swing(back, volume, "Months until the next base model", "", (releases[0], releases[-1]), "horizon_months"),
+        _swing(back, volume, "Requests a month", (volume / _TWICE, volume * _TWICE), unit="", varied="volume"),
+        _swing(
+            back,
+            volume,
+            "Months until the next base model",
+            (releases[0], releases[-1]),
+            unit="",
+            varied="horizon_months",
+        ),
     ]
     if back.saving_low is not None and back.saving_high is not None:
         ends = (back.saving_low, back.saving_high)
-        found.append(_swing(back, volume, "Saving per request", "USD", ends, "saving_per_request_usd"))
+        found.append(_swing(back, volume, "Saving per request", ends, unit="USD", varied="saving_per_request_usd"))
     if each:
         now = back.avoided_errors_usd_per_request or 0.0
         found.append(_scaled(back, volume, "Price of an error", (each / _TWICE, each * _TWICE), now / each))
         if gain is not None:
             found.append(_scaled(back, volume, "Gain in accuracy", gain, each, unit="share"))
     if setup is not None and back.extra_setup_usd is not None:
-        found.append(_swing(back, volume, "Set-up of the tune", "USD", setup, "extra_setup_usd"))
+        found.append(_swing(back, volume, "Set-up of the tune", setup, unit="USD", varied="extra_setup_usd"))
     known = [one for one in found if one.usd_low != one.usd_high]
     return sorted(known, key=lambda one: -abs(one.usd_high - one.usd_low))
 
@@ -216,7 +223,7 @@ def net_gain(back: Payback, volume: float | None) -> float | None:
     return back.horizon_months * (volume * gain - standing) - setup
 
 
-def _swing(back: Payback, volume: float, name: str, unit: str, ends: tuple[float, float], varied: str) -> Swing:
+def _swing(back: Payback, volume: float, name: str, ends: tuple[float, float], *, unit: str, varied: str) -> Swing:
     def net(end: float) -> float:
         changed: dict[str, Any] = {varied: end}
         found = net_gain(back, end) if varied == "volume" else net_gain(replace(back, **changed), volume)
@@ -231,5 +238,5 @@ def _scaled(
 ) -> Swing:
     """A figure that the value of fewer errors is proportional to."""
     avoided = (ends[0] * factor, ends[1] * factor)
-    found = _swing(back, volume, name, unit, avoided, "avoided_errors_usd_per_request")
+    found = _swing(back, volume, name, avoided, unit=unit, varied="avoided_errors_usd_per_request")
     return replace(found, low=ends[0], high=ends[1])

@@ -243,7 +243,8 @@ def stay_with(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Standin
 def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[Standing]:
     """Candidates that meet the target and are not worse than the best of the pool by the margin or more.
 
-    If none meets the target, those that meet the second condition; of those, the ones that are fast enough. All of them share the risk of error of 5 %.
+    If none meets the target, those that meet the second condition; of either, the ones that are fast enough. All of
+    them share the risk of error.
 
     Args:
         e: the evidence.

@@ -45,6 +45,10 @@ MARKDOWN, PAGE = "memo.md", "memo.html"
 
 _LONGEST_EVIDENCE, _LONGEST_INPUT, _LONGEST_ANSWER = 4000, 600, 160  # characters
 _SHOWN_ANSWERS = 5
+_LOOKED = (
+    "These are test items. Whoever changes a prompt or the training because of them has used up the test: measure the "
+    "change on new items."
+)
 _BARS = 5  # of the tornado
 _SECTION = 2  # the level of headings that open a section; those below it open an article
 _PERCENT = re.compile(r"(?<=\d) %")
@@ -295,6 +299,8 @@ class _Memo:
         found = content.disagreements(self.run, scores, chosen) if chosen in scores.candidates else ([], [])
         if not any(found):
             yield from ("No item distinguishes the recommended candidate from the others.", "")
+        else:
+            yield from (_LOOKED, "")
         for heading, items in zip(("is wrong, others are right", "is right, others are wrong"), found, strict=True):
             if items:
                 name = _code(chosen or "")

@@ -216,33 +216,33 @@ def role(d: Decision, name: str) -> chart.Role:
 
 
 def _outcome(d: Decision, name: str) -> str:
-    """Why it is recommended or not."""
-    one, stay, target = d.standings[name], d.standings.get(d.stay or ""), d.assumptions.target_accuracy
-    if one.not_measured:
-        return "not measured"
+    """Why it is recommended or not, in a few words."""
+    one, target = d.standings[name], d.assumptions.target_accuracy
     if one.accuracy is None:
-        return "accuracy unknown"
+        return "not measured" if one.not_measured else "accuracy unknown"
     if name == d.chosen:
         conditions = f" if {d.conditions[0].text}" if d.conditions else ""
         best = "best measured" if d.worse_than_today else "recommended"
         return f"{'keep' if one.today else best}{conditions}"
     if d.verdict in TUNE and name == d.stay:
-        return "until the tune is in use" if d.given and not one.today else "in use" if one.today else "replaced"
+        return "in use" if one.today else "until the tune is in use" if d.given else "replaced"
     if name == d.tuned and d.gates[2].outcome != "passed":
-        return {"failed": "rejected", "open": "not decided"}[d.gates[2].outcome]
-    if rejected := next((r for r in plan(d).rejected if r.candidate == name), None):
-        return f"rejected: {rejected.reason.partition(' than ')[0]}"
-    if one.today:
-        return "in use"
-    against = d.standings.get(d.chosen or "") or stay
-    gap = (one.accuracy or 0.0) - ((against and against.accuracy) or 0.0)
-    if target is not None and one.against(target) == "misses":
-        return f"misses {percent(target)}"
-    if one.speed(d.assumptions.target_p95_s) == "misses":
-        return f"too slow: p95 of {duration(one.p95_s)}"
-    if abs(gap) <= ROUNDING:
-        return "as accurate"
-    return f"{points(gap)} {'worse' if gap < 0 else 'better'}"
+        return "rejected" if d.gates[2].outcome == "failed" else "not decided"
+    rejected = next((r.reason for r in plan(d).rejected if r.candidate == name), "")
+    reasons = (
+        (bool(rejected), f"rejected: {rejected.partition(' than ')[0]}"),
+        (one.today, "in use"),
+        (target is not None and one.against(target) == "misses", f"misses {percent(target)}"),
+        (one.speed(d.assumptions.target_p95_s) == "misses", f"too slow: p95 of {duration(one.p95_s)}"),
+    )
+    return next((text for holds, text in reasons if holds), _against(d, one))
+
+
+def _against(d: Decision, one: Standing) -> str:
+    """Its accuracy compared with the recommended candidate's."""
+    other = d.standings.get(d.chosen or d.stay or "")
+    gap = (one.accuracy or 0.0) - ((other and other.accuracy) or 0.0)
+    return "as accurate" if abs(gap) <= ROUNDING else f"{points(gap)} {'worse' if gap < 0 else 'better'}"
 
 
 # The facts
@@ -511,5 +511,7 @@ def _bases(d: Decision) -> str:
 
 
 def _items(d: Decision) -> str:
-    n = max((one.n for one in d.standings.values()), default=0)
-    return f"{n:,}, the same for all"
+    e, n = d.evidence, max((one.n for one in d.standings.values()), default=0)
+    size = f" of {e.test_items:,}" if e.test_items else ""
+    look = f"; look {len(e.looks)} at them" if len(e.looks) > 1 else "; first look at them" if e.looks else ""
+    return f"{n:,}{size}, the same for all{look}"

@@ -127,8 +127,8 @@ def quantile_interval(values: Sequence[float], q: float) -> tuple[float, float] 
     """A 90 % interval of a quantile from order statistics: each of its ends is wrong in at most 5 % of samples.
 
     The number of values below the true quantile is binomial, whatever their distribution (David and Nagaraja, Order
-    Statistics, 3rd edition, 2003, section 7.1). The upper end exists from 59 values on for the 95th percentile, and from
-    299 on for the 99th.
+    Statistics, 3rd edition, 2003, section 7.1). The upper end exists from 59 values on for the 95th percentile, and
+    from 299 on for the 99th.
 
     Args:
         values: independent and from one distribution.
