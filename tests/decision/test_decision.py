@@ -87,7 +87,8 @@ def test_a_cheaper_candidate_that_meets_the_target_but_is_worse_is_mentioned() -
 def test_a_no_go_outweighs_missing_data() -> None:
     d = decided(evidence({**MISS, "lora": 0.60}), stable="unknown", maintainer="unknown")
     assert d.verdict == "NO-GO"
-    assert any(line.startswith("Also open: State whether it is (--assume stable=yes") for line in what_would_change(d))
+    changes = what_would_change(d)
+    assert "Also open: State whether the task is narrow and stable (--assume stable=yes or no)." in changes
 
 
 def test_every_reason_for_the_verdict_has_to_change() -> None:
@@ -170,7 +171,7 @@ def test_the_plan_of_open_questions_is_what_they_ask_for() -> None:
     d = decided(evidence({**MISS, "lora": 0.89}, n=200), stable="unknown")
     actions = [step.action for step in plan(d).steps]
     assert actions[0] == "use rag"
-    assert "state whether it is (--assume stable=yes or no)" in actions
+    assert "state whether the task is narrow and stable (--assume stable=yes or no)" in actions
     assert re.fullmatch(r"measure on [\d,]+ test items instead of 200", actions[-1])
     assert plan(d).owner is None
 

@@ -26,7 +26,7 @@ _COLUMN = 0.15  # width of the column for $0, as a share of the scale beside it
 _LEAST_S = 1e-6  # a clock may measure 0
 _KEY = 0.2  # inches between the axes and the key of the models, for names
 _HEIGHT = 3.12  # inches of the axes
-_AT_THE_END = 0.97  # of the axis: from here on, a centred tick label would stick out
+AT_THE_END = 0.97  # of the axis: from here on, a centred tick label would stick out
 _MODEL = 24  # characters of a model's name in the key
 _NAME, _NARROW_NAME = (26, 3), (18, 4)  # characters per line, lines
 
@@ -233,7 +233,7 @@ def _scales(axes: Axes, axis: Axis, points: Sequence[Point], *, few: bool) -> No
     axes.xaxis.set_minor_locator(NullLocator())
     marks = axis.ticks[:: -(-len(axis.ticks) // _FEW_TICKS)] if few and axis.ticks else axis.ticks
     labels = axes.set_xticks([x for x, _ in marks], [label for _, label in marks])
-    if marks and axes.transAxes.inverted().transform(axes.transData.transform((marks[-1][0], 0)))[0] > _AT_THE_END:
+    if marks and axes.transAxes.inverted().transform(axes.transData.transform((marks[-1][0], 0)))[0] > AT_THE_END:
         labels[-1].label1.set_horizontalalignment("right")
     # From a little under the lowest interval to a little over the highest, 10 points at least.
     low, high = min((p.low for p in points), default=0.0), max((p.high for p in points), default=100.0)

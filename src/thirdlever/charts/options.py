@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.charts import style
-from thirdlever.charts.accuracy import Point, dollars, limits, names, ticks
+from thirdlever.charts.accuracy import AT_THE_END, Point, dollars, limits, names, ticks
 from thirdlever.core.text import counted, escape_terminal, percent, usd
 
 if TYPE_CHECKING:
@@ -208,7 +208,9 @@ def _axes(axes: Axes, scale: _Scale, options: Sequence[Option], target: float | 
     axes.set_xlim(scale.low, scale.high)
     axes.xaxis.set_minor_locator(NullLocator())
     marks = scale.marks[:: -(-len(scale.marks) // _FEW_TICKS)] if few else scale.marks
-    axes.set_xticks([x for x, _ in marks], [label for _, label in marks])
+    labels = axes.set_xticks([x for x, _ in marks], [label for _, label in marks])
+    if marks and axes.transAxes.inverted().transform(axes.transData.transform((marks[-1][0], 0)))[0] > AT_THE_END:
+        labels[-1].label1.set_horizontalalignment("right")
     ends = [100 * end for one in options for end in (one.low, one.high, one.accuracy) if end is not None]
     ends += [] if target is None else [100 * target]
     low, high = min(ends, default=0.0), max(ends, default=100.0)

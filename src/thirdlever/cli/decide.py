@@ -89,7 +89,7 @@ def memo(
         decision = figures.decide(verdict.pairs(given))
     else:
         measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
-        title, path, folder = measured.info["suite"]["name"], measured.folder, measured.folder / "memo"
+        title, path, folder = measured.info["suite"]["name"], measured.folder, measured.folder / report.FOLDER
         decision = verdict.decide_on_run(measured, given)
     subject = report.Subject(title=title, source=path, given=given, run=measured, owner=owner, approver=approver)
     page = report.write(subject, decision, out or folder)[0]

@@ -152,7 +152,7 @@ def stable_and_labelled(e: Evidence, a: Assumptions, tuned: Standing | None) -> 
             "open",
             "stability_unknown",
             "it is not stated whether the task is narrow and stable",
-            "State whether it is (--assume stable=yes or no).",
+            "State whether the task is narrow and stable (--assume stable=yes or no).",
         )
     size = " (the base's size is unknown)" if len(found) > 1 else ""
     return _gate(

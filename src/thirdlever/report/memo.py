@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from thirdlever.report.memo_content import Disagreement, MemoTable
 
 
-MARKDOWN, PAGE = "memo.md", "memo.html"
+FOLDER, MARKDOWN, PAGE = "memo", "memo.md", "memo.html"
 
 _LONGEST_EVIDENCE, _LONGEST_INPUT, _LONGEST_ANSWER = 4000, 600, 160  # characters
 _SHOWN_ANSWERS = 5
@@ -115,6 +115,12 @@ def write(subject: Subject, decision: Decision, folder: Path) -> list[Path]:
     files.write(folder / PAGE, render_html(markdown, title, pictures).encode())
     files.write(folder / MARKDOWN, markdown.encode())
     return [folder / PAGE, folder / MARKDOWN, *drawn]
+
+
+def headline_of(markdown: str) -> tuple[str, str] | None:
+    """Verdict and headline of a memo; None if the text is not a memo's."""
+    found = re.match(r"# \*\*\S (.+?)\.\*\* (.+)", markdown)
+    return None if found is None else (found[1], re.sub(r"\\(.)", r"\1", found[2]))
 
 
 class _Memo:

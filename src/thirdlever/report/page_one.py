@@ -71,7 +71,7 @@ class Names:
 
 def _distinct(standings: Mapping[str, Standing]) -> dict[str, tuple[str, str]]:
     """Both forms of each name, with as much of prompt, base and code name as tells it from the others."""
-    forms = {name: _what(one) for name, one in standings.items()}
+    forms = {name: _what(one, _way(one, standings)) for name, one in standings.items()}
     further: Sequence[Mapping[str, tuple[str, str]]] = (
         {name: _form(_prompt(one.prompt), " in {}") for name, one in standings.items()},
         {name: _form(_short(one.base or ""), " on {}") for name, one in standings.items()},
@@ -93,7 +93,17 @@ def _prompt(name: str | None) -> str:
     return "" if name is None else name if name.lower().startswith("prompt") else f"prompt {name}"
 
 
-def _what(one: Standing) -> tuple[str, str]:
+def _way(one: Standing, standings: Mapping[str, Standing]) -> str:
+    """The strategy of a retrieval or tuned candidate in parentheses, if others pull the same lever in other ways."""
+    ways = {_strategy(other.name) for other in standings.values() if other.kind == one.kind}
+    return f" ({_strategy(one.name)})" if len(ways) > 1 else ""
+
+
+def _strategy(name: str) -> str:
+    return re.split(r"[(@ ]", name, maxsplit=1)[0].replace("_", " ")
+
+
+def _what(one: Standing, way: str) -> tuple[str, str]:
     """What it is: as a title, and within a sentence."""
     used, base = counted(one.labels or 0, "example"), _short(one.base or "another model")
     match one.kind:
@@ -103,15 +113,16 @@ def _what(one: Standing) -> tuple[str, str]:
             none = "Prompt, no examples", "the prompt without examples"
             return (f"Prompt, {used}", f"the prompt with {used}") if one.labels else none
         case "retrieval" if one.documents:
-            return "Retrieval of documents", "retrieval of documents"
+            return f"Retrieval of documents{way}", f"retrieval of documents{way}"
         case "retrieval":
-            return (f"Retrieval, {used}", f"retrieval from {used}") if one.labels else ("Retrieval", "retrieval")
+            known = f"Retrieval, {used}", f"retrieval from {used}"
+            return known if one.labels and not way else (f"Retrieval{way}", f"retrieval{way}")
         case "model":
             return f"{base}, not tuned", f"{base} without tuning"
         case "tuned":
             tuned = counted(one.examples or 0, "example")
-            known = f"Fine-tuned, {tuned}", f"the model fine-tuned on {tuned}"
-            return known if one.examples else ("Fine-tuned", "the fine-tuned model")
+            known = f"Fine-tuned{way}, {tuned}", f"the model fine-tuned{way} on {tuned}"
+            return known if one.examples else (f"Fine-tuned{way}", f"the fine-tuned model{way}")
 
 
 def _short(base: str) -> str:
