@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from thirdlever.analysis.run import load
+from thirdlever.analysis.usage import total
+from thirdlever.catalog import tuning
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.core.text import counted, months, percent, points, usd
 from thirdlever.core.validation import Amount, FileModel, Name, Share, read_toml
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.compare import Comparison
     from thirdlever.analysis.run import Run
+    from thirdlever.catalog.tuning import Rate
     from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.evidence import Slice
     from thirdlever.decision.gates import Condition, Gate
@@ -299,7 +302,33 @@ class GivenCandidate(FileModel):
     usd_per_month: Amount | None = None
     setup_usd: Amount | None = None
     standing_usd_per_month: Amount = 0.0
+    train_tokens: Amount | None = None
+    epochs: Amount = 1.0
+    input_tokens: Amount | None = None
+    cached_tokens: Amount = 0.0
+    output_tokens: Amount | None = None
     today: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that tokens can be priced.
+
+        Raises:
+            ValueError: tokens of a candidate that no provider tunes, or beside a stated cost of a request.
+        """
+        asked, message = (self.input_tokens, self.output_tokens), ""
+        if self._priced and (self.kind != "tuned" or self.base is None):
+            message = "train_tokens and input_tokens need kind = 'tuned' and a base, such as 'openai/gpt-4o'"
+        elif None in asked and asked != (None, None):
+            message = "input_tokens and output_tokens go together"
+        elif asked[0] is not None and (self.usd_per_request, self.usd_per_month) != (None, None):
+            message = "input_tokens exclude usd_per_request and usd_per_month"
+        if message:
+            error = f"{self.name}: {message}"
+            raise ValueError(error)
+
+    @property
+    def _priced(self) -> bool:
+        return self.train_tokens is not None or self.input_tokens is not None
 
     def standing(self) -> Standing:
         """Its given results."""
@@ -316,25 +345,54 @@ class GivenCandidate(FileModel):
         )
 
     def cost(self, volume: float | None, a: Assumptions) -> Cost:
-        """Its given costs; a monthly bill is divided by the volume that the file states."""
+        """Its given costs; a monthly bill is divided by the volume that the file states.
+
+        Tokens are priced by the rates of the catalogue; they are unknown if it has none.
+
+        Raises:
+            ThirdleverError: tokens are given, and no known provider tunes the base.
+        """
         monthly = None if self.usd_per_month is None or not volume else self.usd_per_month / volume
         tuned = self.kind == "tuned"
         upkeep = {"upkeep": a.upkeep_usd_per_month} if tuned else {}
-        again = self.setup_usd if a.retuning_usd is None else a.retuning_usd
+        setup: dict[str, float | None] = {"given": self.setup_usd}
+        basis = {"per request": "given", "given": "given"}
+        request = self.usd_per_request if monthly is None else monthly
+        if self._priced:
+            rate = self._rate()
+            source = (
+                f"the provider's rates ({rate.source}, {rate.as_of})" if rate else "unknown: no source states a rate"
+            )
+            if self.train_tokens is not None:
+                tokens = round(self.train_tokens * self.epochs)
+                setup = {"given": self.setup_usd or 0.0, "training": rate.estimate(tokens).usd if rate else None}
+                basis["training"] = f"given: {tokens:,} tokens; {source}"
+            price = rate.price() if rate else None
+            if self.input_tokens is not None:
+                used = (self.input_tokens, self.cached_tokens, self.output_tokens or 0.0)
+                request = price.cost(*used) if price else None
+                basis["per request"] = f"given: tokens; {source}"
+        again = total([*setup.values()]) if a.retuning_usd is None else a.retuning_usd
         return Cost(
             candidate=self.name,
             strategy=self.kind,
             model=self.base,
             tuned=tuned,
             accuracy=self.accuracy,
-            per_request_usd=self.usd_per_request if monthly is None else monthly,
-            setup={"given": self.setup_usd},
+            per_request_usd=request,
+            setup=setup,
             standing={"given": self.standing_usd_per_month, **upkeep},
             retuning=Range(again, again, again) if tuned and again is not None else None,
             release_months=a.horizon_months,
             weeks=self.weeks,
-            basis={"per request": "given", "given": "given"},
+            basis=basis,
         )
+
+    def _rate(self) -> Rate | None:
+        """The provider's rates for its base."""
+        base = self.base or ""
+        provider = tuning.provider_of(base)
+        return tuning.rate(provider, tuning.profile(provider).base(base))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from thirdlever.core.text import (
     usd,
 )
 from thirdlever.decision.assumptions import about
+from thirdlever.decision.gates import rules
 from thirdlever.decision.verdict import TUNE, plan
 
 if TYPE_CHECKING:
@@ -422,6 +423,8 @@ def notes(d: Decision) -> list[str]:
         *_today(d),
         *_cost_alone(d, e),
         *_costs(d),
+        *_machine(d),
+        *_edge(d),
     ]
 
 
@@ -534,6 +537,30 @@ def _costs(d: Decision) -> Iterator[str]:
     free = [name for name, cost in d.costs.items() if cost.per_request_usd == 0]
     if free:
         yield f"At the prices used, a request costs nothing for {listed(free)}."
+
+
+def _machine(d: Decision) -> Iterator[str]:
+    """What a local model costs by use, and on a machine that is always on, until it is stated which holds."""
+    volume = d.assumptions.monthly_volume
+    if d.assumptions.always_on is not None or volume is None:
+        return
+    for name in dict.fromkeys(filter(None, (d.chosen, d.tuned))):
+        cost = d.costs.get(name)
+        if cost and cost.machine_usd_per_month and cost.per_request_usd is not None and cost.model:
+            yield (
+                f"{name} runs on a machine: its requests cost {usd(volume * cost.per_request_usd)} a month by use, and "
+                f"{usd(cost.machine_usd_per_month)} if the machine is always on. State which (--assume always_on=yes)."
+            )
+
+
+def _edge(d: Decision) -> Iterator[str]:
+    """A payback between the shortest and the longest time between two releases."""
+    back, (least, most) = d.paybacks.get(d.tuned or ""), rules().release_months
+    if d.verdict in TUNE and back and back.months is not None and least <= back.months <= most:
+        yield (
+            f"The payback of {months(back.months)} is on the edge: base models appear every {least} to {most} months, "
+            f"and an earlier one leaves the tune unpaid."
+        )
 
 
 def _request(d: Decision, one: Standing) -> float:

@@ -356,11 +356,23 @@ def _costs(decision: Decision) -> MemoTable:
             per_1000(cost.per_correct_usd).replace("inf", "no correct answer"),
             parts(cost.setup),
             parts(cost.standing),
+            _again(cost),
         )
         for cost in decision.costs.values()
     ]
-    columns = ["Candidate", "USD per 1,000 [95 %]", "USD per 1,000 correct", "One-time", "Per month"]
-    return MemoTable(title="Costs", columns=columns, rows=cells, align="lrrll")
+    columns = ["Candidate", "USD per 1,000 [95 %]", "USD per 1,000 correct", "One-time", "Per month", "Re-tuning"]
+    months_ = f"{decision.assumptions.horizon_months:g} months"
+    note = f"Re-tuning: at each release of the base, every {months_}, with the published range of people's work."
+    tuned = any(cost.tuned for cost in decision.costs.values())
+    return MemoTable(title="Costs", columns=columns, rows=cells, align="lrrlll", note=note if tuned else "")
+
+
+def _again(cost: Cost) -> str:
+    """The cost of tuning again, and its range."""
+    if cost.retuning is None:
+        return UNKNOWN if cost.tuned else _NONE
+    now, low, high = cost.retuning
+    return usd(now) if low == high else f"{usd(now)} ({usd(low)} to {usd(high)})"
 
 
 def _bases(decision: Decision) -> MemoTable:
