@@ -6,7 +6,7 @@ Each figure has a basis: "measured" in the run, or "assumed" with the source. A 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thirdlever.analysis.usage import total
@@ -14,7 +14,7 @@ from thirdlever.core.text import counted
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -186,6 +186,37 @@ def costs(run: Run, a: Assumptions) -> dict[str, Cost]:
         candidate["name"]: _cost(candidate, run.figures[candidate["name"]], a, rate, utilisation)
         for candidate in info["candidates"]
     }
+
+
+def averaged(known: Mapping[str, Cost], repeats: Mapping[str, Sequence[str]]) -> dict[str, Cost]:
+    """The costs, with one for all repeats of a recipe: the means of theirs, since one of them will be in use.
+
+    Args:
+        known: by candidate.
+        repeats: for each recipe's name, the candidates that repeat it.
+    """
+    found = dict(known)
+    for recipe, names in repeats.items():
+        own = [found.pop(name) for name in names]
+        draws, right = _mean([one.draws for one in own]), _mean([one.accuracy_draws for one in own])
+        low, high = (draws is not None and interval(draws)) or (None, None)
+        found[recipe] = replace(
+            own[0],
+            candidate=recipe,
+            accuracy=_mean([one.accuracy for one in own]),
+            per_request_usd=_mean([one.per_request_usd for one in own]),
+            low=low,
+            high=high,
+            setup={part: _mean([one.setup[part] for one in own]) for part in own[0].setup},
+            draws=draws,
+            accuracy_draws=right,
+        )
+    return found
+
+
+def _mean(values: Sequence[Any]) -> Any:  # noqa: ANN401 - numbers, or draws
+    """The mean of numbers or of arrays; None if one is unknown."""
+    return None if any(value is None for value in values) else sum(values) / len(values)
 
 
 def interval(draws: NDArray[np.float64]) -> tuple[float, float] | None:

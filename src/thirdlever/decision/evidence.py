@@ -8,8 +8,9 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.analysis import outcomes
-from thirdlever.analysis.compare import compare, holm, non_inferior
+from thirdlever.analysis.compare import accuracy, compare, holm, non_inferior
 from thirdlever.analysis.stats.power import ALPHA, POWER
+from thirdlever.analysis.variance import recipes
 from thirdlever.core.text import counted, percent
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class Evidence:
         answers: number of possible answers; 0 for free text.
         looks: test items at each look at the run, the last one being the present; empty for stated figures.
         test_items: size of the test split; 0 if unknown.
+        repeats: candidates that differ in their seed alone, by the name of their recipe, which stands for them.
     """
 
     standings: Mapping[str, Standing]
@@ -173,6 +175,7 @@ class Evidence:
     answers: int = 0
     looks: Sequence[int] = ()
     test_items: int = 0
+    repeats: Mapping[str, Sequence[str]] = field(default_factory=dict)
     _bounds: dict[tuple[str, str, int], float] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -254,14 +257,33 @@ def gather(run: Run) -> Evidence:
     info = run.info
     suite, candidates = info.get("suite") or {}, info.get("candidates") or ()
     scores = outcomes.load(run)
-    return assess(
+    repeats = recipes(info, scores.candidates)
+    scores = outcomes.averaged(scores, repeats)
+    found = assess(
         scores,
-        _standings(run.figures.values()),
+        _together(_standings(run.figures.values()), repeats, scores),
         labelled=_labelled(suite, candidates),
         answers=int(suite.get("choices") or 0),
         looks=info.get("looks") or (),
         test_items=int((suite.get("counts") or {}).get("test") or 0),
     )
+    return replace(found, repeats=repeats)
+
+
+def _together(standings: Sequence[Standing], repeats: Mapping[str, Sequence[str]], scores: Outcomes) -> list[Standing]:
+    """The candidates, with one for all repeats of a recipe: its accuracy is their mean, by item."""
+    known = {one.name: one for one in standings}
+    for recipe, names in repeats.items():
+        own = [known.pop(name) for name in names]
+        statuses = {status: sum(one.statuses[status] for one in own) for status in own[0].statuses}
+        known[recipe] = replace(
+            own[0],
+            name=recipe,
+            requests=sum(one.requests for one in own),
+            failed=sum(one.failed for one in own),
+            statuses=statuses,
+        ).measured(accuracy(scores, recipe))
+    return list(known.values())
 
 
 def assess(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -156,10 +155,11 @@ def decide(run: Run, a: Assumptions) -> Decision:
     Raises:
         RunError: the run is not finished, its candidates cannot be paired, or none of them is measured.
     """
-    from thirdlever.decision.costs import costs
+    from thirdlever.decision.costs import averaged, costs
     from thirdlever.decision.evidence import gather
 
-    return decide_on(gather(run), partial(costs, run), a)
+    e = gather(run)
+    return decide_on(e, lambda other: averaged(costs(run, other), e.repeats), a)
 
 
 def decide_on(e: Evidence, costs: Costs, a: Assumptions) -> Decision:

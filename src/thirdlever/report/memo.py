@@ -302,6 +302,7 @@ class _Memo:
             return
         yield from ("## Failures worth reading", "")
         scores, chosen = outcomes.load(self.run), self.decision.chosen
+        chosen = self.decision.evidence.repeats.get(chosen or "", (chosen,))[0]
         found = content.disagreements(self.run, scores, chosen) if chosen in scores.candidates else ([], [])
         if not any(found):
             yield from ("No item distinguishes the recommended candidate from the others.", "")

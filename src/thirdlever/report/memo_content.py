@@ -92,7 +92,8 @@ def roles(decision: Decision) -> Mapping[str, str]:
     if (tuned := decision.tuned) is not None:
         role = "tuned" if decision.standings[tuned].not_measured else "best tuned"
         found[tuned] = f"{found[tuned]}, tuned" if tuned in found else role
-    return found
+    repeats = decision.evidence.repeats
+    return {own: role for name, role in found.items() for own in repeats.get(name, (name,))}
 
 
 def options(choices: Sequence[Choice], decision: Decision) -> MemoTable:
@@ -155,7 +156,7 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
         columns=columns,
         rows=[_candidate(row, decision.costs.get(row["candidate"]), known, volume, errors) for row in shown],
         align="l" + "r" * (len(columns) - 1),
-        marked=decision.chosen,
+        marked=decision.evidence.repeats.get(decision.chosen or "", (decision.chosen,))[0],
         note=" ".join(filter(None, notes)),
     )
 

@@ -27,6 +27,7 @@ _OTHERS = 3  # options beside today's
 _SHORT = 24  # characters of a base model's name
 # Options of commands that a sentence names in parentheses, for whoever types them.
 _OPTIONS = re.compile(r" \([^()]*(?:--assume|--strategy|prices\.toml)[^()]*\)")
+_SEEDS = re.compile(r" × (\d+ seeds)$")  # of a recipe that stands for its repeats
 _LEVERS = {"no model": "none", "prompt": "prompt", "retrieval": "retrieval", "model": "model", "tuned": "tuned"}
 
 
@@ -82,7 +83,10 @@ def _distinct(standings: Mapping[str, Standing]) -> dict[str, tuple[str, str]]:
         same = [name for name, (title, _) in forms.items() if taken.count(title) > 1]
         if len({part[name] for name in same}) > 1:
             forms |= {name: (forms[name][0] + part[name][0], forms[name][1] + part[name][1]) for name in same}
-    return forms
+    repeats = {name: found[1] for name in forms if (found := _SEEDS.search(name))}
+    return forms | {
+        name: (f"{forms[name][0]}, {seeds}", f"{forms[name][1]} (mean of {seeds})") for name, seeds in repeats.items()
+    }
 
 
 def _form(text: str, inside: str) -> tuple[str, str]:
