@@ -613,11 +613,12 @@ def _gain(e: Evidence, tuned: Standing | None) -> str:
         return f"{better}, on given figures, without a test."
     low, high = f"{100 * compared.low:+.1f}", f"{100 * compared.high:+.1f}"
     p = "p below 0.0001" if compared.p_adjusted < 1e-4 else f"p = {compared.p_adjusted:.2g}"  # noqa: PLR2004
-    power = f"this many items detect a difference of {points(compared.mde)} with 80 % power"
+    chance = "unlikely to be chance" if compared.significant(e.alpha) else "may be chance"
+    power = f"this many items would probably show, 4 times in 5, a difference of {points(compared.mde)}"
     if math.isnan(compared.mde):
-        power = "too few items to detect any difference with 80 % power"
+        power = "too few items to show any difference 4 times in 5"
     return (
-        f"{better} (95 % interval {low} to {high} points, "
+        f"{better} (plausible range {low} to {high} points; {chance}: "
         f"{p} after adjusting for {counted(len(e.comparisons), 'tuned candidate')}; {power})."
     )
 
