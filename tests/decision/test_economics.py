@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import costed
 
-from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import Price, Tier
 from thirdlever.catalog.tuning import rate
 from thirdlever.decision.assumptions import assume

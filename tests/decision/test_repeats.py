@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -27,7 +27,13 @@ def seeded(folder: Path) -> Run:
         score = (np.random.default_rng(place).permutation(N) >= round((1 - share) * N)).astype(float)
         model = "tuned" if seed else "dear"
         tokens = 100 * int(seed or 1)
-        row = {"score": score, "prediction": "a", "model": model, "strategy": strategy, "output_tokens": tokens}
+        row: dict[str, Any] = {
+            "score": score,
+            "prediction": "a",
+            "model": model,
+            "strategy": strategy,
+            "output_tokens": tokens,
+        }
         records.append(costed.requests(name, N, **row))
         tuning = {"tuning": costed.tuning(examples=1000)} if seed else {}
         args = {"seed": int(seed)} if seed else {}
