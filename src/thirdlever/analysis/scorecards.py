@@ -18,7 +18,7 @@ from thirdlever.analysis.statuses import Tolerance, count, why_not
 from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core.text import escape_csv
-from thirdlever.evaluation.records import statuses
+from thirdlever.evaluation.records import same_answer, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,11 +87,12 @@ FURTHER = (
     "lost_attempts",
     "base",
     "lever",
+    "same_answer",
 )
 # Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
 LEAST_TIMED = {95: 60, 99: 300}
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
-TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured", "base", "lever")
+TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured", "base", "lever", "same_answer")
 COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed", "lost_attempts")
 LOST = ("unparseable", "refused", "cut_off", "errors")  # counts of requests without an answer, which count as wrong
 _PAIR = "accuracy_ci95"
@@ -284,6 +285,13 @@ class CandidateFigures:
         )
 
     @cached_property
+    def same_answer(self) -> str | None:
+        """A clause if nearly all of its answers are the same, and few of the right ones are."""
+        answered = self.asked[self._statuses == "answered"]
+        pairs = zip(answered["prediction"].tolist(), answered["target"].tolist(), strict=True)
+        return same_answer(list(pairs)) if self.common.labels else None
+
+    @cached_property
     def accuracy_parsed(self) -> float | None:
         """Mean score of the requests that were answered; None if none was."""
         answered = self._scores[self._statuses == "answered"]
@@ -433,6 +441,7 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "measured": one.not_measured is None,
         "not_measured": one.not_measured,
         "lost_attempts": one.about.get("lost_attempts", 0),
+        "same_answer": one.same_answer,
         "base": one.about.get("base") or one.about.get("model") if one.asks else None,
         "lever": one.lever,
         "accuracy_ci95": (accuracy.low, accuracy.high) if accuracy else None,

@@ -52,6 +52,7 @@ class Standing:
         failed: number that failed.
         statuses: number of requests by status; empty for a stated figure.
         not_measured: why its accuracy is unknown although it was run, and the remedy.
+        same_answer: that it gives nearly always the same answer, as a clause; None if it does not.
         examples: labelled examples it was tuned on; None if not tuned, or unknown.
         labels: labelled examples it uses in any way; None if unknown.
         documents: whether it retrieves documents, and not only similar examples; None if unknown.
@@ -75,6 +76,7 @@ class Standing:
     failed: int = 0
     statuses: Mapping[Status, int] = field(default_factory=dict)
     not_measured: str | None = None
+    same_answer: str | None = None
     examples: int | None = None
     labels: int | None = None
     documents: bool | None = None
@@ -356,6 +358,7 @@ def _standing(one: CandidateFigures) -> Standing:
         failed=one.failed,
         statuses=one.statuses,
         not_measured=one.not_measured,
+        same_answer=one.same_answer,
         examples=int((one.about.get("tuning") or {}).get("examples") or 0) or None,
         labels=(one.about.get("setup") or {}).get("labels"),
         documents=None if one.about.get("documents") is None else one.about["documents"] > 0,

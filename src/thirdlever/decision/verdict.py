@@ -246,7 +246,8 @@ def stay_with(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Standin
 def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[Standing]:
     """Candidates that meet the target and are not worse than the best of the pool by the margin or more.
 
-    If none meets the target, those that meet the second condition; of either, the ones that are fast enough. All of
+    One that gives nearly always the same answer is left out while there are others. If none meets the target, those
+    that meet the second condition; of either, the ones that are fast enough. All of
     them share the risk of error.
 
     Args:
@@ -255,6 +256,7 @@ def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[S
         pool: measured candidates, best first.
     """
     others = max(len(pool) - 1, 1)
+    pool = [one for one in pool if not one.same_answer] or pool
     level = [one for one in pool if e.not_worse(one.name, pool[0].name, a.margin, share=others)]
     target = a.target_accuracy
     fast = [one for one in level if one.speed(a.target_p95_s) == "meets"] or level

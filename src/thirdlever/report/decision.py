@@ -432,6 +432,7 @@ def _missing(d: Decision, e: Evidence) -> Iterator[str]:
     for one in e.standings.values():
         if one.not_measured:
             yield f"{one.name} is {one.not_measured}."
+    yield from (f"{one.name}: {one.same_answer}." for one in e.standings.values() if one.same_answer)
     if lost := [_lost(one) for one in e.standings.values() if one.accuracy is not None and _lost(one)]:
         yield f"Counted as wrong: {'; '.join(lost)}."
     if len(d.standings) == 1:

@@ -224,6 +224,7 @@ class _Memo:
         blocks = (
             self._page_one(pictures),
             self._why(),
+            self._prompts_compared(),
             self._money(pictures),
             self._gates(pictures),
             self._failures(),
@@ -273,6 +274,12 @@ class _Memo:
         yield from (*(f"- {_text(within(line))}" for line in changes), "")
         if remarks := notes(d):
             yield from ("### Notes", "", *(f"- {_text(within(note))}" for note in remarks), "")
+
+    def _prompts_compared(self) -> Iterator[str]:
+        """Which prompt is better, if the run has strategies in several."""
+        found = content.by_prompt(self.run) if self.run else None
+        if found is not None:
+            yield from (*_table(found, level=2), "")
 
     def _money(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
         yield from ("## Cost and latency", "")

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thirdlever.analysis.compare import compared
 from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.analysis.scorecards import LEAST_TIMED, LOST, rows
 from thirdlever.analysis.statuses import Tolerance
-from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, listed, months, percent, usd
+from thirdlever.core.errors import RunError
+from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, interval, listed, months, percent, usd
 from thirdlever.report import tables
 
 if TYPE_CHECKING:
@@ -118,6 +120,27 @@ def options(choices: Sequence[Choice], decision: Decision) -> MemoTable:
         note="" if a.error_cost_usd is None else f"A month: the bill, and {usd(a.error_cost_usd)} for each error.",
         marked=next((one.name for one in choices if one.role == "recommended"), None),
     )
+
+
+def by_prompt(run: Run) -> MemoTable | None:
+    """Each strategy in one prompt compared with the same in another, and all of them together; None with one prompt."""
+    try:
+        found = compared(run, by="prompt")
+    except RunError:  # no two candidates differ in their prompt alone
+        return None
+    cells = [
+        (
+            clean(one.b),
+            clean(one.a),
+            interval(one.difference, one.low, one.high, sign=True),
+            f"{one.won:,} / {one.lost:,}",
+            "unlikely to be chance" if one.significant() else "may be chance",
+        )
+        for one in (*found.overall, *found.comparisons)
+    ]
+    note = "Adjusted for the number of comparisons. “thirdlever compare RUN A B --items” lists the items."
+    columns = ["In this prompt", "Compared with", "Points [95 %]", "Items better / worse", "Difference"]
+    return MemoTable(title="Which prompt?", columns=columns, rows=cells, align="llrrl", note=note)
 
 
 def names(known: Names, decision: Decision) -> MemoTable:

@@ -177,6 +177,8 @@ def _legend(summary: pd.DataFrame) -> list[str]:
         )
     unmeasured = summary[~summary["measured"]].groupby("not_measured", sort=False)["candidate"]
     lines += [f"{', '.join(names)}: {why}." for why, names in unmeasured]
+    same = summary[summary["same_answer"].notna()].groupby("same_answer", sort=False)["candidate"]
+    lines += [f"{', '.join(names)}: {why}." for why, names in same]
     lost = summary[summary["lost_attempts"] > 0]
     lines += [f"{name}: {describe_lost(n)}." for name, n in zip(lost["candidate"], lost["lost_attempts"], strict=True)]
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
