@@ -28,7 +28,7 @@ def compare(
         Literal["prompt", "model", "strategy"] | None,
         typer.Option("--by", help="Compare candidates that differ in this alone."),
     ] = None,
-    items: Annotated[bool, flag("--items", "List the items on which the candidates differ.")] = False,
+    items: Annotated[bool, flag("--items", "List the items on which the answers differ.")] = False,
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
     fmt: options.TextFormat = "text",

@@ -346,7 +346,7 @@ class _Memo:
         if self.run is not None:
             yield from (f"- {_text(what)}: {_code(value)}" for what, value in content.provenance_facts(self.run))
             yield from ("", *_table(content.models(self.run)), *_table(content.prices(self.run)))
-        yield from ("### Reproduce", "", "Without a model, a key or a network:", "")
+        yield from ("### Reproduce", "", "In the project's folder, without a model, a key or a network:", "")
         yield from (f"    {line}" for line in content.commands(self.subject.source, self.subject.given, self.run))
 
 
