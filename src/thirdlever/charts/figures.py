@@ -208,9 +208,9 @@ def cumulative_picture(
         source: for the line under the title.
     """
     end = max((line.path[-1][0] for line in lines), default=months_shown(release, pays))
-    crossing = pays.months if pays and tuned and pays.months is not None and 0 < pays.months <= end else None
+    crossing = pays.months if pays and tuned and pays.months is not None and 0 < pays.months <= release else None
     span = _Span(end, release, crossing)
-    title = _crossing(tuned, pays, end)
+    title = _crossing(tuned, pays, release)
     under = style.heading(*source, f"{counted(round(volume), 'request')} a month")
     notes = ["Shaded: the next base model is out. A step is the cost of tuning again."]
     notes.append(
@@ -224,15 +224,15 @@ def cumulative_picture(
     return style.Picture("cumulative", title, under, notes, alt, draw)
 
 
-def _crossing(tuned: str | None, pays: Payback | None, end: float) -> str:
+def _crossing(tuned: str | None, pays: Payback | None, release: float) -> str:
     """What the figure shows, in a sentence."""
     if tuned is None or pays is None or pays.months is None:
         return "Cost over time."
     if not pays.months:
         return "The tune is cheaper from the first day."
-    if pays.months > end:
-        later = "" if pays.months == math.inf else f", but in month {pays.months:,.0f}"
-        return f"The lines do not cross within {end:g} months{later}: the tune does not pay back."
+    if pays.months > release:
+        later = "at all" if pays.months == math.inf else f"before the next base model, but in month {pays.months:,.1f}"
+        return f"The tune does not pay back {later}."
     return f"The tune has paid back in month {pays.months:.1f}."
 
 
