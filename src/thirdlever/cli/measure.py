@@ -223,7 +223,8 @@ def run(
 ) -> None:
     """Run strategies on a suite and compare them in a table.
 
-    Exit code 2 if a candidate is not measured because requests failed, were cut off or refused.
+    Exit code 2 if a candidate is not measured because a provider's requests failed, were cut off or refused. A local
+    model that talks on until it is cut off is only weak: a warning, and exit code 0.
     """
     from thirdlever.report import tables
     from thirdlever.runner import runner
