@@ -100,6 +100,8 @@ def _follow(into: Path, process: subprocess.Popen[bytes], on_step: Callable[[Ste
 
 def main(into: Path) -> int:
     """Run one of the processes."""
+    from torch import distributed
+
     from thirdlever.finetune.trainer import train
 
     job = json.loads((into / _JOB).read_text("utf-8"))
@@ -122,8 +124,15 @@ def main(into: Path) -> int:
         )
     except Stopped:
         return _STOPPED
+    finally:  # otherwise its threads may still run when the process ends, which aborts it
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    status = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is written. An ordinary end aborts about once in ten times, where a thread of a library still runs.
+    os._exit(status)
