@@ -6,6 +6,9 @@ Right-or-wrong answers of two models on independent items; the margin is 2 point
 before anything is asked. At no true difference PASS must come within 3 points of it; where the loss is the margin
 itself PASS must not come in more than 5 % of runs. A part of the runs goes through the gate's own code item by item,
 and must give the same. Exit code 1 where a bound is broken. $RUNS sets how many runs there are.
+
+Then the gate beside two other rules, on the same answers: the observed difference against a tolerance (the rule of
+`nel gate` in NVIDIA NeMo Evaluator), and "not significantly worse" taken for a PASS.
 """
 
 from __future__ import annotations
@@ -60,7 +63,28 @@ def main() -> None:
             f"{n:>6,}{flipped:>8.1%}{100 * loss:>6.0f}{'yes' if early else 'no':>7}{promised:>10.1%}"
             f"{passed:>8.1%}{failed:>8.1%}{asked:>8.0%}  {'' if bound == '' else 'holds' if bound else 'BROKEN'}"
         )
+    other_rules(rng)
     sys.exit(broken > 0)
+
+
+def other_rules(rng: np.random.Generator) -> None:
+    """Wrong verdicts of three rules: PASS where the loss is the margin, FAIL where there is none."""
+    from scipy.stats import binom
+
+    print("\n| items | differ | PASS at a loss of the margin: ours | observed | not significant |", end="")
+    print(" FAIL at no loss: ours | observed | not significant |\n|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for n, flips in ((n, flips) for n in (100, 300, *ITEMS) for flips in FLIPS):
+        found = []
+        for loss in (MARGIN, 0.0):
+            flipped = flips + loss / 2
+            drawn = rng.multinomial(n, [(flipped - loss) / 2, (flipped + loss) / 2, 1 - flipped], RUNS)
+            won, lost = drawn[:, 0], drawn[:, 1]
+            z, level = paired.score_z(-MARGIN, won, lost, n), sequential_design(n, early=False).bounds[-1]
+            worse = (lost > won) & (2 * binom.cdf(won, won + lost, 0.5) <= AT_MOST)  # exact McNemar
+            passed = (z >= level, (won - lost) / n >= -MARGIN, ~worse)
+            failed = (z <= -level, (won - lost) / n < -MARGIN, worse)
+            found += [float(one.mean()) for one in (passed if loss else failed)]
+        print(f"| {n:,} | {flips:.0%} | {' | '.join(f'{share:.1%}' for share in found)} |")
 
 
 def simulate(

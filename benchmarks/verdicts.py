@@ -9,13 +9,17 @@ is large, the task stable, somebody keeps it up, and a tuned candidate costs a t
 Wrong is a GO where no tuned candidate is better, and a GO-FOR-COST where every one is worse by the margin of two points
 or saves nothing: at most 5 % of the verdicts, whichever candidate they are for. Without tuning, candidates
 that are worse than the best by the margin may be recommended for their cost in at most 5 %.
+
+Then runs that are looked at twice, the second time with more items, and stopped by the first GO: their GOs where
+nothing is better, at the 5 % of a single look and with the risk of error shared between the looks. At last, how often
+each end of the interval of a latency percentile is wrong.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -23,13 +27,15 @@ import numpy as np
 
 from thirdlever.analysis.compare import accuracy
 from thirdlever.analysis.outcomes import Outcomes
-from thirdlever.analysis.stats.proportions import wilson
+from thirdlever.analysis.stats.proportions import quantile_interval, wilson
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost
 from thirdlever.decision.evidence import Standing, assess
 from thirdlever.decision.verdict import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.evidence import Kind
     from thirdlever.decision.verdict import Decision, Verdict
@@ -94,6 +100,8 @@ def main() -> None:
         wrong = sum(found.count(verdict) for verdict in case.wrong) if case.wrong else None
         print(f"| {about} | {shares} | {judged(wrong)} |", flush=True)
     worse_prompt()
+    two_looks()
+    latencies()
     print(f"\n{time.perf_counter() - start:.0f} s")
 
 
@@ -111,6 +119,44 @@ def worse_prompt() -> None:
             print(f"| {len(kinds)} | {n} | {first / RUNS:.1%} | {judged(len(worse) - first)} |", flush=True)
 
 
+def two_looks() -> None:
+    """How often one of two looks says GO where no tuned candidate is better."""
+    print("\nTwo looks, all candidates at 85 %, no target; wrong: a GO at either\n")
+    print("| tuned | items | 5 % at each look | shared | at most 5 % |\n|--:|--:|--:|:--|:--|")
+    a = assumptions(None)
+    for kinds in (MIXED, TUNED):
+        for first, whole in ((200, 400), (200, 800), (400, 500)):
+            rng = np.random.default_rng(first + whole)
+            each = shared = 0
+            case = Case(kinds, 0.85, 0.85, 0.85, whole, None)
+            for _ in range(RUNS):
+                scores = drawn(rng, case)
+                parts = {n: first_items(scores, n) for n in (first, whole)}
+                shared += any(
+                    judge_scores(part, case, a, looks=(first, n)[: 1 + (n > first)]).verdict == "GO"
+                    for n, part in parts.items()
+                )
+                each += any(judge_scores(part, case, a).verdict == "GO" for part in parts.values())
+            print(f"| {kinds.count('tuned')} | {first}, {whole} | {each / RUNS:.1%} | {judged(shared)} |", flush=True)
+
+
+def latencies() -> None:
+    """How often the ends of a percentile's interval are wrong; latencies are log-normal, some being a second slower."""
+    print("\n| percentile | requests | low end wrong | high end wrong |\n|--:|--:|--:|--:|")
+    rng, runs = np.random.default_rng(3), 50 * RUNS
+    for q, n in ((0.5, 20), (0.5, 60), (0.95, 60), (0.95, 200), (0.99, 300)):
+        true = float(np.quantile(times(rng, 4_000_000), q))
+        ends = [quantile_interval(times(rng, n).tolist(), q) for _ in range(runs)]
+        wrong = [sum(one is not None and one[side] > true for one in ends) / runs for side in (0, 1)]
+        print(f"| {100 * q:g} | {n} | {wrong[0]:.1%} | {1 - wrong[1]:.1%} |", flush=True)
+
+
+def times(rng: np.random.Generator, n: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Latencies, in seconds."""
+    drawn: np.ndarray[tuple[int], np.dtype[np.float64]] = rng.lognormal(-1, 0.4, n) + (rng.random(n) < 0.07)  # noqa: PLR2004
+    return drawn
+
+
 def judged(wrong: int | None) -> str:
     """A share, its interval and whether it is at most 5 %."""
     if wrong is None:
@@ -122,24 +168,35 @@ def judged(wrong: int | None) -> str:
 
 def decided(rng: np.random.Generator, case: Case, a: Assumptions) -> Decision:
     """The decision on one run, drawn anew."""
+    return judge_scores(drawn(rng, case), case, a)
+
+
+def drawn(rng: np.random.Generator, case: Case) -> Outcomes:
+    """The answers of one run."""
     kinds, n = case.kinds, case.n
-    names = [f"{kind} {i}" for i, kind in enumerate(kinds)]
     luck = np.sqrt(HARDNESS) * rng.standard_normal(n) + np.sqrt(1 - HARDNESS) * rng.standard_normal((len(kinds), n))
     true = [*(case.tuned if kind == "tuned" else case.untuned for kind in kinds[:-1]), case.last]
     bounds = np.array([NormalDist().inv_cdf(share) for share in true])
-    outcomes = Outcomes(
-        candidates=tuple(names),
+    return Outcomes(
+        candidates=tuple(f"{kind} {i}" for i, kind in enumerate(kinds)),
         items=tuple(map(str, range(n))),
         scores=(luck < bounds[:, None]).astype(np.float64),
         clusters=np.arange(n),
         slices=("",) * n,
     )
-    described = [
-        Standing(name=name, kind=kind).measured(accuracy(outcomes, name))
-        for name, kind in zip(names, kinds, strict=True)
-    ]
-    costs = {name: cost(name, kind, case) for name, kind in zip(names, kinds, strict=True)}
-    return judge(assess(outcomes, described, labelled=5000, answers=20), costs, a)
+
+
+def first_items(o: Outcomes, n: int) -> Outcomes:
+    """The answers to the first n items."""
+    return replace(o, items=o.items[:n], scores=o.scores[:, :n], clusters=o.clusters[:n], slices=o.slices[:n])
+
+
+def judge_scores(o: Outcomes, case: Case, a: Assumptions, looks: Sequence[int] = ()) -> Decision:
+    """The decision on the answers of a run."""
+    names = dict(zip(o.candidates, case.kinds, strict=True))
+    described = [Standing(name=name, kind=kind).measured(accuracy(o, name)) for name, kind in names.items()]
+    costs = {name: cost(name, kind, case) for name, kind in names.items()}
+    return judge(assess(o, described, labelled=5000, answers=20, looks=looks, test_items=case.n), costs, a)
 
 
 def assumptions(target: float | None) -> Assumptions:

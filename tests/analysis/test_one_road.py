@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Run:
 
 def test_table_decision_memo_page_and_compare_state_the_same_figures(run: Run) -> None:
     decision, comparison = memos.decided(run), compared(run)
-    memo.write(run, decision, run.folder / "memo")
+    memo.write(memo.Subject(title="payments", source=run.folder, run=run), decision, run.folder / "memo")
     lines = (run.folder / "memo" / "memo.md").read_text("utf-8").splitlines()
     table = {row["candidate"]: row for row in json.loads(render_summary(run.summary, "json"))}
     page = {card["name"]: card for card in page_data(run).head["candidates"]}
@@ -81,7 +81,8 @@ def test_the_records_are_read_once(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(pd, "read_parquet", counted)
     again = Run(run.folder)
-    memo.write(again, memos.decided(again), run.folder / "memo")
+    subject = memo.Subject(title="payments", source=again.folder, run=again)
+    memo.write(subject, memos.decided(again), run.folder / "memo")
     compared(again)
     page_data(again)
     assert len(reads) == 1

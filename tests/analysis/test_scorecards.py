@@ -105,10 +105,19 @@ def test_latency_is_the_probes_warm_answers() -> None:
     cold, broken = record(9, phase="latency", latency_s=30.0, cold=True), failed(8, phase="latency", latency_s=60.0)
     found = card([record(0, latency_s=99.0), cold, *probe, broken])
     assert found["latency_p50_s"] == pytest.approx(0.3)
-    assert found["latency_p95_s"] == pytest.approx(0.48)
-    assert found["latency_p99_s"] == pytest.approx(0.496)
     assert found["cold_start_s"] == 30.0
     assert (found["retrieval_p50_s"], found["ttft_p50_s"]) == pytest.approx((0.01, 0.05))
+
+
+@pytest.mark.parametrize(("timed", "known"), [(4, []), (59, [50]), (60, [50, 95]), (300, [50, 95, 99])])
+def test_a_percentile_needs_enough_timed_requests(timed: int, known: list[int]) -> None:
+    probe = [record(i, phase="latency", latency_s=0.1 * (i + 1)) for i in range(timed)]
+    found = card([record(0), *probe])
+    assert found["latency_p50_s"] == pytest.approx(0.05 * (timed + 1))
+    assert [q for q in (95, 99) if not math.isnan(found[f"latency_p{q}_s"])] == [q for q in known if q > 50]
+    for q in known[:2]:
+        low, value, high = (found[f"latency_p{q}{end}_s"] for end in ("_low", "", "_high"))
+        assert low < value < high
 
 
 def test_without_a_probe_latency_is_unknown() -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from thirdlever.analysis.stats.proportions import Proportion, macro_f1, of_items, quantile, wilson
+from thirdlever.analysis.stats.proportions import Proportion, macro_f1, of_items, quantile, quantile_interval, wilson
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -101,6 +102,16 @@ def test_an_unparsed_answer_is_a_wrong_label() -> None:
 def test_macro_f1_counts_only_labels_of_the_targets() -> None:
     assert macro_f1(["a"], ["a"]) == 1.0
     assert macro_f1(["a", "b"], ["z", "z"]) == 0.0
+
+
+@pytest.mark.parametrize(("n", "q"), [(60, 0.95), (20, 0.5), (300, 0.99)])
+def test_each_end_of_a_quantile_s_interval_is_wrong_in_at_most_one_of_twenty(n: int, q: float) -> None:
+    drawn = np.random.default_rng(1).exponential(size=(4000, n))
+    true = -math.log(1 - q)
+    ends = [found for row in drawn if (found := quantile_interval(row, q)) is not None]
+    assert len(ends) == len(drawn)
+    for wrong in (np.mean([low > true for low, _ in ends]), np.mean([high < true for _, high in ends])):
+        assert wrong <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / len(drawn))
 
 
 def test_quantile_interpolates_linearly() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import Price, Tier, device_cost
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.models.base import BaseModel

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,7 +87,8 @@ def test_a_cheaper_candidate_that_meets_the_target_but_is_worse_is_mentioned() -
 def test_a_no_go_outweighs_missing_data() -> None:
     d = decided(evidence({**MISS, "lora": 0.60}), stable="unknown", maintainer="unknown")
     assert d.verdict == "NO-GO"
-    assert any(line.startswith("Also open: State it: --assume stable=yes") for line in what_would_change(d))
+    changes = what_would_change(d)
+    assert "Also open: State whether the task is narrow and stable (--assume stable=yes or no)." in changes
 
 
 def test_every_reason_for_the_verdict_has_to_change() -> None:
@@ -169,9 +171,35 @@ def test_the_plan_of_open_questions_is_what_they_ask_for() -> None:
     d = decided(evidence({**MISS, "lora": 0.89}, n=200), stable="unknown")
     actions = [step.action for step in plan(d).steps]
     assert actions[0] == "use rag"
-    assert "state it: --assume stable=yes (or no)" in actions
-    assert any(action.startswith("About") and "test items" in action for action in actions)
+    assert "state whether the task is narrow and stable (--assume stable=yes or no)" in actions
+    assert re.fullmatch(r"measure on [\d,]+ test items instead of 200", actions[-1])
     assert plan(d).owner is None
+
+
+@pytest.mark.parametrize(
+    ("looks", "alpha"),
+    [
+        ((), 0.05),
+        ((2000,), 0.05),
+        ((100,), 0.025),
+        ((100, 500), 0.0125),
+        ((100, 2000), 0.025),
+        ((100, 500, 2000), 0.0125),
+    ],
+)
+def test_all_looks_at_a_run_share_the_risk_of_error(looks: tuple[int, ...], alpha: float) -> None:
+    e = replace(evidence({**MISS, "lora": 0.95}), looks=looks, test_items=2000)
+    assert e.alpha == pytest.approx(alpha)
+
+
+def test_a_difference_that_one_look_shows_may_be_chance_at_a_second() -> None:
+    e = evidence({"few_shot": 0.85, "rag": 0.85, "lora": 0.885}, n=1000)
+    p = e.comparisons["lora"].p_adjusted
+    assert 0.0125 < p < 0.05
+    looked = [replace(e, looks=looks, test_items=1000) for looks in ((1000,), (200, 400, 1000))]
+    whole, part = (decided(one, target_accuracy="unknown") for one in looked)
+    assert (whole.verdict, part.verdict) == ("GO", "GO-FOR-COST")  # better, and then only as good and cheaper
+    assert "and all 3 looks at the results: 1.25 % at this look" in part.gates[2].threshold
 
 
 def test_slices_distinguish_knowledge_from_behaviour() -> None:
@@ -325,6 +353,7 @@ def _records(shares: dict[str, float]) -> pd.DataFrame:
             "cached_tokens": 0,
             "output_tokens": 1,
             "latency_s": 0.1,
+            "ttft_s": np.nan,
             "retrieval_s": 0.01 if name == "rag" else np.nan,
             "device_s": 0.1,
             "stop_reason": "stop",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import costed
 
-from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import Price, Tier
 from thirdlever.catalog.tuning import rate
 from thirdlever.decision.assumptions import assume
@@ -350,7 +350,7 @@ def test_a_local_model_costs_its_share_of_the_machine() -> None:
     )
 
 
-def test_re_tuning_is_training_and_evaluation_at_each_release() -> None:
+def test_re_tuning_is_training_evaluation_and_people_s_work_at_each_release() -> None:
     about = costed.candidate("managed", "ft", setup={"usd": 9.0}, base="openai/gpt-4o-mini")
     about["tuning"] = costed.tuning(hosting_usd_per_hour=1.70)
     run = costed.run([about], [costed.requests("managed")], prices={"ft": costed.TUNED})
@@ -359,8 +359,17 @@ def test_re_tuning_is_training_and_evaluation_at_each_release() -> None:
     assert found.setup["training"] == 9
     assert found.standing["hosting"] == pytest.approx(1.70 * 730)
     assert found.standing["upkeep"] == 50
-    assert found.setup["evaluation"] is not None
-    assert found.standing["re-tuning"] == pytest.approx((9 + found.setup["evaluation"]) / 4)
+    again = 9 + (found.setup["evaluation"] or 0)
+    retuned = tuple(found.retuning or ())
+    assert retuned == pytest.approx((again + 1000, again + 533, again + 1600))  # a provider's tune: 1 to 3 days
+    assert found.standing_usd_per_month is not None
+    assert found.setup_usd is not None
+    monthly = found.standing_usd_per_month + 10 * (found.per_request_usd or 0)
+    assert found.monthly_usd(10) == pytest.approx(monthly + (again + 1000) / 4)
+    assert found.cumulative_usd(4, 10) == pytest.approx(found.setup_usd + 4 * monthly)  # the next base comes then
+    assert found.cumulative_usd(12.1, 10) == pytest.approx(found.setup_usd + 12.1 * monthly + 3 * (again + 1000))
+    stated = costs(run, assume({}, {"retuning_usd": "70"}))["managed"]
+    assert tuple(stated.retuning or ()) == (70, 70, 70)
     assert str(found.retires) == "2027-01-14"
 
 

@@ -11,7 +11,7 @@ from helpers.lost import model, run
 from thirdlever.core.errors import RunError
 from thirdlever.decision.verdict import decide_on_run
 from thirdlever.report.decision import notes, render
-from thirdlever.report.memo import MARKDOWN, write
+from thirdlever.report.memo import MARKDOWN, Subject, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,10 +83,12 @@ def test_text_and_json_state_the_statuses(tmp_path: Path) -> None:
 
 def test_the_memo_states_the_statuses_and_what_is_not_measured(tmp_path: Path) -> None:
     made = run(tmp_path, ["null", "few_shot:k=2", "zero_shot"], model(bare_first=[("no_room", 7)]), max_failed=0.1)
-    page = write(made, decide_on_run(made, ()), tmp_path / "memo", given=())[1]
+    page = write(Subject(title="t", source=made.folder, run=made), decide_on_run(made, ()), tmp_path / "memo")[1]
     assert page.name == MARKDOWN
     text = page.read_text("utf-8")
-    assert "zero\\_shot is not measured: 7 of 40 answers were cut off (maximum 10 %, --max-failed)" in text
+    assert (
+        "The prompt without examples is not measured: 7 of 40 answers were cut off (maximum 10 %, --max-failed)" in text
+    )
     assert "| 0 / 0 / 7 / 0 |" in text
     assert "not measured" in next(line for line in text.splitlines() if line.startswith("| `zero_shot`"))
     assert "--max-failed 0.1 --max-unparsed 0.2" in text

@@ -61,7 +61,7 @@ def made(
             row |= {"input_tokens": 0, "output_tokens": 0, "device_s": 0.01}
         row |= {"retrieval_s": 0.02 if strategy == "rag" else np.nan, **told, **columns}
         records += [costed.requests(names[strategy], n, **row)]
-        records += [costed.requests(names[strategy], 12, **{k: _first(v, 12) for k, v in row.items()}, phase="latency")]
+        records += [costed.requests(names[strategy], 60, **{k: _first(v, 60) for k, v in row.items()}, phase="latency")]
         more = {"tuning": costed.tuning(examples=1000)} if strategy == "lora" else {}
         candidates.append(
             costed.candidate(names[strategy], model, strategy=strategy, identity="f00d", revision="r1", **more)

@@ -50,7 +50,7 @@ def summary(count: int = 5, *, n: int = 2000, model: str = "openai/gpt-4o-mini",
             "cut_off": 0,
             "lost_attempts": 0,
             "measured": True,
-            "timed": 20,
+            "timed": 60,
             "base": None if strategy == "null" else model,
             "lever": {"null": "none", "rag": "retrieval", "lora": "tuned"}.get(strategy, "prompt"),
         }

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PAIR = Pair("plain", "plain", "plain")
 HERE = {"system": "Linux-6.1-x", "machine": "x86_64", "cpus": 2}
 FIGURES = {"cost_per_1k_usd": 1.0, "errors": 0, "unparseable": 0, "input_tokens": 100.0}
-TIMES = [0.1 + 0.001 * i for i in range(20)]
+TIMES = [0.1 + 0.001 * i for i in range(60)]
 
 
 def measured(

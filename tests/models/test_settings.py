@@ -10,8 +10,8 @@ from inspect_ai.model import ModelUsage
 
 from thirdlever import Json, Label, Text
 from thirdlever.catalog import genai_prices
-from thirdlever.catalog.lookup import price_of
 from thirdlever.catalog.names import located
+from thirdlever.catalog.price_lookup import price_of
 from thirdlever.core.errors import ModelError, RunError
 from thirdlever.models import registry
 from thirdlever.models.base import THINKING_ROOM, BaseModel

@@ -14,9 +14,11 @@ from helpers.summaries import summary
 
 from thirdlever.charts import accuracy, figures, style
 from thirdlever.charts.style import spread
-from thirdlever.decision.costs import Cost
+from thirdlever.decision.sensitivity import Swing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
@@ -27,14 +29,8 @@ SHEETS = [style.FILE, style.WIDE, style.NARROW]
 HOSTILE = ["$x^{2$", "\x1b[31mred\u202e", "<script>&amp;", "日本語", "a" * 300]
 
 
-def cost(name: str, per_request: float | None, setup: float = 100.0, monthly: float = 0.0) -> Cost:
-    return Cost(
-        candidate=name,
-        strategy=name.partition("(")[0],
-        per_request_usd=per_request,
-        setup={"labels": setup},
-        standing={"upkeep": monthly},
-    )
+def spending(name: str, start: float, end: float, months: float = 12.0, colour: str = style.GO) -> figures.Spending:
+    return figures.Spending(name=name, colour=colour, path=[(0.0, start), (months, end)])
 
 
 def back(months: float | None, low: float | None = None, high: float | None = None) -> Payback:
@@ -46,16 +42,23 @@ def gate(outcome: str, name: str = "Pays back in time", reason: str = "it pays b
     return cast("Gate", SimpleNamespace(name=name, outcome=outcome, reason=reason))
 
 
-def money(count: int = 4, **more: Any) -> style.Picture:  # noqa: ANN401
-    costs = [
-        cost("rag", 0.0012, 300, 100),
-        cost("lora", 0.0004, 6000, 200),
-        cost("null", 0.0),
-        cost("few_shot", 0.0014),
+def money(*, pays: Payback | None = None, **more: Any) -> style.Picture:  # noqa: ANN401
+    lines = [
+        spending("Today's solution", 0, 60_000, colour=style.INK),
+        spending("Retrieval, 5,000 examples", 300, 44_700),
+        spending("Fine-tuned, 5,000 examples, prompt v7, gpt-4o-mini", 6000, 22_800, colour=style.MORE_DATA),
+        spending("Prompt, 12 examples", 50, 43_000, colour=style.LINE),
     ]
-    costs += [cost(f"few_shot(k={k},select=random) @ openai/gpt-4o-mini", 0.001 + k / 1e5) for k in range(count - 4)]
-    given: dict[str, Any] = {"volume": 3e6, "release": 5.0, "marked": {"rag", "lora"}}
-    return figures.cumulative_picture(costs, **(given | more))
+    given: dict[str, Any] = {"volume": 3e6, "release": 5.0, "errors": False, "tuned": lines[2].name, "pays": pays}
+    return figures.cumulative_picture(lines, **(given | more))
+
+
+def tornado(names: Sequence[str] = ("Requests a month", "Price of an error")) -> style.Picture:
+    bars = [
+        Swing(name=name, low=10.0, high=40.0, unit="USD", usd_low=-2000.0 / i, usd_high=9000.0 / i)
+        for i, name in enumerate(names, 1)
+    ]
+    return figures.tornado_picture(bars, 3000.0, shown=lambda _, value: f"${value:g}")
 
 
 def boxes(figure: Figure, *gids: str) -> list[Bbox]:
@@ -91,12 +94,15 @@ def test_latency_names_and_figures_do_not_overlap(sheet: style.Sheet, count: int
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
-@pytest.mark.parametrize("count", [4, 12])
-@pytest.mark.parametrize("months", [0.2, 2.5, 4.9, 11.9])
-def test_names_and_events_of_the_cost_chart_do_not_overlap(sheet: style.Sheet, count: int, months: float) -> None:
-    assert_no_overlap_and_inside(
-        drawn(money(count, pays=back(months, months * 0.8, months * 1.3)), sheet), "name", "event"
-    )
+@pytest.mark.parametrize("months", [0.2, 2.5, 4.9])
+def test_names_and_events_of_the_cost_chart_do_not_overlap(sheet: style.Sheet, months: float) -> None:
+    assert_no_overlap_and_inside(drawn(money(pays=back(months)), sheet), "name", "event")
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+def test_names_and_values_of_the_tornado_do_not_overlap(sheet: style.Sheet) -> None:
+    names = ["Requests a month", "Months until the next base model", "Saving per request", "Price of an error"]
+    assert_no_overlap_and_inside(drawn(tornado(names), sheet), "name", "figures")
 
 
 @pytest.mark.parametrize("sheet", SHEETS)
@@ -177,50 +183,38 @@ def test_a_latency_bar_goes_from_the_median_to_the_95th_percentile() -> None:
     assert np.asarray(bar.get_xdata()).tolist() == pytest.approx([0.612, 0.612 * 1.6])
 
 
-def test_the_break_even_is_where_the_lines_cross() -> None:
-    months = 5700 / (3e6 * 0.0008 - 100)
-    axes = drawn(money(pays=back(months)), style.FILE).axes[0]
-    ring = next(line for line in axes.lines if line.get_gid() == "break-even")
-    ((x, y),) = np.asarray(ring.get_xydata())
-    assert x == pytest.approx(months)
-    assert y == pytest.approx(6000 + months * (200 + 3e6 * 0.0004))
-    assert y == pytest.approx(300 + months * (100 + 3e6 * 0.0012))
-    assert {text.get_text() for text in axes.texts if text.get_gid() == "event"} == {
-        "next base model, month 5",
-        "break-even, month 2.5",
-    }
+def test_the_break_even_is_marked_and_named() -> None:
+    made = money(pays=back(2.5))
+    assert made.title == "The tune has paid back in month 2.5."
+    axes = drawn(made, style.FILE).axes[0]
+    line = next(line for line in axes.lines if line.get_gid() == "break-even")
+    assert np.asarray(line.get_xdata()).tolist() == [2.5, 2.5]
+    events = {text.get_text() for text in axes.texts if text.get_gid() == "event"}
+    assert events == {"next base model, month 5", "paid back, month 2.5"}
 
 
 @pytest.mark.parametrize(
     ("months", "said"),
     [
-        (math.inf, "lora never breaks even with rag."),
-        (None, "When lora breaks even with rag is unknown."),
-        (90.0, "lora breaks even with rag only in month 90."),
+        (math.inf, "The tune does not pay back at all."),
+        (None, "Cost over time."),
+        (0.0, "The tune is cheaper from the first day."),
+        (90.0, "The tune does not pay back before the next base model, but in month 90.0."),
+        (5.3, "The tune does not pay back before the next base model, but in month 5.3."),
     ],
 )
 def test_a_missing_break_even_is_stated_and_not_drawn(months: float | None, said: str) -> None:
     made = money(pays=back(months))
-    assert said in made.notes
+    assert made.title == said
     assert not [line for line in drawn(made, style.FILE).axes[0].lines if line.get_gid() == "break-even"]
 
 
-def test_a_candidate_of_unknown_cost_is_named_and_not_drawn_as_zero() -> None:
-    made = figures.cumulative_picture([cost("rag", None), cost("lora", 0.1)], volume=10, release=5, marked=set())
-    assert "Not shown (cost unknown): rag." in made.notes
-    assert len([line for line in drawn(made, style.FILE).axes[0].lines if line.get_gid() == "line"]) == 1
-
-
-def test_a_far_more_expensive_candidate_does_not_flatten_the_others() -> None:
-    made = figures.cumulative_picture(
-        [cost("rag", 0.001), cost("lora", 0.0009), cost("long_context", 1.0)],
-        volume=1e6,
-        release=5,
-        marked={"rag", "lora"},
-    )
-    axes = drawn(made, style.FILE).axes[0]
-    assert axes.get_ylim()[1] < 20_000
-    assert [text.get_text() for text in axes.texts if "↑" in text.get_text()] == ["long_context\n↑ $12,000,100"]
+def test_a_tornado_shows_the_longest_bar_first_around_the_net_gain() -> None:
+    made = tornado()
+    assert made.title == "The tune gains $3,000 until the next base model; what matters most: requests a month."
+    bars = [bar for bar in drawn(made, style.FILE).axes[0].patches if bar.get_gid() == "bar"]
+    assert [(bar.get_x(), bar.get_width()) for bar in bars] == [(-2000, 11_000), (-1000, 5500)]  # type: ignore[attr-defined]
+    assert made.notes == ["One figure at a time, all others as assumed; the gain may be either sign."]
 
 
 def test_cards_show_verdicts_by_shape_and_word() -> None:
@@ -250,12 +244,13 @@ def test_notes_stay_inside_the_figure_whatever_their_letters(letter: str) -> Non
 @pytest.mark.parametrize("sheet", SHEETS)
 def test_charts_without_data_are_drawn(sheet: style.Sheet) -> None:
     empty = summary(1).iloc[:0]
-    none = figures.cumulative_picture([cost("rag", None)], volume=10, release=5, marked=set())
-    free = figures.cumulative_picture([cost("rag", 0.0, 0.0)], volume=0, release=5, marked={"rag"}, pays=back(0.0))
+    given: dict[str, Any] = {"volume": 10, "release": 5.0, "tuned": None, "pays": None, "errors": True}
+    none = figures.cumulative_picture([], **given)
+    free = figures.cumulative_picture([spending("rag", 0, 0)], **given)
     for made in (figures.latency_picture(empty), none, free, figures.gates_picture([], "NEED-MORE-DATA", "")):
         assert drawn(made, sheet).axes
     assert figures.latency_picture(empty).alt.endswith("not measured.")
-    assert none.alt == "Cumulative cost over 12 months: unknown for every candidate."
+    assert none.alt == "Cost over time. Cost over 12 months: unknown for every candidate."
 
 
 # Files and pages
@@ -281,9 +276,11 @@ def test_inline_figures_use_the_page_s_colours_and_unique_ids() -> None:
 
 @pytest.mark.parametrize("sheet", SHEETS)
 def test_hostile_names_are_drawn_as_text(sheet: style.Sheet, tmp_path: Path) -> None:
-    costs = [cost(name, 0.1) for name in HOSTILE]
+    lines = [spending(name, 10, 100) for name in HOSTILE]
     made = [
-        figures.cumulative_picture(costs, volume=10, release=5, marked=set(HOSTILE), suite="<b>"),
+        figures.cumulative_picture(
+            lines, volume=10, release=5, tuned=None, pays=None, errors=False, source=["<b>", *HOSTILE]
+        ),
         figures.latency_picture(summary(5, candidate=HOSTILE), suite="$\\frac$"),
         figures.gates_picture([gate("passed", name, name) for name in HOSTILE], "GO", HOSTILE[2]),
     ]

@@ -33,7 +33,11 @@ EVIL = {
 FILES = [
     "memo.html",
     "memo.md",
-    *(f"{name}.{kind}" for name in ("chart", "gates", "cumulative", "latency") for kind in ("png", "svg")),
+    *(
+        f"{name}.{kind}"
+        for name in ("chart", "gates", "cumulative", "sensitivity", "latency", "models")
+        for kind in ("png", "svg")
+    ),
 ]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -65,7 +69,8 @@ class Page(HTMLParser):
 
 
 def write(run: Run, folder: Path, *given: str) -> tuple[str, str]:
-    paths = memo.write(run, memos.decided(run, *given), folder, given=[*memos.WILLING, *given])
+    subject = memo.Subject(title="payments", source=run.folder, given=[*memos.WILLING, *given], run=run)
+    paths = memo.write(subject, memos.decided(run, *given), folder)
     return paths[0].read_text("utf-8"), paths[1].read_text("utf-8")
 
 
@@ -99,13 +104,32 @@ def test_the_memo_and_its_figures_are_written_in_two_formats_each(good: tuple[Pa
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
 
 
-def test_the_verdict_comes_first_in_a_headline_then_in_a_sentence(good: tuple[Path, str, str]) -> None:
+def test_page_one_has_the_headline_and_five_facts(good: tuple[Path, str, str]) -> None:
     _, page, text = good
-    head, _, said, *_ = text.splitlines()
+    head, _, about, _, *facts = text.splitlines()[:9]
     assert head == "# **✓ GO.** Fine-tune: 95.0 % right, not 85.0 % as with retrieval."
-    assert said.startswith("Fine-tune: use lora (95.0 % accuracy")
-    assert said.endswith("pays back in 10 days.")
-    assert Page(page).said("h1")[0] == "Fine-tune: 95.0 % right, not 85.0 % as with retrieval."
+    assert Page(page).said("h1")[0] == "Fine-tune: 95.0\u00a0% right, not 85.0\u00a0% as with retrieval."
+    assert about == ("payments · run of 2026-11-21 · owner: us · approver: not named · next review by 2027-04-22")
+    assert facts == [
+        "- Recommendation: **Fine-tuned, 1,000 examples**",
+        "- Accuracy: **95.0 %** 92.4 to 96.7 %; target 90.0 %",
+        "- Bill a month: **$519** $511 to $528; today's is not stated",
+        "- Money at risk: **$1,000** set-up, back in 10 days",
+        "- Next step: **Use the model fine-tuned on 1,000 examples** $1,000",
+    ]
+
+
+def test_page_one_shows_today_and_at_most_three_options(tmp_path: Path) -> None:
+    stated = ("current_accuracy=0.6", "current_cost_per_request_usd=0.05")
+    text = write(memos.made(tmp_path / "run"), tmp_path / "memo", *stated)[1]
+    table = text.partition("## The options")[2].partition("\n##")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert [(row[0], row[1], row[-1]) for row in rows] == [
+        ("Today's solution", "60.0 %", "in use, as stated"),
+        ("**Fine-tuned, 1,000 examples**", "95.0 %", "recommended"),
+        ("Retrieval", "85.0 %", "replaced"),
+        ("Prompt, no examples", "80.0 %", "misses 90.0 %"),
+    ]
 
 
 def test_the_page_says_what_the_markdown_says(good: tuple[Path, str, str]) -> None:
@@ -120,13 +144,13 @@ def test_the_page_says_what_the_markdown_says(good: tuple[Path, str, str]) -> No
 def test_the_sections_come_in_order(good: tuple[Path, str, str]) -> None:
     _, page, text = good
     order = [
+        "The options",
         "The plan",
-        "Candidates",
+        "Was it a fair comparison?",
+        "Why, and what would change it",
         "Cost and latency",
         "The gates in detail",
-        "What would change the verdict",
         "Failures worth reading",
-        "Assumptions",
         "All figures, tests and costs",
         "Provenance",
     ]
@@ -158,9 +182,9 @@ def test_the_page_loads_nothing_and_runs_nothing(good: tuple[Path, str, str]) ->
 
 def test_every_figure_has_its_content_in_words(good: tuple[Path, str, str]) -> None:
     drawn = [attributes for tag, attributes in Page(good[1]).tags if tag == "svg"]
-    assert len(drawn) == 8
+    assert len(drawn) == 12
     assert all(attributes["role"] == "img" and len(attributes["aria-label"] or "") > 40 for attributes in drawn)
-    assert len(re.findall(r"!\[[^\]]{40,}\]\(\w+\.png\)", good[2])) == 4
+    assert len(re.findall(r"!\[[^\]]{40,}\]\(\w+\.png\)", good[2])) == 6
 
 
 def test_the_same_run_gives_the_same_memo(good: tuple[Path, str, str], tmp_path: Path) -> None:
@@ -172,8 +196,9 @@ def test_the_table_the_gates_and_the_chart_state_the_same_figures(good: tuple[Pa
     _, page, text = good
     row = next(line for line in text.splitlines() if line.startswith("| **`lora`**"))
     low, high = re.findall(r"95\.0 \[([\d.]+), ([\d.]+)\]", row)[0]
-    assert f"lora at 95.0 % ({low} to {high} % on 400 items)" in text
-    assert f"lora 95.0 % ({low} to {high})" in page
+    assert f"The model fine-tuned on 1,000 examples at 95.0 % ({low} to {high} % on 400 items)" in text
+    assert f"Accuracy: **95.0 %** {low} to {high} %" in text
+    assert "Fine-tuned, 1,000 examples 95.0 %, $519 a month" in page
 
 
 # An auditor
@@ -202,7 +227,7 @@ def test_the_cost_of_errors_has_its_own_column_when_it_is_stated(tmp_path: Path)
     run = memos.made(tmp_path / "run")
     unpriced, priced = (write(run, tmp_path / "memo", *given)[1] for given in ((), ("error_cost_usd=0.5",)))
     assert "Errors, USD per month" not in unpriced
-    assert "(from only 12 timed requests). Per month: 1,000,000 requests." in unpriced
+    assert "p95: 95 % of requests are faster. Per month: 1,000,000 requests." in unpriced
     [row] = [line.split(" | ") for line in priced.splitlines() if line.startswith("| `few_shot` | 80.0")]
     assert row[4] == "100,000"  # a fifth of a million requests, at half a dollar
 
@@ -401,6 +426,31 @@ def test_the_command_writes_into_the_run_by_default(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "memo" / "memo.html").is_file()
     assert CliRunner().invoke(app, [str(tmp_path / "run"), "--out", str(tmp_path / "x")]).exit_code == 0
     assert (tmp_path / "x" / "memo.md").is_file()
+
+
+def test_given_figures_have_a_memo_of_their_own(tmp_path: Path) -> None:
+    import typer
+
+    from thirdlever.cli.decide import memo as command
+
+    shutil.copy("docs/examples/fintech.toml", tmp_path)
+    app = typer.Typer()
+    app.command()(command)
+    names = ["--owner", "Ada <b>", "--approver", "Grace"]
+    done = CliRunner().invoke(app, [str(tmp_path / "fintech.toml"), *names])
+    assert done.exit_code == 0
+    text = (tmp_path / "fintech-memo" / "memo.md").read_text("utf-8")
+    assert "owner: Ada \\<b\\> · approver: Grace" in text
+    assert "- Bill a month: **at most $1,200** today $4,200" in text
+    assert "- Basis: **stated figures; nothing was measured**" in text
+    assert f"thirdlever memo {tmp_path}/fintech.toml" in text
+    assert (tmp_path / "fintech-memo" / "chart.png").is_file()
+
+
+def test_a_slice_of_a_few_items_has_no_percentages(tmp_path: Path) -> None:
+    run = memos.made(tmp_path / "run", n=60, slice=["few"] * 6 + ["many"] * 54)
+    table = write(run, tmp_path / "memo")[1].partition("### Where each lever helps")[2].partition("\n##")[0]
+    assert "| `few` | 6 | too few items | too few items |" in table
 
 
 # In a browser

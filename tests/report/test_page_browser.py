@@ -91,6 +91,36 @@ def count(tab: Page) -> int:
     return int(tab.inner_text("#count").split()[0].replace(",", ""))
 
 
+# What it asks
+
+
+def test_three_questions_are_answered_with_one_click(opened: Opened, plain: Path) -> None:
+    tab = opened(plain)
+    buttons = tab.locator("#questions button")
+    assert [text.rpartition(" ")[0] for text in buttons.all_inner_texts()] == [
+        "Where do they disagree?",
+        "Where is the best wrong, and others right?",
+        "What is unparsed?",
+    ]
+    for button in buttons.all():
+        found = int(button.inner_text().rpartition(" ")[2].replace(",", ""))
+        button.click()
+        assert count(tab) == found
+        assert button.get_attribute("aria-pressed") == "true"
+        button.click()
+        assert count(tab) == 300
+
+
+def test_the_page_shows_the_verdict_and_links_to_the_memo(opened: Opened, plain: Path, tmp_path: Path) -> None:
+    assert opened(plain).inner_text("#decision").startswith("No memo yet. Write one with thirdlever memo ")
+    run = make_run(tmp_path, items=12)
+    (tmp_path / "memo").mkdir()
+    (tmp_path / "memo" / "memo.md").write_text("# **✓ GO.** Fine\\-tune: 95.0 % right <b>.\n", "utf-8")
+    tab = opened(page.write(run))
+    assert tab.inner_text("#decision") == "GO. Fine-tune: 95.0 % right <b>. Decision memo"
+    assert tab.get_attribute("#decision a", "href") == "memo/memo.html"
+
+
 # What it shows
 
 

@@ -239,6 +239,11 @@ def test_a_changed_target_invalidates_every_answer(suite: Suite) -> None:
     assert len(list((done.folder / "logs").iterdir())) == 2  # the old ones are gone
 
 
+def test_each_look_with_more_items_is_counted(suite: Suite) -> None:
+    looks = [measure(suite, limit=n).info["looks"] for n in (3, 3, 5, 4, 9)]
+    assert looks == [[3], [3], [3, 5], [3, 5], [3, 5, 9]]
+
+
 def test_a_larger_limit_asks_only_for_the_rest(suite: Suite) -> None:
     measure(suite, limit=5)
     model = FakeModel(answer=fuel)

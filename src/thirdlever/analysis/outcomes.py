@@ -16,6 +16,8 @@ from thirdlever.core.errors import RunError, unknown
 from thirdlever.core.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -83,6 +85,21 @@ class Outcomes:
     def best(self) -> str:
         """The candidate with the highest mean score; the first of several."""
         return self.candidates[int(self.scores.mean(axis=1).argmax())]
+
+
+def averaged(o: Outcomes, repeats: Mapping[str, Sequence[str]]) -> Outcomes:
+    """Outcomes in which repeats of one recipe are one candidate, with its mean score on each item.
+
+    Args:
+        o: of all candidates.
+        repeats: for each recipe's name, the candidates that repeat it.
+    """
+    if not repeats:
+        return o
+    of = {name: recipe for recipe, names in repeats.items() for name in names}
+    candidates = tuple(dict.fromkeys(of.get(name, name) for name in o.candidates))
+    rows = [np.mean([o.row(one) for one in repeats.get(name, (name,))], axis=0) for name in candidates]
+    return replace(o, candidates=candidates, scores=np.stack(rows), graded=True)
 
 
 def load(run: Run) -> Outcomes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thirdlever.analysis.run import Run
 from thirdlever.analysis.usage import price_in
-from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import Hour, Price, hour, in_batch, overlaid
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.models.base import BaseModel

@@ -18,7 +18,7 @@ from thirdlever.analysis.statuses import Tolerance, count, why_not
 from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core.text import escape_csv
-from thirdlever.evaluation.records import statuses
+from thirdlever.evaluation.records import same_answer, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,10 @@ FURTHER = (
     "not_measured",
     "reasoning_tokens",
     "timed",
+    "latency_p50_low_s",
+    "latency_p50_high_s",
+    "latency_p95_low_s",
+    "latency_p95_high_s",
     "cold_start_s",
     "ttft_p50_s",
     "retrieval_p50_s",
@@ -83,10 +87,12 @@ FURTHER = (
     "lost_attempts",
     "base",
     "lever",
+    "same_answer",
 )
-LEAST_TIMED = 20  # requests: with fewer, the p95 is little more than the slowest
+# Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
+LEAST_TIMED = {95: 60, 99: 300}
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
-TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured", "base", "lever")
+TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured", "base", "lever", "same_answer")
 COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed", "lost_attempts")
 LOST = ("unparseable", "refused", "cut_off", "errors")  # counts of requests without an answer, which count as wrong
 _PAIR = "accuracy_ci95"
@@ -279,6 +285,13 @@ class CandidateFigures:
         )
 
     @cached_property
+    def same_answer(self) -> str | None:
+        """A clause if nearly all of its answers are the same, and few of the right ones are."""
+        answered = self.asked[self._statuses == "answered"]
+        pairs = zip(answered["prediction"].tolist(), answered["target"].tolist(), strict=True)
+        return same_answer(list(pairs)) if self.common.labels else None
+
+    @cached_property
     def accuracy_parsed(self) -> float | None:
         """Mean score of the requests that were answered; None if none was."""
         answered = self._scores[self._statuses == "answered"]
@@ -294,7 +307,10 @@ class CandidateFigures:
 
     @cached_property
     def latency(self) -> Mapping[str, float | None]:
-        """Columns of the scorecard, in seconds, from warm, answered requests of the probe."""
+        """Columns of the scorecard, in seconds, from warm, answered requests of the probe.
+
+        A percentile that has too few requests is unknown; the ends are those of 90 % intervals.
+        """
         cold = self.probe["cold"].fillna(value=False).astype(bool)
         warm = self.probe[~cold & self.probe["error"].isna()]
         measured = {"latency": (50, 95, 99), "ttft": (50,), "retrieval": (50,)}
@@ -303,6 +319,11 @@ class CandidateFigures:
             for name, percentiles in measured.items()
             for q in percentiles
         }
+        row |= {f"latency_p{q}_s": None for q, least in LEAST_TIMED.items() if len(warm) < least}
+        for q in (50, 95):
+            ends = proportions.quantile_interval(warm["latency_s"].dropna().to_list(), q / 100)
+            if ends is not None:
+                row |= {f"latency_p{q}_low_s": ends[0], f"latency_p{q}_high_s": ends[1]}
         return row | {"timed": len(warm), "cold_start_s": self.probe.loc[cold, "latency_s"].max()}
 
     @cached_property
@@ -420,6 +441,7 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "measured": one.not_measured is None,
         "not_measured": one.not_measured,
         "lost_attempts": one.about.get("lost_attempts", 0),
+        "same_answer": one.same_answer,
         "base": one.about.get("base") or one.about.get("model") if one.asks else None,
         "lever": one.lever,
         "accuracy_ci95": (accuracy.low, accuracy.high) if accuracy else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -118,18 +119,39 @@ def by_recipe(o: Outcomes, info: Mapping[str, Any]) -> list[Variance]:
 
     Args:
         o: the run's outcomes.
-        info: run.json; `candidates` have name, strategy, args, base and tuning.
+        info: run.json; `candidates` have name, strategy, args, base, prompt and tuning.
     """
-    recipes: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    about = {one["name"]: one for one in info.get("candidates", ())}
+    if len(o.items) < 2:  # noqa: PLR2004 - one has no variance
+        return []
+    return [
+        split(
+            o,
+            names,
+            recipe=str(about[names[0]]["strategy"]),
+            source="training" if about[names[0]].get("tuning") is not None else "demonstrations",
+        )
+        for names in recipes(info, o.candidates).values()
+    ]
+
+
+def recipes(info: Mapping[str, Any], measured: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Candidates that differ in their seed alone, by a name for all of them: "few_shot(k=8) × 3 seeds".
+
+    Args:
+        info: run.json; `candidates` have name, strategy, args, base and prompt.
+        measured: names of the candidates to look at.
+    """
+    alike: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for candidate in info.get("candidates", ()):
         args = {name: value for name, value in candidate["args"].items() if name != "seed"}
-        if "seed" in candidate["args"] and candidate["name"] in o.candidates:
-            key = [candidate["strategy"], args, candidate.get("base")]
-            recipes[json.dumps(key, sort_keys=True, default=str)].append(candidate)
-    found = []
-    for alike in recipes.values():
-        names = [candidate["name"] for candidate in alike]
-        if len({json.dumps(candidate["args"]["seed"]) for candidate in alike}) > 1 and len(o.items) > 1:
-            source = "training" if alike[0].get("tuning") is not None else "demonstrations"
-            found.append(split(o, names, recipe=str(alike[0]["strategy"]), source=source))
+        if "seed" in candidate["args"] and candidate["name"] in measured:
+            key = [candidate["strategy"], args, candidate.get("base"), candidate.get("prompt")]
+            alike[json.dumps(key, sort_keys=True, default=str)].append(candidate)
+    found = {}
+    for same in alike.values():
+        if len({json.dumps(candidate["args"]["seed"]) for candidate in same}) > 1:
+            names = tuple(str(candidate["name"]) for candidate in same)
+            plain = re.sub(r",?seed=[^,)]*", "", names[0]).replace("(,", "(").replace("()", "")
+            found[f"{plain} × {len(names)} seeds"] = names
     return found

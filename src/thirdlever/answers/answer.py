@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from thirdlever.answers.conclusion import conclude
+from thirdlever.answers.label import conclude
 from thirdlever.answers.names import Names
 from thirdlever.answers.objects import find_object
 from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, refusal, spoken, unread
@@ -71,7 +71,7 @@ class Answer(Protocol):
 
 @dataclass(frozen=True, repr=False)
 class Label:
-    """One of a closed set of labels, read as a person would: `thirdlever.answers.conclusion` states the order of trust.
+    """One of a closed set of labels, read as a person would: `thirdlever.answers.label` states the order of trust.
 
     Case, quotes, spaces, underscores and punctuation are ignored as far as the labels stay distinct without them.
 

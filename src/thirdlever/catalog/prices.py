@@ -1,7 +1,8 @@
 """Prices of tokens and of device time. A price that no source states is unknown (None); it is never guessed.
 
 Rows come from `prices.toml` in the current folder (the user's own rates), then from the shipped file of that name;
-`catalog/lookup.py` adds further sources. A local model has no price per token: it costs device time (`device_cost`).
+`catalog/price_lookup.py` adds further sources. A local model has no price per token: it costs device time
+(`device_cost`).
 """
 
 from __future__ import annotations

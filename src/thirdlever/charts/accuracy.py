@@ -26,7 +26,7 @@ _COLUMN = 0.15  # width of the column for $0, as a share of the scale beside it
 _LEAST_S = 1e-6  # a clock may measure 0
 _KEY = 0.2  # inches between the axes and the key of the models, for names
 _HEIGHT = 3.12  # inches of the axes
-_AT_THE_END = 0.97  # of the axis: from here on, a centred tick label would stick out
+AT_THE_END = 0.97  # of the axis: from here on, a centred tick label would stick out
 _MODEL = 24  # characters of a model's name in the key
 _NAME, _NARROW_NAME = (26, 3), (18, 4)  # characters per line, lines
 
@@ -82,7 +82,7 @@ def choose(summary: pd.DataFrame) -> Axis:
 def _cost(summary: pd.DataFrame, shown: pd.Series[bool], notes: Sequence[str]) -> Axis:
     values = summary.loc[shown, "cost_per_1k_usd"].to_list()
     low, high = limits([value for value in values if value > 0])
-    marks, broken_at = ticks(low, high, _dollars), None
+    marks, broken_at = ticks(low, high, dollars), None
     if 0 in values:
         decades = math.log10(high / low) * _COLUMN
         zero, broken_at = low / 10 ** (decades / 2), low
@@ -125,7 +125,8 @@ def ticks(
     return [(value, label(value)) for value in values[:: math.ceil(len(values) / most)]]
 
 
-def _dollars(value: float) -> str:
+def dollars(value: float) -> str:
+    """A round amount on a scale."""
     decimals = 0 if value >= 1 else max(2, -math.floor(math.log10(value) + 1e-9))  # 1e-9: 0.001 is not quite 10^-3
     return f"${value:,.{decimals}f}"
 
@@ -139,8 +140,8 @@ def seconds(value: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Point:
-    """One candidate in the chart; accuracy and the ends of its interval in percent.
+class Point:
+    """One candidate in a chart; accuracy and the ends of its interval in percent.
 
     Attributes:
         base: its base model, if the chart has several; its name is then without it, and its colour is the model's.
@@ -191,12 +192,12 @@ def pareto(points: Iterable[tuple[float, float]]) -> list[bool]:
     return [not any(a <= x and b >= y and (a, b) != (x, y) for a, b in points) for x, y in points]
 
 
-def _points(summary: pd.DataFrame, axis: Axis) -> list[_Point]:
+def _points(summary: pd.DataFrame, axis: Axis) -> list[Point]:
     shown = rows(summary[axis.shown])
     places = ((x, row["accuracy"]) for x, row in zip(axis.positions, shown, strict=True))
     fronts = pareto(places) if axis.title else [False] * len(shown)
     return [
-        _Point(name, base, row["strategy"], x, 100 * row["accuracy"], 100 * low, 100 * high, front)
+        Point(name, base, row["strategy"], x, 100 * row["accuracy"], 100 * low, 100 * high, front)
         for row, x, front in zip(shown, axis.positions, fronts, strict=True)
         for low, high in [row["accuracy_ci95"]]
         for name, _, base in [row["candidate"].partition(" @ ")]
@@ -204,7 +205,7 @@ def _points(summary: pd.DataFrame, axis: Axis) -> list[_Point]:
 
 
 def _figure(
-    axis: Axis, points: Sequence[_Point], sheet: style.Sheet, *, title: str, under: str, notes: Sequence[str]
+    axis: Axis, points: Sequence[Point], sheet: style.Sheet, *, title: str, under: str, notes: Sequence[str]
 ) -> Figure:
     left, right = (0.48, 0.2) if sheet.worded else (0.3, 0.06)
     height = _HEIGHT * (1.25 if sheet.narrow else 1)
@@ -215,14 +216,14 @@ def _figure(
     _joined(axes, points)
     _marks(axes, points)
     _models(axes, points, 1 + _KEY / height)
-    _names(axes, points, *(_NARROW_NAME if sheet.narrow else _NAME))
+    names(axes, points, *(_NARROW_NAME if sheet.narrow else _NAME))
     at = (-left + (0.16 if sheet.worded else 0)) / (sheet.width - left - right)
     axes.text(at, 1 + 0.1 / height, "Accuracy, %", transform=axes.transAxes, fontsize=9, color=style.QUIET, va="bottom")
     style.words(chart, sheet, title=title, under=under, notes=notes)
     return chart
 
 
-def _scales(axes: Axes, axis: Axis, points: Sequence[_Point], *, few: bool) -> None:
+def _scales(axes: Axes, axis: Axis, points: Sequence[Point], *, few: bool) -> None:
     """Scales, ticks and grid."""
     from matplotlib.ticker import MaxNLocator, NullLocator
 
@@ -232,7 +233,7 @@ def _scales(axes: Axes, axis: Axis, points: Sequence[_Point], *, few: bool) -> N
     axes.xaxis.set_minor_locator(NullLocator())
     marks = axis.ticks[:: -(-len(axis.ticks) // _FEW_TICKS)] if few and axis.ticks else axis.ticks
     labels = axes.set_xticks([x for x, _ in marks], [label for _, label in marks])
-    if marks and axes.transAxes.inverted().transform(axes.transData.transform((marks[-1][0], 0)))[0] > _AT_THE_END:
+    if marks and axes.transAxes.inverted().transform(axes.transData.transform((marks[-1][0], 0)))[0] > AT_THE_END:
         labels[-1].label1.set_horizontalalignment("right")
     # From a little under the lowest interval to a little over the highest, 10 points at least.
     low, high = min((p.low for p in points), default=0.0), max((p.high for p in points), default=100.0)
@@ -250,24 +251,24 @@ def _scales(axes: Axes, axis: Axis, points: Sequence[_Point], *, few: bool) -> N
         axes.text(axis.broken_at, 0, "//", ha="center", va="center", fontsize=10, zorder=5, **look)
 
 
-def _front(axes: Axes, points: Sequence[_Point]) -> None:
+def _front(axes: Axes, points: Sequence[Point]) -> None:
     """The best accuracy at each cost, as a step line."""
     steps = sorted((p.x, p.accuracy) for p in points if p.front)
     look: dict[str, Any] = {"drawstyle": "steps-post", "color": style.LINE, "linewidth": 1.2}
     axes.plot([x for x, _ in steps], [y for _, y in steps], zorder=2, gid="front", **look)
 
 
-def _whole(point: _Point) -> str:
+def _whole(point: Point) -> str:
     return f"{point.name} @ {point.base}" if point.base else point.name
 
 
-def _bases(points: Sequence[_Point]) -> dict[str, str]:
+def _bases(points: Sequence[Point]) -> dict[str, str]:
     """Colour of each base model."""
     names = dict.fromkeys(point.base for point in points if point.base)
     return dict(zip(names, itertools.cycle(style.MODELS)))
 
 
-def _joined(axes: Axes, points: Sequence[_Point]) -> None:
+def _joined(axes: Axes, points: Sequence[Point]) -> None:
     """A line through the marks of each strategy that ran on several models."""
     look: dict[str, Any] = {"color": style.LINE, "linewidth": 0.9, "linestyle": (0, (1.2, 2))}
     for name in dict.fromkeys(point.name for point in points):
@@ -276,7 +277,7 @@ def _joined(axes: Axes, points: Sequence[_Point]) -> None:
             axes.plot([x for x, _ in same], [y for _, y in same], zorder=1.8, gid="joined", **look)
 
 
-def _models(axes: Axes, points: Sequence[_Point], bottom: float) -> None:
+def _models(axes: Axes, points: Sequence[Point], bottom: float) -> None:
     """Which colour is which model, if there are several; above the names, at this share of the axes' height."""
     from matplotlib.lines import Line2D
 
@@ -286,14 +287,22 @@ def _models(axes: Axes, points: Sequence[_Point], bottom: float) -> None:
     look: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7, "mec": "none"}
     handles = [Line2D([], [], mfc=colour, label=_shortened(base), **look) for base, colour in colours.items()]
     place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, bottom), "borderaxespad": 0.15}
-    axes.legend(handles=handles, ncols=len(handles), frameon=False, fontsize=8.5, handletextpad=0.2, **place)
+    axes.legend(
+        handles=handles,
+        ncols=len(handles),
+        frameon=False,
+        fontsize=8.5,
+        handletextpad=0.2,
+        labelcolor=style.INK,
+        **place,
+    )
 
 
 def _shortened(base: str) -> str:
     return escape_terminal(base if len(base) <= _MODEL else f"…{base[1 - _MODEL :]}")
 
 
-def _marks(axes: Axes, points: Sequence[_Point]) -> None:
+def _marks(axes: Axes, points: Sequence[Point]) -> None:
     """Each candidate's mark and interval; marks on the front are filled."""
     looks = style.styles(p.strategy for p in points)
     models = _bases(points)
@@ -309,23 +318,47 @@ def _marks(axes: Axes, points: Sequence[_Point]) -> None:
         axes.plot([p.x], [p.accuracy], marker=shape, linestyle="none", zorder=4, gid="mark", **look)
 
 
-def _names(axes: Axes, points: Sequence[_Point], width: int, lines: int) -> None:
-    """Each candidate's name near its mark. Places are found in pixels and kept as shares of the axes, for the SVG."""
+def names(
+    axes: Axes,
+    points: Sequence[Point],
+    width: int,
+    lines: int,
+    *,
+    shown: Sequence[bool] | None = None,
+    colours: Sequence[str | None] | None = None,
+) -> None:
+    """Write each candidate's name near its mark.
+
+    Places are found in pixels and kept as shares of the axes, for the SVG.
+
+    Args:
+        axes: with their final limits.
+        points: the candidates; those on the front are in bold.
+        width: characters of a line of a name.
+        lines: of a name, at most.
+        shown: which points have a name; all if None. Names cover no mark in any case.
+        colours: of the names; None for the usual one.
+    """
     from matplotlib.patheffects import withStroke
 
     chart: Any = axes.figure
     renderer = chart.canvas.get_renderer()
     unit = chart.dpi / 72  # pixels a typographic point
     marks, sizes, texts, hard = [], [], [], []
-    for p in points:
+    hard += [style.Box(*text.get_window_extent(renderer).extents) for text in axes.texts]
+    for i, p in enumerate(points):
         (x, y), (_, y0), (_, y1) = axes.transData.transform([(p.x, p.accuracy), (p.x, p.low), (p.x, p.high)])
         hard += [style.Box(x, y, x, y).grown(5.5 * unit), style.Box(x, y0, x, y1).grown(1.5 * unit)]
+        if shown is not None and not shown[i]:
+            continue
         look: dict[str, Any] = {"color": style.INK, "weight": "bold"} if p.front else {"color": style.QUIET}
+        if colours and colours[i]:
+            look["color"] = colours[i]
         look |= {"path_effects": [withStroke(linewidth=2.5, foreground=style.PAPER)], "parse_math": False}
         text = axes.text(
             0,
             0,
-            style.label(p.name, width, lines),
+            "\n".join(style.label(part, width, lines) for part in p.name.split("\n")),
             transform=axes.transAxes,
             fontsize=8.5,
             linespacing=1.15,
@@ -353,7 +386,9 @@ def _names(axes: Axes, points: Sequence[_Point], width: int, lines: int) -> None
 
 def _segments(axes: Axes) -> list[tuple[float, float, float, float]]:
     """The front's horizontals and verticals, in pixels, lower left corner first."""
-    paths = [axes.transData.transform(line.get_xydata()) for line in axes.lines if line.get_gid() == "front"]
+    paths = [
+        axes.transData.transform(line.get_xydata()) for line in axes.lines if line.get_gid() in {"front", "target"}
+    ]
     found = []
     for (x0, y0), (x1, y1) in (pair for path in paths for pair in itertools.pairwise(path)):
         found += [(x0, y0, x1, y0), (x1, min(y0, y1), x1, max(y0, y1))]

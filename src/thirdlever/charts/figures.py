@@ -15,15 +15,15 @@ from thirdlever.charts.accuracy import limits, seconds, ticks
 from thirdlever.core.text import counted, duration, escape_terminal, usd
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from thirdlever.decision.costs import Cost
     from thirdlever.decision.gates import Gate
     from thirdlever.decision.payback import Payback
+    from thirdlever.decision.sensitivity import Swing
 
 
 _Card: TypeAlias = tuple[str, str, str]  # heading, verdict, reason
@@ -49,8 +49,8 @@ _LEAST_MONTHS, _MOST_MONTHS = 12.0, 36.0
 _HEIGHT = 3.1  # inches of the axes, unless the names need more
 _NAME_LINE = 0.155  # inches of a line of a name
 _NAME_GAP = 0.26  # inches between the axes and the names
-_ROOM = 1.12  # the end of the scale, as a multiple of the highest cost that must be visible
-_OUTLIER = 3.0  # a line that ends above so many times the marked ones may leave the scale
+_ROOM = 1.12  # the end of the scale, as a multiple of the highest cost
+_BAR = 0.46  # inches of a bar and its name
 
 _ROW_LINE, _ROW_PAD = 0.16, 0.3  # inches: a line of a name, and the rest of a candidate's row
 _EDGE = 0.05  # share of the scale at either end without a tick label, which would stick out
@@ -154,67 +154,31 @@ def _chip(axes: Axes, verdict: str, x: float, y: float, *, size: float) -> None:
 # Cumulative cost
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A candidate's cumulative cost: USD at month 0 and at the last month."""
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What a candidate costs over time.
+
+    Attributes:
+        name: for people.
+        colour: of its line.
+        path: (month, USD so far), in order; a step is two places with the same month.
+    """
 
     name: str
-    strategy: str
-    start: float
-    end: float
-    marked: bool
+    colour: str
+    path: Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The months shown, and the events in them."""
+    """The months shown, and the events in them: the next base model, and the break-even of the tune."""
 
     end: float
     release: float
-    pays: Payback | None
+    crossing: float | None
 
 
-def cumulative_picture(
-    costs: Iterable[Cost],
-    *,
-    volume: float,
-    release: float,
-    marked: Collection[str],
-    pays: Payback | None = None,
-    suite: str = "",
-    date: str = "",
-) -> style.Picture:
-    """Cumulative cost over months.
-
-    Args:
-        costs: of the candidates.
-        volume: requests per month.
-        release: months until the next base model is expected.
-        marked: names of the candidates that the decision is about; the scale fits them.
-        pays: when the tuned candidate breaks even.
-        suite: for the heading, as `date`.
-        date: of the run.
-    """
-    span = _Span(_last(release, pays), release, pays)
-    lines, unknown = [], []
-    for cost in costs:
-        start, end = cost.cumulative_usd(0, volume), cost.cumulative_usd(span.end, volume)
-        if start is None or end is None:
-            unknown.append(escape_terminal(cost.candidate))
-        else:
-            lines.append(_Line(cost.candidate, cost.strategy, start, end, cost.candidate in marked))
-    lines.sort(key=lambda line: (line.end, line.name))
-    title, under = "Cumulative cost", style.heading(suite, f"{counted(round(volume), 'request')} per month", date)
-    notes = _notes(span, unknown)
-    values = (f"{escape_terminal(line.name)} {usd(line.start)} to set up, {usd(line.end)} in total" for line in lines)
-    alt = f"Cumulative cost over {span.end:g} months: {'; '.join(values) or 'unknown for every candidate'}."
-    if pays and pays.months is not None and math.isfinite(pays.months):
-        alt += f" {escape_terminal(pays.candidate)} breaks even in month {pays.months:.1f}."
-    draw = partial(_cumulative_figure, lines, span, title=title, under=under, notes=notes)
-    return style.Picture("cumulative", title, under, notes, alt, draw)
-
-
-def _last(release: float, pays: Payback | None) -> float:
+def months_shown(release: float, pays: Payback | None) -> float:
     """The last month shown: a year, two releases, or a break-even that is not too far away."""
     last = max(_LEAST_MONTHS, 2 * release)
     if pays and pays.months is not None and pays.months * 1.25 <= _MOST_MONTHS:
@@ -222,51 +186,74 @@ def _last(release: float, pays: Payback | None) -> float:
     return float(math.ceil(min(last, _MOST_MONTHS)))
 
 
-def _notes(span: _Span, unknown: Sequence[str]) -> list[str]:
-    notes = ["Thick lines: the candidates in the decision. Shaded: the next base model is out; re-tuning is due."]
-    if pays := span.pays:
-        name, reference = escape_terminal(pays.candidate), escape_terminal(pays.reference)
-        if pays.months == math.inf:
-            notes.append(f"{name} never breaks even with {reference}.")
-        elif pays.months is None:
-            notes.append(f"When {name} breaks even with {reference} is unknown.")
-        elif pays.months > span.end:
-            notes.append(f"{name} breaks even with {reference} only in month {pays.months:,.0f}.")
-        else:
-            notes.append(f"Ring: {name} breaks even with {reference}.")
-    if unknown:
-        notes.append(f"Not shown (cost unknown): {', '.join(unknown)}.")
-    return notes
+def cumulative_picture(
+    lines: Sequence[Spending],
+    *,
+    volume: float,
+    release: float,
+    tuned: str | None,
+    pays: Payback | None,
+    errors: bool,
+    source: Sequence[str] = (),
+) -> style.Picture:
+    """Cumulative cost over months of today's solution, the recommended candidate and the tune.
+
+    Args:
+        lines: their costs.
+        volume: requests per month.
+        release: months until the next base model is expected.
+        tuned: the name of the tune's line; None if there is none.
+        pays: when it breaks even.
+        errors: whether wrong answers are counted.
+        source: for the line under the title.
+    """
+    end = max((line.path[-1][0] for line in lines), default=months_shown(release, pays))
+    crossing = pays.months if pays and tuned and pays.months is not None and 0 < pays.months <= release else None
+    span = _Span(end, release, crossing)
+    title = _crossing(tuned, pays, release)
+    under = style.heading(*source, f"{counted(round(volume), 'request')} a month")
+    notes = ["Shaded: the next base model is out. A step is the cost of tuning again."]
+    notes.append(
+        "Wrong answers are counted." if errors else "Wrong answers are not counted: their price is not stated."
+    )
+    values = (
+        f"{escape_terminal(line.name)} {usd(line.path[0][1])} to set up, {usd(line.path[-1][1])}" for line in lines
+    )
+    alt = f"{title} Cost over {end:g} months: {'; '.join(values) or 'unknown for every candidate'}."
+    draw = partial(_cumulative_figure, lines, span, title=title, under=under, notes=notes)
+    return style.Picture("cumulative", title, under, notes, alt, draw)
+
+
+def _crossing(tuned: str | None, pays: Payback | None, release: float) -> str:
+    """What the figure shows, in a sentence."""
+    if tuned is None or pays is None or pays.months is None:
+        return "Cost over time."
+    if not pays.months:
+        return "The tune is cheaper from the first day."
+    if pays.months > release:
+        later = "at all" if pays.months == math.inf else f"before the next base model, but in month {pays.months:,.1f}"
+        return f"The tune does not pay back {later}."
+    return f"The tune has paid back in month {pays.months:.1f}."
 
 
 def _cumulative_figure(
-    lines: Sequence[_Line], span: _Span, sheet: style.Sheet, *, title: str, under: str, notes: Sequence[str]
+    lines: Sequence[Spending], span: _Span, sheet: style.Sheet, *, title: str, under: str, notes: Sequence[str]
 ) -> Figure:
     left, right, width = (0.5, 1.5, 14) if sheet.narrow else (0.75, 2.3, 25)
-    top = _top(lines)
-    texts = [
-        f"{style.label(line.name, width, 3 if sheet.narrow else 2)}\n{'↑ ' if line.end > top else ''}{usd(line.end)}"
-        for line in lines
-    ]
+    top = _ROOM * max((line.path[-1][1] for line in lines), default=0.0) or 1.0
+    ordered = sorted(lines, key=lambda line: line.path[-1][1])
+    texts = [f"{style.label(line.name, width, 4 if sheet.narrow else 3)}\n{usd(line.path[-1][1])}" for line in ordered]
     sizes = [_NAME_LINE * (text.count("\n") + 1) + 0.06 for text in texts]
     height = max(_HEIGHT, sum(sizes))
     figure, axes = style.blank(sheet, height, left=left, right=right, top=0.5, bottom=0.52, notes=notes)
     _money_scales(axes, top, span)
-    looks = style.styles(line.strategy for line in lines)
-    places = style.spread([min(line.end, top) / top for line in lines], [size / height for size in sizes])
-    for line, text, at in zip(lines, texts, places, strict=True):
-        _draw_line(axes, line, looks[line.strategy], span.end)
+    places = style.spread([line.path[-1][1] / top for line in ordered], [size / height for size in sizes])
+    for line, text, at in zip(ordered, texts, places, strict=True):
+        axes.plot(*zip(*line.path, strict=True), color=line.colour, linewidth=2.2, zorder=4, gid="line")
         _name(axes, line, text, at, gap=_NAME_GAP / (sheet.width - left - right))
-    _events(axes, span, lines, height)
+    _events(axes, span, height)
     style.words(figure, sheet, title=title, under=under, notes=notes)
     return figure
-
-
-def _top(lines: Sequence[_Line]) -> float:
-    """The end of the scale: above the marked lines and those that are not much more expensive."""
-    ends = [line.end for line in lines]
-    matters = max((line.end for line in lines if line.marked), default=max(ends, default=0))
-    return _ROOM * max((end for end in ends if end <= _OUTLIER * matters), default=0) or 1.0
 
 
 def _money_scales(axes: Axes, top: float, span: _Span) -> None:
@@ -285,52 +272,33 @@ def _money_scales(axes: Axes, top: float, span: _Span) -> None:
 def _short(value: float) -> str:
     """A round amount.
 
-    >>> [_short(value) for value in (0, 0.5, 2500, 20000, 1500000)]
-    ['$0', '$0.50', '$2,500', '$20k', '$1.5M']
+    >>> [_short(value) for value in (0, 0.5, 2500, 20000, -20000, 1500000)]
+    ['$0', '$0.50', '$2,500', '$20k', '-$20k', '$1.5M']
     """
     for size, unit in ((1e6, "M"), (1e3, "k")):
-        if value >= 10 * size or (size == 1e6 and value >= size):  # noqa: PLR2004 - two digits and the unit
-            return f"${value / size:,g}{unit}"
+        if abs(value) >= 10 * size or (size == 1e6 and abs(value) >= size):  # noqa: PLR2004 - two digits and the unit
+            return f"{'-' if value < 0 else ''}${abs(value) / size:,g}{unit}"
     return usd(value)
 
 
-def _draw_line(axes: Axes, line: _Line, look: tuple[str, str], end: float) -> None:
-    shape, colour = look
-    width, order = (2.4, 4) if line.marked else (1.1, 3)
-    axes.plot([0, end], [line.start, line.end], color=colour, linewidth=width, zorder=order, gid="line")
-    inside: dict[str, Any] = {"markersize": 7, "mfc": colour if line.marked else style.PAPER, "mec": colour}
-    if line.end <= axes.get_ylim()[1]:
-        axes.plot([end], [line.end], marker=shape, mew=1.2, zorder=5, clip_on=False, gid="mark", **inside)
-
-
-def _name(axes: Axes, line: _Line, text: str, at: float, *, gap: float) -> None:
+def _name(axes: Axes, line: Spending, text: str, at: float, *, gap: float) -> None:
     """A name to the right of the end of its line, with a thin line between them."""
-    look: dict[str, Any] = {"color": style.INK, "weight": "bold"} if line.marked else {"color": style.QUIET}
-    look |= {"transform": axes.transAxes, "va": "center", "linespacing": 1.2, "parse_math": False, "gid": "name"}
+    look: dict[str, Any] = {"color": style.INK if line.colour == style.LINE else line.colour, "va": "center"}
+    look |= {"transform": axes.transAxes, "linespacing": 1.2, "parse_math": False, "gid": "name", "weight": "bold"}
     axes.text(1 + gap, at, text, fontsize=8.5, **look)
-    end = line.end / axes.get_ylim()[1]
-    if end <= 1:
-        reach = [1 + 0.35 * gap, 1 + 0.85 * gap]
-        axes.plot(reach, [end, at], transform=axes.transAxes, color=style.LINE, linewidth=0.6, clip_on=False)
+    end = line.path[-1][1] / axes.get_ylim()[1]
+    reach = [1 + 0.35 * gap, 1 + 0.85 * gap]
+    axes.plot(reach, [end, at], transform=axes.transAxes, color=style.LINE, linewidth=0.6, clip_on=False)
 
 
-def _events(axes: Axes, span: _Span, lines: Sequence[_Line], height: float) -> None:
+def _events(axes: Axes, span: _Span, height: float) -> None:
     """The next release and the break-even, with their labels on separate lines above the axes."""
     axes.axvspan(span.release, span.end, color=style.BAND, linewidth=0, zorder=0)
     axes.axvline(span.release, color=style.QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
     _event(axes, span.release, 0.27 / height, f"next base model, month {span.release:g}")
-    pays = span.pays
-    own = next((line for line in lines if pays and line.name == pays.candidate), None)
-    if own is None or pays is None or pays.months is None or pays.months > span.end:
-        return
-    y = own.start + (own.end - own.start) * pays.months / span.end
-    low, high = pays.months_low, pays.months_high
-    if low is not None and high is not None:
-        axes.plot([low, min(high, span.end)], [y, y], color=style.INK, linewidth=1.2, zorder=6, gid="interval")
-    axes.plot([pays.months] * 2, [y, axes.get_ylim()[1]], color=style.INK, linewidth=1, zorder=2.5)
-    ring: dict[str, Any] = {"markersize": 10, "mfc": style.PAPER, "mec": style.INK, "mew": 1.8}
-    axes.plot([pays.months], [y], marker="o", zorder=7, gid="break-even", **ring)
-    _event(axes, pays.months, 0.07 / height, f"break-even, month {pays.months:.1f}", weight="bold")
+    if span.crossing is not None:
+        axes.axvline(span.crossing, color=style.INK, linewidth=1, zorder=2.5, gid="break-even")
+        _event(axes, span.crossing, 0.07 / height, f"paid back, month {span.crossing:.1f}", weight="bold")
 
 
 def _event(axes: Axes, month: float, above: float, text: str, *, weight: str = "normal") -> None:
@@ -339,15 +307,84 @@ def _event(axes: Axes, month: float, above: float, text: str, *, weight: str = "
     axes.text(month, 1 + above, text, fontsize=8.5, color=style.INK, va="bottom", parse_math=False, **look)
 
 
+# What matters most
+
+
+def tornado_picture(
+    bars: Sequence[Swing], now: float, *, shown: Callable[[Swing, float], str], source: Sequence[str] = ()
+) -> style.Picture:
+    """The net gain of the tune, and how far each figure's uncertainty moves it: the longest bar first.
+
+    Args:
+        bars: at least one.
+        now: the net gain with the figures as they are, USD.
+        shown: formats a value of a bar.
+        source: for the line under the title.
+    """
+    first = bars[0]
+    sides = {one.usd_low > 0 for one in bars} | {one.usd_high > 0 for one in bars}
+    stays = "stays positive" if sides == {True} else "stays negative" if sides == {False} else "may be either sign"
+    gain = f"The tune gains {usd(now)}" if now >= 0 else f"The tune loses {usd(-now)}"
+    title = f"{gain} until the next base model; what matters most: {first.name[0].lower()}{first.name[1:]}."
+    under = style.heading(*source, "compared with the best without tuning")
+    notes = [f"One figure at a time, all others as assumed; the gain {stays}."]
+    values = "; ".join(f"{one.name} from {usd(one.usd_low)} to {usd(one.usd_high)}" for one in bars)
+    draw = partial(_tornado_figure, bars, now, shown=shown, title=title, under=under, notes=notes)
+    return style.Picture("sensitivity", title, under, notes, f"{title} {values}.", draw)
+
+
+def _tornado_figure(
+    bars: Sequence[Swing],
+    now: float,
+    sheet: style.Sheet,
+    *,
+    shown: Callable[[Swing, float], str],
+    title: str,
+    under: str,
+    notes: Sequence[str],
+) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
+    side = 0.16 if sheet.worded else 0.03
+    height = _BAR * len(bars)
+    figure, axes = style.blank(sheet, height, left=side + 0.1, right=side + 0.1, top=0.1, bottom=0.52, notes=notes)
+    style.bare(axes)
+    axes.set_ylim(len(bars), 0)
+    axes.set_yticks([])
+    ends = [now, 0.0, *(end for one in bars for end in (one.usd_low, one.usd_high))]
+    room = 0.06 * (max(ends) - min(ends))
+    axes.set_xlim(min(ends) - room, max(ends) + room)
+    axes.xaxis.set_major_locator(MaxNLocator(3 if sheet.narrow else 6))
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.axvline(0, color=style.QUIET, linewidth=1, zorder=1)
+    axes.axvline(now, color=style.INK, linewidth=1.2, zorder=3)
+    text: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "fontsize": 8.5, "va": "center"}
+    text |= {"parse_math": False, "bbox": {"facecolor": style.PAPER, "edgecolor": "none", "pad": 1.0}, "zorder": 4}
+    for i, one in enumerate(bars):
+        low, high = sorted((one.usd_low, one.usd_high))
+        axes.barh(i + 0.7, high - low, left=low, height=0.3, color=style.MORE_DATA, linewidth=0, zorder=2, gid="bar")
+        axes.text(0, i + 0.28, one.name, ha="left", color=style.INK, gid="name", **text)
+        span = f"{shown(one, one.low)} to {shown(one, one.high)}"
+        axes.text(1, i + 0.28, span, ha="right", color=style.QUIET, gid="figures", **text)
+    axes.set_xlabel("Net gain, USD", fontsize=9, color=style.QUIET, loc="right", labelpad=5)
+    style.words(figure, sheet, title=title, under=under, notes=notes)
+    return figure
+
+
 # Latency
 
 
 def latency_picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -> style.Picture:
-    """Median and 95th percentile of the latency in the scorecards, fastest first."""
+    """Median and 95th percentile of the latency in the scorecards, fastest first.
+
+    Without a 95th percentile, the bar is the 90 % interval of the median.
+    """
     timed = summary["latency_p50_s"].notna()
     shown = sorted(rows(summary[timed]), key=lambda row: (row["latency_p50_s"], row["candidate"]))
     title, under = "Latency of one request", style.heading(suite, "one request at a time, warm", date)
-    notes = ["Mark: median. Bar: up to the 95th percentile. Log scale."]
+    known = all(not math.isnan(row["latency_p95_s"]) for row in shown)
+    bar = "up to the 95th percentile" if known else "up to the 95th percentile, or else the 90 % interval of the median"
+    notes = [f"Mark: median. Bar: {bar}. Log scale."]
     if missing := [escape_terminal(name) for name in summary.loc[~timed, "candidate"]]:
         notes.append(f"Not shown (no latency measured): {', '.join(missing)}.")
     values = (f"{escape_terminal(row['candidate'])} {' to '.join(_ends(row))}" for row in shown)
@@ -356,8 +393,15 @@ def latency_picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -
     return style.Picture("latency", title, under, notes, alt, draw)
 
 
-def _ends(row: Mapping[str, Any]) -> tuple[str, str]:
-    return duration(row["latency_p50_s"]), duration(row["latency_p95_s"])
+def _ends(row: Mapping[str, Any]) -> list[str]:
+    return [duration(row[f"latency_p{q}_s"]) for q in (50, 95) if not math.isnan(row[f"latency_p{q}_s"])]
+
+
+def _bar(row: Mapping[str, Any]) -> tuple[float, float]:
+    """From the median to the 95th percentile, or else the interval of the median, or else the median alone."""
+    half, slow = row["latency_p50_s"], row["latency_p95_s"]
+    ends = (half, slow) if not math.isnan(slow) else (row["latency_p50_low_s"], row["latency_p50_high_s"])
+    return (half, half) if math.isnan(ends[0]) else ends
 
 
 def _latency_figure(
@@ -386,7 +430,7 @@ def _time_scale(axes: Axes, shown: Sequence[Mapping[str, Any]], *, few: bool) ->
     if not shown:
         axes.set_xticks([])
         return
-    ends = [max(row[f"latency_p{q}_s"], _LEAST_S) for row in shown for q in (50, 95)]
+    ends = [max(end, _LEAST_S) for row in shown for end in _bar(row)]
     low, high = limits(ends)
     room = math.log10(high / low) * _EDGE * (2 if few else 1)
     inside = low * 10**room, high / 10**room
@@ -402,13 +446,13 @@ def _row(axes: Axes, row: Mapping[str, Any], name: str, look: tuple[str, str], *
     """A candidate's name and figures, and its bar below them."""
     shape, colour = look
     across = axes.get_yaxis_transform()
-    half, slow = (max(row[f"latency_p{q}_s"], _LEAST_S) for q in (50, 95))
+    half, low, high = (max(end, _LEAST_S) for end in (row["latency_p50_s"], *_bar(row)))
     text: dict[str, Any] = {"transform": across, "va": "baseline", "fontsize": 8.5, "parse_math": False}
     for i, line in enumerate(name.splitlines()):
         axes.text(0, top + 0.18 + i * _ROW_LINE, line, ha="left", color=style.INK, gid="name", **text)
     axes.text(1, top + 0.18, " – ".join(_ends(row)), ha="right", color=style.QUIET, gid="figures", **text)
     y = bottom - 0.12
     axes.plot([0, 1], [y, y], transform=across, color=style.GRID, linewidth=0.8, zorder=1)
-    axes.plot([half, slow], [y, y], color=colour, linewidth=3, solid_capstyle="butt", zorder=2, gid="bar")
-    axes.plot([slow, slow], [y - 0.05, y + 0.05], color=colour, linewidth=2, zorder=2)
+    axes.plot([low, high], [y, y], color=colour, linewidth=3, solid_capstyle="butt", zorder=2, gid="bar")
+    axes.plot([high, high], [y - 0.05, y + 0.05], color=colour, linewidth=2, zorder=2)
     axes.plot([half], [y], marker=shape, markersize=7.5, mfc=colour, mec=style.PAPER, mew=0.8, zorder=3, gid="mark")

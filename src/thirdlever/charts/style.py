@@ -123,6 +123,7 @@ class Picture:
         notes: how to read it, and what it leaves out.
         alt: its content in words, for readers who cannot see it.
         draw: returns the figure on a sheet.
+        wide: the sheet for a desktop page.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Picture:
     notes: Sequence[str]
     alt: str
     draw: Callable[[Sheet], Figure]
+    wide: Sheet = WIDE
 
 
 @contextmanager
@@ -250,7 +252,7 @@ def inline(picture: Picture) -> list[str]:
     """
     found = []
     with settings():
-        for sheet, kind in ((WIDE, "wide"), (NARROW, "narrow")):
+        for sheet, kind in ((picture.wide, "wide"), (NARROW, "narrow")):
             svg = _saved(picture.draw(sheet), "svg").decode()
             found.append(_element(svg, f"{picture.name}-{kind}", kind, picture.alt))
     return found

@@ -28,7 +28,7 @@ def compare(
         Literal["prompt", "model", "strategy"] | None,
         typer.Option("--by", help="Compare candidates that differ in this alone."),
     ] = None,
-    items: Annotated[bool, flag("--items", "List the items on which the candidates differ.")] = False,
+    items: Annotated[bool, flag("--items", "List the items on which the answers differ.")] = False,
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
     fmt: options.TextFormat = "text",
@@ -63,21 +63,36 @@ def decide(
 
 
 def memo(
-    run: options.Run,
+    run: Annotated[
+        str, argument("RUN", "A run's folder, its name under results/, latest, or a .toml file of figures.")
+    ],
     assume: options.Assume = None,
-    out: Annotated[Path | None, option("DIR", "Folder for the memo. [default: RUN/memo]")] = None,
+    out: Annotated[
+        Path | None, option("DIR", "Folder for the memo. [default: RUN/memo, or FILE-memo for a .toml file]")
+    ] = None,
+    owner: Annotated[str, option("NAME", "Who is responsible for the decision.")] = "",
+    approver: Annotated[str, option("NAME", "Who approves it.")] = "",
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
 ) -> None:
-    """Write the decision memo of a run as Markdown and HTML."""
+    """Write the decision memo of a run or of given figures."""
     from thirdlever.analysis.run import load
-    from thirdlever.decision.verdict import decide_on_run
+    from thirdlever.decision import verdict
     from thirdlever.report import memo as report
     from thirdlever.report.decision import one_sentence
 
-    found = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
-    decision = decide_on_run(found, assume or ())
-    page = report.write(found, decision, out or found.folder / "memo", given=assume or ())[0]
+    given = assume or []
+    if run.endswith(verdict.SUFFIX):
+        path, measured = Path(run), None
+        figures = verdict.read(path)
+        title, folder = figures.title or path.stem, path.with_name(f"{path.stem}-memo")
+        decision = figures.decide(verdict.pairs(given))
+    else:
+        measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+        title, path, folder = measured.info["suite"]["name"], measured.folder, measured.folder / report.FOLDER
+        decision = verdict.decide_on_run(measured, given)
+    subject = report.Subject(title=title, source=path, given=given, run=measured, owner=owner, approver=approver)
+    page = report.write(subject, decision, out or folder)[0]
     typer.echo(escape_terminal(f"{decision.verdict}: {one_sentence(decision)}"))
     typer.echo(escape_terminal(f"Memo: {page}"))
 

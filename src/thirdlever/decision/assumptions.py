@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = float | bool | str | None
 
-YES_OR_NO = {"stable", "changing_knowledge", "behaviour"}
+YES_OR_NO = {"stable", "changing_knowledge", "behaviour", "always_on"}
 _TEXT = {"maintainer"}
 _OF_THE_RUN = ("device_usd_per_hour", "utilisation")
 _REQUIRED = {"margin", "horizon_months"}
@@ -39,6 +39,7 @@ class Definition(FileModel):
         meaning: one phrase.
         least: smallest accepted value.
         above: accepted values are larger than this.
+        range: published ends of the default; empty if there are none.
         span: lowest and highest value that the sensitivity analysis tries; empty if it skips the assumption.
     """
 
@@ -49,6 +50,7 @@ class Definition(FileModel):
     least: float = -math.inf
     above: float = -math.inf
     most: float = math.inf
+    range: list[float] = field(default_factory=list)
     span: list[float] = field(default_factory=list)
 
     def accepts(self, number: float) -> bool:
@@ -93,6 +95,7 @@ class Assumptions:
 
     monthly_volume: float | None = _default("monthly_volume")
     target_accuracy: float | None = _default("target_accuracy")
+    target_p95_s: float | None = _default("target_p95_s")
     margin: float = _default("margin")
     error_cost_usd: float | None = _default("error_cost_usd")
     current_cost_per_request_usd: float | None = _default("current_cost_per_request_usd")
@@ -103,10 +106,12 @@ class Assumptions:
     prompt_usd: float | None = _default("prompt_usd")
     rag_usd_per_month: float | None = _default("rag_usd_per_month")
     upkeep_usd_per_month: float | None = _default("upkeep_usd_per_month")
+    retuning_usd: float | None = _default("retuning_usd")
     horizon_months: float = _default("horizon_months")
     payback_months: float | None = _default("payback_months")
     device_usd_per_hour: float | None = _default("device_usd_per_hour")
     utilisation: float | None = _default("utilisation")
+    always_on: bool | None = _default("always_on")
     maintainer: str | None = _default("maintainer")
     stable: bool | None = _default("stable")
     changing_knowledge: bool | None = _default("changing_knowledge")
@@ -125,6 +130,12 @@ class Assumptions:
             )
             for name, definition in _definitions().items()
         ]
+
+    def range(self, name: str) -> tuple[float, float, float] | None:
+        """A number and the published ends of its range, which are the number itself if it is not the default."""
+        value: float | None = getattr(self, name)
+        ends = [] if name in self.sources else about(name).range
+        return None if value is None else (value, *(ends or (value, value)))
 
     def _source(self, name: str, definition: Definition) -> str:
         known = definition.default is not None and getattr(self, name) is not None

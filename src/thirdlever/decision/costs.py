@@ -6,15 +6,15 @@ Each figure has a basis: "measured" in the run, or "assumed" with the source. A 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thirdlever.analysis.usage import total
 from thirdlever.core.text import counted
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -28,6 +28,34 @@ _ENDS = (2.5, 97.5)
 _PREPARED = "the job's charge, tokens and device time"
 
 
+class Month(NamedTuple):
+    """What a month costs, in USD.
+
+    Attributes:
+        bill: requests, fixed costs, and the share of the next re-tuning.
+        errors: cost of the wrong answers; None if an error has no stated price, or the accuracy is unknown.
+        low, high: ends of the 95 % interval of `total`; None for stated figures.
+    """
+
+    bill: float
+    errors: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def total(self) -> float:
+        """The bill and, where an error has a price, the errors."""
+        return self.bill + (self.errors or 0.0)
+
+
+class Range(NamedTuple):
+    """An amount in USD with the ends of its published range."""
+
+    usd: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Cost:
     """Costs of a candidate, in USD; None is unknown.
@@ -37,7 +65,12 @@ class Cost:
         per_request_usd: mean of the answered requests.
         low, high: ends of the 95 % bootstrap interval of `per_request_usd`, resampled by source of the items.
         setup: once, by part: labels, training, indexing, evaluation, engineering.
-        standing: per month, by part: hosting, index, upkeep, re-tuning.
+        standing: per month, by part: hosting, index, upkeep, a machine that is always on.
+        retuning: each time that a new base model replaces the tuned one; None if it is not tuned, or unknown.
+        release_months: time between two of them.
+        machine_usd_per_month: of a machine that is always on, if requests are priced by the time that they keep a
+            machine busy; None for any other price.
+        weeks: time until it can be in use, if stated.
         basis: "measured …" or "assumed …" for each part and for "per request".
         retires: the first day on which the model no longer answers; None if not announced.
         draws: bootstrap means of the cost per request [draws].
@@ -54,6 +87,10 @@ class Cost:
     high: float | None = None
     setup: Mapping[str, float | None] = field(default_factory=dict)
     standing: Mapping[str, float | None] = field(default_factory=dict)
+    retuning: Range | None = None
+    release_months: float = math.inf
+    machine_usd_per_month: float | None = None
+    weeks: float | None = None
     basis: Mapping[str, str] = field(default_factory=dict)
     retires: dt.date | None = None
     draws: NDArray[np.float64] | None = field(default=None, repr=False)
@@ -89,15 +126,51 @@ class Cost:
             return interval(self.draws / self.accuracy_draws)
 
     def monthly_usd(self, volume: float) -> float | None:
-        """Cost of a month with `volume` requests."""
+        """Cost of a month with `volume` requests, with the share of the next re-tuning."""
         if self.per_request_usd is None or self.standing_usd_per_month is None:
             return None
-        return self.standing_usd_per_month + volume * self.per_request_usd
+        return self.standing_usd_per_month + volume * self.per_request_usd + self._accrued
 
-    def cumulative_usd(self, month: float, volume: float) -> float | None:
-        """Cost up to the end of a month at `volume` requests a month; month 0 is the set-up."""
-        monthly = self.monthly_usd(volume)
-        return None if monthly is None or self.setup_usd is None else self.setup_usd + month * monthly
+    def month(self, volume: float, error_usd: float | None) -> Month | None:
+        """Bill and errors of a month with `volume` requests; None if the bill is unknown.
+
+        Args:
+            volume: requests a month.
+            error_usd: price of an error; None if not stated.
+        """
+        bill = self.monthly_usd(volume)
+        if bill is None or self.per_request_usd is None:
+            return None
+        each = error_usd or 0.0
+        errors = None if error_usd is None or self.accuracy is None else (1 - self.accuracy) * each * volume
+        ends = None
+        if self.draws is not None:
+            wrong = 0.0 if self.accuracy_draws is None else (1 - self.accuracy_draws) * each
+            ends = interval(volume * (self.draws + wrong))
+        fixed = bill - volume * self.per_request_usd
+        low, high = (None, None) if ends is None else (fixed + ends[0], fixed + ends[1])
+        return Month(bill, errors, low, high)
+
+    def cumulative_usd(self, month: float, volume: float, error_usd: float | None = None) -> float | None:
+        """Cost up to the end of a month at `volume` requests a month; month 0 is the set-up.
+
+        A tuned model is tuned again at each release of its base before that month. With the price of an error, wrong
+        answers are counted.
+        """
+        whole = self.month(volume, error_usd)
+        if whole is None or self.setup_usd is None:
+            return None
+        monthly = whole.total
+        again = 0.0 if self.retuning is None else self.retuning.usd * self.retunings(month)
+        return self.setup_usd + month * (monthly - self._accrued) + again
+
+    def retunings(self, month: float) -> int:
+        """How often a tuned model is tuned again before the end of a month."""
+        return max(math.ceil(month / self.release_months) - 1, 0)
+
+    @property
+    def _accrued(self) -> float:
+        return 0.0 if self.retuning is None else self.retuning.usd / self.release_months
 
 
 def costs(run: Run, a: Assumptions) -> dict[str, Cost]:
@@ -113,6 +186,37 @@ def costs(run: Run, a: Assumptions) -> dict[str, Cost]:
         candidate["name"]: _cost(candidate, run.figures[candidate["name"]], a, rate, utilisation)
         for candidate in info["candidates"]
     }
+
+
+def averaged(known: Mapping[str, Cost], repeats: Mapping[str, Sequence[str]]) -> dict[str, Cost]:
+    """The costs, with one for all repeats of a recipe: the means of theirs, since one of them will be in use.
+
+    Args:
+        known: by candidate.
+        repeats: for each recipe's name, the candidates that repeat it.
+    """
+    found = dict(known)
+    for recipe, names in repeats.items():
+        own = [found.pop(name) for name in names]
+        draws, right = _mean([one.draws for one in own]), _mean([one.accuracy_draws for one in own])
+        low, high = (draws is not None and interval(draws)) or (None, None)
+        found[recipe] = replace(
+            own[0],
+            candidate=recipe,
+            accuracy=_mean([one.accuracy for one in own]),
+            per_request_usd=_mean([one.per_request_usd for one in own]),
+            low=low,
+            high=high,
+            setup={part: _mean([one.setup[part] for one in own]) for part in own[0].setup},
+            draws=draws,
+            accuracy_draws=right,
+        )
+    return found
+
+
+def _mean(values: Sequence[Any]) -> Any:  # noqa: ANN401 - numbers, or draws
+    """The mean of numbers or of arrays; None if one is unknown."""
+    return None if any(value is None for value in values) else sum(values) / len(values)
 
 
 def interval(draws: NDArray[np.float64]) -> tuple[float, float] | None:
@@ -131,11 +235,14 @@ def _cost(
 ) -> Cost:
     factor = used.usd_factor(rate, utilisation)
     per_request = used.usd(rate, utilisation)
+    machine = None if used.price or rate is None else rate * HOURS_PER_MONTH * _machines(used, a)
+    standing = _standing(candidate.get("tuning"), used, a)
+    if machine is not None and a.always_on:
+        factor, per_request, standing["machine"] = 0.0, 0.0, machine
     draws = None if factor is None or used.draws is None else used.draws * factor
     low, high = (draws is not None and interval(draws)) or (None, None)
     setup = _setup(candidate, used, a, rate, utilisation)
     setup["evaluation"] = None if per_request is None else per_request * used.requests
-    standing = _standing(candidate.get("tuning"), setup, used, a)
     basis = _basis(candidate, used, a, rate, utilisation)
     return Cost(
         candidate=candidate["name"],
@@ -148,7 +255,10 @@ def _cost(
         high=high,
         setup=setup,
         standing=standing,
-        basis={part: why for part, why in basis.items() if part in {"per request", *setup, *standing}},
+        retuning=_retuning(candidate, setup, a),
+        release_months=a.horizon_months,
+        machine_usd_per_month=machine,
+        basis={part: why for part, why in basis.items() if part in {"per request", "re-tuning", *setup, *standing}},
         retires=_retirement(candidate),
         draws=draws,
         accuracy_draws=used.accuracy_draws,
@@ -169,20 +279,29 @@ def _setup(
     }
 
 
-def _standing(
-    tuning: Mapping[str, Any] | None, setup: Mapping[str, float | None], used: CandidateFigures, a: Assumptions
-) -> dict[str, float | None]:
-    """Monthly costs by part. A tuned model is trained and measured again at each release of its base."""
+def _standing(tuning: Mapping[str, Any] | None, used: CandidateFigures, a: Assumptions) -> dict[str, float | None]:
+    """Monthly costs by part."""
     index = {"index": a.rag_usd_per_month} if used.retrieves and used.asks else {}
     if tuning is None:
         return {**index}
-    again = total([setup["training"], setup["evaluation"]])
-    return {
-        **index,
-        "hosting": _product(tuning["hosting_usd_per_hour"], HOURS_PER_MONTH),
-        "upkeep": a.upkeep_usd_per_month,
-        "re-tuning": None if again is None else again / a.horizon_months,
-    }
+    hosting = _product(tuning["hosting_usd_per_hour"], HOURS_PER_MONTH)
+    return {**index, "hosting": hosting, "upkeep": a.upkeep_usd_per_month}
+
+
+def _retuning(candidate: Mapping[str, Any], setup: Mapping[str, float | None], a: Assumptions) -> Range | None:
+    """Training, evaluation and people's work, again at each release of the base."""
+    if candidate.get("tuning") is None:
+        return None
+    if a.retuning_usd is not None:
+        return Range(a.retuning_usd, a.retuning_usd, a.retuning_usd)
+    again, work = total([setup["training"], setup["evaluation"]]), a.range(_engineering(candidate))
+    return None if again is None or work is None else Range(*(again + usd for usd in work))
+
+
+def _machines(used: CandidateFigures, a: Assumptions) -> int:
+    """How many machines the volume keeps busy: 1 at least."""
+    busy_s = (a.monthly_volume or 0.0) * (used.amount or 0.0)
+    return max(1, math.ceil(busy_s / (3600 * HOURS_PER_MONTH)))
 
 
 def _basis(
@@ -193,9 +312,14 @@ def _basis(
         request = f"measured: tokens, at the price of {used.price.model} ({used.price.origin})"
     elif rate is None:
         request = "unknown: no source states a price; for a local model give device_usd_per_hour"
+    elif a.always_on:
+        request = "none: the machine is always on"
     else:
         request = f"measured: device time, at ${rate:g} an hour, {100 * utilisation:.0f} % utilised"
     labels = (candidate.get("setup") or {}).get("labels")
+    again = "measured: training and evaluation; assumed: people's work as in the first tune"
+    if a.retuning_usd is not None:
+        again = f"assumed: {sources['retuning_usd']}"
     return {
         "per request": request,
         "labels": f"measured: {'unknown number of labels' if labels is None else counted(labels, 'label')}; "
@@ -207,8 +331,8 @@ def _basis(
         "hosting": "assumed: the provider's price list, every hour of the month",
         "index": f"assumed: keeping the index ({sources['rag_usd_per_month']})",
         "upkeep": f"assumed: people's work ({sources['upkeep_usd_per_month']})",
-        "re-tuning": f"measured: training and evaluation; assumed: every {a.horizon_months:g} months"
-        f" ({sources['horizon_months']})",
+        "machine": "assumed: its hourly price, every hour of the month",
+        "re-tuning": f"{again}; assumed: every {a.horizon_months:g} months ({sources['horizon_months']})",
     }
 
 

@@ -8,8 +8,9 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.analysis import outcomes
-from thirdlever.analysis.compare import compare, holm, non_inferior
+from thirdlever.analysis.compare import accuracy, compare, holm, non_inferior
 from thirdlever.analysis.stats.power import ALPHA, POWER
+from thirdlever.analysis.variance import recipes
 from thirdlever.core.text import counted, percent
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Standing:
         name: the candidate.
         kind: the lever it pulls; "model" is another base model without tuning.
         base: its base model; None without a model, or if unknown.
+        prompt: the prompt that it is put to the model in, if the run has several; None for the suite's own.
         hosted: whether a provider runs and tunes the base model.
         accuracy: mean score; None if not measured, or if not stated.
         low: lower end of its 95 % interval; None for a stated figure.
@@ -50,9 +52,12 @@ class Standing:
         failed: number that failed.
         statuses: number of requests by status; empty for a stated figure.
         not_measured: why its accuracy is unknown although it was run, and the remedy.
+        same_answer: that it gives nearly always the same answer, as a clause; None if it does not.
         examples: labelled examples it was tuned on; None if not tuned, or unknown.
         labels: labelled examples it uses in any way; None if unknown.
         documents: whether it retrieves documents, and not only similar examples; None if unknown.
+        p95_s: time within which 95 % of its requests are answered; None if not measured.
+        p95_low_s, p95_high_s: ends of its 90 % interval; None for a stated figure.
         weeks: time until it can be in use, if stated.
         today: whether it is in use now.
     """
@@ -60,6 +65,7 @@ class Standing:
     name: str
     kind: Kind
     base: str | None = None
+    prompt: str | None = None
     hosted: bool = False
     accuracy: float | None = None
     low: float | None = None
@@ -70,9 +76,13 @@ class Standing:
     failed: int = 0
     statuses: Mapping[Status, int] = field(default_factory=dict)
     not_measured: str | None = None
+    same_answer: str | None = None
     examples: int | None = None
     labels: int | None = None
     documents: bool | None = None
+    p95_s: float | None = None
+    p95_low_s: float | None = None
+    p95_high_s: float | None = None
     weeks: float | None = None
     today: bool = False
 
@@ -90,6 +100,18 @@ class Standing:
         if low >= target - ROUNDING:
             return "meets"
         return "misses" if high < target - ROUNDING else "open"
+
+    def speed(self, target_s: float | None) -> Against:
+        """Whether it answers 95 % of its requests in time: "meets" without a target; "open" as in `against`."""
+        if target_s is None:
+            return "meets"
+        if self.p95_s is None:
+            return "unknown"
+        low = self.p95_s if self.p95_low_s is None else self.p95_low_s
+        high = self.p95_s if self.p95_high_s is None else self.p95_high_s
+        if high <= target_s + ROUNDING:
+            return "meets"
+        return "misses" if low > target_s + ROUNDING else "open"
 
     def needed(self, target: float, margin: float) -> int:
         """Items that would settle it with 80 % power, for the observed gap or the margin, whichever is larger."""
@@ -141,6 +163,9 @@ class Evidence:
         outcomes: the scores; None for stated figures.
         labelled: labelled examples at hand; None if unknown.
         answers: number of possible answers; 0 for free text.
+        looks: test items at each look at the run, the last one being the present; empty for stated figures.
+        test_items: size of the test split; 0 if unknown.
+        repeats: candidates that differ in their seed alone, by the name of their recipe, which stands for them.
     """
 
     standings: Mapping[str, Standing]
@@ -150,7 +175,21 @@ class Evidence:
     outcomes: Outcomes | None = None
     labelled: int | None = None
     answers: int = 0
+    looks: Sequence[int] = ()
+    test_items: int = 0
+    repeats: Mapping[str, Sequence[str]] = field(default_factory=dict)
     _bounds: dict[tuple[str, str, int], float] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def alpha(self) -> float:
+        """Risk of error of the tests at this look, so that all looks together err in at most 5 % of runs.
+
+        A look at a part of the test split is tested at half of what is left of the 5 %, because a look at more of it
+        may follow; a look at all of it, at all that is left.
+        """
+        left: float = ALPHA * 0.5 ** max(len(self.looks) - 1, 0)
+        partial = bool(self.looks) and self.looks[-1] < self.test_items
+        return left / 2 if partial else left
 
     @property
     def given(self) -> bool:
@@ -192,7 +231,7 @@ class Evidence:
             candidate: its name.
             reference: likewise.
             margin: of accuracy.
-            share: how many candidates share the risk of error of 5 %.
+            share: how many candidates share the risk of error.
         """
         if candidate == reference:
             return True
@@ -200,7 +239,7 @@ class Evidence:
             ours, theirs = self.standings[candidate].accuracy, self.standings[reference].accuracy
             return (theirs or 0.0) - (ours or 0.0) < margin - ROUNDING
         if (asked := (candidate, reference, share)) not in self._bounds:  # the sensitivity tries many margins
-            found = non_inferior(self.outcomes, candidate, reference, _ANY_MARGIN, alpha=ALPHA / share)
+            found = non_inferior(self.outcomes, candidate, reference, _ANY_MARGIN, alpha=self.alpha / share)
             self._bounds[asked] = found.low
         return self._bounds[asked] > -margin
 
@@ -220,16 +259,43 @@ def gather(run: Run) -> Evidence:
     info = run.info
     suite, candidates = info.get("suite") or {}, info.get("candidates") or ()
     scores = outcomes.load(run)
-    return assess(
+    repeats = recipes(info, scores.candidates)
+    scores = outcomes.averaged(scores, repeats)
+    found = assess(
         scores,
-        _standings(run.figures.values()),
+        _together(_standings(run.figures.values()), repeats, scores),
         labelled=_labelled(suite, candidates),
         answers=int(suite.get("choices") or 0),
+        looks=info.get("looks") or (),
+        test_items=int((suite.get("counts") or {}).get("test") or 0),
     )
+    return replace(found, repeats=repeats)
+
+
+def _together(standings: Sequence[Standing], repeats: Mapping[str, Sequence[str]], scores: Outcomes) -> list[Standing]:
+    """The candidates, with one for all repeats of a recipe: its accuracy is their mean, by item."""
+    known = {one.name: one for one in standings}
+    for recipe, names in repeats.items():
+        own = [known.pop(name) for name in names]
+        statuses = {status: sum(one.statuses[status] for one in own) for status in own[0].statuses}
+        known[recipe] = replace(
+            own[0],
+            name=recipe,
+            requests=sum(one.requests for one in own),
+            failed=sum(one.failed for one in own),
+            statuses=statuses,
+        ).measured(accuracy(scores, recipe))
+    return list(known.values())
 
 
 def assess(
-    scores: Outcomes, standings: Sequence[Standing], *, labelled: int | None = None, answers: int = 0
+    scores: Outcomes,
+    standings: Sequence[Standing],
+    *,
+    labelled: int | None = None,
+    answers: int = 0,
+    looks: Sequence[int] = (),
+    test_items: int = 0,
 ) -> Evidence:
     """Compare the tuned candidates with the best of the others, and levers with each other.
 
@@ -241,9 +307,18 @@ def assess(
         standings: of all candidates.
         labelled: labelled examples at hand.
         answers: number of possible answers.
+        looks: see `Evidence`.
+        test_items: likewise.
     """
     ranked = sorted(standings, key=lambda one: (one.accuracy is None, -(one.accuracy or 0.0)))
-    found = Evidence(standings={one.name: one for one in ranked}, outcomes=scores, labelled=labelled, answers=answers)
+    found = Evidence(
+        standings={one.name: one for one in ranked},
+        outcomes=scores,
+        labelled=labelled,
+        answers=answers,
+        looks=looks,
+        test_items=test_items,
+    )
     best, tuned = found.best_untuned, found.of("tuned")
     prompts, retrievals = found.of("prompt"), found.of("retrieval")
     reading = [one for one in retrievals if one.documents is not False]
@@ -253,7 +328,7 @@ def assess(
         if best
         else {},
         knowledge=compare(scores, prompts[0].name, reading[0].name) if prompts and reading else None,
-        slices=_slices(scores, prompts, retrievals, tuned),
+        slices=_slices(scores, prompts, retrievals, tuned, alpha=found.alpha),
     )
 
 
@@ -277,14 +352,19 @@ def _standing(one: CandidateFigures) -> Standing:
         name=one.name,
         kind=kind,
         base=base,
+        prompt=one.about.get("prompt"),
         hosted=is_hosted(base) if one.about.get("tuning") is None else one.about["tuning"]["where"] != "local",
         requests=len(one.asked),
         failed=one.failed,
         statuses=one.statuses,
         not_measured=one.not_measured,
+        same_answer=one.same_answer,
         examples=int((one.about.get("tuning") or {}).get("examples") or 0) or None,
         labels=(one.about.get("setup") or {}).get("labels"),
         documents=None if one.about.get("documents") is None else one.about["documents"] > 0,
+        p95_s=one.latency["latency_p95_s"],
+        p95_low_s=one.latency.get("latency_p95_low_s"),
+        p95_high_s=one.latency.get("latency_p95_high_s"),
     )
     return standing if one.accuracy is None else standing.measured(one.accuracy)
 
@@ -299,7 +379,12 @@ def _labelled(suite: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]])
 
 
 def _slices(
-    scores: Outcomes, prompts: Sequence[Standing], retrievals: Sequence[Standing], tuned: Sequence[Standing]
+    scores: Outcomes,
+    prompts: Sequence[Standing],
+    retrievals: Sequence[Standing],
+    tuned: Sequence[Standing],
+    *,
+    alpha: float,
 ) -> list[Slice]:
     """The best retrieval and the best tuned candidate, each against the best prompt, by slice."""
     names = sorted({name for name in scores.slices if name})
@@ -317,12 +402,12 @@ def _slices(
             n=retrieval.n,
             retrieval=retrieval.difference,
             tuning=tuning.difference,
-            retrieval_helps=_helps(retrieval),
-            tuning_helps=_helps(tuning),
+            retrieval_helps=_helps(retrieval, alpha),
+            tuning_helps=_helps(tuning, alpha),
         )
         for name, retrieval, tuning in zip(names, adjusted[::2], adjusted[1::2], strict=True)
     ]
 
 
-def _helps(compared: Comparison) -> bool:
-    return compared.difference > 0 and compared.p_adjusted <= ALPHA
+def _helps(compared: Comparison, alpha: float) -> bool:
+    return compared.difference > 0 and compared.significant(alpha)

@@ -10,7 +10,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from thirdlever.core.text import UNKNOWN, counted, listed, months, percent, points, usd
+from thirdlever.analysis.stats.power import ALPHA
+from thirdlever.core.text import UNKNOWN, counted, duration, listed, months, percent, points, usd
 from thirdlever.core.validation import FileModel, read_toml
 from thirdlever.decision.evidence import POINT, ROUNDING
 
@@ -36,9 +37,9 @@ class Condition:
     """What must hold for a verdict, and is not known yet.
 
     Attributes:
-        code: for programs: "error_cost", "bill" or "maintainer".
+        code: for programs: "error_cost", "bill", "speed" or "maintainer".
         text: a clause that follows "if".
-        value: the threshold: USD an error for "error_cost", at least; USD a month for "bill", at most.
+        value: the threshold: USD an error for "error_cost", at least; USD a month for "bill", at most, and for "speed".
     """
 
     code: str
@@ -54,6 +55,7 @@ class Finding(NamedTuple):
     reason: str
     change: str
     condition: Condition | None = None
+    items: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ class Gate:
         threshold: what the evidence is compared with.
         change: what would change the outcome.
         condition: what it passes on, if anything.
+        items: test items that would probably decide it, if that is what would change it; else 0.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Gate:
     threshold: str
     change: str
     condition: Condition | None = None
+    items: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +152,7 @@ def stable_and_labelled(e: Evidence, a: Assumptions, tuned: Standing | None) -> 
             "open",
             "stability_unknown",
             "it is not stated whether the task is narrow and stable",
-            "State it: --assume stable=yes (or no).",
+            "State whether the task is narrow and stable (--assume stable=yes or no).",
         )
     size = " (the base's size is unknown)" if len(found) > 1 else ""
     return _gate(
@@ -173,7 +177,7 @@ def pays_back(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payb
         question="Is a tuned candidate better beyond chance, and does it pay back before the next base release?",
         evidence=_tune(e, tuned, payback),
         threshold=(
-            f"Better than the best candidate without tuning (5 % risk of error over all tuned candidates), "
+            f"Better than the best candidate without tuning ({_risk(e)}), "
             f"{'on target' if a.target_accuracy is not None else 'no target stated'}, "
             f"and paid back within {months(window)} at {volume}."
         ),
@@ -183,8 +187,8 @@ def pays_back(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payb
 def for_cost(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payback | None) -> Gate:
     """The case for a tune that is not better: as accurate within the margin, cheaper, and paid back in time.
 
-    Each of the tuned candidates is tested at 5 % divided by their number, so that for at most 5 % of runs in which all
-    are worse by the margin one passes.
+    Each of the tuned candidates is tested at the risk of error divided by their number, so that for at most 5 % of runs
+    in which all are worse by the margin one passes.
     """
     best, window = e.best_untuned, payback.wanted_months if payback else a.horizon_months
     return _gate(
@@ -194,9 +198,16 @@ def for_cost(e: Evidence, a: Assumptions, tuned: Standing | None, payback: Payba
         evidence=_tune(e, tuned, payback),
         threshold=(
             f"Less than {points(a.margin)} worse than {best.name if best else 'the best without tuning'} "
-            f"(5 % risk of error over all tuned candidates), and paid back within {months(window)}."
+            f"({_risk(e)}), and paid back within {months(window)}."
         ),
     )
+
+
+def _risk(e: Evidence) -> str:
+    """The risk of error of the tests, for a product manager."""
+    looks = "" if len(e.looks) <= 1 else f" and all {len(e.looks)} looks at the results"
+    whole = f"at most a 5 % chance of an error over all tuned candidates{looks}"
+    return whole if math.isclose(e.alpha, ALPHA) else f"{whole}: {100 * e.alpha:.3g} % at this look"
 
 
 def _gate(found: Finding, *, name: str, question: str, evidence: str, threshold: str) -> Gate:
@@ -294,7 +305,8 @@ def _labels(e: Evidence, a: Assumptions, tuned: Standing | None) -> str:
 
 def _untuned(e: Evidence, a: Assumptions) -> Finding:
     target = a.target_accuracy
-    if target is not None and (meets := [one for one in e.untuned if one.against(target) == "meets"]):
+    right = [one for one in e.untuned if target is not None and one.against(target) == "meets"]
+    if meets := [one for one in right if one.speed(a.target_p95_s) == "meets"]:
         reason = f"{meets[0].name} meets the target of {percent(target)} without tuning"
         change = f"A target above {percent(meets[0].low or meets[0].accuracy)}."
         return Finding("failed", "target_met_without_tuning", reason, change)
@@ -303,13 +315,25 @@ def _untuned(e: Evidence, a: Assumptions) -> Finding:
         return _not_tried(e, missing)
     if target is None:
         return _without_target(e, a)
+    if one := next((one for one in right if one.speed(a.target_p95_s) != "misses"), None):
+        return _untimed(one, a)
     if one := next((one for one in e.untuned if one.against(target) == "open"), None):
         reason = f"{counted(one.n, 'item')} are too few to tell whether {one.name} reaches {percent(target)}"
-        return Finding("open", "target_open", reason, _more_items(one.needed(target, a.margin), one.n))
-    reason = f"nothing without tuning reaches {percent(target)}"
-    return Finding(
-        "passed", "target_missed", reason, f"A prompt or retrieval candidate that reaches {percent(target)}."
-    )
+        needed = one.needed(target, a.margin)
+        return Finding("open", "target_open", reason, _more_items(needed, one.n), items=needed)
+    goal = percent(target) + ("" if a.target_p95_s is None else f" with a p95 within {duration(a.target_p95_s)}")
+    reason = f"nothing without tuning reaches {goal}"
+    return Finding("passed", "target_missed", reason, f"A prompt or retrieval candidate that reaches {goal}.")
+
+
+def _untimed(one: Standing, a: Assumptions) -> Finding:
+    """It is not known whether a candidate is fast enough."""
+    limit = duration(a.target_p95_s)
+    change = "Time more of its requests (--probe 60, or more)."
+    if one.p95_s is None:
+        return Finding("open", "latency_unknown", f"the latency of {one.name} is unknown, and {limit} is asked", change)
+    reason = f"it is open whether {one.name} answers 95 % of its requests within {limit}"
+    return Finding("open", "latency_open", reason, change)
 
 
 def _not_tried(e: Evidence, missing: Sequence[str]) -> Finding:
@@ -321,7 +345,7 @@ def _not_tried(e: Evidence, missing: Sequence[str]) -> Finding:
     if e.given:
         changes = [f"Try {listed(missing)} on the labelled examples, and give the figures."]
     if "retrieval" in missing:
-        changes.append("Or state that no changing facts are needed: --assume changing_knowledge=no.")
+        changes.append("Or state that no changing facts are needed (--assume changing_knowledge=no).")
     if lost:
         reason += f" ({listed([one.name for one in lost])} not measured)"
         changes += [f"Measure {one.name} again; it is {one.not_measured}." for one in lost]
@@ -330,7 +354,7 @@ def _not_tried(e: Evidence, missing: Sequence[str]) -> Finding:
 
 def _without_target(e: Evidence, a: Assumptions) -> Finding:
     """Without a stated target, prompting falls short if a tuned candidate is better beyond chance."""
-    tuned, state = [*e.of("tuned"), *e.unmeasured("tuned")], "State a target: --assume target_accuracy=0.92 (yours)."
+    tuned, state = [*e.of("tuned"), *e.unmeasured("tuned")], "State a target (--assume target_accuracy=0.92, or yours)."
     best = e.best_untuned
     if not tuned or best is None:
         reason = "no target is stated, and no tuned candidate shows that more is possible"
@@ -395,7 +419,18 @@ def _no_gain(e: Evidence, a: Assumptions, tuned: Standing) -> Finding | None:
         change = f"Try {tuned.name} on a part of the labelled examples, and give its accuracy."
         return Finding("open", "accuracy_unknown", f"the accuracy of {tuned.name} is unknown", change)
     compared = e.comparisons.get(tuned.name)
-    return _refuted(e, tuned, best, compared, a) or _undecided(tuned, best, compared, a)
+    return _refuted(e, tuned, best, compared, a) or _too_slow(tuned, a) or _undecided(e, tuned, best, compared, a)
+
+
+def _too_slow(tuned: Standing, a: Assumptions) -> Finding | None:
+    """Why a tuned candidate is not known to be fast enough; None if it is, or if no time is asked."""
+    speed = tuned.speed(a.target_p95_s)
+    if speed == "meets":
+        return None
+    if speed != "misses":
+        return _untimed(tuned, a)
+    reason = f"{tuned.name} is too slow: its p95 is {duration(tuned.p95_s)}, and {duration(a.target_p95_s)} is asked"
+    return Finding("failed", "too_slow", reason, "A smaller base, a shorter prompt, or a faster machine.")
 
 
 def _refuted(
@@ -428,9 +463,11 @@ def _refuted(
     return Finding("failed", code, reason, change)
 
 
-def _undecided(tuned: Standing, best: Standing, compared: Comparison | None, a: Assumptions) -> Finding | None:
+def _undecided(
+    e: Evidence, tuned: Standing, best: Standing, compared: Comparison | None, a: Assumptions
+) -> Finding | None:
     """Open: more items would decide."""
-    if compared and not compared.significant():
+    if compared and not compared.significant(e.alpha):
         gap = max(abs(compared.difference), a.margin) or POINT
         n, had = max(_needed(compared, gap), compared.n + 1), compared.n
         code, reason = "may_be_chance", f"the difference between {tuned.name} and {best.name} may be chance"
@@ -440,7 +477,7 @@ def _undecided(tuned: Standing, best: Standing, compared: Comparison | None, a: 
         reason = f"{counted(had, 'item')} are too few to tell whether {tuned.name} reaches {percent(a.target_accuracy)}"
     else:
         return None
-    return Finding("open", code, reason, _more_items(n, had))
+    return Finding("open", code, reason, _more_items(n, had), items=n)
 
 
 def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None) -> Finding:
@@ -448,16 +485,32 @@ def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None
     best = e.best_untuned
     if best is None or tuned.accuracy is None or tuned.not_measured:
         return _no_gain(e, a, tuned) or _no_tune()
-    if worse := _worse(e, a, tuned, best):
+    if worse := _worse(e, a, tuned, best) or _too_slow(tuned, a):
         return worse
+    if a.target_p95_s is not None and best.speed(a.target_p95_s) == "misses":
+        return _faster(a, tuned, best, payback)
     saving = payback.saving_per_request_usd if payback else None
     if payback is None or saving is None:
-        change = "Prices and set-up costs: prices.toml, --assume, or the file of figures."
+        change = "State the prices and set-up costs (prices.toml, --assume, or the file of figures)."
         return Finding("open", "cost_unknown", f"the saving of {tuned.name} is unknown", change)
     if (saving if payback.saving_low is None else payback.saving_low) <= 0:
         reason = f"{tuned.name} saves nothing per request over {payback.reference}"
         return Finding("failed", "saves_nothing", reason, "A smaller base, or a shorter prompt.")
     return _money(e, a, payback, priced=True)
+
+
+def _faster(a: Assumptions, tuned: Standing, best: Standing, payback: Payback | None) -> Finding:
+    """A tune that is as good, and in time where the best without tuning is not."""
+    reason = f"its p95 is {duration(tuned.p95_s)}, and that of {best.name} is {duration(best.p95_s)}"
+    saving, extra = (payback.saving_per_request_usd, payback.extra_standing_usd_per_month) if payback else (None, None)
+    condition = None
+    if saving is not None and extra is not None and a.monthly_volume is not None:
+        more = extra - saving * a.monthly_volume
+        if more > 0:
+            text = f"the time saved is worth {usd(more)} a month"
+            condition = Condition(code="speed", text=text, value=more)
+    change = f"A candidate without tuning that answers within {duration(a.target_p95_s)}."
+    return Finding("passed", "faster", reason, change, condition)
 
 
 def _worse(e: Evidence, a: Assumptions, tuned: Standing, best: Standing) -> Finding | None:
@@ -469,8 +522,8 @@ def _worse(e: Evidence, a: Assumptions, tuned: Standing, best: Standing) -> Find
     if e.not_worse(tuned.name, best.name, a.margin, share=len(e.of("tuned"))):
         return None
     reason = f"{tuned.name} may be {points(a.margin)} or more worse than {best.name}"
-    change = _more_items(e.items_for(tuned.name, best.name, a.margin), tuned.n)
-    return Finding("failed", "may_be_worse", reason, change)
+    needed = e.items_for(tuned.name, best.name, a.margin)
+    return Finding("failed", "may_be_worse", reason, _more_items(needed, tuned.n), items=needed)
 
 
 def _money(e: Evidence, a: Assumptions, payback: Payback | None, *, priced: bool = False) -> Finding:
@@ -492,7 +545,7 @@ def _money(e: Evidence, a: Assumptions, payback: Payback | None, *, priced: bool
     each = usd(price)
     reason = f"its cost alone does not pay back within {limit}, but fewer errors do if one costs at least {each}"
     condition = Condition(code="error_cost", text=f"an error costs at least {each}", value=price)
-    change = "State what an error costs: --assume error_cost_usd=X (yours)."
+    change = "State what an error costs (--assume error_cost_usd=X)."
     return Finding("passed", "worth_per_error", reason, change, condition)
 
 
@@ -522,11 +575,14 @@ def _in_time(payback: Payback, after: float) -> Finding:
 def _unknown_money(e: Evidence, a: Assumptions, payback: Payback | None) -> Finding:
     """A stated tune whose cost is unknown passes on the condition that its bill stays low enough."""
     if a.monthly_volume is None:
-        change = "State the requests a month: --assume monthly_volume=N (yours)."
+        change = "State the requests a month (--assume monthly_volume=N)."
         return Finding("open", "volume_unknown", "the volume is unknown", change)
     most = payback.most_usd_per_request if payback else None
     if payback is None or most is None or not e.given:
-        change = _sentence(payback.condition if payback else "") or "Prices and set-up costs: prices.toml, --assume."
+        change = (
+            _sentence(payback.condition if payback else "")
+            or "State the prices and set-up costs (prices.toml, --assume)."
+        )
         return Finding("open", "cost_unknown", "a cost or a saving of the tuned candidate is unknown", change)
     limit = months(payback.wanted_months)
     if most < 0:
@@ -557,11 +613,12 @@ def _gain(e: Evidence, tuned: Standing | None) -> str:
         return f"{better}, on given figures, without a test."
     low, high = f"{100 * compared.low:+.1f}", f"{100 * compared.high:+.1f}"
     p = "p below 0.0001" if compared.p_adjusted < 1e-4 else f"p = {compared.p_adjusted:.2g}"  # noqa: PLR2004
-    power = f"this many items detect a difference of {points(compared.mde)} with 80 % power"
+    chance = "unlikely to be chance" if compared.significant(e.alpha) else "may be chance"
+    power = f"this many items would probably show, 4 times in 5, a difference of {points(compared.mde)}"
     if math.isnan(compared.mde):
-        power = "too few items to detect any difference with 80 % power"
+        power = "too few items to show any difference 4 times in 5"
     return (
-        f"{better} (95 % interval {low} to {high} points, "
+        f"{better} (plausible range {low} to {high} points; {chance}: "
         f"{p} after adjusting for {counted(len(e.comparisons), 'tuned candidate')}; {power})."
     )
 

@@ -39,7 +39,8 @@ class Payback:
         volume_needed: requests a month that pay back within `wanted_months`.
         months: payback at the stated volume.
         months_low, months_high: ends of its 95 % interval, from the tokens and, where errors have a price, answers.
-        horizon_months: expected lifetime of the candidate: until the base's next release or its retirement.
+        horizon_months: its expected time in use: from the end of its set-up to the base's next release or its
+            retirement.
         wanted_months: the latest acceptable payback: the assumption `payback_months`, at most the horizon.
         within: whether it pays back in that time.
         most_usd_per_request: cost of a request to the candidate up to which it pays back in that time; below 0 if none.
@@ -255,10 +256,11 @@ def _error_usd_needed(needed: float | None, saving: float | None, fewer: float |
 
 
 def _life(candidate: Cost, a: Assumptions, today: dt.date) -> float:
-    """Months until the base's next release or the candidate's retirement; 0 if it is already retired."""
-    if candidate.retires is None:
-        return a.horizon_months
-    return min(a.horizon_months, max((candidate.retires - today).days / _DAYS_PER_MONTH, 0.0))
+    """Months from its set-up until the base's next release or the candidate's retirement; 0 if none are left."""
+    end = a.horizon_months
+    if candidate.retires is not None:
+        end = min(end, (candidate.retires - today).days / _DAYS_PER_MONTH)
+    return max(end - 7 * (candidate.weeks or 0.0) / _DAYS_PER_MONTH, 0.0)
 
 
 def _volume_needed(setup: float | None, standing: float | None, gain: float | None, months: float) -> float | None:

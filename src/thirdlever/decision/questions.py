@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.core.text import counted, listed, months, percent, points
 from thirdlever.decision.gates import Condition, Gate, required_examples, rules
 
@@ -107,7 +106,8 @@ def _knowledge(e: Evidence, a: Assumptions) -> Question:
         reason=reason if passes else "retrieval of documents supplies new facts, and it was not tried",
         evidence=" ".join([_retrieved(e), stated[a.changing_knowledge], *_slices(e)]),
         threshold="Yes: add retrieval, then reassess. Tuning does not reliably teach facts.",
-        change="Measure retrieval of documents (--strategy rag:documents=3), or state --assume changing_knowledge=no.",
+        change="Measure retrieval of documents (--strategy rag:documents=3), or state that no facts change "
+        "(--assume changing_knowledge=no).",
     )
 
 
@@ -116,7 +116,7 @@ def _facts_needed(e: Evidence, a: Assumptions) -> tuple[Answer, Basis]:
     compared = e.knowledge
     if a.changing_knowledge is not None:
         return ("yes" if a.changing_knowledge else "no"), "assumed"
-    if compared is not None and compared.difference > 0 and compared.p <= ALPHA:
+    if compared is not None and compared.difference > 0 and compared.p <= e.alpha:
         return "yes", "measured"
     if compared is not None and compared.high < a.margin:
         return "no", "measured"
@@ -142,7 +142,7 @@ def _behaviour(e: Evidence, a: Assumptions, tuned: Standing | None) -> Question:
     if a.behaviour is not None:
         answer, basis = ("yes" if a.behaviour else "no"), "assumed"
         evidence = f"Stated: a consistent change of behaviour is {'needed' if a.behaviour else 'not needed'}."
-    elif compared is not None and compared.significant() and compared.difference > 0:
+    elif compared is not None and compared.significant(e.alpha) and compared.difference > 0:
         answer, basis = "yes", "measured"
         evidence = f"{compared.b} is {points(compared.difference)} better than {compared.a}, significantly."
     reasons: Mapping[Answer, str] = {
@@ -160,7 +160,8 @@ def _behaviour(e: Evidence, a: Assumptions, tuned: Standing | None) -> Question:
         reason=reasons[answer],
         evidence=evidence,
         threshold="No: do not fine-tune. It changes how a model answers, not what it knows.",
-        change="State --assume behaviour=yes (or no), or measure a tuned candidate that is significantly better.",
+        change="State whether a change of behaviour is needed (--assume behaviour=yes or no), or measure a tuned "
+        "candidate that is significantly better.",
     )
 
 
@@ -204,7 +205,9 @@ def _volume(a: Assumptions, gate: Gate, payback: Payback | None) -> Question:
         reason=reasons[answer],
         evidence=("Not stated." if volume is None else f"{counted(round(volume), 'request')} a month.") + computed,
         threshold="No: a return is unlikely, unless the computed payback says otherwise.",
-        change="State --assume monthly_volume=N." if volume is None else f"A volume on the other side of {least:,}.",
+        change="State the requests a month (--assume monthly_volume=N)."
+        if volume is None
+        else f"A volume on the other side of {least:,}.",
     )
 
 
@@ -228,7 +231,7 @@ def _maintenance(a: Assumptions) -> Question:
         reason=reasons[answer],
         evidence=evidence[answer],
         threshold="No: first budget for tuning, evaluation and rollout at every base release.",
-        change="Nobody to re-tune after a release." if answer == "yes" else "Name one: --assume maintainer=TEAM.",
+        change="Nobody to re-tune after a release." if answer == "yes" else "Name somebody (--assume maintainer=TEAM).",
         condition=None if answer == "yes" else Condition(code="maintainer", text="somebody is named to re-tune it"),
     )
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from thirdlever.decision.assumptions import Assumptions, Value
+    from thirdlever.decision.payback import Payback
 
 VerdictOf: TypeAlias = Callable[["Assumptions"], str]
 
@@ -136,3 +137,106 @@ def _bisect(verdict_at: Callable[[Any], str], same: float, other: float, becomes
         else:
             same = middle
     return other
+
+
+# How much each assumption matters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swing:
+    """What one figure's uncertainty does to the net gain of the tune until the next release, all others unchanged.
+
+    Attributes:
+        name: what varies, for people.
+        low: its lower value.
+        high: its higher value.
+        unit: as of an assumption.
+        usd_low: the net gain at `low`.
+        usd_high: likewise.
+    """
+
+    name: str
+    low: float
+    high: float
+    unit: str
+    usd_low: float
+    usd_high: float
+
+
+_TWICE = 2.0  # a stated number may be off by this factor
+
+
+def swings(
+    back: Payback,
+    a: Assumptions,
+    *,
+    gain: tuple[float, float] | None,
+    setup: tuple[float, float] | None,
+    releases: Sequence[float],
+) -> list[Swing]:
+    """The figures that matter for a tune's net gain, the most important first; empty if the gain is unknown.
+
+    Measured figures vary over their 95 % interval, defaults over their published range, and stated ones from half to
+    twice.
+
+    Args:
+        back: of the tune.
+        a: the assumptions.
+        gain: the 95 % interval of its gain in accuracy; None for stated figures.
+        setup: the range of its set-up cost, USD; None if it is stated.
+        releases: months between releases of base models, from and to.
+    """
+    if net_gain(back, a.monthly_volume) is None or a.monthly_volume is None:
+        return []
+    volume, each = a.monthly_volume, a.error_cost_usd
+    found = [
+        _swing(back, volume, "Requests a month", (volume / _TWICE, volume * _TWICE), unit="", varied="volume"),
+        _swing(
+            back,
+            volume,
+            "Months until the next base model",
+            (releases[0], releases[-1]),
+            unit="",
+            varied="horizon_months",
+        ),
+    ]
+    if back.saving_low is not None and back.saving_high is not None:
+        ends = (back.saving_low, back.saving_high)
+        found.append(_swing(back, volume, "Saving per request", ends, unit="USD", varied="saving_per_request_usd"))
+    if each:
+        now = back.avoided_errors_usd_per_request or 0.0
+        found.append(_scaled(back, volume, "Price of an error", (each / _TWICE, each * _TWICE), now / each))
+        if gain is not None:
+            found.append(_scaled(back, volume, "Gain in accuracy", gain, each, unit="share"))
+    if setup is not None and back.extra_setup_usd is not None:
+        found.append(_swing(back, volume, "Set-up of the tune", setup, unit="USD", varied="extra_setup_usd"))
+    known = [one for one in found if one.usd_low != one.usd_high]
+    return sorted(known, key=lambda one: -abs(one.usd_high - one.usd_low))
+
+
+def net_gain(back: Payback, volume: float | None) -> float | None:
+    """Gains until the next release minus what the tune costs more, in USD; None if unknown."""
+    saving, standing, setup = back.saving_per_request_usd, back.extra_standing_usd_per_month, back.extra_setup_usd
+    if saving is None or standing is None or setup is None or volume is None:
+        return None
+    gain = saving + (back.avoided_errors_usd_per_request or 0.0)
+    return back.horizon_months * (volume * gain - standing) - setup
+
+
+def _swing(back: Payback, volume: float, name: str, ends: tuple[float, float], *, unit: str, varied: str) -> Swing:
+    def net(end: float) -> float:
+        changed: dict[str, Any] = {varied: end}
+        found = net_gain(back, end) if varied == "volume" else net_gain(replace(back, **changed), volume)
+        return found or 0.0
+
+    low, high = map(net, ends)
+    return Swing(name=name, low=ends[0], high=ends[1], unit=unit, usd_low=low, usd_high=high)
+
+
+def _scaled(
+    back: Payback, volume: float, name: str, ends: tuple[float, float], factor: float, *, unit: str = "USD"
+) -> Swing:
+    """A figure that the value of fewer errors is proportional to."""
+    avoided = (ends[0] * factor, ends[1] * factor)
+    found = _swing(back, volume, name, avoided, unit=unit, varied="avoided_errors_usd_per_request")
+    return replace(found, low=ends[0], high=ends[1])

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from thirdlever.analysis.run import load
+from thirdlever.analysis.usage import total
+from thirdlever.catalog import tuning
 from thirdlever.core.errors import RunError, ThirdleverError
-from thirdlever.core.text import months, percent, points, usd
+from thirdlever.core.text import counted, months, percent, points, usd
 from thirdlever.core.validation import Amount, FileModel, Name, Share, read_toml
 from thirdlever.decision import gates, questions
 from thirdlever.decision.assumptions import assume
-from thirdlever.decision.costs import Cost
+from thirdlever.decision.costs import Cost, Range
 from thirdlever.decision.evidence import Evidence, Kind, Standing, is_hosted
 from thirdlever.decision.gates import worst
 from thirdlever.decision.payback import payback
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.compare import Comparison
     from thirdlever.analysis.run import Run
+    from thirdlever.catalog.tuning import Rate
     from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.evidence import Slice
     from thirdlever.decision.gates import Condition, Gate
@@ -137,14 +139,14 @@ def decide_from(
         ThirdleverError: the run or file does not exist, or it or an assumption is invalid.
     """
     if run.endswith(SUFFIX):
-        return read(Path(run)).decide(dict(map(_pair, assumed)))
+        return read(Path(run)).decide(pairs(assumed))
     return decide_on_run(load(run, max_failed=max_failed, max_unparsed=max_unparsed), assumed)
 
 
 def decide_on_run(run: Run, assumed: Iterable[str]) -> Decision:
     """Decide on a loaded run, with `NAME=VALUE` assumptions."""
     card = (run.info.get("suite") or {}).get("card") or {}
-    return decide(run, assume(card, dict(map(_pair, assumed)), run.info))
+    return decide(run, assume(card, pairs(assumed), run.info))
 
 
 def decide(run: Run, a: Assumptions) -> Decision:
@@ -153,10 +155,11 @@ def decide(run: Run, a: Assumptions) -> Decision:
     Raises:
         RunError: the run is not finished, its candidates cannot be paired, or none of them is measured.
     """
-    from thirdlever.decision.costs import costs
+    from thirdlever.decision.costs import averaged, costs
     from thirdlever.decision.evidence import gather
 
-    return decide_on(gather(run), partial(costs, run), a)
+    e = gather(run)
+    return decide_on(e, lambda other: averaged(costs(run, other), e.repeats), a)
 
 
 def decide_on(e: Evidence, costs: Costs, a: Assumptions) -> Decision:
@@ -243,7 +246,9 @@ def stay_with(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Standin
 def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[Standing]:
     """Candidates that meet the target and are not worse than the best of the pool by the margin or more.
 
-    If none meets the target, those that meet the second condition. All of them share the risk of error of 5 %.
+    One that gives nearly always the same answer is left out while there are others. If none meets the target, those
+    that meet the second condition; of either, the ones that are fast enough. All of
+    them share the risk of error.
 
     Args:
         e: the evidence.
@@ -251,9 +256,11 @@ def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[S
         pool: measured candidates, best first.
     """
     others = max(len(pool) - 1, 1)
+    pool = [one for one in pool if not one.same_answer] or pool
     level = [one for one in pool if e.not_worse(one.name, pool[0].name, a.margin, share=others)]
     target = a.target_accuracy
-    return [one for one in level if target is not None and one.against(target) == "meets"] or level
+    fast = [one for one in level if one.speed(a.target_p95_s) == "meets"] or level
+    return [one for one in fast if target is not None and one.against(target) == "meets"] or fast
 
 
 def _price(one: Standing, costs: Mapping[str, Cost], a: Assumptions) -> tuple[float, float, float]:
@@ -263,6 +270,15 @@ def _price(one: Standing, costs: Mapping[str, Cost], a: Assumptions) -> tuple[fl
     known = (whole, cost.per_request_usd if cost else None)
     first, second = (math.inf if usd is None or math.isnan(usd) else usd for usd in known)
     return first, second, -(one.accuracy or 0.0)
+
+
+def pairs(assumed: Iterable[str]) -> dict[str, str]:
+    """The values of `--assume NAME=VALUE`, by name.
+
+    Raises:
+        ThirdleverError: one has no value.
+    """
+    return dict(map(_pair, assumed))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -282,12 +298,39 @@ class GivenCandidate(FileModel):
     base: str | None = None
     accuracy: Share | None = None
     weeks: Amount | None = None
+    p95_s: Amount | None = None
     examples: Amount | None = None
     usd_per_request: Amount | None = None
     usd_per_month: Amount | None = None
     setup_usd: Amount | None = None
     standing_usd_per_month: Amount = 0.0
+    train_tokens: Amount | None = None
+    epochs: Amount = 1.0
+    input_tokens: Amount | None = None
+    cached_tokens: Amount = 0.0
+    output_tokens: Amount | None = None
     today: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that tokens can be priced.
+
+        Raises:
+            ValueError: tokens of a candidate that no provider tunes, or beside a stated cost of a request.
+        """
+        asked, message = (self.input_tokens, self.output_tokens), ""
+        if self._priced and (self.kind != "tuned" or self.base is None):
+            message = "train_tokens and input_tokens need kind = 'tuned' and a base, such as 'openai/gpt-4o'"
+        elif None in asked and asked != (None, None):
+            message = "input_tokens and output_tokens go together"
+        elif asked[0] is not None and (self.usd_per_request, self.usd_per_month) != (None, None):
+            message = "input_tokens exclude usd_per_request and usd_per_month"
+        if message:
+            error = f"{self.name}: {message}"
+            raise ValueError(error)
+
+    @property
+    def _priced(self) -> bool:
+        return self.train_tokens is not None or self.input_tokens is not None
 
     def standing(self) -> Standing:
         """Its given results."""
@@ -298,26 +341,60 @@ class GivenCandidate(FileModel):
             hosted=is_hosted(self.base) and gates.parameters(self.base) is None,
             accuracy=self.accuracy,
             examples=None if self.examples is None else int(self.examples),
+            p95_s=self.p95_s,
             weeks=self.weeks,
             today=self.today,
         )
 
     def cost(self, volume: float | None, a: Assumptions) -> Cost:
-        """Its given costs; a monthly bill is divided by the volume that the file states."""
+        """Its given costs; a monthly bill is divided by the volume that the file states.
+
+        Tokens are priced by the rates of the catalogue; they are unknown if it has none.
+
+        Raises:
+            ThirdleverError: tokens are given, and no known provider tunes the base.
+        """
         monthly = None if self.usd_per_month is None or not volume else self.usd_per_month / volume
         tuned = self.kind == "tuned"
         upkeep = {"upkeep": a.upkeep_usd_per_month} if tuned else {}
+        setup: dict[str, float | None] = {"given": self.setup_usd}
+        basis = {"per request": "given", "given": "given"}
+        request = self.usd_per_request if monthly is None else monthly
+        if self._priced:
+            rate = self._rate()
+            source = (
+                f"the provider's rates ({rate.source}, {rate.as_of})" if rate else "unknown: no source states a rate"
+            )
+            if self.train_tokens is not None:
+                tokens = round(self.train_tokens * self.epochs)
+                setup = {"given": self.setup_usd or 0.0, "training": rate.estimate(tokens).usd if rate else None}
+                basis["training"] = f"given: {tokens:,} tokens; {source}"
+            price = rate.price() if rate else None
+            if self.input_tokens is not None:
+                used = (self.input_tokens, self.cached_tokens, self.output_tokens or 0.0)
+                request = price.cost(*used) if price else None
+                basis["per request"] = f"given: tokens; {source}"
+        again = total([*setup.values()]) if a.retuning_usd is None else a.retuning_usd
         return Cost(
             candidate=self.name,
             strategy=self.kind,
             model=self.base,
             tuned=tuned,
             accuracy=self.accuracy,
-            per_request_usd=self.usd_per_request if monthly is None else monthly,
-            setup={"given": self.setup_usd},
+            per_request_usd=request,
+            setup=setup,
             standing={"given": self.standing_usd_per_month, **upkeep},
-            basis={"per request": "given", "given": "given"},
+            retuning=Range(again, again, again) if tuned and again is not None else None,
+            release_months=a.horizon_months,
+            weeks=self.weeks,
+            basis=basis,
         )
+
+    def _rate(self) -> Rate | None:
+        """The provider's rates for its base."""
+        base = self.base or ""
+        provider = tuning.provider_of(base)
+        return tuning.rate(provider, tuning.profile(provider).base(base))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -475,7 +552,10 @@ def _steps(d: Decision) -> Iterator[Step]:
         )
         return
     wanted = [one for one in d.reasons if d.verdict == "NEED-MORE-DATA" or one.code == "retrieval_first"]
-    yield from (Step(action=_order(change)) for change in dict.fromkeys(one.change for one in wanted))
+    yield from (Step(action=_order(change)) for change in dict.fromkeys(one.change for one in wanted if not one.items))
+    if items := max((one.items for one in wanted), default=0):
+        now = max(one.n for one in d.standings.values())
+        yield Step(action=f"measure on {counted(items, 'test item')} instead of {now:,}")
 
 
 def _use(d: Decision, one: Standing) -> Step:

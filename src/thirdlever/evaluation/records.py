@@ -292,10 +292,19 @@ def monotonous(replies: Iterable[Reply], items: Mapping[str, Item]) -> str | Non
         items: the test items by id.
     """
     given = [one for one in replies if one.phase == "accuracy" and one.status == "answered"]
+    return same_answer([(one.prediction, items[one.item_id].target) for one in given])
+
+
+def same_answer(given: Sequence[tuple[Any, Any]]) -> str | None:
+    """A clause if nearly all answers are the same, and few of the right ones are; None otherwise.
+
+    Args:
+        given: the prediction and the target of each answered request.
+    """
     if len(given) < LEAST_VARIED:
         return None
-    [(answer, number)] = Counter(one.prediction for one in given).most_common(1)
-    right = sum(items[one.item_id].target == answer for one in given)
+    [(answer, number)] = Counter(prediction for prediction, _ in given).most_common(1)
+    right = sum(target == answer for _, target in given)
     if number < SAME * len(given) or right > number / 2:
         return None
     return f"{number} of {len(given):,} answers are the same, {str(answer)[:SHOWN]!r}: it hardly looks at the input"

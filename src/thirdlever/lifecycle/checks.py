@@ -278,8 +278,8 @@ def _latency(old: Sequence[float], new: Sequence[float], limits: Limits, incompa
     timed = min(len(old), len(new))
     if not before or not after:
         incomparable = "it was not timed; pin a run that was made with a probe"
-    elif not incomparable and timed < LEAST_TIMED:
-        incomparable = f"{timed} timed requests are too few for a p95; pin a run made with --probe {LEAST_TIMED}"
+    elif not incomparable and timed < LEAST_TIMED[95]:
+        incomparable = f"{timed} timed requests are too few for a p95; pin a run made with --probe {LEAST_TIMED[95]}"
     if incomparable or not before or not after:
         return _not_judged(check, limits, "max_p95_ratio", incomparable)
     ratio, limit = after / before, limits.max_p95_ratio

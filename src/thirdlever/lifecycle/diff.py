@@ -41,6 +41,7 @@ class CandidateDiff:
         why_not: why there is no comparison.
         broken: items that the first run has right and the second wrong, or less right.
         fixed: the reverse.
+        reworded: items on which both score the same with different answers.
     """
 
     before: str
@@ -50,6 +51,7 @@ class CandidateDiff:
     why_not: str
     broken: Sequence[Flip]
     fixed: Sequence[Flip]
+    reworded: Sequence[Flip]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,15 +163,16 @@ def _candidate(
     lost = [f"{side.name}: {one.why_unmeasured}" for side, one in (first, second) if one.why_unmeasured]
     broken: list[Flip] = []
     fixed: list[Flip] = []
+    reworded: list[Flip] = []
     for item, was, now in zip(common, *results, strict=True):
         text, target = texts[item.id]
-        if was.score != now.score and not lost:
+        if (was.score != now.score or was.answer != now.answer) and not lost:
             shown = [
                 answer(result, target) if result.answer or result.score == 1 else side.get((one.name, item.id), "")
                 for result, side, one in zip((was, now), statuses, (before, after), strict=True)
             ]
             flip = Flip(item.id, text, target, *shown)
-            (broken if now.score < was.score else fixed).append(flip)
+            (broken if now.score < was.score else fixed if now.score > was.score else reworded).append(flip)
     comparison = None
     if common and not lost:
         scores = {name: [one.score for one in own] for name, own in zip((OLD, NEW), results, strict=True)}
@@ -182,6 +185,7 @@ def _candidate(
         why_not="; ".join(lost) or ("" if common else "the runs have no item in common"),
         broken=broken,
         fixed=fixed,
+        reworded=reworded,
     )
 
 

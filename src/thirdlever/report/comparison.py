@@ -57,7 +57,7 @@ def render(
 
 
 def _differing_json(one: CandidateDiff) -> dict[str, Any]:
-    lists = (("better_a", one.broken), ("better_b", one.fixed))
+    lists = (("better_a", one.broken), ("better_b", one.fixed), ("same_score", one.reworded))
     names = ("id", "input", "target", "answer_a", "answer_b")
     found = {key: [dict(zip(names, astuple(flip), strict=True)) for flip in flips] for key, flips in lists}
     return {"a": one.before, "b": one.after, **found}
@@ -170,12 +170,16 @@ def _size(one: Comparison) -> str:
     better, worse = ("better", "worse") if one.difference >= 0 else ("worse", "better")
     near, far = sorted((one.low, one.high) if one.difference >= 0 else (-one.low, -one.high))
     least = f"{100 * near:.1f}" if near >= 0 else f"{points(near)} {worse}"
-    size = f"{points(one.difference)} {better}" if one.difference else "equally good"
-    return f"Overall, {one.b} is {size} ({_confidence(one)}: {least} to {points(far)} {better})."
+    span = f"{_confidence(one)}: {least} to {points(far)} {better}"
+    if not one.difference:
+        return f"Overall, no difference was found between {one.b} and {one.a} ({span})."
+    return f"Overall, {one.b} is {points(one.difference)} {better} ({span})."
 
 
 def _chance(one: Comparison, family: int) -> str:
-    share = "fewer than 1 in 10,000" if one.p < 0.0001 else f"{100 * one.p:.2g} % of" if one.p < 0.995 else "all"  # noqa: PLR2004 - as p_value
+    if one.p >= 0.995:  # noqa: PLR2004 - as p_value
+        return f"The difference is what chance alone would bring ({_p(one.p)}): it is not significant."
+    share = "fewer than 1 in 10,000" if one.p < 0.0001 else f"{100 * one.p:.2g} % of"  # noqa: PLR2004 - as p_value
     chance = f"If both were equally good, a difference this large would occur in {share} runs"
     adjusted = f"adjusted {_p(one.p_adjusted)}"
     if one.p <= 0.05 < one.p_adjusted:  # noqa: PLR2004 - the usual level

@@ -14,6 +14,7 @@ from thirdlever.core.text import (
     UNKNOWN,
     amount,
     counted,
+    duration,
     escape_markdown,
     listed,
     months,
@@ -25,6 +26,7 @@ from thirdlever.core.text import (
     usd,
 )
 from thirdlever.decision.assumptions import about
+from thirdlever.decision.gates import rules
 from thirdlever.decision.verdict import TUNE, plan
 
 if TYPE_CHECKING:
@@ -232,8 +234,10 @@ def headline(d: Decision) -> str:
     condition = f", if {d.conditions[0].text}" if d.conditions else ""
     if d.verdict == "GO":
         return f"Fine-tune{condition}: {percent(d.standings[d.tuned or ''].accuracy)} right, not {_right(d, d.stay)}."
-    saved = _saved(d)
-    return f"Fine-tune for its cost{condition}: as accurate as {_lever(d, d.stay)}{saved}."
+    if d.gates[2].code == "faster":
+        speed = f"p95 {duration(d.standings[d.tuned or ''].p95_s)}"
+        return f"Fine-tune for its speed{condition}: as accurate, {speed}."
+    return f"Fine-tune for its cost{condition}: as accurate as {_lever(d, d.stay)}{_saved(d)}."
 
 
 def _lever(d: Decision, name: str | None) -> str:
@@ -419,6 +423,8 @@ def notes(d: Decision) -> list[str]:
         *_today(d),
         *_cost_alone(d, e),
         *_costs(d),
+        *_machine(d),
+        *_edge(d),
     ]
 
 
@@ -426,6 +432,7 @@ def _missing(d: Decision, e: Evidence) -> Iterator[str]:
     for one in e.standings.values():
         if one.not_measured:
             yield f"{one.name} is {one.not_measured}."
+    yield from (f"{one.name}: {one.same_answer}." for one in e.standings.values() if one.same_answer)
     if lost := [_lost(one) for one in e.standings.values() if one.accuracy is not None and _lost(one)]:
         yield f"Counted as wrong: {'; '.join(lost)}."
     if len(d.standings) == 1:
@@ -531,6 +538,30 @@ def _costs(d: Decision) -> Iterator[str]:
     free = [name for name, cost in d.costs.items() if cost.per_request_usd == 0]
     if free:
         yield f"At the prices used, a request costs nothing for {listed(free)}."
+
+
+def _machine(d: Decision) -> Iterator[str]:
+    """What a local model costs by use, and on a machine that is always on, until it is stated which holds."""
+    volume = d.assumptions.monthly_volume
+    if d.assumptions.always_on is not None or volume is None:
+        return
+    for name in dict.fromkeys(filter(None, (d.chosen, d.tuned))):
+        cost = d.costs.get(name)
+        if cost and cost.machine_usd_per_month and cost.per_request_usd is not None and cost.model:
+            yield (
+                f"{name} runs on a machine: its requests cost {usd(volume * cost.per_request_usd)} a month by use, and "
+                f"{usd(cost.machine_usd_per_month)} if the machine is always on. State which (--assume always_on=yes)."
+            )
+
+
+def _edge(d: Decision) -> Iterator[str]:
+    """A payback between the shortest and the longest time between two releases."""
+    back, (least, most) = d.paybacks.get(d.tuned or ""), rules().release_months
+    if d.verdict in TUNE and back and back.months is not None and least <= back.months <= most:
+        yield (
+            f"The payback of {months(back.months)} is on the edge: base models appear every {least} to {most} months, "
+            f"and an earlier one leaves the tune unpaid."
+        )
 
 
 def _request(d: Decision, one: Standing) -> float:

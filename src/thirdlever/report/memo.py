@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 import re
+from dataclasses import dataclass, replace
 from importlib.resources import files as resources
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -11,47 +14,91 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 
 from thirdlever.analysis import outcomes
-from thirdlever.charts import accuracy, figures, style
+from thirdlever.charts import accuracy, figures, options, style
 from thirdlever.core import files
 from thirdlever.core.table import Column, Table
-from thirdlever.core.text import escape_html, escape_markdown, escape_terminal, markdown_code, percent
+from thirdlever.core.text import escape_html, escape_markdown, escape_terminal, markdown_code, percent, quantity
+from thirdlever.decision import gates
+from thirdlever.decision.sensitivity import net_gain, swings
+from thirdlever.decision.verdict import plan
 from thirdlever.report import memo_content as content
-from thirdlever.report.decision import headline, notes, one_sentence, plan_lines, what_would_change
+from thirdlever.report import page_one
+from thirdlever.report.decision import headline, notes, one_sentence, what_would_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import pandas as pd
     from markdown_it.token import Token
     from markdown_it.utils import EnvType, OptionsDict
 
     from thirdlever.analysis.run import Run
     from thirdlever.charts.style import Picture
     from thirdlever.core.table import Cell
+    from thirdlever.decision.assumptions import Assumptions
+    from thirdlever.decision.costs import Cost
     from thirdlever.decision.verdict import Decision
     from thirdlever.report.memo_content import Disagreement, MemoTable
 
 
-MARKDOWN, PAGE = "memo.md", "memo.html"
+FOLDER, MARKDOWN, PAGE = "memo", "memo.md", "memo.html"
 
 _LONGEST_EVIDENCE, _LONGEST_INPUT, _LONGEST_ANSWER = 4000, 600, 160  # characters
 _SHOWN_ANSWERS = 5
+_LOOKED = (
+    "These are test items. Whoever changes a prompt or the training because of them has used up the test: measure the "
+    "change on new items."
+)
+_BARS = 5  # of the tornado
 _SECTION = 2  # the level of headings that open a section; those below it open an article
+_PERCENT = re.compile(r"(?<=\d) %")
 _WIDE = 40  # characters of a cell that needs a wide column
 _SIGNED = re.compile(
     rf"[✓✕?] ({'|'.join(sorted([*figures.VERDICTS, *figures.OUTCOMES], key=len, reverse=True))})"
 )  # a verdict or an outcome in a heading
 
 
-def write(run: Run, decision: Decision, folder: Path, *, given: Sequence[str] = ()) -> list[Path]:
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a memo is about.
+
+    Attributes:
+        title: of the suite, or of the figures.
+        source: what the decision was made on, for commands: a run's folder, or a file of figures.
+        given: the assumptions of the command line, as typed; the memo's commands repeat them.
+        run: None for stated figures.
+        owner: who is responsible for the decision; "" if not named.
+        approver: who signs it; "" if not named.
+    """
+
+    title: str
+    source: Path
+    given: Sequence[str] = ()
+    run: Run | None = None
+    owner: str = ""
+    approver: str = ""
+
+    @property
+    def sources(self) -> list[str]:
+        """The line under the charts' titles: run, suite, base models, date."""
+        if self.run is None:
+            return [self.source.name]
+        bases = dict.fromkeys(one.get("base") or one.get("model") for one in self.run.info["candidates"])
+        return [self.run.folder.name, self.title, *(base for base in bases if base), self.date]
+
+    @property
+    def date(self) -> str:
+        """The day of the measurement; today for stated figures."""
+        return self.run.info["finished"][:10] if self.run else f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+
+
+def write(subject: Subject, decision: Decision, folder: Path) -> list[Path]:
     """Write `memo.html`, `memo.md` and the figures, each whole or not at all.
 
     Args:
-        run: the run that was decided on.
+        subject: the run or the figures that were decided on.
         decision: what `decide` returned for it.
         folder: is created if it is missing.
-        given: the assumptions of the command line, as typed; the memo's commands repeat them.
 
     Returns:
         The files, the page first.
@@ -59,11 +106,10 @@ def write(run: Run, decision: Decision, folder: Path, *, given: Sequence[str] = 
     Raises:
         OSError: the folder cannot be written.
     """
-    a = decision.assumptions
-    summary = run.summary_at(a.device_usd_per_hour, a.utilisation)
-    pictures = {picture.name: picture for picture in _pictures(run, decision, summary)}
-    markdown = render_markdown(run, decision, summary, pictures=pictures, given=given)
-    title = f"{decision.verdict}: {_title(run)}"
+    memo = _Memo(subject, decision)
+    pictures = {picture.name: picture for picture in memo.pictures()}
+    markdown = memo.markdown(pictures)
+    title = f"{decision.verdict}: {escape_terminal(subject.title)}"
     folder.mkdir(parents=True, exist_ok=True)
     drawn = [path for picture in pictures.values() for path in style.save(picture, folder)]
     files.write(folder / PAGE, render_html(markdown, title, pictures).encode())
@@ -71,40 +117,252 @@ def write(run: Run, decision: Decision, folder: Path, *, given: Sequence[str] = 
     return [folder / PAGE, folder / MARKDOWN, *drawn]
 
 
-def _pictures(run: Run, decision: Decision, summary: pd.DataFrame) -> Iterator[Picture]:
-    suite, date = run.info["suite"]["name"], run.info["finished"][:10]
-    a, tuned, names = decision.assumptions, decision.tuned, [*decision.standings]
-    yield accuracy.picture(summary, suite=suite, date=date)
-    yield figures.gates_picture(
-        decision.gates, decision.verdict, _recommendation(decision), names=names, suite=suite, date=date
-    )
-    if a.monthly_volume is not None:
-        yield figures.cumulative_picture(
-            decision.costs.values(),
+def headline_of(markdown: str) -> tuple[str, str] | None:
+    """Verdict and headline of a memo; None if the text is not a memo's."""
+    found = re.match(r"# \*\*\S (.+?)\.\*\* (.+)", markdown)
+    return None if found is None else (found[1], re.sub(r"\\(.)", r"\1", found[2]))
+
+
+class _Memo:
+    """The parts of a memo, which share the decision, its scorecards and the names for people."""
+
+    def __init__(self, subject: Subject, decision: Decision) -> None:
+        a, run = decision.assumptions, subject.run
+        self.subject, self.decision, self.run = subject, decision, run
+        self.names = page_one.Names(decision.standings, given=decision.given)
+        self.summary = None if run is None else run.summary_at(a.device_usd_per_hour, a.utilisation)
+
+    # Pictures
+
+    def pictures(self) -> Iterator[Picture]:
+        """The chart of page one, then those of the appendix."""
+        d, source = self.decision, self.subject.sources
+        yield page_one.picture(d, self.names, source=source)
+        names = list(map(self.names.__getitem__, d.standings))
+        reasons = [replace(one, reason=self.names.within(one.reason)) for one in d.gates]
+        yield figures.gates_picture(
+            reasons, d.verdict, self._recommendation(), names=names, suite=self.subject.title, date=self.subject.date
+        )
+        if (spent := self._spending()) is not None:
+            yield spent
+        if (swings := self._swings()) is not None:
+            yield swings
+        if self.summary is not None:
+            known = {name: self.names[name] for name in d.standings}
+            shown = self.summary.assign(candidate=[known.get(name, name) for name in self.summary["candidate"]])
+            yield figures.latency_picture(shown, suite=self.subject.title, date=self.subject.date)
+            if content.by_model(self.summary) is not None:
+                whole = accuracy.picture(self.summary, suite=self.subject.title, date=self.subject.date)
+                yield replace(whole, name="models")
+
+    def _recommendation(self) -> str:
+        d = self.decision
+        if d.chosen is None:
+            return "No candidate can be recommended yet."
+        use = f"{self.names[d.chosen]}, {percent(d.standings[d.chosen].accuracy)} right"
+        if d.worse_than_today:
+            return f"Best measured: {use}."
+        return f"{'Until then, use' if d.verdict == 'NEED-MORE-DATA' else 'Use'} {use}."
+
+    def _spending(self) -> Picture | None:
+        """Cost over time of today's solution, the recommended one and the tune; None without a volume."""
+        d, a = self.decision, self.decision.assumptions
+        if a.monthly_volume is None:
+            return None
+        pays = d.paybacks.get(d.tuned or "")
+        end = figures.months_shown(a.horizon_months, pays)
+        lines = []
+        used = next((name for name, one in d.standings.items() if one.today), None)
+        if used is None and (path := _path(page_one.stated_today(d), a, end)):
+            lines.append(figures.Spending(name=page_one.TODAY, colour=options.COLOURS["today"], path=path))
+        for name in dict.fromkeys([used, d.stay, d.chosen, d.tuned]):
+            cost = d.costs.get(name or "")
+            path = [] if cost is None else _path(cost, a, end)
+            if name and path:
+                role = page_one.role(d, name)
+                colour = style.LINE if name == d.stay and role == "other" else options.COLOURS[role]
+                lines.append(figures.Spending(name=self.names[name], colour=colour, path=path))
+        shown = {line.name for line in lines}
+        tuned = self.names[d.tuned] if d.tuned and self.names[d.tuned] in shown else None
+        return figures.cumulative_picture(
+            lines,
             volume=a.monthly_volume,
             release=a.horizon_months,
-            marked={name for name in (decision.chosen, decision.stay, tuned) if name is not None},
-            pays=decision.paybacks.get(tuned) if tuned else None,
-            suite=suite,
-            date=date,
+            tuned=tuned,
+            pays=pays,
+            errors=a.error_cost_usd is not None,
+            source=self.subject.sources,
         )
-    yield figures.latency_picture(summary, suite=suite, date=date)
+
+    def _swings(self) -> Picture | None:
+        """The tornado; None if the net gain of the tune is unknown."""
+        d, a = self.decision, self.decision.assumptions
+        back, cost = d.paybacks.get(d.tuned or ""), d.costs.get(d.tuned or "")
+        now = net_gain(back, a.monthly_volume) if back else None
+        if back is None or now is None:
+            return None
+        compared = next((one for one in d.comparisons if one.b == d.tuned and one.a == back.reference), None)
+        again, extra = (cost.retuning if cost else None), back.extra_setup_usd or 0.0
+        setup = None if again is None else (extra + again.low - again.usd, extra + again.high - again.usd)
+        bars = swings(
+            back,
+            a,
+            gain=(compared.low, compared.high) if compared else None,
+            setup=setup,
+            releases=gates.rules().release_months,
+        )
+        if not bars:
+            return None
+        return figures.tornado_picture(
+            bars[:_BARS], now, shown=lambda one, value: quantity(value, one.unit), source=self.subject.sources
+        )
+
+    # Markdown
+
+    def markdown(self, pictures: Mapping[str, Picture]) -> str:
+        """The memo as Markdown; figures are files beside it."""
+        blocks = (
+            self._page_one(pictures),
+            self._why(),
+            self._prompts_compared(),
+            self._money(pictures),
+            self._gates(pictures),
+            self._failures(),
+            self._prompts(),
+            self._figures(pictures),
+            self._provenance(),
+        )
+        return "\n".join(line for block in blocks for line in block).rstrip() + "\n"
+
+    def _page_one(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
+        d, names = self.decision, self.names
+        sign, _ = figures.VERDICTS[d.verdict]
+        yield from (f"# **{sign} {d.outcome}.** {_text(headline(d))}", "", self._about(), "")
+        for fact in page_one.facts(d, names):
+            yield f"- {_text(fact.what)}: **{_text(fact.figure)}** {_text(fact.detail)}".rstrip()
+        yield from ("", *_image(pictures["chart"]))
+        yield from _table(content.options(page_one.choices(d, names), d), level=2)
+        yield from ("## The plan", "")
+        lines = page_one.steps(d, names)
+        yield from (f"{number}. {_text(line, _LONGEST_EVIDENCE)}" for number, line in enumerate(lines, 1))
+        yield from ("", "## Was it a fair comparison?", "")
+        yield from (f"- {_text(what)}: **{_text(value)}**" for what, value in page_one.fairness(d))
+        yield ""
+
+    def _about(self) -> str:
+        """The line under the headline."""
+        found, subject = plan(self.decision), self.subject
+        review = dt.date.fromisoformat(subject.date) + dt.timedelta(self.decision.assumptions.horizon_months * 365 / 12)
+        tuned = self.decision.costs.get(self.decision.chosen or "")
+        if tuned and tuned.retires:
+            review = min(review, tuned.retires)
+        parts = [
+            subject.title,
+            f"{'run' if subject.run else 'figures'} of {subject.date}",
+            f"owner: {subject.owner or found.owner or 'not named'}",
+            f"approver: {subject.approver or 'not named'}",
+            f"next review by {review:%Y-%m-%d}",
+        ]
+        return " · ".join(map(_text, parts))
+
+    def _why(self) -> Iterator[str]:
+        d, names, within = self.decision, self.names, self.names.within
+        changes = what_would_change(d) or ["No change of the assumptions examined would change it."]
+        yield from ("## Why, and what would change it", "", _text(within(one_sentence(d)), _LONGEST_EVIDENCE), "")
+        for one in plan(d).rejected:
+            yield from (_text(f"Rejected: {names.inside(one.candidate)}: {within(one.reason)}.", _LONGEST_EVIDENCE), "")
+        yield from (*(f"- {_text(within(line))}" for line in changes), "")
+        if remarks := notes(d):
+            yield from ("### Notes", "", *(f"- {_text(within(note))}" for note in remarks), "")
+
+    def _prompts_compared(self) -> Iterator[str]:
+        """Which prompt is better, if the run has strategies in several."""
+        found = content.by_prompt(self.run) if self.run else None
+        if found is not None:
+            yield from (*_table(found, level=2), "")
+
+    def _money(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
+        yield from ("## Cost and latency", "")
+        if "cumulative" in pictures:
+            yield from _image(pictures["cumulative"])
+        else:
+            yield "Cost over time is not shown because the monthly volume is unknown. State it with"
+            yield from ("`--assume monthly_volume=N`.", "")
+        for name in ("sensitivity", "latency"):
+            if name in pictures:
+                yield from _image(pictures[name])
+
+    def _gates(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
+        yield from ("## The gates in detail", "", *_image(pictures["gates"]))
+        for i, gate in enumerate(self.decision.gates, 1):
+            sign, _ = figures.OUTCOMES[gate.outcome]
+            yield from (f"### {i}. {_text(gate.name)}: {sign} {gate.outcome}", "", _text(gate.question), "")
+            texts = {"Evidence": gate.evidence, "Threshold": gate.threshold, "What would change it": gate.change}
+            yield from (
+                f"- **{what}:** {_text(self.names.within(text), _LONGEST_EVIDENCE)}" for what, text in texts.items()
+            )
+            yield ""
+
+    def _failures(self) -> Iterator[str]:
+        """Items on which the recommended candidate and others disagree."""
+        if self.run is None:
+            return
+        yield from ("## Failures worth reading", "")
+        scores, chosen = outcomes.load(self.run), self.decision.chosen
+        chosen = self.decision.evidence.repeats.get(chosen or "", (chosen,))[0]
+        found = content.disagreements(self.run, scores, chosen) if chosen in scores.candidates else ([], [])
+        if not any(found):
+            yield from ("No item distinguishes the recommended candidate from the others.", "")
+        else:
+            yield from (_LOOKED, "")
+        for heading, items in zip(("is wrong, others are right", "is right, others are wrong"), found, strict=True):
+            if items:
+                name = _code(chosen or "")
+                yield from (f"### {name} {heading}", "", *(line for item in items for line in _item(item)), "")
+
+    def _prompts(self) -> Iterator[str]:
+        """The prompt files of the run, and what searches found."""
+        shown = content.prompts(self.run) if self.run else []
+        if shown:
+            yield from ("## Prompts", "")
+        for prompt in shown:
+            lines = [escape_terminal(line) for line in prompt.source.strip().splitlines()]
+            fence = "`" * max(3, 1 + max((len(ticks) for line in lines for ticks in re.findall("`+", line)), default=0))
+            yield from (f"### {_code(prompt.name)}", "", _text(prompt.about, _LONGEST_EVIDENCE), "")
+            yield from (f"{fence}jinja", *lines, fence, "")
+
+    def _figures(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
+        yield from ("## All figures, tests and costs", "")
+        yield from _table(content.names(self.names, self.decision))
+        if self.summary is not None:
+            yield from _table(content.candidates(self.decision, self.summary))
+            if (best := content.by_model(self.summary)) is not None:
+                yield from (*_table(best), *_image(pictures["models"]))
+        for table in (content.assumptions(self.decision), *content.details(self.decision, self.summary)):
+            yield from _table(table)
+
+    def _provenance(self) -> Iterator[str]:
+        yield from ("## Provenance", "")
+        if self.run is not None:
+            yield from (f"- {_text(what)}: {_code(value)}" for what, value in content.provenance_facts(self.run))
+            yield from ("", *_table(content.models(self.run)), *_table(content.prices(self.run)))
+        yield from ("### Reproduce", "", "In the project's folder, without a model, a key or a network:", "")
+        yield from (f"    {line}" for line in content.commands(self.subject.source, self.subject.given, self.run))
 
 
-def _recommendation(decision: Decision) -> str:
-    if decision.chosen is None:
-        return "No candidate can be recommended yet."
-    use = f"{decision.chosen}, {percent(decision.standings[decision.chosen].accuracy)} right"
-    if decision.worse_than_today:
-        return f"Best measured: {use}."
-    return f"{'Until then, use' if decision.verdict == 'NEED-MORE-DATA' else 'Use'} {use}."
+def _path(cost: Cost, a: Assumptions, end: float) -> list[tuple[float, float]]:
+    """What a candidate costs so far, with a step at each re-tuning; empty if it is unknown."""
+    volume, steps = a.monthly_volume or 0.0, [i * a.horizon_months for i in range(1, math.ceil(end / a.horizon_months))]
+    found = []
+    for month in (0.0, *(place for step in steps for place in (step, math.nextafter(step, math.inf))), end):
+        spent = cost.cumulative_usd(month, volume, a.error_cost_usd)
+        if spent is None or not math.isfinite(spent):
+            return []
+        found.append((month, spent))
+    return found
 
 
-def _title(run: Run) -> str:
-    return f"Prompt, retrieval or fine-tune: {escape_terminal(run.info['suite']['name'])}"
-
-
-# Markdown
+# Pieces of Markdown
 
 
 def _text(text: str, longest: int = content.LONGEST) -> str:
@@ -116,112 +374,8 @@ def _code(text: str) -> str:
     return markdown_code(text).replace("\\|", "|")
 
 
-def render_markdown(
-    run: Run,
-    decision: Decision,
-    summary: pd.DataFrame,
-    *,
-    pictures: Mapping[str, Picture],
-    given: Sequence[str],
-) -> str:
-    """The memo as Markdown; figures are files beside it."""
-    first, *rest = _page_one(run, decision, summary, pictures), _audit(run, decision, summary, given)
-    blocks = (
-        first,
-        _money(pictures),
-        _gates(decision),
-        _changes(decision),
-        _failures(run, decision),
-        _prompts(run),
-        *rest,
-    )
-    return "\n".join(line for block in blocks for line in block).rstrip() + "\n"
-
-
-def _page_one(run: Run, decision: Decision, summary: pd.DataFrame, pictures: Mapping[str, Picture]) -> Iterator[str]:
-    sign, _ = figures.VERDICTS[decision.verdict]
-    yield f"# **{sign} {decision.verdict}.** {_text(headline(decision))}"
-    yield from (
-        "",
-        _text(one_sentence(decision), _LONGEST_EVIDENCE),
-        "",
-        f"{escape_markdown(_title(run))}. Decision memo on the run of {escape_markdown(run.info['finished'][:10])}.",
-        "",
-    )
-    for what, value in content.headline_facts(decision, summary):
-        figure, _, interval = value.partition("\n")
-        yield f"- {escape_markdown(what)}: **{escape_markdown(figure)}** {escape_markdown(interval)}".rstrip()
-    yield from ("", "## The plan", "")
-    yield from (f"{number}. {_text(line, _LONGEST_EVIDENCE)}" for number, line in enumerate(plan_lines(decision), 1))
-    yield from ("", *_table(content.candidates(decision, summary), level=2))
-    if (best := content.by_model(summary)) is not None:
-        yield from _table(best)
-    yield from (*_image(pictures["chart"]), *_image(pictures["gates"]))
-
-
-def _money(pictures: Mapping[str, Picture]) -> Iterator[str]:
-    yield from ("## Cost and latency", "")
-    if "cumulative" in pictures:
-        yield from _image(pictures["cumulative"])
-    else:
-        yield "Cost over time is not shown because the monthly volume is unknown. State it with"
-        yield from ("`--assume monthly_volume=N`.", "")
-    yield from _image(pictures["latency"])
-
-
 def _image(picture: Picture) -> tuple[str, str]:
     return f"![{escape_markdown(picture.alt)}]({picture.name}.png)", ""
-
-
-def _gates(decision: Decision) -> Iterator[str]:
-    yield from ("## The gates in detail", "")
-    for i, gate in enumerate(decision.gates, 1):
-        sign, _ = figures.OUTCOMES[gate.outcome]
-        yield from (
-            f"### {i}. {escape_markdown(gate.name)}: {sign} {gate.outcome}",
-            "",
-            escape_markdown(gate.question),
-            "",
-        )
-        texts = {"Evidence": gate.evidence, "Threshold": gate.threshold, "What would change it": gate.change}
-        yield from (f"- **{what}:** {_text(text, _LONGEST_EVIDENCE)}" for what, text in texts.items())
-        yield ""
-
-
-def _changes(decision: Decision) -> Iterator[str]:
-    changes = what_would_change(decision) or ["No change of the assumptions examined would change it."]
-    yield from (
-        "## What would change the verdict",
-        "",
-        *(f"- {_text(line)}" for line in changes),
-        "",
-    )
-    if remarks := notes(decision):
-        yield from ("### Notes", "", *(f"- {_text(note)}" for note in remarks), "")
-
-
-def _failures(run: Run, decision: Decision) -> Iterator[str]:
-    yield from ("## Failures worth reading", "")
-    scores, chosen = outcomes.load(run), decision.chosen
-    lost, won = content.disagreements(run, scores, chosen) if chosen in scores.candidates else ([], [])
-    if not (lost or won):
-        yield from ("No item distinguishes the recommended candidate from the others.", "")
-    for heading, items in (("is wrong, others are right", lost), ("is right, others are wrong", won)):
-        if items:
-            yield from (f"### {_code(chosen or '')} {heading}", "", *(line for item in items for line in _item(item)))
-            yield ""
-
-
-def _prompts(run: Run) -> Iterator[str]:
-    """The prompt files of the run, and what searches found."""
-    shown = content.prompts(run)
-    if shown:
-        yield from ("## Prompts", "")
-    for prompt in shown:
-        lines = [escape_terminal(line) for line in prompt.source.strip().splitlines()]
-        fence = "`" * max(3, 1 + max((len(ticks) for line in lines for ticks in re.findall("`+", line)), default=0))
-        yield from (f"### {_code(prompt.name)}", "", _text(prompt.about, _LONGEST_EVIDENCE), "")
-        yield from (f"{fence}jinja", *lines, fence, "")
 
 
 def _item(one: Disagreement) -> Iterator[str]:
@@ -235,18 +389,6 @@ def _item(one: Disagreement) -> Iterator[str]:
         yield f"  - {verdict}: {_code(content.clean(answer.text, _LONGEST_ANSWER))} from {names}"
     if more := sum(len(answer.candidates) for answer in one.answers[_SHOWN_ANSWERS:]):
         yield f"  - and {more} more"
-
-
-def _audit(run: Run, decision: Decision, summary: pd.DataFrame, given: Sequence[str]) -> Iterator[str]:
-    yield from _table(content.assumptions(decision), level=2)
-    yield from ("## All figures, tests and costs", "")
-    for table in content.details(decision, summary):
-        yield from _table(table)
-    yield from ("## Provenance", "")
-    yield from (f"- {escape_markdown(what)}: {_code(value)}" for what, value in content.provenance_facts(run))
-    yield from ("", *_table(content.models(run)), *_table(content.prices(run)))
-    yield from ("### Reproduce", "", "Without a model, a key or a network, from the run's folder:", "")
-    yield from (f"    {line}" for line in content.commands(run, given))
 
 
 def _table(memo: MemoTable, level: int = 3) -> Iterator[str]:
@@ -290,6 +432,8 @@ class _Renderer(RendererHTML):
         super().__init__(parser)
         self._levels: list[int] = []  # of the headings whose section or article is open
         self._heading = ""
+        self._columns: list[str] = []  # heads of the open table
+        self._column = 0
 
     def render(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> str:
         return super().render(tokens, options, env) + self._closed(0)
@@ -315,14 +459,20 @@ class _Renderer(RendererHTML):
 
     def table_open(self, *_: object) -> str:
         label = escape_html(f"{self._heading}, table")
+        self._columns = []
         return f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">\n<table>\n'
 
     def table_close(self, *_: object) -> str:
         return "</table>\n</div>\n"
 
     def td_open(self, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
-        """A cell; the first of a row is its heading."""
+        """A cell; the first of a row is its heading, and the others carry their column's, for narrow screens."""
         token, first = tokens[i], tokens[i - 1].type == "tr_open"
+        self._column = 0 if first else self._column + 1
+        if token.tag == "th":
+            self._columns.append(tokens[i + 1].content)
+        elif not first:
+            token.attrSet("data-label", re.sub(r"\\(.)", r"\1", self._columns[self._column]))
         classes = ["figure"] if "right" in str(token.attrs.pop("style", "")) else []
         classes += ["long"] if len(tokens[i + 1].content) > _WIDE else []
         if classes:
@@ -347,6 +497,10 @@ class _Renderer(RendererHTML):
     def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         tokens[idx].attrSet("tabindex", "0")  # it scrolls
         return super().code_block(tokens, idx, options, env)
+
+    def text(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        """Text in which a line never ends between a number and its percent sign."""
+        return _PERCENT.sub("\u00a0%", super().text(tokens, idx, options, env))
 
     def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         picture: Picture | None = env["pictures"].get(tokens[idx].attrs.get("src"))

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thirdlever.analysis.compare import compared
 from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.analysis.scorecards import LEAST_TIMED, LOST, rows
 from thirdlever.analysis.statuses import Tolerance
-from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, listed, months, percent, usd
+from thirdlever.core.errors import RunError
+from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, interval, listed, months, percent, usd
 from thirdlever.report import tables
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.decision.assumptions import Value
     from thirdlever.decision.costs import Cost
+    from thirdlever.decision.evidence import Slice
     from thirdlever.decision.verdict import Decision
+    from thirdlever.report.page_one import Choice, Names
 
 
 _NONE = "–"
@@ -41,6 +45,7 @@ _OUTCOMES = {"passed": "continue", "failed": "stop", "open": "find out"}
 _ANSWER_COLUMNS = ["candidate", "item_id", "epoch", "target", "prediction", "completion", "error"]
 _OPTIONS = ("limit", "epochs", "seed", "probe", "constrain", "max_failed", "max_unparsed")
 _SHOWN_ITEMS, _SHOWN_PER_SLICE = 4, 2  # more items of a slice would show the same mistake again
+_LEAST_SLICE = 10  # items of a slice, for a share of them to say anything
 _RIGHT = 0.5  # a score above it counts as right
 
 
@@ -89,23 +94,59 @@ def roles(decision: Decision) -> Mapping[str, str]:
     if (tuned := decision.tuned) is not None:
         role = "tuned" if decision.standings[tuned].not_measured else "best tuned"
         found[tuned] = f"{found[tuned]}, tuned" if tuned in found else role
-    return found
+    repeats = decision.evidence.repeats
+    return {own: role for name, role in found.items() for own in repeats.get(name, (name,))}
 
 
-def headline_facts(decision: Decision, summary: pd.DataFrame) -> list[tuple[str, str]]:
-    """The few figures at the top of page one; an interval follows on a second line."""
-    chosen, target = decision.chosen, decision.assumptions.target_accuracy
-    found = []
-    if chosen is not None:
-        found.append(("Best measured" if decision.worse_than_today else "Recommended", escape_terminal(chosen)))
-        found += [
-            ("Accuracy", accuracy(row).replace(" [", "\n[")) for row in rows(summary) if row["candidate"] == chosen
+def options(choices: Sequence[Choice], decision: Decision) -> MemoTable:
+    """Today's solution and the candidates to choose from."""
+    a = decision.assumptions
+    cells = [
+        [
+            one.name,
+            percent(one.accuracy),
+            usd(one.month.total if one.month else None),
+            usd(one.once),
+            one.outcome,
         ]
-        found.append(("Cost per 1,000 requests", _usd_for(decision.costs.get(chosen), 1000)))
-    found.append(("Target accuracy", "not stated" if target is None else percent(target)))
-    if back := decision.paybacks.get(decision.tuned or ""):
-        found.append((f"{escape_terminal(back.candidate)} pays back in", months(back.months)))
-    return found
+        for one in choices
+    ]
+    return MemoTable(
+        title="The options",
+        columns=["Option", "Accuracy", "Bill a month" if a.error_cost_usd is None else "A month", "Once", "Outcome"],
+        rows=cells,
+        align="lrrrl",
+        names=False,
+        note="" if a.error_cost_usd is None else f"A month: the bill, and {usd(a.error_cost_usd)} for each error.",
+        marked=next((one.name for one in choices if one.role == "recommended"), None),
+    )
+
+
+def by_prompt(run: Run) -> MemoTable | None:
+    """Each strategy in one prompt compared with the same in another, and all of them together; None with one prompt."""
+    try:
+        found = compared(run, by="prompt")
+    except RunError:  # no two candidates differ in their prompt alone
+        return None
+    cells = [
+        (
+            clean(one.b),
+            clean(one.a),
+            interval(one.difference, one.low, one.high, sign=True),
+            f"{one.won:,} / {one.lost:,}",
+            "unlikely to be chance" if one.significant() else "may be chance",
+        )
+        for one in (*found.overall, *found.comparisons)
+    ]
+    note = "Adjusted for the number of comparisons. “thirdlever compare RUN A B --items” lists the items."
+    columns = ["In this prompt", "Compared with", "Points [95 %]", "Items better / worse", "Difference"]
+    return MemoTable(title="Which prompt?", columns=columns, rows=cells, align="llrrl", note=note)
+
+
+def names(known: Names, decision: Decision) -> MemoTable:
+    """The names on page one, and those of the candidates; no rows if they are the same."""
+    cells = [(known[name], escape_terminal(name)) for name in decision.standings if known[name] != name]
+    return MemoTable(title="Names", columns=["On page one", "Candidate"], rows=cells, align="ll")
 
 
 def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
@@ -121,10 +162,12 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
     if errors is not None:
         columns.append("Errors, USD per month")
     columns += ["Set-up, USD", "Latency, median – p95", "Lost"]
-    timed, left_out = summary["timed"].max(), len(ranked) - len(shown)
-    few = "" if timed >= LEAST_TIMED else f" (from only {counted(timed, 'timed request')})"
+    timed, left_out = int(summary["timed"].max()), len(ranked) - len(shown)
+    slow = "p95: 95 % of requests are faster."
+    if timed < LEAST_TIMED[95]:
+        slow = f"A p95 needs {LEAST_TIMED[95]} timed requests, not {timed:,}."
     notes = [
-        f"p95: 95 % of requests are faster{few}." if timed else "No latency was measured.",
+        slow if timed else "No latency was measured.",
         f"Per month: {counted(round(volume), 'request')}."
         if volume is not None
         else "The monthly volume is not stated.",
@@ -136,7 +179,7 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
         columns=columns,
         rows=[_candidate(row, decision.costs.get(row["candidate"]), known, volume, errors) for row in shown],
         align="l" + "r" * (len(columns) - 1),
-        marked=decision.chosen,
+        marked=decision.evidence.repeats.get(decision.chosen or "", (decision.chosen,))[0],
         note=" ".join(filter(None, notes)),
     )
 
@@ -165,11 +208,17 @@ def _candidate(
         _bare(cost.monthly_usd(volume) if cost and volume is not None else None),
         *([] if errors is None else [_bare(wrong)]),
         _bare(cost.setup_usd if cost else None),
-        UNKNOWN
-        if math.isnan(row["latency_p50_s"])
-        else f"{duration(row['latency_p50_s'])} – {duration(row['latency_p95_s'])}",
+        _times(row),
         f"{sum(row[name] for name in LOST):,}",
     ]
+
+
+def _times(row: Mapping[str, Any]) -> str:
+    """Median and 95th percentile of the latency, as far as they are known."""
+    half, slow = row["latency_p50_s"], row["latency_p95_s"]
+    if math.isnan(half):
+        return UNKNOWN
+    return duration(half) if math.isnan(slow) else f"{duration(half)} – {duration(slow)}"
 
 
 def accuracy(row: Mapping[str, Any], unit: str = " %") -> str:
@@ -223,11 +272,12 @@ def _value(value: Value, unit: str) -> str:
     return usd(value) if unit.startswith("USD") else f"{value:,.10g}"
 
 
-def details(decision: Decision, summary: pd.DataFrame) -> list[MemoTable]:
+def details(decision: Decision, summary: pd.DataFrame | None) -> list[MemoTable]:
     """All that is needed to check the decision; tables without rows are left out."""
     makers = (_questions, _comparisons, _slices, _costs, _bases, _paybacks, _sensitivity)
     questions, *others = (make(decision) for make in makers)
-    return [table for table in (questions, _all(summary), *others) if table.rows]
+    every = [] if summary is None else [_all(summary)]
+    return [table for table in (questions, *every, *others) if table.rows]
 
 
 def _questions(decision: Decision) -> MemoTable:
@@ -251,7 +301,9 @@ def _all(summary: pd.DataFrame) -> MemoTable:
         "Accuracy, % [95 %]": lambda row: accuracy(row, unit=""),
         "Macro F1, %": lambda row: figure(100 * row["macro_f1"], ".1f"),
         "Unparsed / refused / cut off / failed": lambda row: " / ".join(f"{row[name]:,}" for name in LOST),
-        "p50 / p95 / p99": lambda row: " / ".join(time(row[f"latency_p{q}_s"]) for q in (50, 95, 99)),
+        "p50 [90 %]": lambda row: _with_ends(row, 50),
+        "p95 [90 %]": lambda row: _with_ends(row, 95),
+        "p99": lambda row: time(row["latency_p99_s"]),
         "Retrieval": lambda row: time(row["retrieval_p50_s"]),
         "Tokens in (cached) / out": lambda row: (
             f"{figure(row['input_tokens'], ',.0f')} ({figure(row['cached_tokens'], ',.0f')}) / "
@@ -263,6 +315,14 @@ def _all(summary: pd.DataFrame) -> MemoTable:
     note += " Unparsed, refused, cut-off and failed requests count as wrong."
     align = "l" + "r" * len(columns)
     return MemoTable(title="All figures", columns=["Candidate", *columns], rows=cells, align=align, note=note)
+
+
+def _with_ends(row: Mapping[str, Any], q: int) -> str:
+    """A percentile of the latency with its 90 % interval."""
+    value, low, high = (row[f"latency_p{q}{end}_s"] for end in ("", "_low", "_high"))
+    if math.isnan(value):
+        return _NONE
+    return duration(value) if math.isnan(low) else f"{duration(value)} [{duration(low)}, {duration(high)}]"
 
 
 def _comparisons(decision: Decision) -> MemoTable:
@@ -287,15 +347,16 @@ def _comparisons(decision: Decision) -> MemoTable:
 
 
 def _slices(decision: Decision) -> MemoTable:
-    def cell(difference: float, *, helps: bool) -> str:
-        return f"{100 * difference:+.1f}{' helps' if helps else ''}"
+    def cell(one: Slice, difference: float, *, helps: bool) -> str:
+        few = one.n < _LEAST_SLICE
+        return "too few items" if few else f"{100 * difference:+.1f}{' helps' if helps else ''}"
 
     cells = [
         (
             clean(one.name),
             f"{one.n:,}",
-            cell(one.retrieval, helps=one.retrieval_helps),
-            cell(one.tuning, helps=one.tuning_helps),
+            cell(one, one.retrieval, helps=one.retrieval_helps),
+            cell(one, one.tuning, helps=one.tuning_helps),
         )
         for one in decision.slices
     ]
@@ -319,11 +380,23 @@ def _costs(decision: Decision) -> MemoTable:
             per_1000(cost.per_correct_usd).replace("inf", "no correct answer"),
             parts(cost.setup),
             parts(cost.standing),
+            _again(cost),
         )
         for cost in decision.costs.values()
     ]
-    columns = ["Candidate", "USD per 1,000 [95 %]", "USD per 1,000 correct", "One-time", "Per month"]
-    return MemoTable(title="Costs", columns=columns, rows=cells, align="lrrll")
+    columns = ["Candidate", "USD per 1,000 [95 %]", "USD per 1,000 correct", "One-time", "Per month", "Re-tuning"]
+    months_ = f"{decision.assumptions.horizon_months:g} months"
+    note = f"Re-tuning: at each release of the base, every {months_}, with the published range of people's work."
+    tuned = any(cost.tuned for cost in decision.costs.values())
+    return MemoTable(title="Costs", columns=columns, rows=cells, align="lrrlll", note=note if tuned else "")
+
+
+def _again(cost: Cost) -> str:
+    """The cost of tuning again, and its range."""
+    if cost.retuning is None:
+        return UNKNOWN if cost.tuned else _NONE
+    now, low, high = cost.retuning
+    return usd(now) if low == high else f"{usd(now)} ({usd(low)} to {usd(high)})"
 
 
 def _bases(decision: Decision) -> MemoTable:
@@ -496,13 +569,15 @@ def _dated(price: Mapping[str, Any] | None, finished: dt.date) -> str:
     return f"{as_of} ({days} days old when used)" if days > _OLD_DAYS else str(as_of)
 
 
-def commands(run: Run, given: Sequence[str]) -> list[str]:
-    """The commands that recompute every figure from the run's folder, without a model, key or network."""
+def commands(source: Path, given: Sequence[str], run: Run | None) -> list[str]:
+    """The commands that recompute every figure, without a model, key or network."""
     assumed = [part for one in given for part in ("--assume", one)]
+    if run is None:
+        return [shlex.join(["thirdlever", command, str(source), *assumed]) for command in ("decide", "memo")]
     tolerance = Tolerance.of(run.info)
     tolerated = [] if tolerance == Tolerance() else tolerance.options()
     return [
-        clean(shlex.join(["thirdlever", command, str(run.folder), *options, *tolerated]), 2000)
+        clean(shlex.join(["thirdlever", command, str(source), *options, *tolerated]), 2000)
         for command, options in (("show", []), ("compare", []), ("decide", assumed), ("memo", assumed))
     ]
 

@@ -148,7 +148,17 @@ def _head(run: Run, cells: Cells) -> dict[str, Any]:
         "version": (info.get("versions") or {}).get("thirdlever") or "",
         "items": len(cells.items),
         "epochs": cells.epochs,
+        "memo": _memo(run),
     }
+
+
+def _memo(run: Run) -> dict[str, str] | None:
+    """Verdict and headline of the run's memo; None if there is none."""
+    from thirdlever.report.memo import FOLDER, MARKDOWN, headline_of
+
+    path = run.folder / FOLDER / MARKDOWN
+    found = headline_of(path.read_text("utf-8")) if path.is_file() else None
+    return None if found is None else {"verdict": found[0], "headline": found[1]}
 
 
 def _card(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -215,10 +215,14 @@ def render_diff(found: RunDiff, fmt: Literal["text", "md", "json"] = "text") -> 
 
 
 def render_alone(one: CandidateDiff, fmt: Literal["text", "md"]) -> str:
-    """The items that only one of two candidates has right, or has better."""
+    """The items that only one of two candidates has right, or has better, and those with other differences."""
     lines = []
-    for better, worse, flips in ((one.before, one.after, one.broken), (one.after, one.before, one.fixed)):
-        head = f"{better} does better than {worse} on {counted(len(flips), 'item')}{_first(flips)}"
+    for head, flips in (
+        (f"{one.before} does better than {one.after} on", one.broken),
+        (f"{one.after} does better than {one.before} on", one.fixed),
+        ("Different answers that score the same:", one.reworded),
+    ):
+        head = f"{head} {counted(len(flips), 'item')}{_first(flips)}"  # noqa: PLW2901 - with its number
         if fmt == "md":
             lines += [
                 f"### {escape_markdown(head)}\n",

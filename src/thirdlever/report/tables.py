@@ -111,12 +111,13 @@ def _best(row: Mapping[str, Any] | None) -> Cell:
 
 def _results(summary: pd.DataFrame) -> Table:
     """Related figures share a column, so that the table fits 100 characters."""
-    unit, scale = ("s", 1.0) if summary["latency_p99_s"].max() >= _SLOW_S else ("ms", 1000.0)
+    shown = [q for q in (50, 95, 99) if q == 50 or summary[f"latency_p{q}_s"].notna().any()]  # noqa: PLR2004
+    unit, scale = ("s", 1.0) if summary[f"latency_p{shown[-1]}_s"].max() >= _SLOW_S else ("ms", 1000.0)
     thought = "\n(reasoning)" if summary["reasoning_tokens"].max() > 0 else ""
     figures: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "accuracy %\n[95 % CI]": _accuracy,
         "macro\nF1 %": lambda row: "–" if math.isnan(row["macro_f1"]) else f"{100 * row['macro_f1']:.1f}",
-        f"latency {unit}\np50/p95/p99": lambda row: _latency(row, scale),
+        f"latency {unit}\n{'/'.join(f'p{q}' for q in shown)}": lambda row: _latency(row, scale, shown),
         f"tokens in\n(cached)/out{thought}": _tokens,
         "cost $\nper 1,000\nrequests": lambda row: amount(row["cost_per_1k_usd"]),
         "set-up\ncost $": lambda row: amount(row["setup_usd"]),
@@ -135,11 +136,14 @@ def _statuses(row: Mapping[str, Any]) -> str:
     return "/".join(f"{row[name]}" for name in scorecards.LOST)
 
 
-def _latency(row: Mapping[str, Any], scale: float) -> str:
-    values = [row[f"latency_p{q}_s"] * scale for q in (50, 95, 99)]
+def _latency(row: Mapping[str, Any], scale: float, percentiles: Sequence[int]) -> str:
+    values = [row[f"latency_p{q}_s"] * scale for q in percentiles]
     if math.isnan(values[0]):
         return UNKNOWN
-    return "/".join(f"{value:.0f}" if value >= 10 else f"{value:.2g}" for value in values)  # noqa: PLR2004
+    return "/".join(
+        "–" if math.isnan(value) else f"{value:.0f}" if value >= 10 else f"{value:.2g}"  # noqa: PLR2004
+        for value in values
+    )
 
 
 def _tokens(row: Mapping[str, Any]) -> str:
@@ -156,7 +160,8 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     items, sources = (_span(summary[name], "source") for name in ("n", "sources"))
     timed = _span(summary["timed"], "sequential warm request")
     most = summary["timed"].max()
-    few = "" if most >= LEAST_TIMED else "; too few for a reliable p95 and p99"
+    least = LEAST_TIMED[95]
+    few = "" if most >= least else f"; a p95 needs {least} (--probe {least})"
     tested = f"{_span(summary['n'], 'test item')}{'' if sources == items else f' from {sources}'}"
     lines = [
         f"Accuracy: correct answers to {tested}; 95 % confidence interval (Wilson).",
@@ -172,6 +177,8 @@ def _legend(summary: pd.DataFrame) -> list[str]:
         )
     unmeasured = summary[~summary["measured"]].groupby("not_measured", sort=False)["candidate"]
     lines += [f"{', '.join(names)}: {why}." for why, names in unmeasured]
+    same = summary[summary["same_answer"].notna()].groupby("same_answer", sort=False)["candidate"]
+    lines += [f"{', '.join(names)}: {why}." for why, names in same]
     lost = summary[summary["lost_attempts"] > 0]
     lines += [f"{name}: {describe_lost(n)}." for name, n in zip(lost["candidate"], lost["lost_attempts"], strict=True)]
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
@@ -270,7 +277,7 @@ def render_baseline(pinned: Baseline) -> str:
             one.name,
             one.base or "–",
             f"{100 * one.figure('accuracy'):.1f}",
-            duration(one.figure("latency_p95_s")),
+            "–" if math.isnan(one.figure("latency_p95_s")) else duration(one.figure("latency_p95_s")),
             amount(one.figure("cost_per_1k_usd")),
         )
         for one in pinned.candidates
@@ -332,8 +339,14 @@ def _history_cells(point: Point) -> tuple[str | tuple[str, ...], ...]:
         (model, f"({point.released})") if point.released else model,
         "not measured" if math.isnan(point.accuracy) else interval(point.accuracy, point.low, point.high),
         amount(point.usd_per_1k),
-        f"{duration(point.p50_s)}/{duration(point.p95_s)}" if not math.isnan(point.p50_s) else UNKNOWN,
+        _times(point),
     )
+
+
+def _times(point: Point) -> str:
+    if math.isnan(point.p50_s):
+        return UNKNOWN
+    return f"{duration(point.p50_s)}/{'–' if math.isnan(point.p95_s) else duration(point.p95_s)}"
 
 
 def _history_json(point: Point, versions: Mapping[str, int]) -> dict[str, Any]:

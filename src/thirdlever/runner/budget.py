@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import Price, device_cost, in_batch
 from thirdlever.core.errors import RunError
 from thirdlever.models.model_settings import joined

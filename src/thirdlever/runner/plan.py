@@ -23,7 +23,7 @@ from thirdlever.analysis.past_runs import (
     training_seconds,
 )
 from thirdlever.analysis.usage import total
-from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import device_cost, in_batch
 from thirdlever.catalog.tuning import profile
 from thirdlever.core import project
@@ -172,7 +172,7 @@ def plan(
     limit: int | None = None,
     epochs: int = 1,
     seed: int = 0,
-    probe: int = 20,
+    probe: int = 60,
     device_usd_per_hour: float | None = None,
     utilisation: float = 1.0,
     batch: bool = False,

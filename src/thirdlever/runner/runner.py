@@ -66,7 +66,7 @@ def run(
     seed: int = 0,
     budget: float | None = None,
     out: str | Path | None = None,
-    probe: int = 20,
+    probe: int = 60,
     constrain: bool = False,
     device_usd_per_hour: float | None = None,
     utilisation: float = 1.0,
@@ -183,6 +183,7 @@ def run(
             "started": started.isoformat(),
             "finished": _now().isoformat(),
         }
+        info["looks"] = _looks(info, earlier)
         if _nothing_new(info, earlier):
             info |= {key: earlier[key] for key in ("command", "started", "finished")}
         return save(folder, [one.records for one in measured], info)
@@ -484,6 +485,19 @@ def _nothing_new(info: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
     if not earlier or any(earlier.get(key) != info[key] for key in same):
         return False
     return [one["identity"] for one in earlier["candidates"]] == [one["identity"] for one in info["candidates"]]
+
+
+def _looks(info: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[int]:
+    """How many test items each look at the run's results had: repeating it with more items is a further look."""
+    before: list[int] = earlier.get("looks") or ([_items(earlier)] if earlier.get("status") == "complete" else [])
+    now = _items(info)
+    further = info["status"] == "complete" and now > max(before, default=0)
+    return [*before, now] if further else before
+
+
+def _items(info: Mapping[str, Any]) -> int:
+    every: int = info["suite"]["counts"]["test"]
+    return every if info["limit"] is None else min(info["limit"], every)
 
 
 def _measure(session: Session, groups: Sequence[Sequence[Candidate]]) -> list[Measured]:

@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from thirdlever.catalog.lookup import price_of
+from thirdlever.catalog.price_lookup import price_of
 from thirdlever.core.store import Store
 from thirdlever.models.base import BaseModel
 from thirdlever.suites.suite import Document, Item, Suite

@@ -15,6 +15,13 @@ const showTitle = () => {
   byId("subtitle").textContent = facts.filter(Boolean).join(" · ");
 };
 
+/** The verdict with a link to the memo, or how to write one. */
+const showDecision = () => {
+  const { verdict, headline } = head.memo ?? {};
+  if (!verdict) byId("decision").append("No memo yet. Write one with ", make("code", {}, `thirdlever memo ${line(head.run, 80)}`), ".");
+  else byId("decision").append(make("strong", {}, `${line(verdict)}.`), " ", isolated(headline), " ", make("a", { href: "memo/memo.html" }, "Decision memo"));
+};
+
 const badge = (c) => make("span", { class: "letter" }, letter(c));
 
 /** Accuracy as a dot and its interval as a line, on a scale from 0 to 100 %. */

@@ -11,11 +11,16 @@ const SHOW = {
   disagree: ["candidates disagree", (right, outcomes) => right > 0 && right < outcomes.length],
   none: ["no candidate right", (right) => right === 0],
   all: ["all candidates right", (right, outcomes) => right === outcomes.length],
+  best: ["the best is wrong, others are right", (right, outcomes) => right > 0 && outcomes[best()] !== "r"],
   ...Object.fromEntries(
     [..."pwuxcf"].map((letter) => [OUTCOMES[letter].word, [`some ${OUTCOMES[letter].word}`, (_, outcomes) => outcomes.includes(letter)]]),
   ),
 };
+const QUESTIONS = { disagree: "Where do they disagree?", best: "Where is the best wrong, and others right?", [OUTCOMES.u.word]: "What is unparsed?" };
 const ORDER = { "": "original", hard: "fewest right first", easy: "most right first" };
+
+/** The most accurate candidate; they come in that order, those that are not measured last. */
+const best = () => 0;
 
 const tally = (values) => {
   const times = new Map();
@@ -60,7 +65,22 @@ const filter = () => {
   const filtered = Boolean(words.length || right || wrong || show || label || slice || confusion);
   byId("count").textContent = filtered ? `${count(shown.length)} of ${plural(head.items, "item")}` : plural(head.items, "item");
   byId("clear").hidden = !filtered;
+  for (const button of byId("questions").children) button.setAttribute("aria-pressed", String(button.value === show));
   byId("nothing").hidden = shown.length > 0;
+};
+
+/** How many items each question finds, on a button that asks it. */
+const askQuestions = () => {
+  const asked = Object.entries(QUESTIONS).map(([value, text]) => {
+    const found = matrix.ids.filter((_, i) => SHOW[value][1](matrix.rightness[i], matrix.outcomes.map((all) => all[i]))).length;
+    const button = make("button", { type: "button", value, "aria-pressed": "false" }, `${text} `, make("span", { class: "quiet" }, count(found)));
+    button.addEventListener("click", () => {
+      form.elements.show.value = form.elements.show.value === value ? "" : value;
+      refresh();
+    });
+    return button;
+  });
+  byId("questions").append(...asked);
 };
 
 const confuses = (i) => {
@@ -96,6 +116,7 @@ const refresh = () => {
 
 const startFilters = () => {
   fillFilters();
+  askQuestions();
   form.addEventListener("input", refresh);
   form.addEventListener("submit", (event) => event.preventDefault());
   byId("confusion-filter").addEventListener("click", () => {

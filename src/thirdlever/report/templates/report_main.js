@@ -19,6 +19,7 @@ const startTheme = () => {
 const start = async () => {
   startTheme();
   showTitle();
+  showDecision();
   showCandidates();
   showNotes();
   startGrid();
