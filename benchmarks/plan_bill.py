@@ -22,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 import thirdlever
-from thirdlever.retrieval import embedder
+from thirdlever.retrieval import index
 from thirdlever.runner.plan import PlannedCandidate, plan
 from thirdlever.suites.suite import find_suite
 from thirdlever.testing import Behaviour, FakeEmbedder, LoopbackProvider, TokenPrices
@@ -100,7 +100,7 @@ def main() -> None:
         with (
             tempfile.TemporaryDirectory() as folder,
             contextlib.chdir(folder),
-            mock.patch.object(embedder, "_model", FakeEmbedder),  # in place of all-MiniLM-L6-v2, for its time
+            mock.patch.object(index, "_model", FakeEmbedder),  # in place of all-MiniLM-L6-v2, for its time
         ):
             line = row(model, strategy)
         print(line, flush=True)

@@ -23,13 +23,13 @@ import numpy as np
 
 from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.analysis.stats import paired
-from thirdlever.analysis.stats.sequential import sequential_design
+from thirdlever.analysis.stats.power import sequential_design
 from thirdlever.lifecycle.checks import NEW, OLD, Limits, accuracy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from thirdlever.analysis.stats.sequential import SequentialDesign
+    from thirdlever.analysis.stats.power import SequentialDesign
     from thirdlever.lifecycle.checks import Level
 
     Counts: TypeAlias = NDArray[np.int64]

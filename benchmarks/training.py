@@ -27,9 +27,8 @@ import peft
 import torch
 import transformers
 
-from thirdlever.finetune.collate import Encoded, encode
 from thirdlever.finetune.settings import Settings
-from thirdlever.finetune.trainer import train
+from thirdlever.finetune.trainer import Encoded, encode, train
 from thirdlever.models.engine import local
 from thirdlever.models.engine.weights import best_dtype, device
 

@@ -25,9 +25,7 @@ from thirdlever.finetune.tune import Tuned, tune
 from thirdlever.models.base import BaseModel
 from thirdlever.models.registry import resolve
 from thirdlever.prompting.frame import CONFIDENCE, Context, ask, demonstration, messages, reply
-from thirdlever.retrieval.embedder import EMBEDDER, embed, embed_once
-from thirdlever.retrieval.index import Index, index
-from thirdlever.retrieval.picked import pick, read_examples
+from thirdlever.retrieval.index import EMBEDDER, Index, embed, embed_once, index, pick, read_examples
 from thirdlever.runner.check import check
 from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Found, Prepare, SetupCost, Tuning, add_setups, strategy

@@ -10,7 +10,7 @@ import typer
 from helpers import costed
 from typer.testing import CliRunner
 
-from thirdlever.analysis.reprice import reprice
+from thirdlever.analysis.run import reprice
 from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import Hour, Price, gpus, hour, in_batch
 from thirdlever.cli.decide import reprice as command

@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from thirdlever.analysis.stats.sequential import bounds, sequential_design, spent
+from thirdlever.analysis.stats.power import bounds, sequential_design, spent
 
 DRIFT = NormalDist().inv_cdf(0.95) + NormalDist().inv_cdf(0.8)  # 80 % power at one look
 

@@ -12,7 +12,7 @@ import transformers
 from helpers import tiny
 
 from thirdlever.core.errors import ModelError
-from thirdlever.models.engine import lora
+from thirdlever.models.engine import weights as engine_weights
 from thirdlever.models.engine.engine import Engine
 from thirdlever.models.engine.generate import Request
 
@@ -101,7 +101,7 @@ def test_memory_grows_by_the_adapters_only(tmp_path: Path, base: Path) -> None:
 def test_the_least_recently_used_adapter_is_unloaded(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lora, "_KEPT", 1)
+    monkeypatch.setattr(engine_weights, "_KEPT", 1)
     folders = [adapter(base, tmp_path / str(seed), seed) for seed in range(2)]
     weights = tiny.loaded(base)
     asked: list[tuple[Path | None, tuple[int, ...]]] = [(folder, ASKED[0]) for folder in folders]

@@ -13,10 +13,9 @@ from helpers import tiny
 from safetensors.torch import load_file
 
 from thirdlever.core.errors import StrategyError
-from thirdlever.finetune.collate import IGNORED, collate, encode, kept_logits
 from thirdlever.finetune.distributed import train_distributed
 from thirdlever.finetune.settings import Settings, Step, Stopped
-from thirdlever.finetune.trainer import train
+from thirdlever.finetune.trainer import IGNORED, collate, encode, kept_logits, train
 from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.engine import Engine
 from thirdlever.models.engine.generate import Request
@@ -24,9 +23,9 @@ from thirdlever.models.engine.generate import Request
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thirdlever.finetune.collate import Encoded
     from thirdlever.finetune.conversations import Conversation
     from thirdlever.finetune.settings import Trained
+    from thirdlever.finetune.trainer import Encoded
 
 FAST = Settings(epochs=2, batch_size=4, learning_rate=0.02, rank=4)  # 6 steps, each with a checkpoint
 

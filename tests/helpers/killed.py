@@ -20,7 +20,7 @@ HEAVY = [  # what a run imports: preloaded, it saves each process seconds
     "sklearn.metrics",
     "thirdlever.testing",
     "thirdlever.evaluation.passes",
-    "thirdlever.catalog.genai_prices",
+    "thirdlever.catalog.price_lookup",
     "thirdlever.charts.accuracy",
 ]
 

@@ -9,15 +9,14 @@ from conftest import make_suite
 from inspect_ai.model import ModelUsage
 
 from thirdlever import Json, Label, Text
-from thirdlever.catalog import genai_prices
+from thirdlever.catalog import price_lookup
 from thirdlever.catalog.names import located
 from thirdlever.catalog.price_lookup import price_of
 from thirdlever.core.errors import ModelError, RunError
 from thirdlever.models import registry
 from thirdlever.models.base import THINKING_ROOM, BaseModel
 from thirdlever.models.generation import HOSTED_CONNECTIONS, check_constrains, generate_config
-from thirdlever.models.model_settings import canonical, plain, split
-from thirdlever.models.parameters import billed
+from thirdlever.models.parameters import billed, canonical, plain, split
 from thirdlever.runner.runner import run
 from thirdlever.testing.provider import Behaviour, LoopbackProvider, TokenPrices
 
@@ -198,7 +197,7 @@ MODELS = {
 
 @pytest.fixture
 def provider(project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackProvider]:  # noqa: ANN401, ARG001
-    genai_prices._announce.cache_clear()  # noqa: SLF001 - it says a thing once a process
+    price_lookup._announce.cache_clear()  # noqa: SLF001 - it says a thing once a process
     with LoopbackProvider(MODELS) as running:
         for name, value in running.env.items():
             monkeypatch.setenv(name, value)

@@ -19,7 +19,6 @@ from helpers.encoders import Hashing
 
 from thirdlever import Document, Item, Store, index
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.retrieval import embedder
 from thirdlever.retrieval import index as retrieval
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Uploads:
 @pytest.fixture(autouse=True)
 def encoder(monkeypatch: pytest.MonkeyPatch) -> Hashing:
     hashing = Hashing()
-    monkeypatch.setattr(embedder, "_model", lambda: hashing)
+    monkeypatch.setattr(retrieval, "_model", lambda: hashing)
     return hashing
 
 
@@ -121,7 +120,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def similarities(pool: Sequence[Item], text: str) -> dict[str, float]:
     """Cosines by brute force."""
-    vectors, query = embedder.embed([item.input for item in pool]), embedder.embed([text])[0]
+    vectors, query = retrieval.embed([item.input for item in pool]), retrieval.embed([text])[0]
     return {item.id: float(score) for item, score in zip(pool, vectors @ query, strict=True)}
 
 

@@ -14,8 +14,7 @@ from typing import Protocol
 
 from thirdlever.answers.label import conclude
 from thirdlever.answers.names import Names
-from thirdlever.answers.objects import find_object
-from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, refusal, spoken, unread
+from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, find_object, refusal, spoken, unread
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.mistakes import misuse
 from thirdlever.core.text import clipped

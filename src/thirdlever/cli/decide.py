@@ -125,12 +125,12 @@ def reprice(
     fmt: options.TableFormat = "table",
 ) -> None:
     """Show a run's table at other prices, without new requests."""
-    from thirdlever.analysis import reprice as repricing
+    from thirdlever.analysis import run as runs
     from thirdlever.analysis.run import load
     from thirdlever.report import tables
 
     measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
-    done = repricing.reprice(measured, model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)
+    done = runs.reprice(measured, model=model, device=device_usd_per_hour, utilisation=utilisation, batch=batch)
     options.print_text(tables.render_summary(done.run.summary, fmt))
     lines = [*tables.price_lines(done.prices), *tables.device_lines(done.device, done.utilisation)]
     if model:

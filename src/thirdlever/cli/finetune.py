@@ -185,11 +185,11 @@ def serve(
     leashed: Annotated[bool, typer.Option("--leashed", hidden=True, help="Stop when standard input closes.")] = False,
 ) -> None:
     """Serve OpenAI's fine-tuning API on this machine, free of charge."""
-    from thirdlever.finetune.endpoint import app as auth
+    from thirdlever.finetune.endpoint import app as endpoint
     from thirdlever.finetune.endpoint import server
 
     def announce(listening: server.Listening) -> None:
-        key = f"$(cat {shlex.quote(str(listening.key_file))})" if listening.key_file else f"${auth.VARIABLE}"
+        key = f"$(cat {shlex.quote(str(listening.key_file))})" if listening.key_file else f"${endpoint.VARIABLE}"
         typer.echo(f"Serving {model} at {listening.url}; stop it with Ctrl-C. To use it from another terminal:")
         typer.echo(f'  export OPENAI_BASE_URL={listening.url} OPENAI_API_KEY="{key}"')
 

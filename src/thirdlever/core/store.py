@@ -1,7 +1,8 @@
 """What preparing a strategy builds (an index, an adapter, a choice made on dev), stored under a hash of its inputs.
 
 The hash covers `of`, thirdlever's version and the source of `build`: when any of them changes, the artefact is built
-again. See `source_hash` for which source counts.
+again. See `source_hash` for which source counts. A plan reads through `ReadOnlyStore`, which returns
+finished artefacts and builds none.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from thirdlever.core.errors import ThirdleverError
 from thirdlever.core.files import content_hash
 from thirdlever.core.project import version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 _FACTS = "artefact.json"
@@ -125,3 +127,44 @@ def _compiled(value: object) -> Any:  # noqa: ANN401 - JSON
         return [value.co_code.hex(), [_compiled(each) for each in value.co_consts], list(value.co_names)]
     # The order of a set of strings differs between processes.
     return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
+
+
+class NotBuilt(ThirdleverError):  # noqa: N818 - a signal, which the plan catches
+    """A plan needs an artefact that does not exist yet.
+
+    Attributes:
+        kind: of the artefact, e.g. "adapter".
+        of: what the artefact depends on, see `Store.once`.
+        asks: the requests that building it would send (`evaluation.ask.Questions`), where they are known.
+    """
+
+    def __init__(self, kind: str, of: Mapping[str, Any]) -> None:
+        """Name the artefact."""
+        super().__init__(f"the {kind} is not built yet; thirdlever run builds it")
+        self.kind = kind
+        self.of = of
+        self.asks: Sequence[Any] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOnlyStore(Store):
+    """A project's store that never builds or writes."""
+
+    def once(
+        self,
+        kind: str,
+        *,
+        of: Mapping[str, Any],
+        build: Callable[[Path], Mapping[str, Any] | None],
+        resume: bool = False,  # noqa: ARG002 - the signature of `Store.once`
+    ) -> Artefact:
+        """Return the finished artefact.
+
+        Raises:
+            NotBuilt: there is none.
+        """
+        home = self.home(kind, of, build)
+        facts = home / "artefact.json"
+        if not facts.is_file():
+            raise NotBuilt(kind, of)
+        return Artefact(home, json.loads(facts.read_text("utf-8")))

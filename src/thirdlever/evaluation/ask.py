@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from thirdlever.core.errors import BudgetError, StrategyError
 from thirdlever.core.progress import note, progress
-from thirdlever.core.readonly import NotBuilt
+from thirdlever.core.store import NotBuilt
 from thirdlever.evaluation.records import Journal, Reply, describe_lost
 from thirdlever.models.base import BaseModel
 from thirdlever.strategies.contract import Deployment, SetupCost, added

@@ -20,7 +20,7 @@ from thirdlever.catalog.tuning import estimate, profile
 from thirdlever.core import files, project
 from thirdlever.core.errors import ModelError, ThirdleverError, TuningError, unknown
 from thirdlever.core.progress import note
-from thirdlever.finetune import moderation
+from thirdlever.finetune import conversations
 from thirdlever.finetune.conversations import parse
 
 if TYPE_CHECKING:
@@ -497,11 +497,11 @@ def _paid(job: Job) -> str:
 
 def _blocked(job: Job, ledger: Ledger) -> str:
     """What blocked a job's data and which rows probably caused it; "" if moderation did not."""
-    found = moderation.category(job.error or "")
+    found = conversations.blocked_category(job.error or "")
     if job.stage != "failed" or found is None:
         return ""
-    rows = moderation.suspects(parse(ledger.request(job).training.read_bytes(), minimum=1))
-    return f"; category: {found}; {moderation.describe(rows)}"
+    rows = conversations.suspects(parse(ledger.request(job).training.read_bytes(), minimum=1))
+    return f"; category: {found}; {conversations.describe_suspects(rows)}"
 
 
 def cancel(job: Job, provider: Provider, ledger: Ledger) -> Job:

@@ -9,12 +9,12 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.catalog.retirements import retirement
+from thirdlever.catalog.names import retirement
 from thirdlever.catalog.tuning import estimate, profile, provider_of
 from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, question
-from thirdlever.core.readonly import NotBuilt
+from thirdlever.core.store import NotBuilt
 from thirdlever.core.text import counted
 from thirdlever.finetune import jobs
 from thirdlever.finetune.conversations import FormatError, parse, to_jsonl
@@ -22,8 +22,7 @@ from thirdlever.finetune.jobs import ENDED, MAX_QUEUE_HOURS, GoneError, Job, Led
 from thirdlever.finetune.providers import open_provider
 from thirdlever.finetune.tune import Tuned as Tuned  # noqa: PLC0414 - also exported from here
 from thirdlever.models.base import BaseModel
-from thirdlever.models.model_settings import joined
-from thirdlever.models.parameters import watched
+from thirdlever.models.parameters import joined, watched
 from thirdlever.strategies.contract import SetupCost, Tuning
 
 if TYPE_CHECKING:

@@ -251,7 +251,7 @@ class Adapter:
         from peft import PeftModel
         from transformers import AutoModelForCausalLM
 
-        from thirdlever.models.quiet import quiet
+        from thirdlever.models.bundled import quiet
 
         with quiet():
             # Summed in float32 and rounded once.

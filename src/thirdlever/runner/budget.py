@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import Price, device_cost, in_batch
 from thirdlever.core.errors import RunError
-from thirdlever.models.model_settings import joined
+from thirdlever.models.parameters import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping

@@ -29,7 +29,7 @@ from thirdlever.catalog.tuning import profile
 from thirdlever.core import project
 from thirdlever.core.errors import MissingExtraError, RunError, ThirdleverError
 from thirdlever.core.progress import progress
-from thirdlever.core.readonly import NotBuilt, ReadOnlyStore
+from thirdlever.core.store import NotBuilt, ReadOnlyStore
 from thirdlever.core.text import counted
 from thirdlever.evaluation.passes import Pass, evaluate
 from thirdlever.finetune.conversations import conversations

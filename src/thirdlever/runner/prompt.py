@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
-from thirdlever.core.readonly import NotBuilt, ReadOnlyStore
+from thirdlever.core.store import NotBuilt, ReadOnlyStore
 from thirdlever.models.recorder import Recorder, cacheable, resolve_offline
 from thirdlever.prompting.own import remarks
 from thirdlever.runner.plan import recorded

@@ -28,7 +28,7 @@ import thirdlever
 from thirdlever.core import project
 from thirdlever.core.errors import StrategyError
 from thirdlever.models.base import BaseModel
-from thirdlever.retrieval import embedder
+from thirdlever.retrieval import index
 from thirdlever.suites.suite import Document, Item, Split, Suite
 from thirdlever.testing.provider import Behaviour, Fault, LoopbackProvider, RateLimit, TokenPrices
 from thirdlever.testing.wire import word_vectors
@@ -120,7 +120,7 @@ class FakeEmbedder:
         if not texts:
             return np.array([], np.float32)
         self.texts += texts
-        return word_vectors(texts, embedder.DIMENSIONS)
+        return word_vectors(texts, index.DIMENSIONS)
 
 
 def example_suite(*, train: int = 24) -> Suite:
@@ -188,7 +188,7 @@ def offline(model: FakeModel | None = None) -> Iterator[FakeModel]:
         folder = patches.enter_context(tempfile.TemporaryDirectory())
         for where, name, stand_in in (
             (project, "STORE", Path(folder, "store")),
-            (embedder, "_model", lambda: encoder),
+            (index, "_model", lambda: encoder),
             (thirdlever, "resolve", lambda _: fake),
             (thirdlever, "tune", tune),
             (thirdlever, "tune_managed", tune_managed),

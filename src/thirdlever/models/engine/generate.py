@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from thirdlever.models.engine.attention import KV, Part, Rows
-from thirdlever.models.engine.lora import Adapters
+from thirdlever.models.engine.weights import Adapters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
