@@ -24,9 +24,9 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from thirdlever.analysis.compare import Differences, accuracy, compare_all, holm, non_inferior
-from thirdlever.analysis.stats import paired
+from thirdlever.analysis.stats import intervals
+from thirdlever.analysis.stats.intervals import wilson
 from thirdlever.analysis.stats.power import Design
-from thirdlever.analysis.stats.proportions import wilson
 
 ALPHA = 0.05
 EQUAL = 1e-9
@@ -113,7 +113,7 @@ def coverage_of_tables(world: World, name: str, _: int) -> Iterator[Line]:
     both = float(stats.multivariate_normal.cdf(bounds, cov=np.array(shared)))
     cells = [b - both, a - both, 1 - a - b + 2 * both]
     won, lost, _rest = np.random.default_rng(SEED).multinomial(world.n, cells, draws).T
-    low, high = paired.score_interval(won, lost, world.n)
+    low, high = intervals.score_interval(won, lost, world.n)
     what, hits = f"{a:g} against {b:g}", np.mean((low <= b - a) & (b - a <= high))
     yield Line("Coverage of a difference's interval", name, what, float(hits), 0.94, 0.96, draws)
     if a == b:
@@ -159,7 +159,7 @@ def references() -> Iterator[tuple[str, float]]:
     """The largest difference from a library's figure, by figure."""
     tables = [(16, 5), (0, 6), (1, 1), (40, 12), (300, 260), (5000, 4700)]
     theirs = [mcnemar([[0, won], [lost, 0]], exact=True).pvalue for won, lost in tables]
-    yield "exact McNemar, statsmodels", max(abs(paired.mcnemar(*t) - p) for t, p in zip(tables, theirs, strict=True))
+    yield "exact McNemar, statsmodels", max(abs(intervals.mcnemar(*t) - p) for t, p in zip(tables, theirs, strict=True))
     counts = [(0, 40), (82, 100), (2763, 3080)]
     far = [np.abs(np.subtract(wilson(k, n), proportion_confint(k, n, method="wilson"))).max() for k, n in counts]
     yield "Wilson's interval, statsmodels", float(max(far))
@@ -169,12 +169,12 @@ def references() -> Iterator[tuple[str, float]]:
     flipped = stats.permutation_test(
         (totals, none), lambda x, y: float(np.sum(x - y)), permutation_type="samples", n_resamples=1 << 14
     )
-    yield "sign-flip test, scipy's permutation_test", abs(paired.sign_flip(totals) - flipped.pvalue)
+    yield "sign-flip test, scipy's permutation_test", abs(intervals.sign_flip(totals) - flipped.pvalue)
     singles = np.repeat([1.0, -1.0], [16, 5])
-    yield "sign-flip test of single items, exact McNemar", abs(paired.sign_flip(singles) - paired.mcnemar(16, 5))
+    yield "sign-flip test of single items, exact McNemar", abs(intervals.sign_flip(singles) - intervals.mcnemar(16, 5))
     cases = [(16, 5, -0.02), (16, 5, 0.1), (1, 3, 0.01)]
     z = [score_by_search(*case, 250) for case in cases]
-    ours = [float(paired.score_z(d, won, lost, 250)) for won, lost, d in cases]
+    ours = [float(intervals.score_z(d, won, lost, 250)) for won, lost, d in cases]
     yield "Tango's statistic, likelihood maximised by scipy", float(np.abs(np.subtract(z, ours)).max())
     world = World((0.8, 0.82, 0.84, 0.86), 200)
     every = compare_all(next(world.draws(1)))

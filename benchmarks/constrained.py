@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from thirdlever import Json, Label
+from thirdlever.models.base import answer_schema
 from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.generate import ActiveRequest, Request
-from thirdlever.models.generation import answer_schema
 from thirdlever.suites.suite import find_suite
 
 if TYPE_CHECKING:

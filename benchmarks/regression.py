@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from thirdlever.analysis.outcomes import Outcomes
-from thirdlever.analysis.stats import paired
+from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.stats.power import sequential_design
 from thirdlever.lifecycle.checks import NEW, OLD, Limits, accuracy
 
@@ -79,7 +79,7 @@ def other_rules(rng: np.random.Generator) -> None:
             flipped = flips + loss / 2
             drawn = rng.multinomial(n, [(flipped - loss) / 2, (flipped + loss) / 2, 1 - flipped], RUNS)
             won, lost = drawn[:, 0], drawn[:, 1]
-            z, level = paired.score_z(-MARGIN, won, lost, n), sequential_design(n, early=False).bounds[-1]
+            z, level = intervals.score_z(-MARGIN, won, lost, n), sequential_design(n, early=False).bounds[-1]
             worse = (lost > won) & (2 * binom.cdf(won, won + lost, 0.5) <= AT_MOST)  # exact McNemar
             passed = (z >= level, (won - lost) / n >= -MARGIN, ~worse)
             failed = (z <= -level, (won - lost) / n < -MARGIN, worse)
@@ -95,7 +95,7 @@ def simulate(
     steps = np.diff(looks.items, prepend=0)
     counts = np.stack([rng.multinomial(step, chances, RUNS) for step in steps], axis=1).cumsum(axis=1)
     won, lost = counts[:, :, 0], counts[:, :, 1]
-    z = paired.score_z(-MARGIN, won, lost, np.array(looks.items))
+    z = intervals.score_z(-MARGIN, won, lost, np.array(looks.items))
     settled = np.abs(z) >= np.array(looks.bounds)
     settled[:, -1] = True
     look = settled.argmax(axis=1)

@@ -27,7 +27,7 @@ import numpy as np
 
 from thirdlever.analysis.compare import accuracy
 from thirdlever.analysis.outcomes import Outcomes
-from thirdlever.analysis.stats.proportions import quantile_interval, wilson
+from thirdlever.analysis.stats.intervals import quantile_interval, wilson
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost
 from thirdlever.decision.evidence import Standing, assess

@@ -14,7 +14,7 @@ from thirdlever.analysis.compare import compared
 from thirdlever.cli.main import app
 from thirdlever.core.errors import RunError
 from thirdlever.lifecycle.diff import between
-from thirdlever.report.comparison import render
+from thirdlever.report.tables import render_comparison
 from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
 
@@ -61,7 +61,7 @@ def test_models_and_strategies_are_compared_alike(measured: Run) -> None:
     } == {("fake/model", "fake/other")}
     strategies = compared(measured, by="strategy").comparisons
     assert [one.b.partition(" in ")[0] for one in strategies] == ["plain(k=1)"] * 4
-    text = render(compared(measured, by="prompt"))
+    text = render_comparison(compared(measured, by="prompt"))
     assert "Over all prompt pairs: each item counts with the mean score of the candidates on it." in text
 
 
@@ -79,7 +79,7 @@ def test_the_items_on_which_two_prompts_differ_are_listed(measured: Run) -> None
     head = f"{names[1]} does better than {names[0]} on 4 items (answer of {names[0]} → of {names[1]}):"
     assert f"{head}\n{first}" in text
     shown = compared(measured, *names)
-    listed = json.loads(render(shown, "json", items=[found]))["differing"]
+    listed = json.loads(render_comparison(shown, "json", items=[found]))["differing"]
     assert listed[0]["better_b"][0] == {
         "id": "test-0",
         "input": "POS test purchase at shop number 0",
@@ -88,7 +88,7 @@ def test_the_items_on_which_two_prompts_differ_are_listed(measured: Run) -> None
         "answer_b": "food",
     }
     assert listed[0]["better_a"] == []
-    assert "### plain in good \\@ fake/model does better than" in render(shown, "md", items=[found])
+    assert "### plain in good \\@ fake/model does better than" in render_comparison(shown, "md", items=[found])
 
 
 def test_what_cannot_be_compared_by_it_is_said(measured: Run) -> None:

@@ -11,8 +11,8 @@ from statsmodels.stats.multitest import multipletests
 
 from thirdlever.analysis.compare import accuracy, compare, compare_all, non_inferior
 from thirdlever.analysis.outcomes import Outcomes
-from thirdlever.analysis.stats import paired
-from thirdlever.analysis.stats.proportions import wilson
+from thirdlever.analysis.stats import intervals
+from thirdlever.analysis.stats.intervals import wilson
 from thirdlever.core.errors import RunError
 
 
@@ -71,17 +71,17 @@ def test_a_single_item_is_not_significant() -> None:
 
 
 def test_the_interval_ends_where_the_statistic_reaches_the_quantile() -> None:
-    ends = np.array(paired.score_interval(16, 5, 250))
-    assert np.abs(paired.score_z(ends, 16, 5, 250)) == pytest.approx([1.959964] * 2, abs=1e-5)
+    ends = np.array(intervals.score_interval(16, 5, 250))
+    assert np.abs(intervals.score_z(ends, 16, 5, 250)) == pytest.approx([1.959964] * 2, abs=1e-5)
 
 
 def test_the_score_statistic_at_zero_is_mcnemars() -> None:
-    assert paired.score_z(0.0, 16, 5, 250) == pytest.approx(11 / 21**0.5, abs=1e-12)
+    assert intervals.score_z(0.0, 16, 5, 250) == pytest.approx(11 / 21**0.5, abs=1e-12)
 
 
 def test_intervals_accept_arrays() -> None:
-    low, high = paired.score_interval([16, 0], [5, 0], [250, 50])
-    assert (low[0], high[0]) == pytest.approx(paired.score_interval(16, 5, 250))
+    low, high = intervals.score_interval([16, 0], [5, 0], [250, 50])
+    assert (low[0], high[0]) == pytest.approx(intervals.score_interval(16, 5, 250))
     assert low[1] == -high[1]
 
 
@@ -90,7 +90,7 @@ def test_intervals_accept_arrays() -> None:
 
 def test_the_cluster_test_of_independent_items_is_mcnemars() -> None:
     totals = np.repeat([1.0, -1.0, 0.0], [16, 5, 100])
-    assert paired.sign_flip(totals) == pytest.approx(paired.mcnemar(16, 5), abs=1e-12)
+    assert intervals.sign_flip(totals) == pytest.approx(intervals.mcnemar(16, 5), abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -99,7 +99,7 @@ def test_the_cluster_test_agrees_with_scipys_permutation_test(seed: int) -> None
     theirs = stats.permutation_test(
         (totals, np.zeros(12)), lambda x, y: float(np.sum(x - y)), permutation_type="samples", n_resamples=1 << 14
     )
-    assert paired.sign_flip(totals) == pytest.approx(theirs.pvalue, abs=1e-12)
+    assert intervals.sign_flip(totals) == pytest.approx(theirs.pvalue, abs=1e-12)
 
 
 def test_the_cluster_test_samples_partial_scores() -> None:
@@ -111,15 +111,15 @@ def test_the_cluster_test_samples_partial_scores() -> None:
         n_resamples=19_999,
         rng=1,
     )
-    assert paired.sign_flip(totals) == pytest.approx(theirs.pvalue, abs=0.01)
-    assert paired.sign_flip(totals) == paired.sign_flip(totals)
+    assert intervals.sign_flip(totals) == pytest.approx(theirs.pvalue, abs=0.01)
+    assert intervals.sign_flip(totals) == intervals.sign_flip(totals)
 
 
 def test_the_cluster_test_of_many_items_uses_the_normal_distribution() -> None:
     few, many = np.repeat([3.0, -3.0], [10_600, 10_400]), np.repeat([3.0, -3.0], [11_100, 10_900])
-    exact = paired.mcnemar(11_100, 10_900)
-    assert paired.sign_flip(few) == pytest.approx(paired.mcnemar(10_600, 10_400), abs=1e-9)
-    assert paired.sign_flip(many) == pytest.approx(exact, abs=1e-5)
+    exact = intervals.mcnemar(11_100, 10_900)
+    assert intervals.sign_flip(few) == pytest.approx(intervals.mcnemar(10_600, 10_400), abs=1e-9)
+    assert intervals.sign_flip(many) == pytest.approx(exact, abs=1e-5)
 
 
 def test_identical_items_of_a_group_count_as_one() -> None:
@@ -157,8 +157,8 @@ def test_repeats_that_disagree_narrow_a_comparison() -> None:
 def test_intervals_of_partial_scores_follow_the_variance_of_clusters() -> None:
     o = next(World((0.6, 0.7), 200, group_size=3, group_share=0.4, softness=0.5).draws(1, seed=3))
     found = compare(o, "candidate 0", "candidate 1")
-    totals, sizes = paired.cluster_totals(o.scores[1] - o.scores[0], o.clusters)
-    half = 1.97 * paired.cluster_variance(totals, sizes) ** 0.5
+    totals, sizes = intervals.cluster_totals(o.scores[1] - o.scores[0], o.clusters)
+    half = 1.97 * intervals.cluster_variance(totals, sizes) ** 0.5
     assert found.method == "sign-flip test by cluster"
     assert (found.low, found.high) == pytest.approx((found.difference - half, found.difference + half), abs=0.01)
     assert found == compare(o, "candidate 0", "candidate 1")

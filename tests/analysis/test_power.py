@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import NormalIndPower
 
-from thirdlever.analysis.stats import paired
+from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.stats.power import Design, mcnemar_power, normal_power
 
 BANKING = Design(0.084)  # 21 flips of 250 items
@@ -18,7 +18,7 @@ def by_definition(n: int, discordant: float, difference: float) -> float:
     won, lost = (discordant + difference) / 2, (discordant - difference) / 2
     power = 0.0
     for b, c in itertools.product(range(n + 1), repeat=2):
-        if b + c <= n and paired.mcnemar(b, c) <= 0.05:
+        if b + c <= n and intervals.mcnemar(b, c) <= 0.05:
             ways = math.factorial(n) // math.factorial(b) // math.factorial(c) // math.factorial(n - b - c)
             power += ways * won**b * lost**c * (1 - discordant) ** (n - b - c)
     return power
@@ -85,5 +85,5 @@ def test_power_holds_in_simulation() -> None:
     won, lost = (0.084 + 0.05) / 2, (0.084 - 0.05) / 2
     tables = rng.multinomial(n, [won, lost, 1 - won - lost], 3000)
     flips, times = np.unique(tables[:, :2], axis=0, return_counts=True)
-    found = [paired.mcnemar(int(b), int(c)) <= 0.05 for b, c in flips]
+    found = [intervals.mcnemar(int(b), int(c)) <= 0.05 for b, c in flips]
     assert np.average(found, weights=times) == pytest.approx(0.8, abs=0.03)

@@ -12,7 +12,7 @@ from thirdlever.analysis.compare import accuracy
 from thirdlever.analysis.outcomes import outcomes
 from thirdlever.analysis.run import Run
 from thirdlever.analysis.scorecards import COLUMNS, FURTHER
-from thirdlever.analysis.stats.proportions import wilson
+from thirdlever.analysis.stats.intervals import wilson
 from thirdlever.catalog.prices import Price, Tier
 from thirdlever.strategies.contract import SetupCost
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from thirdlever.analysis.stats.proportions import Proportion, macro_f1, of_items, quantile, quantile_interval, wilson
+from thirdlever.analysis.stats.intervals import Proportion, macro_f1, of_items, quantile, quantile_interval, wilson
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -14,7 +14,7 @@ from thirdlever.analysis.compare import compared
 from thirdlever.analysis.run import INFO, RECORDS, Run
 from thirdlever.cli.decide import compare
 from thirdlever.core.errors import RunError
-from thirdlever.report import comparison
+from thirdlever.report import tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +118,7 @@ def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
 
 
 def test_a_pair_is_described_in_sentences(run: Run, snapshot: SnapshotAssertion) -> None:
-    text = comparison.render(compared(run, "A", "B"))
+    text = tables.render_comparison(compared(run, "A", "B"))
     assert text == snapshot
     assert re.search(r"right on 16 items.* wrong on 5 .*4\.4 points better.*2\.7 % of runs", flat(text))
 
@@ -127,8 +127,8 @@ def test_a_difference_that_is_not_significant_says_how_many_items_it_takes(
     tmp_path: Path, snapshot: SnapshotAssertion
 ) -> None:
     found = compared(saved(tmp_path, {"A": "10" * 20, "B": "10" * 19 + "11"}), "A", "B")
-    text = flat(comparison.render(found))
-    assert comparison.difference_sentence(found.comparisons[0], 1) == snapshot
+    text = flat(tables.render_comparison(found))
+    assert tables.difference_sentence(found.comparisons[0], 1) == snapshot
     assert "right on 1 item " in text
     assert "not significant" in text
     assert "to detect 2.5 points, use about 315 items" in text
@@ -136,12 +136,12 @@ def test_a_difference_that_is_not_significant_says_how_many_items_it_takes(
 
 def test_a_difference_that_is_not_unusual_among_many_is_not_significant(tmp_path: Path) -> None:
     others = {f"c{n}": B[n:] + B[:n] for n in (30, 60, 90)}
-    text = flat(comparison.render(compared(saved(tmp_path, {"A": A, "B": B} | others))))
+    text = flat(tables.render_comparison(compared(saved(tmp_path, {"A": A, "B": B} | others))))
     assert "among 10 comparisons that is not unusual" in text
 
 
 def test_equal_candidates_are_described_without_nan(tmp_path: Path) -> None:
-    text = flat(comparison.render(compared(saved(tmp_path, {"A": A, "B": A}), "A", "B")))
+    text = flat(tables.render_comparison(compared(saved(tmp_path, {"A": A, "B": A}), "A", "B")))
     assert "B and A do equally well on every item." in text
     assert "would occur in all runs" not in text
     assert "nan" not in text
@@ -149,9 +149,9 @@ def test_equal_candidates_are_described_without_nan(tmp_path: Path) -> None:
 
 def test_a_margin_is_shown_to_hold_or_not(run: Run) -> None:
     assert "B can replace A: a loss of 2.0 points or more is ruled out" in flat(
-        comparison.render(compared(run, "A", "B", margin=0.02))
+        tables.render_comparison(compared(run, "A", "B", margin=0.02))
     )
-    text = flat(comparison.render(compared(run, "B", "A", margin=0.02)))
+    text = flat(tables.render_comparison(compared(run, "B", "A", margin=0.02)))
     assert "It is not shown that A is less than 2.0 points worse than B: it may be 7.7 points worse." in text
 
 
@@ -160,7 +160,7 @@ def test_the_spread_over_seeds_is_split_into_its_sources(tmp_path: Path, snapsho
     rows = {f"few_shot(seed={n})": "".join(rng.choice(["0", "1"], 100, p=[0.2, 0.8])) for n in range(3)}
     [spread] = compared(saved(tmp_path, rows, seeds=True)).variances
     assert len(spread.candidates) == 3
-    assert comparison.spread_sentence(spread) == snapshot
+    assert tables.spread_sentence(spread) == snapshot
 
 
 # The command
@@ -171,20 +171,20 @@ def test_the_command_prints_what_was_found(run: Run) -> None:
     app.command()(compare)
     shown = CliRunner().invoke(app, [str(run.folder), "A", "B", "--margin", "0.02"])
     assert shown.exit_code == 0
-    assert shown.output.strip() == comparison.render(compared(run, "A", "B", margin=0.02)).strip()
+    assert shown.output.strip() == tables.render_comparison(compared(run, "A", "B", margin=0.02)).strip()
 
 
 # Formats
 
 
 def test_the_table_fits_a_terminal(run: Run) -> None:
-    lines = comparison.render(compared(run), width=80).splitlines()
+    lines = tables.render_comparison(compared(run), width=80).splitlines()
     assert max(map(len, lines)) <= 80
     assert "Suite made up: 250 test items." in lines[0]
 
 
 def test_json_holds_everything(run: Run) -> None:
-    found = json.loads(comparison.render(compared(run, margin=0.02), "json"))
+    found = json.loads(tables.render_comparison(compared(run, margin=0.02), "json"))
     assert found["comparisons"][0]["won"] == 5
     assert found["comparisons"][0]["design"]["discordant"] == pytest.approx(0.084)
     assert [one["holds"] for one in found["non_inferiority"]] == [False, False]
@@ -192,13 +192,13 @@ def test_json_holds_everything(run: Run) -> None:
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:
-    found = json.loads(comparison.render(compared(saved(tmp_path, {"A": "1", "B": "0"})), "json"))
+    found = json.loads(tables.render_comparison(compared(saved(tmp_path, {"A": "1", "B": "0"})), "json"))
     assert found["comparisons"][0]["mde"] is None
 
 
 @pytest.mark.parametrize("fmt", ["text", "md", "json"])
-def test_hostile_names_are_inert(tmp_path: Path, fmt: comparison.Format) -> None:
-    text = comparison.render(compared(saved(tmp_path, {"A": A, HOSTILE: B})), fmt)
+def test_hostile_names_are_inert(tmp_path: Path, fmt: tables.ComparisonFormat) -> None:
+    text = tables.render_comparison(compared(saved(tmp_path, {"A": A, HOSTILE: B})), fmt)
     assert "\x1b" not in text
     if fmt == "md":
         assert "`rag\\x1b[2J\\|<script>'`" in text
@@ -206,6 +206,6 @@ def test_hostile_names_are_inert(tmp_path: Path, fmt: comparison.Format) -> None
 
 def test_many_pairs_are_shown_in_the_table_only(tmp_path: Path) -> None:
     run = saved(tmp_path, {f"c{n}": A[n:] + A[:n] for n in range(5)})
-    text = comparison.render(compared(run, every=True))
+    text = tables.render_comparison(compared(run, every=True))
     assert "is right on" not in text
     assert "name its two candidates" in text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from thirdlever.analysis.scorecards import COLUMNS, FURTHER, typed
-from thirdlever.analysis.stats.proportions import wilson
+from thirdlever.analysis.stats.intervals import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,7 +25,7 @@ from thirdlever.core.errors import ModelError, ProviderError, RunError
 from thirdlever.evaluation import breaker
 from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle.regress import REPORT, Regression, regress
-from thirdlever.models import generation, registry
+from thirdlever.models import base, registry
 from thirdlever.runner.runner import run
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def test_a_killed_gate_resumes_with_the_same_command(
     assert start(processes, released.attempt, project, None, stop_early=stop_early) == 0
     [folder] = project.glob("results/payments-regress-*")  # the killed run's folder
     asked = len((project / released.ASKED).read_text("utf-8").splitlines())
-    assert asked <= ITEMS + generation.HOSTED_CONNECTIONS
+    assert asked <= ITEMS + base.HOSTED_CONNECTIONS
     records = load(folder).records
     assert records["error"].isna().all()
     assert not records["item_id"].duplicated().any()

@@ -18,7 +18,7 @@ from thirdlever.cli.lifecycle import replace
 from thirdlever.core.errors import RunError
 from thirdlever.decision.assumptions import assume
 from thirdlever.lifecycle.replace import Proposal, propose
-from thirdlever.report.model_changes import replace_text
+from thirdlever.report.regression import replace_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

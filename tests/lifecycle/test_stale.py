@@ -22,7 +22,7 @@ from thirdlever.cli.lifecycle import stale
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.finetune.jobs import Ledger
 from thirdlever.lifecycle.stale import ModelInUse, check, measured, models_in_use
-from thirdlever.report.model_changes import as_json, stale_text
+from thirdlever.report.regression import stale_json, stale_text
 
 if TYPE_CHECKING:
     from thirdlever.lifecycle.stale import CheckedModel
@@ -237,7 +237,7 @@ def test_the_exit_code_is_2_when_nothing_could_be_checked() -> None:
 
 
 def test_json_has_every_field_and_null_for_unknown_values() -> None:
-    body = json.loads(as_json(check([MINI, used("x/y")], ALL, {}, today=TODAY)))
+    body = json.loads(stale_json(check([MINI, used("x/y")], ALL, {}, today=TODAY)))
     assert (body["exit_code"], body["within_days"], body["today"]) == (1, 90, "2026-11-22")
     known, unknown = body["models"]
     assert (known["retires"], known["newer"][0]) == ("2027-01-14", "gpt-6-mini")

@@ -18,7 +18,7 @@ from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle.history import history
 from thirdlever.lifecycle.regress import REPORT, diff, regress
 from thirdlever.lifecycle.replace import propose
-from thirdlever.report import comparison, trend
+from thirdlever.report import tables, trend
 from thirdlever.report.regression import headline, render
 from thirdlever.report.tables import render_history
 from thirdlever.testing import FakeModel, offline
@@ -133,8 +133,8 @@ def test_a_comparison_leaves_out_what_is_not_measured() -> None:
     made = run(Path("out"), ["null", "zero_shot", "few_shot:k=2"], model(bare_first=[("no_room", 10)]))
     found = compared(made)
     assert {one.b for one in found.comparisons} | {one.a for one in found.comparisons} == {"null", "few_shot(k=2)"}
-    assert f"zero_shot is left out: {CUT_OFF}" in " ".join(comparison.render(found).split())
-    assert json.loads(comparison.render(found, "json"))["not_measured"].keys() == {"zero_shot"}
+    assert f"zero_shot is left out: {CUT_OFF}" in " ".join(tables.render_comparison(found).split())
+    assert json.loads(tables.render_comparison(found, "json"))["not_measured"].keys() == {"zero_shot"}
 
 
 def test_fewer_than_two_measured_candidates_are_not_compared() -> None:

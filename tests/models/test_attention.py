@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from thirdlever.models.engine.attention import attend, attend_plainly, merge
+from thirdlever.models.engine.weights import attend, attend_plainly, merge
 
 
 def tensors(queries: int = 5, keys: int = 9) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -15,11 +15,11 @@ from inspect_ai.log import read_eval_log
 
 import thirdlever
 from thirdlever.models import bundled
+from thirdlever.models.base import answer_schema
 from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.engine import Engine
 from thirdlever.models.engine.generate import Request
 from thirdlever.models.engine.weights import load
-from thirdlever.models.generation import answer_schema
 from thirdlever.suites.suite import find_suite
 
 if TYPE_CHECKING:

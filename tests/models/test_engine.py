@@ -88,9 +88,9 @@ def test_a_repeated_prompt_in_a_batch_changes_no_answer(engine: Engine, tmp_path
 
 def test_elementary_attention_agrees(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The attention used on devices other than a CPU."""
-    from thirdlever.models.engine import attention
+    from thirdlever.models.engine import weights as engine_weights
 
-    monkeypatch.setattr(attention, "attend", attention.attend_plainly)
+    monkeypatch.setattr(engine_weights, "attend", engine_weights.attend_plainly)
     asked = [*prompts(5, 9, 30, shared=60), *prompts(3, 50, seed=1)]
     assert [done.text for done in answers(engine, asked)] == texts(tmp_path, asked)
 

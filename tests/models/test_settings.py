@@ -14,8 +14,7 @@ from thirdlever.catalog.names import located
 from thirdlever.catalog.price_lookup import price_of
 from thirdlever.core.errors import ModelError, RunError
 from thirdlever.models import registry
-from thirdlever.models.base import THINKING_ROOM, BaseModel
-from thirdlever.models.generation import HOSTED_CONNECTIONS, check_constrains, generate_config
+from thirdlever.models.base import HOSTED_CONNECTIONS, THINKING_ROOM, BaseModel, check_constrains, generate_config
 from thirdlever.models.parameters import billed, canonical, plain, split
 from thirdlever.runner.runner import run
 from thirdlever.testing.provider import Behaviour, LoopbackProvider, TokenPrices

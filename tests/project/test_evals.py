@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 from thirdlever.cli import main
 from thirdlever.core.project import files
 from thirdlever.runner import runner
-from thirdlever.suites.leakage import Audit
-from thirdlever.suites.suite import find_suite
+from thirdlever.suites.suite import Audit, find_suite
 
 if TYPE_CHECKING:
     from thirdlever import Suite

@@ -16,7 +16,7 @@ from helpers.killed import ASKED, HEAVY, ITEMS, PROBE, REQUESTS, attempt
 from thirdlever import Grade, Label, load
 from thirdlever.core.errors import RunError
 from thirdlever.evaluation.records import Journal, Reply
-from thirdlever.models.generation import HOSTED_CONNECTIONS
+from thirdlever.models.base import HOSTED_CONNECTIONS
 from thirdlever.runner.runner import run
 from thirdlever.testing import FakeModel
 

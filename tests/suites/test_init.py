@@ -13,7 +13,7 @@ from thirdlever.answers.answer import Label, Text
 from thirdlever.cli import measure
 from thirdlever.core.errors import PromptError, SuiteError
 from thirdlever.core.text import normalise
-from thirdlever.prompting.own import chat
+from thirdlever.prompting.frame import chat
 from thirdlever.suites import create
 from thirdlever.suites.create import Made, copy_starter, make_suite
 from thirdlever.suites.suite import Item, find_suite

@@ -10,7 +10,7 @@ import pytest
 
 from thirdlever import Document, Item, Label, Split, Suite
 from thirdlever.core.errors import LeakageError
-from thirdlever.suites.leakage import Audit
+from thirdlever.suites.suite import Audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thirdlever.core.errors import PromptError
-from thirdlever.prompting.own import chat, check_prompt, remarks
+from thirdlever.prompting.frame import chat, check_prompt, remarks
 from thirdlever.suites.prompts import available_prompts, find_prompt, read_prompt
 from thirdlever.suites.suite import Split
 from thirdlever.testing import example_suite

@@ -19,9 +19,9 @@ import numpy as np
 
 from thirdlever.analysis import outcomes
 from thirdlever.analysis.scorecards import figures
-from thirdlever.analysis.stats import paired
+from thirdlever.analysis.stats import intervals
+from thirdlever.analysis.stats.intervals import of_items
 from thirdlever.analysis.stats.power import ALPHA, POWER, Design
-from thirdlever.analysis.stats.proportions import of_items
 from thirdlever.analysis.variance import Variance, by_recipe
 from thirdlever.core.errors import RunError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.outcomes import Outcomes
     from thirdlever.analysis.run import Run
-    from thirdlever.analysis.stats.proportions import Proportion
+    from thirdlever.analysis.stats.intervals import Proportion
 
 
 By: TypeAlias = Literal["prompt", "model", "strategy"]
@@ -55,7 +55,7 @@ class Differences:
     def __init__(self, o: Outcomes, a: str, b: str) -> None:
         """Subtract a's scores from b's; RunError if there is no such candidate."""
         self.values = o.row(b) - o.row(a)
-        self.totals, self.sizes = paired.cluster_totals(self.values, o.clusters)
+        self.totals, self.sizes = intervals.cluster_totals(self.values, o.clusters)
         self.n = len(self.values)
         self.mean = float(self.values.mean())
         self.won = int((self.values > 0).sum())
@@ -66,24 +66,24 @@ class Differences:
     def p(self) -> float:
         """Two-sided p of no difference."""
         if self.simple:
-            return paired.mcnemar(self.won, self.lost)
+            return intervals.mcnemar(self.won, self.lost)
         # Right-or-wrong answers as whole numbers, so that the test is exact.
-        return paired.sign_flip(self.totals if self._graded else np.rint(self.totals * self._epochs))
+        return intervals.sign_flip(self.totals if self._graded else np.rint(self.totals * self._epochs))
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Of the mean difference."""
-        low, high = paired.score_interval(*self._table, confidence)
+        low, high = intervals.score_interval(*self._table, confidence)
         return float(low), float(high)
 
     def p_below(self, value: float) -> float:
         """One-sided p of a true difference of `value` or less."""
-        return NormalDist().cdf(-float(paired.score_z(value, *self._table)))
+        return NormalDist().cdf(-float(intervals.score_z(value, *self._table)))
 
     def design(self) -> Design:
         """What determines the power of the comparison, apart from the number of items."""
         discordant = float(np.abs(self.values).mean())
         if self._graded and discordant:
-            spread = self.n * paired.cluster_variance(self.totals, self.sizes) + self.mean**2
+            spread = self.n * intervals.cluster_variance(self.totals, self.sizes) + self.mean**2
             return Design(discordant, spread / discordant, smooth=True)
         return Design(discordant, self.n / self._table[2], smooth=self._graded or self._epochs > 1)
 
@@ -94,13 +94,13 @@ class Differences:
         lost = float(np.maximum(-self.values, 0).mean())
         effective = float(len(self.sizes))
         if not self.simple and won + lost:
-            effective = (won + lost - self.mean**2) / paired.cluster_variance(self.totals, self.sizes)
+            effective = (won + lost - self.mean**2) / intervals.cluster_variance(self.totals, self.sizes)
             # At most one per answer, at least one.
             most = math.inf if self._graded else float(self.n * self._epochs)
             effective = min(max(effective, 1.0), most)
             if self._epochs > 1 or (self._graded and len(self.sizes) < self.n):
                 # The means are nearly continuous, so the variance of few clusters matters, as in Student's t.
-                effective *= paired.student_factor(len(self.sizes))
+                effective *= intervals.student_factor(len(self.sizes))
         return won * effective, lost * effective, effective
 
 

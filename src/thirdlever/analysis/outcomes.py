@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirdlever.analysis.stats.proportions import clusters
+from thirdlever.analysis.stats.intervals import clusters
 from thirdlever.core.errors import RunError, unknown
 from thirdlever.core.text import counted
 

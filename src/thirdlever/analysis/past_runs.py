@@ -11,7 +11,7 @@ from thirdlever.analysis.stats.power import Design
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
 from thirdlever.core.text import counted
-from thirdlever.models.generation import START_CONNECTIONS
+from thirdlever.models.base import START_CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

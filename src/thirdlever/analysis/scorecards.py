@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from thirdlever.analysis.stats import proportions
+from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.statuses import Tolerance, count, why_not
 from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
 from thirdlever.catalog.prices import device_cost
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from thirdlever.analysis.stats.proportions import Proportion
+    from thirdlever.analysis.stats.intervals import Proportion
     from thirdlever.answers.reading import Status
     from thirdlever.catalog.prices import Price
     from thirdlever.strategies.contract import Lever
@@ -276,9 +276,9 @@ class CandidateFigures:
 
         item = pd.factorize(self.asked["item_id"])[0]
         first = np.unique(item, return_index=True)[1]
-        return proportions.of_items(
+        return intervals.of_items(
             np.bincount(item, weights=self._scores) / np.bincount(item),
-            proportions.clusters(self.asked["group"].iloc[first]),
+            intervals.clusters(self.asked["group"].iloc[first]),
             requests=len(item),
             graded=self.common.graded,
             confidence=self.common.confidence,
@@ -303,7 +303,7 @@ class CandidateFigures:
         if self.not_measured or not self.common.labels:
             return None
         predictions = [value if isinstance(value, str) else None for value in self.asked["prediction"].tolist()]
-        return proportions.macro_f1(self.asked["target"].tolist(), predictions)
+        return intervals.macro_f1(self.asked["target"].tolist(), predictions)
 
     @cached_property
     def latency(self) -> Mapping[str, float | None]:
@@ -315,13 +315,13 @@ class CandidateFigures:
         warm = self.probe[~cold & self.probe["error"].isna()]
         measured = {"latency": (50, 95, 99), "ttft": (50,), "retrieval": (50,)}
         row: dict[str, float | None] = {
-            f"{name}_p{q}_s": proportions.quantile(warm[f"{name}_s"].dropna().to_list(), q / 100)
+            f"{name}_p{q}_s": intervals.quantile(warm[f"{name}_s"].dropna().to_list(), q / 100)
             for name, percentiles in measured.items()
             for q in percentiles
         }
         row |= {f"latency_p{q}_s": None for q, least in LEAST_TIMED.items() if len(warm) < least}
         for q in (50, 95):
-            ends = proportions.quantile_interval(warm["latency_s"].dropna().to_list(), q / 100)
+            ends = intervals.quantile_interval(warm["latency_s"].dropna().to_list(), q / 100)
             if ends is not None:
                 row |= {f"latency_p{q}_low_s": ends[0], f"latency_p{q}_high_s": ends[1]}
         return row | {"timed": len(warm), "cold_start_s": self.probe.loc[cold, "latency_s"].max()}

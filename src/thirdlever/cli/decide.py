@@ -37,12 +37,12 @@ def compare(
     from thirdlever.analysis.compare import compared
     from thirdlever.analysis.run import load
     from thirdlever.lifecycle.diff import between
-    from thirdlever.report import comparison
+    from thirdlever.report import tables
 
     measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
     found = compared(measured, a, b, every=every, part=slice_, confidence=confidence, margin=margin, by=by)
     differing = [between(measured, one.a, one.b, part=slice_) for one in found.comparisons] if items else None
-    options.print_text(comparison.render(found, fmt, items=differing))
+    options.print_text(tables.render_comparison(found, fmt, items=differing))
 
 
 def decide(

@@ -173,12 +173,12 @@ def stale(
     """
     from thirdlever.catalog import listings
     from thirdlever.lifecycle.stale import check, fetch_lists, measured, models_in_use
-    from thirdlever.report import model_changes
+    from thirdlever.report import regression
 
     models = models_in_use(runs or [])
     lists, reasons = (listings.read_all(snapshot), {}) if snapshot else fetch_lists(models)
     report = check(models, lists, reasons, measured=measured(), within=within)
-    options.print_text(model_changes.as_json(report) if fmt == "json" else model_changes.stale_text(report))
+    options.print_text(regression.stale_json(report) if fmt == "json" else regression.stale_text(report))
     raise typer.Exit(report.exit_code)
 
 
@@ -199,7 +199,7 @@ def replace(
     from thirdlever.analysis.run import load
     from thirdlever.decision.assumptions import assume
     from thirdlever.lifecycle.replace import propose
-    from thirdlever.report.model_changes import replace_text
+    from thirdlever.report.regression import replace_text
 
     measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
     given = {} if margin is None else {"margin": str(margin)}

@@ -78,7 +78,7 @@ def init(
 
 def _remarks(name: str) -> list[str]:
     """What is wrong with a new suite's prompt file, or was perhaps overlooked in it."""
-    from thirdlever.prompting.own import check_prompt, remarks
+    from thirdlever.prompting.frame import check_prompt, remarks
     from thirdlever.suites.suite import find_suite
 
     suite = find_suite(name)

@@ -1,8 +1,8 @@
-"""What preparing a strategy builds (an index, an adapter, a choice made on dev), stored under a hash of its inputs.
+"""The store: what preparing a strategy builds, under a hash of its inputs.
 
-The hash covers `of`, thirdlever's version and the source of `build`: when any of them changes, the artefact is built
-again. See `source_hash` for which source counts. A plan reads through `ReadOnlyStore`, which returns
-finished artefacts and builds none.
+An artefact is an index, an adapter, or a choice made on dev. The hash covers `of`, thirdlever's version and the source
+of `build`: when any of them changes, the artefact is built again. See `source_hash` for which source counts. A plan
+reads through `ReadOnlyStore`, which returns finished artefacts and builds none.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thirdlever.analysis.outcomes import Outcomes
     from thirdlever.analysis.run import Run
     from thirdlever.analysis.scorecards import CandidateFigures
-    from thirdlever.analysis.stats.proportions import Proportion
+    from thirdlever.analysis.stats.intervals import Proportion
     from thirdlever.answers.reading import Status
 
 

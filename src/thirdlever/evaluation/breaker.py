@@ -22,7 +22,7 @@ from inspect_ai.model._response_headers import ResponseHeaders, track_response_h
 
 from thirdlever.core.errors import ProviderError, ThirdleverError
 from thirdlever.core.progress import note
-from thirdlever.models.generation import HOSTED_CONNECTIONS, START_CONNECTIONS
+from thirdlever.models.base import HOSTED_CONNECTIONS, START_CONNECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping

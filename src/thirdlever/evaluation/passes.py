@@ -43,8 +43,7 @@ from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.evaluation import breaker
 from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
-from thirdlever.models.base import as_text
-from thirdlever.models.generation import START_CONNECTIONS, generate_config
+from thirdlever.models.base import START_CONNECTIONS, as_text, generate_config
 from thirdlever.prompting.frame import CONFIDENCE, RETRIEVAL
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ from thirdlever.core.errors import PromptError, StrategyError, ThirdleverError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
 from thirdlever.evaluation.ask import Questions, Used, asking, replies, setup
-from thirdlever.prompting.frame import ask
-from thirdlever.prompting.own import chat, check_prompt
+from thirdlever.prompting.frame import ask, chat, check_prompt
 from thirdlever.strategies.contract import Deployment, Found, add_setups
 from thirdlever.suites.prompts import default_source, instruction_of, quoted, read_source, with_turns
 from thirdlever.suites.suite import Item, Split

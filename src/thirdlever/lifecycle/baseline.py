@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from thirdlever.analysis.outcomes import Outcomes
-from thirdlever.analysis.stats.proportions import clusters
+from thirdlever.analysis.stats.intervals import clusters
 from thirdlever.analysis.statuses import sentence_for
 from thirdlever.core import files, project
 from thirdlever.core.errors import PromptError, RunError, unknown

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from thirdlever.analysis.compare import non_inferior
 from thirdlever.analysis.scorecards import LEAST_TIMED
-from thirdlever.analysis.stats import proportions
+from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED, Tolerance
 from thirdlever.core.errors import SuiteError, unknown
@@ -273,7 +273,7 @@ def operations(old: BaselineCandidate, new: BaselineCandidate, limits: Limits, i
 
 
 def _latency(old: Sequence[float], new: Sequence[float], limits: Limits, incomparable: str) -> Check:
-    before, after = (proportions.quantile(times, 0.95) for times in (old, new))
+    before, after = (intervals.quantile(times, 0.95) for times in (old, new))
     check = Check(name="p95 latency", unit="s", before=before, after=after)
     timed = min(len(old), len(new))
     if not before or not after:
@@ -325,7 +325,7 @@ def _cost(old: BaselineCandidate, new: BaselineCandidate, limits: Limits, incomp
 
 def _share(name: str, before: float, after: float, *, n: int, limit: float, source: str) -> Check:
     """A share of the requests against its maximum; the interval counts items, not epochs."""
-    low, high = proportions.wilson(after * n, n, 1 - 2 * ALPHA)
+    low, high = intervals.wilson(after * n, n, 1 - 2 * ALPHA)
     verdict: Verdict = "PASS" if after <= limit else "FAIL" if low > limit else "INCONCLUSIVE"
     reason, needed = f"{100 * after:.3g} %, maximum {100 * limit:.3g} %", None
     if verdict == "INCONCLUSIVE":

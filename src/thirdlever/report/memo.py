@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 
 from thirdlever.analysis import outcomes
-from thirdlever.charts import accuracy, figures, options, style
+from thirdlever.charts import accuracy, figures, style
 from thirdlever.core import files
 from thirdlever.core.table import Column, Table
 from thirdlever.core.text import escape_html, escape_markdown, escape_terminal, markdown_code, percent, quantity
@@ -174,13 +174,13 @@ class _Memo:
         lines = []
         used = next((name for name, one in d.standings.items() if one.today), None)
         if used is None and (path := _path(page_one.stated_today(d), a, end)):
-            lines.append(figures.Spending(name=page_one.TODAY, colour=options.COLOURS["today"], path=path))
+            lines.append(figures.Spending(name=page_one.TODAY, colour=figures.COLOURS["today"], path=path))
         for name in dict.fromkeys([used, d.stay, d.chosen, d.tuned]):
             cost = d.costs.get(name or "")
             path = [] if cost is None else _path(cost, a, end)
             if name and path:
                 role = page_one.role(d, name)
-                colour = style.LINE if name == d.stay and role == "other" else options.COLOURS[role]
+                colour = style.LINE if name == d.stay and role == "other" else figures.COLOURS[role]
                 lines.append(figures.Spending(name=self.names[name], colour=colour, path=path))
         shown = {line.name for line in lines}
         tuned = self.names[d.tuned] if d.tuned and self.names[d.tuned] in shown else None

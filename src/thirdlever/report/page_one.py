@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thirdlever.charts import options as chart
+from thirdlever.charts import figures
 from thirdlever.core.text import UNKNOWN, counted, duration, listed, months, percent, points, usd
 from thirdlever.decision.costs import Cost
 from thirdlever.decision.evidence import ROUNDING
@@ -144,7 +144,7 @@ class Choice:
     Attributes:
         name: for people.
         candidate: its own name; None for today's solution as stated.
-        role: as in the chart.
+        role: as in the figures.
         accuracy: None if not measured.
         month: bill and errors; None if unknown.
         once: set-up, USD; None if unknown.
@@ -153,7 +153,7 @@ class Choice:
 
     name: str
     candidate: str | None
-    role: chart.Role
+    role: figures.Role
     accuracy: float | None
     month: Month | None
     once: float | None
@@ -221,7 +221,7 @@ def _choice(d: Decision, names: Names, name: str) -> Choice:
     )
 
 
-def role(d: Decision, name: str) -> chart.Role:
+def role(d: Decision, name: str) -> figures.Role:
     """What a candidate is in the decision."""
     if name == d.chosen and not d.worse_than_today:
         return "recommended"
@@ -399,7 +399,7 @@ def picture(d: Decision, names: Names, *, source: Sequence[str]) -> Picture:
     found = [_option(d, names, name) for name in d.standings if name in shown]
     if not any(one.role == "today" or d.standings[name].today for one, name in zip(found, shown, strict=True)):
         found += [
-            chart.Option(
+            figures.Option(
                 name=one.name,
                 role="today",
                 lever="none",
@@ -411,7 +411,7 @@ def picture(d: Decision, names: Names, *, source: Sequence[str]) -> Picture:
             if one.accuracy is not None
         ]
     items = max((one.n for one in d.standings.values()), default=0)
-    return chart.picture(
+    return figures.options_picture(
         found,
         finding=finding(d, names),
         volume=a.monthly_volume,
@@ -421,7 +421,7 @@ def picture(d: Decision, names: Names, *, source: Sequence[str]) -> Picture:
     )
 
 
-def _option(d: Decision, names: Names, name: str) -> chart.Option:
+def _option(d: Decision, names: Names, name: str) -> figures.Option:
     one, cost, a = d.standings[name], d.costs.get(name), d.assumptions
     month = cost.month(a.monthly_volume, None) if cost and a.monthly_volume is not None else None
     back = d.paybacks.get(name)
@@ -430,7 +430,7 @@ def _option(d: Decision, names: Names, name: str) -> chart.Option:
     if month is None and d.given and most is not None and most >= 0 and a.monthly_volume is not None:
         limit = most * a.monthly_volume
     each = cost.per_request_usd if cost else None
-    return chart.Option(
+    return figures.Option(
         name=names[name],
         role=role(d, name),
         lever=_LEVERS[one.kind],

@@ -16,12 +16,11 @@ from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, u
 from thirdlever.core.mistakes import explained, line_in
 from thirdlever.core.store import Store
 from thirdlever.core.text import clipped, counted, normalise
-from thirdlever.prompting.own import check_prompt, remarks
+from thirdlever.prompting.frame import check_prompt, remarks
 from thirdlever.strategies import specs
 from thirdlever.suites.create import shared_groups
-from thirdlever.suites.leakage import Audit, Inputs
 from thirdlever.suites.prompts import available_prompts, read_prompt
-from thirdlever.suites.suite import Item, Split, find_suite
+from thirdlever.suites.suite import Audit, Inputs, Item, Split, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

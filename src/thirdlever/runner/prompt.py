@@ -10,7 +10,7 @@ from thirdlever.core import project
 from thirdlever.core.errors import RunError
 from thirdlever.core.store import NotBuilt, ReadOnlyStore
 from thirdlever.models.recorder import Recorder, cacheable, resolve_offline
-from thirdlever.prompting.own import remarks
+from thirdlever.prompting.frame import remarks
 from thirdlever.runner.plan import recorded
 from thirdlever.strategies.specs import in_prompts, parse
 from thirdlever.suites.suite import Split, check, find_suite

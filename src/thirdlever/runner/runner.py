@@ -32,12 +32,10 @@ from thirdlever.core.store import Store
 from thirdlever.core.text import counted
 from thirdlever.evaluation.ask import metered
 from thirdlever.evaluation.records import Journal, describe_lost, misread, monotonous, table, to_parquet
-from thirdlever.models.base import BaseModel
-from thirdlever.models.generation import check_constrains
+from thirdlever.models.base import BaseModel, check_constrains
 from thirdlever.runner.budget import Budget, batches, priced_in_batch
 from thirdlever.strategies.specs import candidates, in_prompts, once, parse_all
-from thirdlever.suites.leakage import Audit
-from thirdlever.suites.suite import Document, Suite, check, find_suite
+from thirdlever.suites.suite import Audit, Document, Suite, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -19,7 +19,7 @@ from thirdlever.core.mistakes import HARNESS, accepts, defined, explained, named
 from thirdlever.core.progress import note
 from thirdlever.core.project import version
 from thirdlever.core.text import clipped
-from thirdlever.prompting.own import UNSEEN, check_prompt, remarks
+from thirdlever.prompting.frame import UNSEEN, check_prompt, remarks
 from thirdlever.strategies.contract import Deployment, add_setups
 from thirdlever.suites.prompts import DEFAULT, find_prompt
 

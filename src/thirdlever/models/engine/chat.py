@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from jinja2 import TemplateError
 
 from thirdlever.models.engine import local
-from thirdlever.models.engine.generate import Choices
-from thirdlever.models.engine.grammar import compiled, vocabulary
+from thirdlever.models.engine.generate import Choices, compiled, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
-    from thirdlever.models.engine.generate import Tokens
-    from thirdlever.models.engine.grammar import Grammar
+    from thirdlever.models.engine.generate import Grammar, Tokens
 
 
 Turn: TypeAlias = "Mapping[str, str]"  # {"role": "system" | "user" | "assistant", "content": …}, as in OpenAI's API
