@@ -13,11 +13,10 @@ import typer
 from helpers import model_lists
 from helpers.job import job
 from helpers.model_lists import TODAY
-from thirdlever.catalog.retirements import retirement
 
 from thirdlever.catalog import listings
 from thirdlever.catalog.listings import family
-from thirdlever.catalog.names import located
+from thirdlever.catalog.names import located, retirement
 from thirdlever.cli.lifecycle import stale
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.finetune.jobs import Ledger

@@ -257,6 +257,27 @@ def test_a_strategy_that_declares_what_it_learned_is_fine(add: Callable[[str, st
     assert check_mine(add, body).status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("key", "status", "sentence"),
+    [
+        ("kind", "ok", "; on the suite toys"),
+        ("colour", "failed", "KeyError: 'colour' (on the suite toys)"),
+    ],
+)
+def test_a_strategy_for_json_targets_is_tried_on_the_suite_of_the_folder(
+    add: Callable[[str, str], None], key: str, status: str, sentence: str
+) -> None:
+    rows = [f'red {n} ball -> {{"kind": "ball"}}' for n in range(3)]
+    write_eval('Json(("kind",))', train=rows, dev=['tin ball -> {"kind": "ball"}'], test=['ball -> {"kind": "ball"}'])
+    body = f"""\
+        import json
+        kinds = sorted({{json.loads(item.target)["{key}"] for item in suite.train}})
+        return Deployment(ask(suite), model=model, setup=SetupCost(labels=len(suite.train)), given=tuple(suite.train))"""
+    found = check_mine(add, body)
+    assert found.status == status
+    assert sentence in found.sentence
+
+
 def test_a_strategy_that_only_counts_train_need_not_declare_it(add: Callable[[str, str], None]) -> None:
     body = "n = len(suite.train)\n        return Deployment(reply(lambda _: 'fuel'), model=None)"
     assert check_mine(add, body).status == "ok"

@@ -152,7 +152,7 @@ def plan(
     limit: options.Limit = None,
     epochs: options.Epochs = 1,
     seed: options.Seed = 0,
-    probe: options.Probe = 60,
+    probe: options.Probe = None,
     device_usd_per_hour: options.DeviceRate = None,
     utilisation: options.Utilisation = 1.0,
     batch: options.Batch = False,
@@ -209,7 +209,7 @@ def run(
     out: Annotated[
         Path | None, option("DIR", "Folder of the run, new or to resume. [default: results/SUITE-TIME]")
     ] = None,
-    probe: options.Probe = 60,
+    probe: options.Probe = None,
     constrain: Annotated[bool, flag("--constrain", "Restrict answers to those that the suite allows.")] = False,
     chroma_url: Annotated[str | None, option("URL", "Address of a Chroma server. [default: in-process]")] = None,
     device_usd_per_hour: options.DeviceRate = None,

@@ -45,7 +45,9 @@ Prompts: TypeAlias = Annotated[
 Limit: TypeAlias = Annotated[int | None, option("N", "Number of test items to measure on. [default: all]", min=1)]
 Epochs: TypeAlias = Annotated[int, option("N", "Number of times to ask each item.", min=1)]
 Seed: TypeAlias = Annotated[int, option("N", "Seed of all random choices.")]
-Probe: TypeAlias = Annotated[int, option("N", "Number of items to time one by one, for latency.", min=0)]
+Probe: TypeAlias = Annotated[
+    int | None, option("N", "Number of items to time one by one. [default: 60, which a p95 needs, or --limit]", min=0)
+]
 Budget: TypeAlias = Annotated[float | None, option("USD", "Maximum to spend. [default: no maximum]", min=0)]
 DeviceRate: TypeAlias = Annotated[
     float | None, option("USD", "Cost of this machine per hour. [default: unknown]", min=0)

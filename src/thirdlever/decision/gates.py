@@ -348,7 +348,9 @@ def _not_tried(e: Evidence, missing: Sequence[str]) -> Finding:
         changes.append("Or state that no changing facts are needed (--assume changing_knowledge=no).")
     if lost:
         reason += f" ({listed([one.name for one in lost])} not measured)"
-        changes += [f"Measure {one.name} again; it is {one.not_measured}." for one in lost]
+        again = "it" if len(lost) == 1 else "them"
+        names = listed([one.name for one in lost])
+        changes.append(f"Mend what kept {names} from being measured (see the notes), and measure {again} again.")
     return Finding("open", "lever_not_tried", reason, " ".join(changes))
 
 

@@ -224,12 +224,13 @@ _LEVERS: Mapping[Kind, str] = {
 
 def headline(d: Decision) -> str:
     """The decision in at most 20 words, without the names of candidates."""
+    if d.worse_than_today and d.verdict not in TUNE:
+        begin = "Do not fine-tune:" if d.verdict == "NO-GO" else "Not decided yet: for now,"
+        return f"{begin} keep the current solution, which is better than all that was measured."
     if d.verdict == "NEED-MORE-DATA":
         use = f" for now, use {_lever(d, d.stay)}" if d.stay else ""
         return f"Not decided yet:{use or ' nothing is measured'}{_standing_of(d, d.stay)}."
     if d.verdict == "NO-GO":
-        if d.worse_than_today:
-            return "Do not fine-tune: keep the current solution, which is better than all that was measured."
         return f"Do not fine-tune: use {_lever(d, d.stay)}{_standing_of(d, d.stay)}." if d.stay else "Do not fine-tune."
     condition = f", if {d.conditions[0].text}" if d.conditions else ""
     if d.verdict == "GO":

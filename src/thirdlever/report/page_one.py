@@ -49,7 +49,7 @@ class Names:
         self._forms = own if given else _distinct(standings)
         found = "|".join(re.escape(name) for name in sorted(standings, key=len, reverse=True))
         # Whole names only: "rag" is a part of "storage" and of "rag(k=5)".
-        self._found = re.compile(rf"(?<![\w(=,@])(?:{found})(?![\w(]| @| in )") if found else None
+        self._found = re.compile(rf"(?<![\w=,@])(?<!\w\()(?:{found})(?![\w(]| @| in )") if found else None
 
     def __getitem__(self, name: str) -> str:  # noqa: D105 - by the candidate's name
         return self._forms[name][0]
@@ -294,6 +294,9 @@ def _accuracy(d: Decision) -> Fact:
     one = d.standings.get(d.chosen or "")
     if one is None or one.accuracy is None:
         return Fact("Accuracy", UNKNOWN, goal)
+    if d.worse_than_today:
+        best = f"as stated; best measured {percent(one.accuracy)}; {goal}"
+        return Fact("Accuracy", percent(d.assumptions.current_accuracy), best)
     span = "stated" if one.low is None or one.high is None else _span(one.low, one.high)
     return Fact("Accuracy", percent(one.accuracy), f"{span}; {goal}")
 
@@ -316,6 +319,8 @@ def _bill(d: Decision) -> Fact:
         figure = UNKNOWN if bill is None or bill.value is None else f"at most {usd(bill.value)}"
         return Fact(what, figure, _against_today(d))
     span = "" if month.low is None or month.high is None else f"{usd(month.low)} to {usd(month.high)}"
+    if d.worse_than_today and (today := _stated_month(d)):
+        return Fact(what, usd(today.total), f"as stated; best measured {usd(month.total)}")
     return Fact(what, usd(month.total), "; ".join(filter(None, [span, _against_today(d)])))
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from thirdlever.analysis.scorecards import LEAST_TIMED
 from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import Price, device_cost, in_batch
 from thirdlever.core.errors import RunError
@@ -24,6 +25,13 @@ _UNREPORTED = 3  # answers without usage, and none with it, before a budget is g
 _PROVIDERS = {"anthropic", "google", "grok", "openai", "together"}
 # Clouds that these providers also reach, as the second part of a model's name; inspect batches none of them.
 _CLOUDS = {"azure", "bedrock", "vertex"}
+
+
+def timed_requests(probe: int | None, limit: int | None) -> int:
+    """How many requests are timed one by one: as asked, or as a p95 needs, but at most `limit`."""
+    if probe is not None:
+        return probe
+    return LEAST_TIMED[95] if limit is None else min(LEAST_TIMED[95], limit)
 
 
 @dataclass(kw_only=True)

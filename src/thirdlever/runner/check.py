@@ -77,7 +77,7 @@ def check(names: Sequence[str] = ()) -> list[Finding]:
             raise ThirdleverError(unknown("strategy, eval or prompt", name, {*strategies, *evals, *prompts}))
         with contextlib.redirect_stderr(io.StringIO()):  # progress of steps that take no time
             if name in strategies:
-                findings.append(check_strategy(spec, strategies[name]))
+                findings.append(check_strategy(spec, strategies[name], evals))
             if spec in evals:
                 findings.append(check_eval(spec, evals[spec]))
             if spec in prompts:
@@ -136,25 +136,41 @@ def _loaded(evals: Mapping[str, Path]) -> list[Suite]:
     return found
 
 
-def check_strategy(spec: str, path: Path) -> Finding:
-    """Prepare a strategy on a small suite, and ask it a few items."""
+def check_strategy(spec: str, path: Path, evals: Mapping[str, Path]) -> Finding:
+    """Prepare and ask a strategy on a small suite of labels, or else on the first of another kind that it fits."""
+    from thirdlever.testing import example_suite
+
     try:
         known = specs.arguments(specs.find(path.stem)[0]).values()
         needed = ",".join(f"{argument.name}=VALUE" for argument in known if argument.required)
         if needed and spec == path.stem:
             return Finding("strategy", spec, "skipped", f"needs arguments; run: thirdlever check {spec}:{needed}")
-        return Finding("strategy", spec, "ok", _try_strategy(spec))
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
         return Finding("strategy", spec, "failed", _sentence(error, path))
+    failures: list[str] = []
+    for suite in (example_suite(train=TRAIN), *_of_other_kinds(evals)):
+        try:
+            said = _try_strategy(spec, suite)
+        except Exception as error:  # noqa: BLE001 - likewise
+            failures.append(_sentence(error, path) + (f" (on the suite {suite.name})" if failures else ""))
+        else:
+            return Finding("strategy", spec, "ok", f"{said}; on the suite {suite.name}" if failures else said)
+    return Finding("strategy", spec, "failed", failures[:2][-1])  # on a suite of the folder, if one was tried
 
 
-def _try_strategy(spec: str) -> str:
-    from thirdlever.testing import FakeModel, example_suite, offline
+def _of_other_kinds(evals: Mapping[str, Path]) -> Iterator[Suite]:
+    """The folder's suites whose answers are not labels, with few enough items for a trial."""
+    for suite in _loaded({name: path for name, path in evals.items() if path.parents[1] == Path.cwd()}):
+        if not suite.answer.choices:
+            yield replace(suite, train=replace(suite.train, items=suite.train.items[:TRAIN]))
 
-    suite = example_suite(train=TRAIN)
+
+def _try_strategy(spec: str, suite: Suite) -> str:
+    from thirdlever.testing import FakeModel, offline
+
     train = _Watched("train", suite.train.items)
     seen = replace(suite.without_test(), train=train, card=dict(suite.card))
-    model = FakeModel(answer=lambda _: suite.answer.choices[0])
+    model = FakeModel(answer=lambda _: suite.answer.choices[0] if suite.answer.choices else suite.train.items[0].target)
     with offline(model), tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder, "store"))
         prepare = specs.parse(spec).prepare
@@ -301,7 +317,7 @@ def _faults(suite: Suite, deployment: Deployment, prompt: str) -> Iterator[str]:
     texts = {item.id: item.input for item in shown} | {d.id: d.text for d in suite.documents if d.text in prompt}
     missing = [name for name, text in texts.items() if normalise(text) not in given]
     if missing:
-        shows = f"the prompt shows {missing[0]!r} of the example suite"
+        shows = f"the prompt shows {missing[0]!r} of the suite {suite.name}"
         yield f"{shows}, which is not in Deployment(given=…); add all that the solver uses"
 
 

@@ -37,7 +37,7 @@ from thirdlever.finetune.settings import MOST_EPOCHS
 from thirdlever.models.recorder import PromptCache, Recorder, cacheable, may_reason, resolve_offline
 from thirdlever.prompting.frame import REASONING, Context, ask, messages
 from thirdlever.retrieval.index import SERVER
-from thirdlever.runner.budget import batches
+from thirdlever.runner.budget import batches, timed_requests
 from thirdlever.strategies.contract import Deployment
 from thirdlever.strategies.specs import in_prompts, once, parse_all
 from thirdlever.suites.suite import Suite, check, find_suite
@@ -172,7 +172,7 @@ def plan(
     limit: int | None = None,
     epochs: int = 1,
     seed: int = 0,
-    probe: int = 60,
+    probe: int | None = None,
     device_usd_per_hour: float | None = None,
     utilisation: float = 1.0,
     batch: bool = False,
@@ -197,6 +197,7 @@ def plan(
             message = f"{name}={value} is not allowed; give {least} or more"
             raise RunError(message)
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises if either is invalid
+    probe = timed_requests(probe, limit)
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
     groups = in_prompts(parse_all(strategies, defer_extras=True), suite, prompts)
     bases = {_name(model): _resolved(model) for model in models}

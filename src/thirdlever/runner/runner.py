@@ -33,7 +33,7 @@ from thirdlever.core.text import counted
 from thirdlever.evaluation.ask import metered
 from thirdlever.evaluation.records import Journal, describe_lost, misread, monotonous, table, to_parquet
 from thirdlever.models.base import BaseModel, check_constrains
-from thirdlever.runner.budget import Budget, batches, priced_in_batch
+from thirdlever.runner.budget import Budget, batches, priced_in_batch, timed_requests
 from thirdlever.strategies.specs import candidates, in_prompts, once, parse_all
 from thirdlever.suites.suite import Audit, Document, Suite, check, find_suite
 
@@ -64,7 +64,7 @@ def run(
     seed: int = 0,
     budget: float | None = None,
     out: str | Path | None = None,
-    probe: int = 60,
+    probe: int | None = None,
     constrain: bool = False,
     device_usd_per_hour: float | None = None,
     utilisation: float = 1.0,
@@ -87,7 +87,7 @@ def run(
         budget: in USD. Once it is spent, requests in flight finish and the run ends with what it has.
         out: the run's folder, named after suite and time by default. A folder that holds the same run resumes it and
             sends only unanswered requests.
-        probe: number of items that are timed one by one.
+        probe: number of items that are timed one by one; by default 60, which a p95 needs, and at most `limit`.
         constrain: restrict models to answers that the suite allows.
         device_usd_per_hour: price of an hour of this machine, for local models.
         utilisation: share of its hours in which it serves requests.
@@ -119,6 +119,7 @@ def run(
         raise RunError(message)
     tolerance = Tolerance(max_failed, max_unparsed)
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises for an invalid rate or utilisation
+    probe = timed_requests(probe, limit)
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
     groups = in_prompts(parse_all(strategies), suite, prompts)
     money = Budget(limit=budget, device_usd_per_hour=device_usd_per_hour, utilisation=utilisation)
