@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 from conftest import make_suite
+from helpers.encoders import Hashing
 
 from thirdlever import Item, Split
 from thirdlever.core.errors import RunError
 from thirdlever.report.tables import render_prompt
+from thirdlever.retrieval import index
 from thirdlever.runner.prompt import show
 from thirdlever.runner.runner import run
 from thirdlever.testing import Behaviour, LoopbackProvider
@@ -37,6 +39,12 @@ def test_what_is_shown_is_what_a_run_sends(strategy: str, monkeypatch: pytest.Mo
     asked = [{"role": one.role, "content": one.text} for one in messages]
     assert asked in [[{"role": one["role"], "content": one["content"]} for one in turns] for turns in sent]
     assert "shop number 3" in asked[-1]["content"]
+
+
+def test_a_missing_index_is_built_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_model", Hashing)
+    [messages] = show(make_suite(6), "rag:k=2", model=MODEL).calls
+    assert [one.role for one in messages if one.role == "assistant"] == ["assistant"] * 2
 
 
 def test_messages_that_every_item_shares_are_marked_and_counted() -> None:

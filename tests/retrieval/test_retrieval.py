@@ -69,7 +69,7 @@ def uploads(monkeypatch: pytest.MonkeyPatch) -> Uploads:
         upsert(collection, ids=list(ids), **rest)
 
     monkeypatch.setattr(Collection, "upsert", noting)
-    monkeypatch.setattr(retrieval, "_BATCH", 25)
+    monkeypatch.setattr(retrieval, "_ADDED", 25)
     return noted
 
 

@@ -272,7 +272,8 @@ def test_a_strategy_for_json_targets_is_tried_on_the_suite_of_the_folder(
     body = f"""\
         import json
         kinds = sorted({{json.loads(item.target)["{key}"] for item in suite.train}})
-        return Deployment(ask(suite), model=model, setup=SetupCost(labels=len(suite.train)), given=tuple(suite.train))"""
+        setup = SetupCost(labels=len(suite.train))
+        return Deployment(ask(suite), model=model, setup=setup, given=tuple(suite.train))"""
     found = check_mine(add, body)
     assert found.status == status
     assert sentence in found.sentence

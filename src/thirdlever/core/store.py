@@ -2,7 +2,7 @@
 
 An artefact is an index, an adapter, or a choice made on dev. The hash covers `of`, thirdlever's version and the source
 of `build`: when any of them changes, the artefact is built again. See `source_hash` for which source counts. A plan
-reads through `ReadOnlyStore`, which returns finished artefacts and builds none.
+reads through `ReadOnlyStore`, which returns finished artefacts and builds none unless told to.
 """
 
 from __future__ import annotations
@@ -148,7 +148,13 @@ class NotBuilt(ThirdleverError):  # noqa: N818 - a signal, which the plan catche
 
 @dataclass(frozen=True, slots=True)
 class ReadOnlyStore(Store):
-    """A project's store that never builds or writes."""
+    """A project's store that builds nothing but what it is told to.
+
+    Attributes:
+        builds: kinds of artefact that it builds nevertheless, because they cost a moment of this machine and no money.
+    """
+
+    builds: frozenset[str] = frozenset()
 
     def once(
         self,
@@ -156,13 +162,15 @@ class ReadOnlyStore(Store):
         *,
         of: Mapping[str, Any],
         build: Callable[[Path], Mapping[str, Any] | None],
-        resume: bool = False,  # noqa: ARG002 - the signature of `Store.once`
+        resume: bool = False,
     ) -> Artefact:
         """Return the finished artefact.
 
         Raises:
             NotBuilt: there is none.
         """
+        if kind in self.builds:
+            return Store.once(self, kind, of=of, build=build, resume=resume)
         home = self.home(kind, of, build)
         facts = home / "artefact.json"
         if not facts.is_file():

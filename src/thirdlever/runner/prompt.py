@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from thirdlever.suites.suite import Item, Suite
 
 
+_BUILT = frozenset({"embeddings", "index"})
 _OTHERS = 20  # items whose prompts tell what all prompts begin with
 
 
@@ -79,7 +80,7 @@ def show(
     prompt: str | Path | None = None,
     item: str | None = None,
 ) -> Rendered:
-    """Render a candidate's prompt as a run would. No request is sent and nothing is built.
+    """Render a candidate's prompt as a run would. No request is sent, and nothing but a search index is built.
 
     Args:
         suite: as for `run`.
@@ -98,7 +99,7 @@ def show(
     base = Recorder.of(resolve_offline(model), answer)
     ((spec,),) = in_prompts([parse(strategy)], found, None if prompt is None else [prompt])
     try:
-        deployment = spec.prepare(found.without_test(), base, ReadOnlyStore(project.STORE))
+        deployment = spec.prepare(found.without_test(), base, ReadOnlyStore(project.STORE, _BUILT))
     except NotBuilt as missing:
         if missing.kind == "classifier":
             raise RunError(_no_model(strategy)) from missing
