@@ -230,15 +230,19 @@ def paragraph(text: str, *, width: int = WIDTH, first: str = "", rest: str = "")
 def fold(name: str, width: int) -> str:
     r"""A candidate's name in lines of at most `width`: its model on its own line, breaks after , ( / = - _ and spaces.
 
+    A parenthesis after a space stays with what it opens.
+
     >>> fold("rag(k=20,source=both) @ openai/gpt-5.4-mini", 20)
     'rag(k=20,\nsource=both)\nopenai/gpt-5.4-mini'
     >>> fold("openai/gpt-4.1-mini", 10)
     'openai/\ngpt-4.1-\nmini'
+    >>> fold("Fine-tuned (distilled), 94 examples", 14)
+    'Fine-tuned\n(distilled),\n94 examples'
     """
     lines: list[str] = []
     for part in name.split(" @ "):
         line = ""
-        for piece in re.findall(r"[^,(/ ]*[,(/ ]|[^,(/ ]+", part):
+        for piece in re.findall(r"(?<= )\([^,(/ ]*[,/ ]?|[^,(/ ]*[,(/ ]|[^,(/ ]+", part):
             for bit in [piece] if len(piece) <= width else re.findall(rf"[^=_-]{{1,{width - 1}}}[=_-]?|[=_-]", piece):
                 if line and len(line) + len(bit) > width:
                     lines.append(line.strip())

@@ -507,5 +507,6 @@ class _Renderer(RendererHTML):
         if picture is None:
             return escape_html(self.renderInlineAsText(tokens[idx].children, options, env))
         caption = f"<strong>{escape_html(picture.title)}</strong> {escape_html(' '.join(picture.notes))}"
+        caption = _PERCENT.sub("\u00a0%", caption)
         drawings = "\n".join(style.inline(picture))
         return f'<figure id="{picture.name}">\n<figcaption>{caption}</figcaption>\n{drawings}\n</figure>\n'
