@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from thirdlever.analysis.run import Run
-    from thirdlever.testing.provider import FaultKind
+    from thirdlever.testing.loopback import FaultKind
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -300,7 +300,7 @@ def test_a_refused_text_fails_alone_without_the_key_in_its_error(
     provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     denied = (403, f"flagged by moderation; your key is {KEY}", "invalid_request_error", "moderation")
-    monkeypatch.setitem(testing.provider._ERRORS, "forbidden", denied)  # noqa: SLF001
+    monkeypatch.setitem(testing.loopback._ERRORS, "forbidden", denied)  # noqa: SLF001
     provider.inject(Fault("forbidden", requests=range(5, 6)))
     records = measure().records
     [failed] = records[records.status == "failed"].itertuples()

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from thirdlever.core.errors import StrategyError
 from thirdlever.finetune.distributed import train_distributed
-from thirdlever.finetune.settings import Settings, Step, Stopped
+from thirdlever.finetune.settings import Settings, Stopped, TrainingStep
 from thirdlever.finetune.trainer import IGNORED, collate, encode, kept_logits, train
 from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.engine import Engine
@@ -177,9 +177,9 @@ def test_a_stopped_run_resumes_to_the_same_weights(base: str, tmp_path: Path) ->
     whole = tuned(base, tmp_path / "whole", dev=DEV)
     with pytest.raises(Stopped):
         tuned(base, tmp_path / "parts", dev=DEV, on_step=lambda step: step.step < 2)
-    steps: list[Step] = []
+    steps: list[TrainingStep] = []
 
-    def told(step: Step) -> bool:
+    def told(step: TrainingStep) -> bool:
         steps.append(step)
         return True
 
@@ -223,9 +223,9 @@ def test_settings_out_of_range_are_refused(given: dict[str, Any]) -> None:
 
 
 def test_two_processes_train_as_one_would(base: str, tmp_path: Path) -> None:
-    steps: list[Step] = []
+    steps: list[TrainingStep] = []
 
-    def told(step: Step) -> bool:
+    def told(step: TrainingStep) -> bool:
         steps.append(step)
         return True
 

@@ -16,7 +16,7 @@ from helpers.model_lists import TODAY
 
 from thirdlever.catalog import listings
 from thirdlever.catalog.listings import family
-from thirdlever.catalog.names import located, retirement
+from thirdlever.catalog.model_names import located, retirement
 from thirdlever.cli.lifecycle import stale
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.finetune.jobs import Ledger

@@ -10,14 +10,14 @@ from inspect_ai.model import ModelUsage
 
 from thirdlever import Json, Label, Text
 from thirdlever.catalog import price_lookup
-from thirdlever.catalog.names import located
+from thirdlever.catalog.model_names import located
 from thirdlever.catalog.price_lookup import price_of
 from thirdlever.core.errors import ModelError, RunError
 from thirdlever.models import registry
 from thirdlever.models.base import HOSTED_CONNECTIONS, THINKING_ROOM, BaseModel, check_constrains, generate_config
 from thirdlever.models.parameters import billed, canonical, plain, split
 from thirdlever.runner.runner import run
-from thirdlever.testing.provider import Behaviour, LoopbackProvider, TokenPrices
+from thirdlever.testing.loopback import Behaviour, LoopbackProvider, TokenPrices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thirdlever import Suite
-    from thirdlever.runner.check import Finding
+    from thirdlever.runner.check import Checked
 
 ROOT = Path(__file__).parents[2]
 STRATEGIES = sorted(path.stem for path in ROOT.glob("strategies/[!_]*.py"))
@@ -64,12 +64,12 @@ def toys() -> Suite:
 pytestmark = pytest.mark.usefixtures("project")
 
 
-def checked(name: str) -> Finding:
+def checked(name: str) -> Checked:
     [finding] = check([name])
     return finding
 
 
-def check_mine(add: Callable[[str, str], None], prepare: str, arguments: str = "") -> Finding:
+def check_mine(add: Callable[[str, str], None], prepare: str, arguments: str = "") -> Checked:
     body = prepare if prepare.startswith("        ") else f"        {prepare}"
     add("mine", FILE.format(prepare=body, arguments=arguments))
     return checked("mine")

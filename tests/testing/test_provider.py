@@ -21,7 +21,7 @@ from thirdlever.core.errors import ModelError
 from thirdlever.testing import Behaviour, Fault, LoopbackProvider, RateLimit, TokenPrices
 
 if TYPE_CHECKING:
-    from thirdlever.testing.provider import FaultKind
+    from thirdlever.testing.loopback import FaultKind
 
 LONG = "word " * 1200  # 1,500 tokens
 MODELS = {

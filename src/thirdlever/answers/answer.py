@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Protocol
 
 from thirdlever.answers.label import conclude
-from thirdlever.answers.names import Names
+from thirdlever.answers.names import LabelNames
 from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, find_object, refusal, spoken, unread
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.mistakes import misuse
@@ -111,8 +111,8 @@ class Label:
         return f"Answer with exactly one {self.name.lower()} from this list: {', '.join(self.labels)}."
 
     @cached_property
-    def _names(self) -> Names:
-        return Names(self.labels)
+    def _names(self) -> LabelNames:
+        return LabelNames(self.labels)
 
     def read(self, completion: str, *, cut_off: bool = False) -> Reading:
         """The label that the completion settles on."""

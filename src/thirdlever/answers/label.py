@@ -38,7 +38,7 @@ from thirdlever.answers.reading import SHOWN, Reading, refusal, unread
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thirdlever.answers.names import Mention, Names
+    from thirdlever.answers.names import LabelNames, Mention
 
 
 _FENCE = re.compile(r"^[ \t]*```[\w-]*[ \t]*$", re.MULTILINE)
@@ -103,7 +103,7 @@ class Marker:
     colon: bool
 
 
-def conclude(text: str, names: Names, name: str, *, cut_off: bool, negated_is_other: bool) -> Reading:
+def conclude(text: str, names: LabelNames, name: str, *, cut_off: bool, negated_is_other: bool) -> Reading:
     """Read a completion by the order of trust.
 
     Args:
@@ -144,7 +144,7 @@ def _cleaned(text: str) -> str:
 class _Lines:
     """The lines of a completion, without the next example that a model invents after its answer: rules 2 to 5."""
 
-    def __init__(self, lines: Sequence[str], names: Names, name: str) -> None:
+    def __init__(self, lines: Sequence[str], names: LabelNames, name: str) -> None:
         """Find the labels that lines are, and the markers."""
         self._names = names
         text = "\n".join(lines).lower()
@@ -223,7 +223,7 @@ def _quoted(value: str) -> str:
     return value[:end].strip(quote) if end > 0 else value
 
 
-def _settled(value: str, names: Names, before: str) -> tuple[Named, bool]:
+def _settled(value: str, names: LabelNames, before: str) -> tuple[Named, bool]:
     """The labels that a marker's value names, in its first sentence that names any; and whether it begins with one."""
     label = names.exact(value)
     if label is not None:
@@ -270,7 +270,7 @@ def _distinct(mentions: Sequence[Mention]) -> Named:
 class _Prose:
     """What lines name in passing."""
 
-    def __init__(self, lines: _Lines, names: Names, *, cut_off: bool) -> None:
+    def __init__(self, lines: _Lines, names: LabelNames, *, cut_off: bool) -> None:
         """Find every label."""
         self._names = names
         texts, unfinished = _finished(lines.lines) if cut_off else (lines.lines, "")
@@ -330,7 +330,7 @@ def _finished(lines: Sequence[str]) -> tuple[list[str], str]:
     return [*lines[:-1], " ".join(sentences)], unfinished
 
 
-def _answered(label: str, reason: str, text: str, names: Names, *, cut_off: bool) -> Reading:
+def _answered(label: str, reason: str, text: str, names: LabelNames, *, cut_off: bool) -> Reading:
     """The label, unless it may be the beginning of a longer one."""
     longer = names.longer(label) if cut_off else None
     if longer is not None and _ends_in(text, label, names):
@@ -338,7 +338,7 @@ def _answered(label: str, reason: str, text: str, names: Names, *, cut_off: bool
     return Reading(label, "answered", reason)
 
 
-def _ends_in(text: str, label: str, names: Names) -> bool:
+def _ends_in(text: str, label: str, names: LabelNames) -> bool:
     """Whether a label is the last that a text names, and nothing shows that it is complete."""
     line = text.splitlines()[-1]
     mentions = names.mentions(line)

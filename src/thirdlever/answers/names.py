@@ -53,7 +53,7 @@ class Mention:
 
     Attributes:
         label: which.
-        start: where it begins in the text as `Names.prepare` returns it.
+        start: where it begins in the text as `LabelNames.prepare` returns it.
         end: where it ends.
         negated: whether the text says that it is not this label.
     """
@@ -64,7 +64,7 @@ class Mention:
     negated: bool
 
 
-class Names:
+class LabelNames:
     """The labels of a suite, as text may write them.
 
     Five levels of comparison, each more forgiving than the one before: exact; Unicode's composed form (NFC); case, with

@@ -105,7 +105,7 @@ _JSON = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundObject:
     """An object that has the keys.
 
     Attributes:
@@ -117,13 +117,13 @@ class Found:
     how: str
 
 
-def find_object(text: str, keys: Sequence[str]) -> Found | None:
+def find_object(text: str, keys: Sequence[str]) -> FoundObject | None:
     """The last complete object with the keys; None if there is none.
 
     A model that corrects itself writes the better object later, and one that repeats the format writes it before.
 
     >>> find_object('{"a": 1} or rather {"result": {"a": 2}}', ["a"])
-    Found(value={'a': 2}, how="unwrapped from 'result'")
+    FoundObject(value={'a': 2}, how="unwrapped from 'result'")
     """
     found = None
     for value, how in _objects(text):
@@ -133,7 +133,7 @@ def find_object(text: str, keys: Sequence[str]) -> Found | None:
             inner: Any = value
             for step in path:
                 inner = inner[step]
-            found = Found(inner, "; ".join([*how, *wrapped]))
+            found = FoundObject(inner, "; ".join([*how, *wrapped]))
     return found
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from thirdlever.catalog.names import LOCAL, dated, located, retirement, undated
+from thirdlever.catalog.model_names import LOCAL, dated, located, retirement, undated
 from thirdlever.core.errors import MissingExtraError, ThirdleverError, need
 from thirdlever.core.progress import note
 from thirdlever.core.validation import Name, validated

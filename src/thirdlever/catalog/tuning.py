@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from thirdlever.catalog.names import undated
+from thirdlever.catalog.model_names import undated
 from thirdlever.catalog.prices import Price
 from thirdlever.core.errors import ModelError, StrategyError, unknown
 from thirdlever.core.validation import Amount, FileModel, read_toml

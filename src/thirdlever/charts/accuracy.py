@@ -140,7 +140,7 @@ def seconds(value: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Mark:
     """One candidate in a chart; accuracy and the ends of its interval in percent.
 
     Attributes:
@@ -192,12 +192,12 @@ def pareto(points: Iterable[tuple[float, float]]) -> list[bool]:
     return [not any(a <= x and b >= y and (a, b) != (x, y) for a, b in points) for x, y in points]
 
 
-def _points(summary: pd.DataFrame, axis: Axis) -> list[Point]:
+def _points(summary: pd.DataFrame, axis: Axis) -> list[Mark]:
     shown = rows(summary[axis.shown])
     places = ((x, row["accuracy"]) for x, row in zip(axis.positions, shown, strict=True))
     fronts = pareto(places) if axis.title else [False] * len(shown)
     return [
-        Point(name, base, row["strategy"], x, 100 * row["accuracy"], 100 * low, 100 * high, front)
+        Mark(name, base, row["strategy"], x, 100 * row["accuracy"], 100 * low, 100 * high, front)
         for row, x, front in zip(shown, axis.positions, fronts, strict=True)
         for low, high in [row["accuracy_ci95"]]
         for name, _, base in [row["candidate"].partition(" @ ")]
@@ -205,7 +205,7 @@ def _points(summary: pd.DataFrame, axis: Axis) -> list[Point]:
 
 
 def _figure(
-    axis: Axis, points: Sequence[Point], sheet: style.Sheet, *, title: str, under: str, notes: Sequence[str]
+    axis: Axis, points: Sequence[Mark], sheet: style.Sheet, *, title: str, under: str, notes: Sequence[str]
 ) -> Figure:
     left, right = (0.48, 0.2) if sheet.worded else (0.3, 0.06)
     height = _HEIGHT * (1.25 if sheet.narrow else 1)
@@ -223,7 +223,7 @@ def _figure(
     return chart
 
 
-def _scales(axes: Axes, axis: Axis, points: Sequence[Point], *, few: bool) -> None:
+def _scales(axes: Axes, axis: Axis, points: Sequence[Mark], *, few: bool) -> None:
     """Scales, ticks and grid."""
     from matplotlib.ticker import MaxNLocator, NullLocator
 
@@ -251,24 +251,24 @@ def _scales(axes: Axes, axis: Axis, points: Sequence[Point], *, few: bool) -> No
         axes.text(axis.broken_at, 0, "//", ha="center", va="center", fontsize=10, zorder=5, **look)
 
 
-def _front(axes: Axes, points: Sequence[Point]) -> None:
+def _front(axes: Axes, points: Sequence[Mark]) -> None:
     """The best accuracy at each cost, as a step line."""
     steps = sorted((p.x, p.accuracy) for p in points if p.front)
     look: dict[str, Any] = {"drawstyle": "steps-post", "color": style.LINE, "linewidth": 1.2}
     axes.plot([x for x, _ in steps], [y for _, y in steps], zorder=2, gid="front", **look)
 
 
-def _whole(point: Point) -> str:
+def _whole(point: Mark) -> str:
     return f"{point.name} @ {point.base}" if point.base else point.name
 
 
-def _bases(points: Sequence[Point]) -> dict[str, str]:
+def _bases(points: Sequence[Mark]) -> dict[str, str]:
     """Colour of each base model."""
     names = dict.fromkeys(point.base for point in points if point.base)
     return dict(zip(names, itertools.cycle(style.MODELS)))
 
 
-def _joined(axes: Axes, points: Sequence[Point]) -> None:
+def _joined(axes: Axes, points: Sequence[Mark]) -> None:
     """A line through the marks of each strategy that ran on several models."""
     look: dict[str, Any] = {"color": style.LINE, "linewidth": 0.9, "linestyle": (0, (1.2, 2))}
     for name in dict.fromkeys(point.name for point in points):
@@ -277,7 +277,7 @@ def _joined(axes: Axes, points: Sequence[Point]) -> None:
             axes.plot([x for x, _ in same], [y for _, y in same], zorder=1.8, gid="joined", **look)
 
 
-def _models(axes: Axes, points: Sequence[Point], bottom: float) -> None:
+def _models(axes: Axes, points: Sequence[Mark], bottom: float) -> None:
     """Which colour is which model, if there are several; above the names, at this share of the axes' height."""
     from matplotlib.lines import Line2D
 
@@ -302,7 +302,7 @@ def _shortened(base: str) -> str:
     return escape_terminal(base if len(base) <= _MODEL else f"…{base[1 - _MODEL :]}")
 
 
-def _marks(axes: Axes, points: Sequence[Point]) -> None:
+def _marks(axes: Axes, points: Sequence[Mark]) -> None:
     """Each candidate's mark and interval; marks on the front are filled."""
     looks = style.styles(p.strategy for p in points)
     models = _bases(points)
@@ -320,7 +320,7 @@ def _marks(axes: Axes, points: Sequence[Point]) -> None:
 
 def names(
     axes: Axes,
-    points: Sequence[Point],
+    points: Sequence[Mark],
     width: int,
     lines: int,
     *,

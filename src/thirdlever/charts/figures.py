@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from thirdlever.analysis.scorecards import rows
 from thirdlever.charts import style
-from thirdlever.charts.accuracy import AT_THE_END, Point, dollars, limits, names, seconds, ticks
+from thirdlever.charts.accuracy import AT_THE_END, Mark, dollars, limits, names, seconds, ticks
 from thirdlever.core.text import counted, duration, escape_terminal, percent, usd
 
 if TYPE_CHECKING:
@@ -473,7 +473,7 @@ _SHAPES = {"none": "v", "prompt": "o", "retrieval": "s", "model": "P", "tuned": 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Option:
+class OptionMark:
     """A candidate, or today's solution.
 
     Attributes:
@@ -510,7 +510,7 @@ class _Scale:
 
 
 def options_picture(
-    options: Sequence[Option],
+    options: Sequence[OptionMark],
     *,
     finding: str,
     volume: float | None,
@@ -544,7 +544,7 @@ def _axis(volume: float | None) -> str:
     return f"USD a month at {counted(round(volume), 'request')}"
 
 
-def _money(one: Option, volume: float | None) -> str:
+def _money(one: OptionMark, volume: float | None) -> str:
     """What it costs, the month first."""
     if one.usd is None:
         return "cost unknown"
@@ -570,14 +570,14 @@ def _scale(costs: Sequence[float | None], volume: float | None) -> _Scale:
     return _Scale(f"{_axis(volume)}, log scale", *ends, marks, zero, unknown)
 
 
-def _visible(options: Sequence[Option]) -> tuple[list[Option], list[Option]]:
+def _visible(options: Sequence[OptionMark]) -> tuple[list[OptionMark], list[OptionMark]]:
     """Options that the scale shows, and those far below them."""
     matter = [one for one in options if one.role != "other"] or list(options)
     least = min((one.accuracy for one in matter), default=0.0) - _BELOW / 100
     return [one for one in options if one.accuracy >= least], [one for one in options if one.accuracy < least]
 
 
-def _notes(options: Sequence[Option], below: Sequence[Option]) -> list[str]:
+def _notes(options: Sequence[OptionMark], below: Sequence[OptionMark]) -> list[str]:
     bars = any(one.low is not None for one in options)
     notes = ["Bars: 95 % intervals."] if bars else []
     if bars and any(one.low is None for one in options):
@@ -591,7 +591,7 @@ def _notes(options: Sequence[Option], below: Sequence[Option]) -> list[str]:
 
 
 def _figure(
-    options: Sequence[Option],
+    options: Sequence[OptionMark],
     scale: _Scale,
     sheet: style.Sheet,
     *,
@@ -629,7 +629,7 @@ def _figure(
     return figure
 
 
-def _point(one: Option, scale: _Scale, volume: float | None) -> Point:
+def _point(one: OptionMark, scale: _Scale, volume: float | None) -> Mark:
     """Its place; a name with its figures if it is an option that matters."""
     x = scale.unknown if one.usd is None else (scale.zero if one.usd <= 0 else one.usd)
     name = one.name
@@ -637,10 +637,10 @@ def _point(one: Option, scale: _Scale, volume: float | None) -> Point:
         name = f"{name}\n{percent(one.accuracy)}, {_money(one, volume).replace(' (', chr(10)).rstrip(')')}"
     low, high = one.accuracy if one.low is None else one.low, one.accuracy if one.high is None else one.high
     matters = one.role in {"recommended", "tuned"}
-    return Point(name, "", one.lever, x or scale.low, 100 * one.accuracy, 100 * low, 100 * high, matters)
+    return Mark(name, "", one.lever, x or scale.low, 100 * one.accuracy, 100 * low, 100 * high, matters)
 
 
-def _axes(axes: Axes, scale: _Scale, options: Sequence[Option], target: float | None, *, few: bool) -> None:
+def _axes(axes: Axes, scale: _Scale, options: Sequence[OptionMark], target: float | None, *, few: bool) -> None:
     from matplotlib.ticker import MaxNLocator, NullLocator
 
     style.bare(axes)
@@ -672,7 +672,7 @@ def _axes(axes: Axes, scale: _Scale, options: Sequence[Option], target: float | 
         axes.text(1, 100 * target, f"target {percent(target)}", ha="right", va="bottom", parse_math=False, **look)
 
 
-def _mark(axes: Axes, one: Option, point: Point) -> None:
+def _mark(axes: Axes, one: OptionMark, point: Mark) -> None:
     """Mark and interval: hollow if only stated, an arrow towards lower costs if the cost is a limit."""
     colour, stated = COLOURS[one.role], one.low is None
     matters = one.role in {"recommended", "tuned"}
@@ -688,7 +688,7 @@ def _mark(axes: Axes, one: Option, point: Point) -> None:
     axes.plot([x], [y], marker=shape, linestyle="none", zorder=4 + matters, gid="mark", **look)
 
 
-def _key(axes: Axes, options: Sequence[Option], bottom: float) -> None:
+def _key(axes: Axes, options: Sequence[OptionMark], bottom: float) -> None:
     """Which colour is which role."""
     from matplotlib.lines import Line2D
 

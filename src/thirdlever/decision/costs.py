@@ -346,7 +346,7 @@ def _engineering(candidate: Mapping[str, Any]) -> str:
 
 def _retirement(candidate: Mapping[str, Any]) -> dt.date | None:
     """The announced retirement of the base, and so of the model that a provider tuned from it."""
-    from thirdlever.catalog.names import retirement
+    from thirdlever.catalog.model_names import retirement
     from thirdlever.catalog.tuning import profiles
 
     where, base = (candidate.get("tuning") or {}).get("where"), candidate.get("base")

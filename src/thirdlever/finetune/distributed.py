@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever.core.errors import StrategyError, ThirdleverError
 from thirdlever.core.files import write
-from thirdlever.finetune.settings import Settings, Step, Stopped, Trained
+from thirdlever.finetune.settings import Settings, Stopped, Trained, TrainingStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def train_distributed(
     into: Path,
     settings: Settings,
     dev: Sequence[Conversation] = (),
-    on_step: Callable[[Step], bool],
+    on_step: Callable[[TrainingStep], bool],
     processes: int,
 ) -> Trained:
     """`trainer.train` with the same arguments, in several processes, which share each batch; on GPUs one per device."""
@@ -75,7 +75,7 @@ def train_distributed(
     return train(model, examples, into=into, settings=settings, dev=dev)  # already done: this reads the result
 
 
-def _follow(into: Path, process: subprocess.Popen[bytes], on_step: Callable[[Step], bool]) -> None:
+def _follow(into: Path, process: subprocess.Popen[bytes], on_step: Callable[[TrainingStep], bool]) -> None:
     """Pass on each step that the first process writes."""
     ended = threading.Event()
 
@@ -91,7 +91,7 @@ def _follow(into: Path, process: subprocess.Popen[bytes], on_step: Callable[[Ste
         for line in lines[passed_on:]:
             step = json.loads(line)
             checkpoint = step.pop("checkpoint")
-            if not on_step(Step(**step, checkpoint=Path(checkpoint) if checkpoint else None)):
+            if not on_step(TrainingStep(**step, checkpoint=Path(checkpoint) if checkpoint else None)):
                 (into / _STOP).touch()
         passed_on = len(lines)
         if last:
@@ -107,7 +107,7 @@ def main(into: Path) -> int:
     job = json.loads((into / _JOB).read_text("utf-8"))
     first = os.environ["RANK"] == "0"
 
-    def report(step: Step) -> bool:
+    def report(step: TrainingStep) -> bool:
         if first:
             with (into / _STEPS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(step), default=str) + "\n")

@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from thirdlever.catalog.names import retirement
+from thirdlever.catalog.model_names import retirement
 from thirdlever.catalog.tuning import estimate, profile, provider_of
 from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.core.files import content_hash

@@ -69,7 +69,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class TrainingStep:
     """Progress of a training run; each of the figures from `loss` on is None unless this report is about it.
 
     Attributes:

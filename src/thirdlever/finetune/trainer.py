@@ -32,7 +32,7 @@ from transformers import (
 from thirdlever.core.errors import MissingExtraError, ModelError, StrategyError, need
 from thirdlever.core.files import write
 from thirdlever.core.text import counted
-from thirdlever.finetune.settings import Settings, Step, Stopped, Trained, set_base_name
+from thirdlever.finetune.settings import Settings, Stopped, Trained, TrainingStep, set_base_name
 from thirdlever.models.bundled import quiet
 from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.generate import common
@@ -218,7 +218,7 @@ class _Callback(TrainerCallback):
 
     into: Path
     patience: int | None
-    on_step: Callable[[Step], bool]
+    on_step: Callable[[TrainingStep], bool]
     _stopping: bool = False
     _best_loss: float | None = None
     _epochs_since: int = 0
@@ -271,7 +271,7 @@ class _Callback(TrainerCallback):
             raise Stopped
 
     def _report(self, state: TrainerState, control: TrainerControl, **figures: Any) -> None:  # noqa: ANN401
-        step = Step(step=state.global_step, total=state.max_steps, epoch=state.epoch or 0.0, **figures)
+        step = TrainingStep(step=state.global_step, total=state.max_steps, epoch=state.epoch or 0.0, **figures)
         if not self.on_step(step):
             self._stopping = control.should_save = True
 
@@ -289,7 +289,7 @@ def train(
     into: Path,
     settings: Settings,
     dev: Sequence[Conversation] = (),
-    on_step: Callable[[Step], bool] | None = None,
+    on_step: Callable[[TrainingStep], bool] | None = None,
 ) -> Trained:
     """Tune a local model; the same call resumes an interrupted run, and returns the result of a completed one.
 
@@ -446,7 +446,7 @@ def _finish(into: Path, result: Path, weights: Any, tokenizer: Any, *, base: str
 
 
 def _curve(history: Sequence[dict[str, float]]) -> list[dict[str, float]]:
-    """The figures of each step, named as in `Step`."""
+    """The figures of each step, named as in `TrainingStep`."""
     names = {"step": "step", "epoch": "epoch", "loss": "loss", "accuracy": "accuracy"}
     names |= {"eval_loss": "dev_loss", "eval_accuracy": "dev_accuracy"}
     kept = ({new: row[old] for old, new in names.items() if old in row} for row in history)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from thirdlever.core.store import Store
     from thirdlever.finetune.conversations import Conversation
-    from thirdlever.finetune.settings import Step
+    from thirdlever.finetune.settings import TrainingStep
     from thirdlever.models.base import BaseModel
     from thirdlever.suites.suite import Item, Suite
 
@@ -157,10 +157,10 @@ def _train(
     }
 
 
-def _reporter(title: str, advance: Callable[[], None]) -> Callable[[Step], bool]:
+def _reporter(title: str, advance: Callable[[], None]) -> Callable[[TrainingStep], bool]:
     done = 0
 
-    def report(step: Step) -> bool:
+    def report(step: TrainingStep) -> bool:
         nonlocal done
         if step.loss is not None:
             for _ in range(step.step - done):  # several if a resumed run starts in the middle

@@ -322,7 +322,7 @@ def _split(row: Any) -> Any:  # noqa: ANN401 - JSON
 _Results = tuple[Annotated[ItemResult, BeforeValidator(_from_cell)], ...]
 
 
-class _File(BaseModel, extra="allow"):
+class _BaselineFile(BaseModel, extra="allow"):
     """The JSON file. Keys that are not listed here are facts about the run."""
 
     format: Literal[1]
@@ -334,7 +334,7 @@ class _File(BaseModel, extra="allow"):
     items: list[Annotated[tuple[BaselineItem, _Results], BeforeValidator(_split)]]
 
     @model_validator(mode="after")
-    def _complete(self) -> _File:
+    def _complete(self) -> _BaselineFile:
         for item, results in self.items:
             if len(results) != len(self.candidates):
                 wanted = counted(len(self.candidates), "candidate")
@@ -378,7 +378,7 @@ def load(name: str) -> Baseline:
     if name not in available():
         raise RunError(unknown("baseline", name, available()) + "; create one with `thirdlever baseline set RUN`")
     try:
-        file = _File.model_validate_json(path.read_bytes())
+        file = _BaselineFile.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         if first["loc"] == ("format",) and first["type"] == "literal_error":

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thirdlever.catalog.names import LOCAL, retirement
+from thirdlever.catalog.model_names import LOCAL, retirement
 from thirdlever.catalog.tuning import profile, rates
 from thirdlever.core.errors import RunError, unknown
 from thirdlever.lifecycle.stale import day, model_of

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from thirdlever.analysis.run import INFO, load
 from thirdlever.catalog import listings as provider_lists
 from thirdlever.catalog.listings import newer
-from thirdlever.catalog.names import LOCAL, located, retirement, undated
+from thirdlever.catalog.model_names import LOCAL, located, retirement, undated
 from thirdlever.catalog.tuning import profile, profiles, provider_of
 from thirdlever.core import project
 from thirdlever.core.errors import RunError, ThirdleverError

@@ -129,7 +129,7 @@ class _Memo:
     def __init__(self, subject: Subject, decision: Decision) -> None:
         a, run = decision.assumptions, subject.run
         self.subject, self.decision, self.run = subject, decision, run
-        self.names = page_one.Names(decision.standings, given=decision.given)
+        self.names = page_one.DisplayNames(decision.standings, given=decision.given)
         self.summary = None if run is None else run.summary_at(a.device_usd_per_hour, a.utilisation)
 
     # Pictures

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from thirdlever.decision.costs import Cost
     from thirdlever.decision.evidence import Slice
     from thirdlever.decision.verdict import Decision
-    from thirdlever.report.page_one import Choice, Names
+    from thirdlever.report.page_one import DisplayNames, OptionRow
 
 
 _NONE = "–"
@@ -98,7 +98,7 @@ def roles(decision: Decision) -> Mapping[str, str]:
     return {own: role for name, role in found.items() for own in repeats.get(name, (name,))}
 
 
-def options(choices: Sequence[Choice], decision: Decision) -> MemoTable:
+def options(choices: Sequence[OptionRow], decision: Decision) -> MemoTable:
     """Today's solution and the candidates to choose from."""
     a = decision.assumptions
     cells = [
@@ -143,7 +143,7 @@ def by_prompt(run: Run) -> MemoTable | None:
     return MemoTable(title="Which prompt?", columns=columns, rows=cells, align="llrrl", note=note)
 
 
-def names(known: Names, decision: Decision) -> MemoTable:
+def names(known: DisplayNames, decision: Decision) -> MemoTable:
     """The names on page one, and those of the candidates; no rows if they are the same."""
     cells = [(known[name], escape_terminal(name)) for name in decision.standings if known[name] != name]
     return MemoTable(title="Names", columns=["On page one", "Candidate"], rows=cells, align="ll")

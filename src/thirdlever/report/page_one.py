@@ -31,10 +31,10 @@ _SEEDS = re.compile(r" × (\d+ seeds)$")  # of a recipe that stands for its repe
 _LEVERS = {"no model": "none", "prompt": "prompt", "retrieval": "retrieval", "model": "model", "tuned": "tuned"}
 
 
-# Names
+# DisplayNames
 
 
-class Names:
+class DisplayNames:
     """Names of the candidates for people: "Fine-tuned, 480 examples", "the model fine-tuned on 480 examples".
 
     A stated candidate keeps its own name.
@@ -138,7 +138,7 @@ def _short(base: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class OptionRow:
     """An option on page one.
 
     Attributes:
@@ -160,7 +160,7 @@ class Choice:
     outcome: str
 
 
-def choices(d: Decision, names: Names) -> list[Choice]:
+def choices(d: Decision, names: DisplayNames) -> list[OptionRow]:
     """Today's solution, then at most three candidates: the recommended, the judged tune, and the next best."""
     found = list(_today(d, names))
     picked = [name for name in (d.chosen, d.tuned, d.stay, *_next(d)) if name is not None]
@@ -175,14 +175,14 @@ def _next(d: Decision) -> Iterator[str]:
     yield from (one.name for one in d.standings.values() if one.accuracy is not None)
 
 
-def _today(d: Decision, names: Names) -> Iterator[Choice]:
+def _today(d: Decision, names: DisplayNames) -> Iterator[OptionRow]:
     """Today's solution: a candidate of the figures, or as stated in assumptions."""
     a = d.assumptions
     if used := next((one for one in d.standings.values() if one.today), None):
         yield _choice(d, names, used.name)
     elif a.current_accuracy is not None or a.current_cost_per_request_usd is not None:
         keep = "recommended" if d.worse_than_today else "in use"
-        yield Choice(
+        yield OptionRow(
             name=TODAY,
             candidate=None,
             role="today",
@@ -207,10 +207,10 @@ def stated_today(d: Decision) -> Cost:
     )
 
 
-def _choice(d: Decision, names: Names, name: str) -> Choice:
+def _choice(d: Decision, names: DisplayNames, name: str) -> OptionRow:
     one, cost, a = d.standings[name], d.costs.get(name), d.assumptions
     month = cost.month(a.monthly_volume, a.error_cost_usd) if cost and a.monthly_volume is not None else None
-    return Choice(
+    return OptionRow(
         name=names[name],
         candidate=name,
         role=role(d, name),
@@ -272,12 +272,12 @@ class Fact:
     detail: str = ""
 
 
-def facts(d: Decision, names: Names) -> list[Fact]:
+def facts(d: Decision, names: DisplayNames) -> list[Fact]:
     """Recommendation, accuracy, bill and errors, money at risk, next step."""
     return [_recommended(d, names), _accuracy(d), _bill(d), _at_risk(d), _next_step(d, names)]
 
 
-def _recommended(d: Decision, names: Names) -> Fact:
+def _recommended(d: Decision, names: DisplayNames) -> Fact:
     if d.chosen is None:
         return Fact("Recommendation", "none yet", "nothing is measured")
     if d.worse_than_today:
@@ -376,7 +376,7 @@ _ORDERS = {
 }
 
 
-def _next_step(d: Decision, names: Names) -> Fact:
+def _next_step(d: Decision, names: DisplayNames) -> Fact:
     """The first step of the plan that is work."""
     steps = plan(d).steps
     first = next((one for one in d.reasons if one.code in _ORDERS and one.outcome != "passed"), None)
@@ -389,7 +389,7 @@ def _next_step(d: Decision, names: Names) -> Fact:
     return Fact("Next step", _ORDERS[first.code], "then decide again")
 
 
-def steps(d: Decision, names: Names) -> list[str]:
+def steps(d: Decision, names: DisplayNames) -> list[str]:
     """The steps of the plan, with names for people."""
     return [names.within(line) for line in plan_lines(d)[: len(plan(d).steps)]]
 
@@ -397,14 +397,14 @@ def steps(d: Decision, names: Names) -> list[str]:
 # The chart
 
 
-def picture(d: Decision, names: Names, *, source: Sequence[str]) -> Picture:
+def picture(d: Decision, names: DisplayNames, *, source: Sequence[str]) -> Picture:
     """The chart of the decision."""
     a = d.assumptions
     shown = {name for name, one in d.standings.items() if one.accuracy is not None}
     found = [_option(d, names, name) for name in d.standings if name in shown]
     if not any(one.role == "today" or d.standings[name].today for one, name in zip(found, shown, strict=True)):
         found += [
-            figures.Option(
+            figures.OptionMark(
                 name=one.name,
                 role="today",
                 lever="none",
@@ -426,7 +426,7 @@ def picture(d: Decision, names: Names, *, source: Sequence[str]) -> Picture:
     )
 
 
-def _option(d: Decision, names: Names, name: str) -> figures.Option:
+def _option(d: Decision, names: DisplayNames, name: str) -> figures.OptionMark:
     one, cost, a = d.standings[name], d.costs.get(name), d.assumptions
     month = cost.month(a.monthly_volume, None) if cost and a.monthly_volume is not None else None
     back = d.paybacks.get(name)
@@ -435,7 +435,7 @@ def _option(d: Decision, names: Names, name: str) -> figures.Option:
     if month is None and d.given and most is not None and most >= 0 and a.monthly_volume is not None:
         limit = most * a.monthly_volume
     each = cost.per_request_usd if cost else None
-    return figures.Option(
+    return figures.OptionMark(
         name=names[name],
         role=role(d, name),
         lever=_LEVERS[one.kind],
@@ -459,7 +459,7 @@ def _thousand(each: float | None) -> float | None:
     return None if each is None else 1000 * each
 
 
-def finding(d: Decision, names: Names) -> str:
+def finding(d: Decision, names: DisplayNames) -> str:
     """What the chart shows, in a sentence."""
     target, best = d.assumptions.target_accuracy, next(iter(d.standings.values()), None)
     if best is None or best.accuracy is None:
@@ -480,7 +480,7 @@ def finding(d: Decision, names: Names) -> str:
     return f"{several}; the cheapest is {names.inside(cheapest.name)}."
 
 
-def _gain(d: Decision, names: Names, best: Standing) -> str:
+def _gain(d: Decision, names: DisplayNames, best: Standing) -> str:
     tuned, stay = d.standings.get(d.tuned or ""), d.evidence.best_untuned
     if tuned is None or tuned.accuracy is None or stay is None:
         return f"{names[best.name]} is the most accurate, at {percent(best.accuracy)}."

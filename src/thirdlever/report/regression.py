@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
-from thirdlever.catalog.names import LOCAL
+from thirdlever.catalog.model_names import LOCAL
 from thirdlever.core.table import Column, Table
 from thirdlever.core.text import (
     UNKNOWN,

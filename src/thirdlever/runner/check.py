@@ -37,7 +37,7 @@ _LOCATED = re.compile(r"\S+\.\w+:(\d+:)? ")  # "file.py:12: " and the like
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Checked:
     """The outcome for one strategy, eval or prompt.
 
     Attributes:
@@ -50,7 +50,7 @@ class Finding:
     sentence: str
 
 
-def check(names: Sequence[str] = ()) -> list[Finding]:
+def check(names: Sequence[str] = ()) -> list[Checked]:
     """Check strategies (a spec such as "rag:k=5" sets arguments), evals and prompts.
 
     Args:
@@ -85,7 +85,7 @@ def check(names: Sequence[str] = ()) -> list[Finding]:
     return findings
 
 
-def check_eval(name: str, path: Path) -> Finding:
+def check_eval(name: str, path: Path) -> Checked:
     """Load a suite, look for overlapping splits, and grade every target as an answer."""
     try:
         suite = find_suite(name)
@@ -93,21 +93,21 @@ def check_eval(name: str, path: Path) -> Finding:
         _check_dev(suite)
         _check_grading(suite)
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
-        return Finding("eval", name, "failed", _sentence(error, path))
+        return Checked("eval", name, "failed", _sentence(error, path))
     sizes = ", ".join(f"{len(split)} {split.name}" for split in (suite.train, suite.dev, suite.test) if len(split))
     said = f"{sizes}; no item is in two splits; every target is graded as right"
     if shared := shared_groups(suite.test, [*suite.train, *suite.dev]):
         groups = counted(len({item.group for item in suite.test}), "group")
         said += f"; {shared} of {groups} of test are in train or dev too"
-    return Finding("eval", name, "ok", said)
+    return Checked("eval", name, "ok", said)
 
 
-def check_prompt_file(name: str, path: Path, evals: Mapping[str, Path]) -> Finding:
+def check_prompt_file(name: str, path: Path, evals: Mapping[str, Path]) -> Checked:
     """Render a prompt for the suites that name it, or else for the first one that it fits."""
     try:
         prompt = read_prompt(path)
     except ThirdleverError as error:
-        return Finding("prompt", name, "failed", _sentence(error, path))
+        return Checked("prompt", name, "failed", _sentence(error, path))
     suites = _loaded(evals)
     named = [suite for suite in suites if suite.prompt and suite.prompt.name == name]
     failed: list[ThirdleverError] = []
@@ -120,10 +120,10 @@ def check_prompt_file(name: str, path: Path, evals: Mapping[str, Path]) -> Findi
         else:
             fits.append("; ".join([f"fits {suite.name}", *remarks(prompt, suite)]))
     if failed and (named or not fits):
-        return Finding("prompt", name, "failed", _sentence(failed[0], path))
+        return Checked("prompt", name, "failed", _sentence(failed[0], path))
     if not fits:
-        return Finding("prompt", name, "skipped", "no suite to render it for; run: thirdlever init")
-    return Finding("prompt", name, "ok", ". ".join(fits if named else fits[:1]))
+        return Checked("prompt", name, "skipped", "no suite to render it for; run: thirdlever init")
+    return Checked("prompt", name, "ok", ". ".join(fits if named else fits[:1]))
 
 
 def _loaded(evals: Mapping[str, Path]) -> list[Suite]:
@@ -136,7 +136,7 @@ def _loaded(evals: Mapping[str, Path]) -> list[Suite]:
     return found
 
 
-def check_strategy(spec: str, path: Path, evals: Mapping[str, Path]) -> Finding:
+def check_strategy(spec: str, path: Path, evals: Mapping[str, Path]) -> Checked:
     """Prepare and ask a strategy on a small suite of labels, or else on the first of another kind that it fits."""
     from thirdlever.testing import example_suite
 
@@ -144,9 +144,9 @@ def check_strategy(spec: str, path: Path, evals: Mapping[str, Path]) -> Finding:
         known = specs.arguments(specs.find(path.stem)[0]).values()
         needed = ",".join(f"{argument.name}=VALUE" for argument in known if argument.required)
         if needed and spec == path.stem:
-            return Finding("strategy", spec, "skipped", f"needs arguments; run: thirdlever check {spec}:{needed}")
+            return Checked("strategy", spec, "skipped", f"needs arguments; run: thirdlever check {spec}:{needed}")
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
-        return Finding("strategy", spec, "failed", _sentence(error, path))
+        return Checked("strategy", spec, "failed", _sentence(error, path))
     failures: list[str] = []
     for suite in (example_suite(train=TRAIN), *_of_other_kinds(evals)):
         try:
@@ -154,8 +154,8 @@ def check_strategy(spec: str, path: Path, evals: Mapping[str, Path]) -> Finding:
         except Exception as error:  # noqa: BLE001 - likewise
             failures.append(_sentence(error, path) + (f" (on the suite {suite.name})" if failures else ""))
         else:
-            return Finding("strategy", spec, "ok", f"{said}; on the suite {suite.name}" if failures else said)
-    return Finding("strategy", spec, "failed", failures[:2][-1])  # on a suite of the folder, if one was tried
+            return Checked("strategy", spec, "ok", f"{said}; on the suite {suite.name}" if failures else said)
+    return Checked("strategy", spec, "failed", failures[:2][-1])  # on a suite of the folder, if one was tried
 
 
 def _of_other_kinds(evals: Mapping[str, Path]) -> Iterator[Suite]:

@@ -30,7 +30,7 @@ from thirdlever.core.errors import StrategyError
 from thirdlever.models.base import BaseModel
 from thirdlever.retrieval import index
 from thirdlever.suites.suite import Document, Item, Split, Suite
-from thirdlever.testing.provider import Behaviour, Fault, LoopbackProvider, RateLimit, TokenPrices
+from thirdlever.testing.loopback import Behaviour, Fault, LoopbackProvider, RateLimit, TokenPrices
 from thirdlever.testing.wire import word_vectors
 
 if TYPE_CHECKING:

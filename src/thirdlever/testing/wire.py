@@ -57,7 +57,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenCounts:
     """Tokens of a request. `input` includes those read from and written to the cache; `output` includes reasoning."""
 
     input: int = 0
@@ -66,9 +66,9 @@ class Tokens:
     output: int = 0
     reasoning: int = 0
 
-    def __add__(self, other: Tokens) -> Tokens:
+    def __add__(self, other: TokenCounts) -> TokenCounts:
         """The sum, by kind."""
-        return Tokens(**{name: getattr(self, name) + getattr(other, name) for name in vars(self)})
+        return TokenCounts(**{name: getattr(self, name) + getattr(other, name) for name in vars(self)})
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Replied:
 
     id: int
     text: str
-    tokens: Tokens
+    tokens: TokenCounts
     cut: bool = False
     refusal: str = ""
 
@@ -170,7 +170,7 @@ class ChatCompletions:
         about = {"id": f"chatcmpl-{reply.id}", "object": kind, "created": CREATED, "model": asked.model}
         return about | {"service_tier": "default"}
 
-    def _usage(self, used: Tokens) -> dict[str, Any]:
+    def _usage(self, used: TokenCounts) -> dict[str, Any]:
         details = {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0, "audio_tokens": 0}
         return {
             "prompt_tokens": used.input,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from thirdlever.finetune.endpoint.storage import JobRecord, JobStore
-    from thirdlever.finetune.settings import Settings, Step, Trained
+    from thirdlever.finetune.settings import Settings, Trained, TrainingStep
 
 WORKER_LOCK = "worker.lock"
 BUSY = 75  # a worker's exit status if another one holds the lock (sysexits' EX_TEMPFAIL)
@@ -213,7 +213,7 @@ class _Watch:
         self._estimated = 0.0
         signal.signal(signal.SIGTERM, lambda *_: self._terminated.set())
 
-    def __call__(self, step: Step) -> bool:
+    def __call__(self, step: TrainingStep) -> bool:
         """Record a step's metrics or its checkpoint, which the trainer reports separately."""
         found = {name: getattr(step, key) for key, name in _METRICS.items() if getattr(step, key) is not None}
         if found:
@@ -228,7 +228,7 @@ class _Watch:
         self._estimate(step)
         return self._job.read().status == "running" and not self._terminated.is_set()
 
-    def _estimate(self, step: Step) -> None:
+    def _estimate(self, step: TrainingStep) -> None:
         now = time.time()
         start, first = self._first = self._first or (now, step.step)
         if step.step > first and now - self._estimated >= _ESTIMATE_S:

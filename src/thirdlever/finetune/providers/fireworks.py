@@ -72,7 +72,7 @@ class _Resource(_Shape):
     status: _Fault = Field(default_factory=_Fault)
 
 
-class _Job(_Resource):
+class _TuningJob(_Resource):
     output_model: str | None = None
     epochs: int | None = None
     create_time: dt.datetime | None = None
@@ -109,7 +109,9 @@ class Fireworks(HttpProvider):
             body["evaluationDataset"] = self._upload(request.validation, f"{request.tag}-dev")
         if request.epochs is not None:
             body["epochs"] = request.epochs
-        return _id(self.call(_Job, "POST", _JOBS, params={"supervisedFineTuningJobId": request.tag}, json=body).name)
+        return _id(
+            self.call(_TuningJob, "POST", _JOBS, params={"supervisedFineTuningJobId": request.tag}, json=body).name
+        )
 
     def find(self, tag: str) -> str | None:
         """By its id."""
@@ -118,7 +120,7 @@ class Fireworks(HttpProvider):
 
     def poll(self, job_id: str) -> JobState:
         """The job's state."""
-        return _state(self.call(_Job, "GET", f"{_JOBS}/{job_id}"))
+        return _state(self.call(_TuningJob, "GET", f"{_JOBS}/{job_id}"))
 
     def cancel(self, job_id: str) -> JobState:
         """Stop a job."""
@@ -184,7 +186,7 @@ def _id(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _state(job: _Job) -> JobState:
+def _state(job: _TuningJob) -> JobState:
     said = job.state.removeprefix("JOB_STATE_")
     status = _STATUS.get(said, "running")  # also writing results, cancelling and deleting
     percent, cost = job.job_progress.percent, job.estimated_cost

@@ -30,7 +30,7 @@ import uvicorn
 
 from thirdlever.core.errors import ModelError
 from thirdlever.testing import wire
-from thirdlever.testing.wire import RefusedError, Tokens
+from thirdlever.testing.wire import RefusedError, TokenCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -106,7 +106,7 @@ class TokenPrices:
     cached: float | None = None
     cache_write: float | None = None
 
-    def usd(self, used: Tokens) -> float:
+    def usd(self, used: TokenCounts) -> float:
         """The price of a request."""
         cached = self.input if self.cached is None else self.cached
         written = self.input if self.cache_write is None else self.cache_write
@@ -203,7 +203,7 @@ class Requests:
 
     by_status: Counter[int] = field(default_factory=Counter)
     at_once: int = 0
-    usage: dict[str, Tokens] = field(default_factory=dict)
+    usage: dict[str, TokenCounts] = field(default_factory=dict)
     usd: dict[str, float] = field(default_factory=dict)
     last: tuple[Received, ...] = ()
 
@@ -313,9 +313,9 @@ class LoopbackProvider:
         return self._ended or self._server.snapshot()
 
     @property
-    def usage(self) -> Tokens:
+    def usage(self) -> TokenCounts:
         """The tokens of all requests."""
-        return sum(self.requests.usage.values(), Tokens())
+        return sum(self.requests.usage.values(), TokenCounts())
 
     @property
     def bill_usd(self) -> float:
@@ -358,7 +358,7 @@ class _Server:
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._by_status: Counter[int] = Counter()
-        self._usage: dict[str, Tokens] = {}
+        self._usage: dict[str, TokenCounts] = {}
         self._usd: dict[str, float] = {}
         self._last: deque[Received] = deque(maxlen=keep)
         self._open = self._at_once = 0
@@ -465,7 +465,7 @@ class _Server:
             content, count = wire.embeddings(body, behaviour.dimensions)
             self._admit(count)
             await asyncio.sleep(_of(behaviour.latency_s, ""))
-            self._charge(body["model"], Tokens(input=count))
+            self._charge(body["model"], TokenCounts(input=count))
             return _Response(200, _damaged(content, kind))
         if path not in _APIS:
             raise RefusedError(404, f"Invalid URL (POST {path})")
@@ -493,7 +493,7 @@ class _Server:
         reasoning = int(min(reasoning, room))
         shown = text if wanted <= room else text[: (int(room) - reasoning) * wire.TOKEN_CHARS]
         cached, written = self._cached(asked)
-        used = Tokens(
+        used = TokenCounts(
             input=wire.tokens(asked.prompt),
             cached=cached,
             cache_write=written,
@@ -541,9 +541,9 @@ class _Server:
         for name, bucket in self._buckets.items():
             bucket.level -= sizes[name]
 
-    def _charge(self, model: str, used: Tokens) -> None:
+    def _charge(self, model: str, used: TokenCounts) -> None:
         with self._lock:
-            self._usage[model] = self._usage.get(model, Tokens()) + used
+            self._usage[model] = self._usage.get(model, TokenCounts()) + used
             self._usd[model] = self._usd.get(model, 0.0) + self._models[model].prices.usd(used)
 
     async def _send(self, response: _Response, body: Any, send: Send) -> None:  # noqa: ANN401 - JSON
