@@ -29,8 +29,8 @@ def test_an_unmeasured_prompt_was_not_tried(tmp_path: Path) -> None:
     gate = d.gates[0]
     assert (gate.outcome, gate.reason) == ("open", "prompting was not tried (zero_shot not measured)")
     assert "zero_shot does not count as tried; it is not measured: 30 of 40 answers were cut off" in gate.evidence
-    assert gate.change.startswith("Measure zero_shot again; it is not measured: 30 of 40 answers were cut off")
-    assert "raise max_tokens in --model" in gate.change
+    assert "raise max_tokens in --model" in gate.evidence
+    assert gate.change == "Mend what kept zero_shot from being measured (see the notes), and measure it again."
 
 
 def test_an_unmeasured_candidate_is_neither_recommended_nor_the_reference(tmp_path: Path) -> None:

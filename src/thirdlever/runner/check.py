@@ -147,15 +147,16 @@ def check_strategy(spec: str, path: Path, evals: Mapping[str, Path]) -> Checked:
             return Checked("strategy", spec, "skipped", f"needs arguments; run: thirdlever check {spec}:{needed}")
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
         return Checked("strategy", spec, "failed", _sentence(error, path))
-    failures: list[str] = []
+    failures: list[tuple[str, str]] = []
     for suite in (example_suite(train=TRAIN), *_of_other_kinds(evals)):
         try:
             said = _try_strategy(spec, suite)
         except Exception as error:  # noqa: BLE001 - likewise
-            failures.append(_sentence(error, path) + (f" (on the suite {suite.name})" if failures else ""))
+            failures.append((_sentence(error, path), suite.name))
         else:
             return Checked("strategy", spec, "ok", f"{said}; on the suite {suite.name}" if failures else said)
-    return Checked("strategy", spec, "failed", failures[:2][-1])  # on a suite of the folder, if one was tried
+    (first, _), (own, name) = failures[0], failures[:2][-1]  # the second is of a suite of the folder
+    return Checked("strategy", spec, "failed", first if first == own else f"{own} (on the suite {name})")
 
 
 def _of_other_kinds(evals: Mapping[str, Path]) -> Iterator[Suite]:
