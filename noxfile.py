@@ -76,9 +76,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Run the measurements in benchmarks/, or those named: `nox -s bench -- startup`; same_figures takes arguments."""
+    """Run the measurements in benchmarks/, or those named: `nox -s bench -- startup`. Two take arguments."""
     session.install(EVERYTHING)
-    every = sorted({path.stem for path in Path("benchmarks").glob("*.py")} - {"same_figures"})
+    every = sorted({path.stem for path in Path("benchmarks").glob("*.py")} - {"same_figures", "published"})
     for name in session.posargs or every:
         session.run("python", f"benchmarks/{name}.py", env={"PYTHONPATH": "tests"})
 
