@@ -552,10 +552,12 @@ def _steps(d: Decision) -> Iterator[Step]:
         )
         return
     wanted = [one for one in d.reasons if d.verdict == "NEED-MORE-DATA" or one.code == "retrieval_first"]
-    yield from (Step(action=_order(change)) for change in dict.fromkeys(one.change for one in wanted if not one.items))
+    actions = [_order(change) for change in dict.fromkeys(one.change for one in wanted if not one.items)]
+    yield from (Step(action=action) for action in actions)
     if items := max((one.items for one in wanted), default=0):
-        now = max(one.n for one in d.standings.values())
-        yield Step(action=f"measure on {counted(items, 'test item')} instead of {now:,}")
+        more = f"{counted(items, 'test item')} instead of {max(one.n for one in d.standings.values()):,}"
+        if not any(more in action for action in actions):
+            yield Step(action=f"measure on {more}")
 
 
 def _use(d: Decision, one: Standing) -> Step:
