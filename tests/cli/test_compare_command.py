@@ -131,7 +131,7 @@ def test_a_difference_that_is_not_significant_says_how_many_items_it_takes(
     assert tables.difference_sentence(found.comparisons[0], 1) == snapshot
     assert "right on 1 item " in text
     assert "not significant" in text
-    assert "to detect 2.5 points, use about 315 items" in text
+    assert "to detect 2.0 points, use about 503 items" in text
 
 
 def test_a_difference_that_is_not_unusual_among_many_is_not_significant(tmp_path: Path) -> None:

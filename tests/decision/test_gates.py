@@ -33,8 +33,8 @@ def test_gate_1_fails_when_a_candidate_without_tuning_meets_the_target(name: str
 def test_gate_1_states_how_many_items_would_settle_a_target_inside_the_interval() -> None:
     gate = gates.prompt_and_retrieval(evidence({"few_shot": 0.80, "rag": 0.90}, n=200), assumptions())
     assert gate.outcome == "open"
-    # (1.96 + 0.84)² · 0.9 · 0.1 / 0.02²: the gap seen is as large as the margin
-    assert gate.change == "About 1,766 test items instead of 200 would settle it."
+    # (1.96 + 0.84)² · 0.9 · 0.1 / 0.02²: for the margin, not for the gap seen
+    assert gate.change == "About 1,766 test items instead of 200 would settle it down to 2.0 points."
 
 
 @pytest.mark.parametrize(("there", "missing"), [("few_shot", "retrieval"), ("rag", "prompting")])

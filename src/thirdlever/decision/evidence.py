@@ -114,8 +114,11 @@ class Standing:
         return "misses" if low > target_s + ROUNDING else "open"
 
     def needed(self, target: float, margin: float) -> int:
-        """Items that would settle it with 80 % power, for the observed gap or the margin, whichever is larger."""
-        gap = max(abs((self.accuracy or 0.0) - target), margin) or POINT
+        """Items that would settle it with 80 % power if the true gap is the margin.
+
+        Not for the observed gap: where it is no more than chance, the items that would show it are no more than a guess.
+        """
+        gap = margin or POINT
         z = NormalDist().inv_cdf(1 - ALPHA / 2) + NormalDist().inv_cdf(POWER)
         return max(self.n + 1, math.ceil(z * z * (self.spread or target * (1 - target)) / gap**2))
 

@@ -320,7 +320,7 @@ def _untuned(e: Evidence, a: Assumptions) -> Finding:
     if one := next((one for one in e.untuned if one.against(target) == "open"), None):
         reason = f"{counted(one.n, 'item')} are too few to tell whether {one.name} reaches {percent(target)}"
         needed = one.needed(target, a.margin)
-        return Finding("open", "target_open", reason, _more_items(needed, one.n), items=needed)
+        return Finding("open", "target_open", reason, _more_items(needed, one.n, a), items=needed)
     goal = percent(target) + ("" if a.target_p95_s is None else f" with a p95 within {duration(a.target_p95_s)}")
     reason = f"nothing without tuning reaches {goal}"
     return Finding("passed", "target_missed", reason, f"A prompt or retrieval candidate that reaches {goal}.")
@@ -470,8 +470,7 @@ def _undecided(
 ) -> Finding | None:
     """Open: more items would decide."""
     if compared and not compared.significant(e.alpha):
-        gap = max(abs(compared.difference), a.margin) or POINT
-        n, had = max(_needed(compared, gap), compared.n + 1), compared.n
+        n, had = max(_needed(compared, a.margin or POINT), compared.n + 1), compared.n
         code, reason = "may_be_chance", f"the difference between {tuned.name} and {best.name} may be chance"
     elif a.target_accuracy is not None and tuned.against(a.target_accuracy) == "open":
         n, had = tuned.needed(a.target_accuracy, a.margin), tuned.n
@@ -479,7 +478,7 @@ def _undecided(
         reason = f"{counted(had, 'item')} are too few to tell whether {tuned.name} reaches {percent(a.target_accuracy)}"
     else:
         return None
-    return Finding("open", code, reason, _more_items(n, had), items=n)
+    return Finding("open", code, reason, _more_items(n, had, a), items=n)
 
 
 def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None) -> Finding:
@@ -525,7 +524,7 @@ def _worse(e: Evidence, a: Assumptions, tuned: Standing, best: Standing) -> Find
         return None
     reason = f"{tuned.name} may be {points(a.margin)} or more worse than {best.name}"
     needed = e.items_for(tuned.name, best.name, a.margin)
-    return Finding("failed", "may_be_worse", reason, _more_items(needed, tuned.n), items=needed)
+    return Finding("failed", "may_be_worse", reason, _more_items(needed, tuned.n, a), items=needed)
 
 
 def _money(e: Evidence, a: Assumptions, payback: Payback | None, *, priced: bool = False) -> Finding:
@@ -646,8 +645,8 @@ def _to_measure(levers: Sequence[str]) -> str:
     return " and ".join(f"a candidate for {lever} (--strategy {_STRATEGIES[lever]})" for lever in levers)
 
 
-def _more_items(needed: int, had: int) -> str:
-    return f"About {counted(needed, 'test item')} instead of {had:,} would settle it."
+def _more_items(needed: int, had: int, a: Assumptions) -> str:
+    return f"About {counted(needed, 'test item')} instead of {had:,} would settle it down to {points(a.margin or POINT)}."
 
 
 def _difference(tuned: Standing, best: Standing, compared: Comparison | None) -> float:

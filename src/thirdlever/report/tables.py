@@ -603,6 +603,7 @@ def _reused(prompt: Rendered) -> str:
 ComparisonFormat = Literal["text", "md", "json"]
 _IN_WORDS = 8  # at most so many comparisons are described in sentences; more are shown in the table only
 _Z95 = 1.96
+_MARGIN = 0.02  # the difference to detect where no margin is stated: that of a decision
 _MOST_ITEMS = 10_000_000  # a larger test set is not worth suggesting
 
 
@@ -681,8 +682,9 @@ def _sentences(found: Compared) -> list[str]:
     lines = []
     if len(found.comparisons) <= _IN_WORDS:
         losses = [loss_sentence(one) for one in found.non_inferiority] or [""] * len(found.comparisons)
+        margin = next((one.margin for one in found.non_inferiority), 0.0) or _MARGIN
         for one, loss in zip(found.comparisons, losses, strict=True):
-            lines.append(" ".join(filter(None, [difference_sentence(one, found.family), loss])))
+            lines.append(" ".join(filter(None, [difference_sentence(one, found.family, margin), loss])))
     return lines + [spread_sentence(one) for one in found.variances]
 
 
@@ -704,11 +706,11 @@ def _notes(found: Compared) -> list[str]:
     return notes
 
 
-def difference_sentence(one: Comparison, family: int) -> str:
-    """Which items differ, by how much, how likely chance is as the cause, and what the items can detect."""
+def difference_sentence(one: Comparison, family: int, margin: float = _MARGIN) -> str:
+    """Which items differ, by how much, how likely chance is as the cause, and what more items could detect."""
     if not one.won + one.lost:
-        return f"{_items(one)} {_power(one)}"
-    return " ".join(filter(None, [_items(one), _size(one), _chance(one, family), _power(one)]))
+        return f"{_items(one)} {_power(one, margin)}"
+    return " ".join(filter(None, [_items(one), _size(one), _chance(one, family), _power(one, margin)]))
 
 
 def loss_sentence(found: NonInferiority) -> str:
@@ -775,14 +777,14 @@ def _p(value: float) -> str:
     return f"p < {shown[1:]}" if shown.startswith("<") else f"p = {shown}"
 
 
-def _power(one: Comparison) -> str:
+def _power(one: Comparison, margin: float) -> str:
     if one.significant():
         return ""
     found = f"This many items reliably detect differences of {points(one.mde)} or more"
     if math.isnan(one.mde):
         found = "This few items cannot detect any difference"
-    if one.difference and (needed := one.needed(abs(one.difference))) <= _MOST_ITEMS:
-        found += f"; to detect {points(one.difference)}, use about {counted(needed, 'item')}"
+    if one.won + one.lost and one.n < (needed := one.needed(margin)) <= _MOST_ITEMS:
+        found += f"; to detect {points(margin)}, use about {counted(needed, 'item')}"
     return f"{found}. Not significant does not mean equal."
 
 
