@@ -364,3 +364,34 @@ def _records(shares: dict[str, float]) -> pd.DataFrame:
         for name, share in shares.items()
         for i in range(40)
     )
+
+
+# Sentences and figures that were wrong once.
+
+
+def test_without_requests_bills_are_zero_and_the_cheapest_still_wins() -> None:
+    e = evidence({"few_shot": 0.95, "rag": 0.951, "lora": 0.90}, n=5000)
+    d = decided(e, {"rag": 0.5}, monthly_volume="0")
+    assert d.chosen == "few_shot"
+    assert d.costs["few_shot"].monthly_usd(0) == 0
+    assert "unknown" not in one_sentence(d)
+
+
+def test_a_go_without_a_condition_states_none() -> None:
+    d = decided(evidence(MEETS))
+    assert (d.verdict, d.conditions) == ("GO", ())
+    assert " if " not in one_sentence(d)
+
+
+def test_an_accuracy_at_the_target_meets_it_whatever_the_rounding() -> None:
+    at = Standing(name="rag", kind="retrieval", accuracy=0.95, low=0.1 + 0.82, high=0.97, n=100)
+    assert at.low != 0.92
+    assert at.against(0.92) == "meets"
+    assert replace(at, low=0.9199).against(0.92) == "open"
+
+
+def test_items_are_asked_for_once() -> None:
+    d = decided(evidence({"null": 0.60, "few_shot": 0.70, "rag": 0.72, "lora": 0.74}, n=40), target_accuracy="unknown")
+    steps = [step.action for step in plan(d).steps]
+    assert len([step for step in steps if "test items instead of 40" in step]) == 1
+    assert any(step.startswith("state a target") for step in steps)

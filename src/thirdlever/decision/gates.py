@@ -646,7 +646,9 @@ def _to_measure(levers: Sequence[str]) -> str:
 
 
 def _more_items(needed: int, had: int, a: Assumptions) -> str:
-    return f"About {counted(needed, 'test item')} instead of {had:,} would settle it down to {points(a.margin or POINT)}."
+    return (
+        f"About {counted(needed, 'test item')} instead of {had:,} would settle it down to {points(a.margin or POINT)}."
+    )
 
 
 def _difference(tuned: Standing, best: Standing, compared: Comparison | None) -> float:
