@@ -116,7 +116,7 @@ class Standing:
     def needed(self, target: float, margin: float) -> int:
         """Items that would settle it with 80 % power if the true gap is the margin.
 
-        Not for the observed gap: where it is no more than chance, the items that would show it are no more than a guess.
+        Not for the observed gap, which may be chance: the items that would show it are then a guess.
         """
         gap = margin or POINT
         z = NormalDist().inv_cdf(1 - ALPHA / 2) + NormalDist().inv_cdf(POWER)
