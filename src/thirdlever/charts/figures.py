@@ -388,7 +388,8 @@ def latency_picture(summary: pd.DataFrame, *, suite: str = "", date: str = "") -
     if missing := [escape_terminal(name) for name in summary.loc[~timed, "candidate"]]:
         notes.append(f"Not shown (no latency measured): {', '.join(missing)}.")
     values = (f"{escape_terminal(row['candidate'])} {' to '.join(_ends(row))}" for row in shown)
-    alt = f"Latency of one request, median to 95th percentile: {'; '.join(values) or 'not measured'}."
+    ends = "median to 95th percentile" if known else "median, and the 95th percentile where it is known"
+    alt = f"Latency of one request, {ends}: {'; '.join(values) or 'not measured'}."
     draw = partial(_latency_figure, shown, title=title, under=under, notes=notes)
     return style.Picture("latency", title, under, notes, alt, draw)
 

@@ -246,6 +246,11 @@ class Evidence:
             self._bounds[asked] = found.low
         return self._bounds[asked] > -margin
 
+    def tested(self, a: str, b: str) -> Comparison | None:
+        """The paired comparison of two candidates; None for stated figures."""
+        known = () if self.outcomes is None else self.outcomes.candidates
+        return compare(self.outcomes, a, b) if self.outcomes is not None and {a, b} <= {*known} else None
+
     def items_for(self, candidate: str, reference: str, margin: float) -> int:
         """Items that would probably show, 4 in 5, that a candidate is not worse by the margin; 0 for stated figures."""
         if self.outcomes is None:

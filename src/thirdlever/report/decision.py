@@ -276,8 +276,10 @@ def one_sentence(d: Decision) -> str:
         condition = f", if {listed([one.text for one in d.conditions])}" if d.conditions else ""
         text = f"fine-tune: use {described(d, d.tuned)}{condition}, because {_gain(d)}"
     else:
-        begin = "do not fine-tune:" if d.verdict == "NO-GO" else "not decided yet; for now,"
-        text = f"{begin} {_staying(d)}{';' if d.worse_than_today else ', because'} {_reasons(d)}"
+        reasons = _reasons(d)
+        text = f"not decided yet, because {reasons}; for now, {_staying(d)}"
+        if d.verdict == "NO-GO":
+            text = f"do not fine-tune: {_staying(d)}{';' if d.worse_than_today else ', because'} {reasons}"
     return f"On given figures: {text}." if d.given else sentence(text)
 
 

@@ -143,6 +143,28 @@ def by_prompt(run: Run) -> MemoTable | None:
     return MemoTable(title="Which prompt?", columns=columns, rows=cells, align="llrrl", note=note)
 
 
+def prompts_in_words(run: Run) -> list[str]:
+    """Which prompt is better over all strategies, in a sentence for each pair; none with one prompt."""
+    try:
+        found = compared(run, by="prompt")
+    except RunError:  # no two candidates differ in their prompt alone
+        return []
+    told = []
+    for one in found.overall or found.comparisons:
+        b, a = (name.partition(":")[0] if found.overall else name for name in (one.b, one.a))
+        better, chance = (
+            ("better", "worse")[one.difference < 0],
+            "unlikely to be chance" if one.significant() else "may be chance",
+        )
+        span = interval(one.difference, one.low, one.high, sign=True)
+        told.append(
+            f"{b} does {better} than {a}: {span} points, {chance}."
+            if one.difference
+            else f"{b} and {a}: no difference was found."
+        )
+    return told
+
+
 def names(known: DisplayNames, decision: Decision) -> MemoTable:
     """The names on page one, and those of the candidates; no rows if they are the same."""
     cells = [(known[name], escape_terminal(name)) for name in decision.standings if known[name] != name]

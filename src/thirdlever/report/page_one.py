@@ -257,7 +257,11 @@ def _against(d: Decision, one: Standing) -> str:
     """Its accuracy compared with the recommended candidate's."""
     other = d.standings.get(d.chosen or d.stay or "")
     gap = (one.accuracy or 0.0) - ((other and other.accuracy) or 0.0)
-    return "as accurate" if abs(gap) <= ROUNDING else f"{points(gap)} {'worse' if gap < 0 else 'better'}"
+    if abs(gap) <= ROUNDING:
+        return "as accurate"
+    tested = other and d.evidence.tested(one.name, other.name)
+    chance = ", may be chance" if tested and not tested.significant() else ""
+    return f"{points(gap)} {'worse' if gap < 0 else 'better'}{chance}"
 
 
 # The facts

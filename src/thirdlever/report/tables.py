@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import json
 import math
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -680,12 +680,14 @@ def _differences(found: Compared, comparisons: Sequence[Comparison]) -> Table:
 
 def _sentences(found: Compared) -> list[str]:
     lines = []
+    margin = next((one.margin for one in found.non_inferiority), 0.0) or _MARGIN
     if len(found.comparisons) <= _IN_WORDS:
         losses = [loss_sentence(one) for one in found.non_inferiority] or [""] * len(found.comparisons)
-        margin = next((one.margin for one in found.non_inferiority), 0.0) or _MARGIN
         for one, loss in zip(found.comparisons, losses, strict=True):
             lines.append(" ".join(filter(None, [difference_sentence(one, found.family, margin), loss])))
-    return lines + [spread_sentence(one) for one in found.variances]
+    named = (replace(one, a=one.a.partition(":")[0], b=one.b.partition(":")[0]) for one in found.overall)
+    pooled = [difference_sentence(one, len(found.overall), margin) for one in named]
+    return [*pooled, *lines] + [spread_sentence(one) for one in found.variances]
 
 
 def _notes(found: Compared) -> list[str]:
