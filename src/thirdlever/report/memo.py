@@ -237,9 +237,9 @@ class _Memo:
     def _page_one(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
         d, names = self.decision, self.names
         sign, _ = figures.VERDICTS[d.verdict]
-        yield from (f"# **{sign} {d.outcome}.** {_text(headline(d))}", "", self._about(), "")
-        for line in content.prompts_in_words(self.run) if self.run else ():
-            yield from (f"Which prompt? **{_text(line)}**", "")
+        prompts = content.prompts_in_words(self.run) if self.run else []
+        under = [self._about(), *(f"Which prompt? **{_text(line)}**" for line in prompts)]
+        yield from (f"# **{sign} {d.outcome}.** {_text(headline(d))}", "", "  \n".join(under), "")
         for fact in page_one.facts(d, names):
             yield f"- {_text(fact.what)}: **{_text(fact.figure)}** {_text(fact.detail)}".rstrip()
         yield from ("", *_image(pictures["chart"]))
