@@ -279,23 +279,10 @@ def _joined(axes: Axes, points: Sequence[Mark]) -> None:
 
 def _models(axes: Axes, points: Sequence[Mark], bottom: float) -> None:
     """Which colour is which model, if there are several; above the names, at this share of the axes' height."""
-    from matplotlib.lines import Line2D
-
     colours = _bases(points)
     if len(colours) < 2:  # noqa: PLR2004 - one colour needs no key
         return
-    look: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7, "mec": "none"}
-    handles = [Line2D([], [], mfc=colour, label=_shortened(base), **look) for base, colour in colours.items()]
-    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, bottom), "borderaxespad": 0.15}
-    axes.legend(
-        handles=handles,
-        ncols=len(handles),
-        frameon=False,
-        fontsize=8.5,
-        handletextpad=0.2,
-        labelcolor=style.INK,
-        **place,
-    )
+    style.colour_key(axes, [(_shortened(base), colour) for base, colour in colours.items()], bottom)
 
 
 def _shortened(base: str) -> str:

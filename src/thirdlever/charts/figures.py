@@ -691,18 +691,5 @@ def _mark(axes: Axes, one: OptionMark, point: Mark) -> None:
 
 def _key(axes: Axes, options: Sequence[OptionMark], bottom: float) -> None:
     """Which colour is which role."""
-    from matplotlib.lines import Line2D
-
     roles = [role for role in _LEGEND if any(one.role == role for one in options)]
-    look: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7, "mec": "none"}
-    handles = [Line2D([], [], mfc=COLOURS[role], label=_LEGEND[role], **look) for role in roles]
-    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, bottom), "borderaxespad": 0.15}
-    axes.legend(
-        handles=handles,
-        ncols=len(handles),
-        frameon=False,
-        fontsize=8.5,
-        handletextpad=0.2,
-        labelcolor=style.INK,
-        **place,
-    )
+    style.colour_key(axes, [(_LEGEND[role], COLOURS[role]) for role in roles], bottom)

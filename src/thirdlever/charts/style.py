@@ -217,6 +217,23 @@ def bare(axes: Axes) -> None:
     axes.tick_params(axis="x", length=4, color=QUIET, labelsize=9, labelcolor=QUIET, pad=4)
 
 
+def colour_key(axes: Axes, colours: Sequence[tuple[str, str]], bottom: float) -> None:
+    """A row of (meaning, colour) above the axes, at this share of their height."""
+    from matplotlib.lines import Line2D
+
+    look: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7, "mec": "none"}
+    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, bottom), "borderaxespad": 0.15}
+    axes.legend(
+        handles=[Line2D([], [], mfc=colour, label=meaning, **look) for meaning, colour in colours],
+        ncols=len(colours),
+        frameon=False,
+        fontsize=8.5,
+        handletextpad=0.2,
+        labelcolor=INK,
+        **place,
+    )
+
+
 def label(name: str, width: int, lines: int) -> str:
     """A name in at most so many short lines."""
     folded = fold(escape_terminal(name), width).splitlines()

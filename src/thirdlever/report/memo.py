@@ -131,6 +131,7 @@ class _Memo:
         self.subject, self.decision, self.run = subject, decision, run
         self.names = page_one.DisplayNames(decision.standings, given=decision.given)
         self.summary = None if run is None else run.summary_at(a.device_usd_per_hour, a.utilisation)
+        self.prompts = None if run is None else content.prompts_compared(run)
 
     # Pictures
 
@@ -237,7 +238,7 @@ class _Memo:
     def _page_one(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
         d, names = self.decision, self.names
         sign, _ = figures.VERDICTS[d.verdict]
-        prompts = content.prompts_in_words(self.run) if self.run else []
+        prompts = content.prompts_in_words(self.prompts) if self.prompts else []
         under = [self._about(), *(f"Which prompt? **{_text(line)}**" for line in prompts)]
         yield from (f"# **{sign} {d.outcome}.** {_text(headline(d))}", "", "  \n".join(under), "")
         for fact in page_one.facts(d, names):
@@ -279,9 +280,8 @@ class _Memo:
 
     def _prompts_compared(self) -> Iterator[str]:
         """Which prompt is better, if the run has strategies in several."""
-        found = content.by_prompt(self.run) if self.run else None
-        if found is not None:
-            yield from (*_table(found, level=2), "")
+        if self.prompts:
+            yield from (*_table(content.by_prompt(self.prompts), level=2), "")
 
     def _money(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
         yield from ("## Cost and latency", "")

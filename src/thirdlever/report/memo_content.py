@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thirdlever.analysis.compare import compared
+from thirdlever.analysis.compare import Compared, compared
 from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.analysis.scorecards import LEAST_TIMED, LOST, rows
 from thirdlever.analysis.statuses import Tolerance
@@ -122,12 +122,16 @@ def options(choices: Sequence[OptionRow], decision: Decision) -> MemoTable:
     )
 
 
-def by_prompt(run: Run) -> MemoTable | None:
+def prompts_compared(run: Run) -> Compared | None:
     """Each strategy in one prompt compared with the same in another, and all of them together; None with one prompt."""
     try:
-        found = compared(run, by="prompt")
+        return compared(run, by="prompt")
     except RunError:  # no two candidates differ in their prompt alone
         return None
+
+
+def by_prompt(found: Compared) -> MemoTable:
+    """The comparisons of the prompts as a table."""
     cells = [
         (
             clean(one.b),
@@ -143,12 +147,8 @@ def by_prompt(run: Run) -> MemoTable | None:
     return MemoTable(title="Which prompt?", columns=columns, rows=cells, align="llrrl", note=note)
 
 
-def prompts_in_words(run: Run) -> list[str]:
-    """Which prompt is better over all strategies, in a sentence for each pair; none with one prompt."""
-    try:
-        found = compared(run, by="prompt")
-    except RunError:  # no two candidates differ in their prompt alone
-        return []
+def prompts_in_words(found: Compared) -> list[str]:
+    """Which prompt is better over all strategies, in a sentence for each pair."""
     told = []
     for one in found.overall or found.comparisons:
         b, a = (name.partition(":")[0] if found.overall else name for name in (one.b, one.a))
