@@ -12,8 +12,8 @@ from inspect_ai.model import record_response_headers
 
 from thirdlever import testing
 from thirdlever.core.errors import BudgetError, ProviderError
-from thirdlever.evaluation import breaker
-from thirdlever.evaluation.breaker import Breaker, Failure, failure
+from thirdlever.evaluation import passes
+from thirdlever.evaluation.passes import Breaker, Failure, failure
 from thirdlever.runner.runner import run
 from thirdlever.testing import Behaviour, Fault, LoopbackProvider, TokenPrices
 
@@ -46,7 +46,7 @@ MODELS["gpt-4.1-nano"] = Behaviour(answer=lambda _: "fuel", latency_s=0.3)
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackProvider]:
-    monkeypatch.setattr(breaker, "_backoff", lambda _: 0.02)
+    monkeypatch.setattr(passes, "_backoff", lambda _: 0.02)
     with LoopbackProvider(MODELS, key=KEY) as served:
         for name, value in served.env.items():
             monkeypatch.setenv(name, value)
@@ -109,8 +109,8 @@ def test_a_host_that_refuses_connections_ends_the_run(provider: LoopbackProvider
 def test_a_server_that_never_answers_is_announced_and_ends_the_run(
     provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(breaker, "SILENCE", 0.5)
-    monkeypatch.setattr(breaker, "_ANNOUNCE_AFTER", 0.1)
+    monkeypatch.setattr(passes, "SILENCE", 0.5)
+    monkeypatch.setattr(passes, "_ANNOUNCE_AFTER", 0.1)
     provider.inject(Fault("silent"))
     with pytest.raises(ProviderError, match=r"does not answer \(.*\): check the server, or allow more than 0.5 s"):
         measure()
@@ -121,8 +121,8 @@ def test_a_server_that_never_answers_is_announced_and_ends_the_run(
 def test_a_server_that_falls_silent_is_announced_and_ends_the_run(
     provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(breaker, "SILENCE", 1.5)
-    monkeypatch.setattr(breaker, "_ANNOUNCE_AFTER", 0.1)
+    monkeypatch.setattr(passes, "SILENCE", 1.5)
+    monkeypatch.setattr(passes, "_ANNOUNCE_AFTER", 0.1)
     provider.inject(Fault("silent", requests=range(10, 1000)))
     done = measure()
     with pytest.raises(ProviderError, match=r"does not answer \(no reply in time\)"):
@@ -170,7 +170,7 @@ def test_a_passing_failure_is_sent_again_and_costs_no_answer(provider: LoopbackP
 def test_a_rate_limit_pauses_every_request_as_long_as_it_asks(
     provider: LoopbackProvider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breaker, "_ANNOUNCE_AFTER", 0.3)
+    monkeypatch.setattr(passes, "_ANNOUNCE_AFTER", 0.3)
     provider.inject(Fault("rate_limit", after_s=0.05, until_s=1.0, retry_after_s=0.5))
     done = measure(epochs=3)
     done.require_complete()
@@ -179,7 +179,7 @@ def test_a_rate_limit_pauses_every_request_as_long_as_it_asks(
 
 
 def test_a_rate_limit_without_end_ends_the_run(provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker, "PATIENCE_LIMITED", 0.5)
+    monkeypatch.setattr(passes, "PATIENCE_LIMITED", 0.5)
     provider.inject(Fault("rate_limit"))
     with pytest.raises(ProviderError, match=r"asks to slow down \(429: .*\): try again later, or lower --max-conn"):
         measure()

@@ -16,7 +16,7 @@ from thirdlever.evaluation.passes import Pass, evaluate
 from thirdlever.finetune import managed
 from thirdlever.finetune.endpoint.server import Endpoint
 from thirdlever.finetune.jobs import Ledger
-from thirdlever.finetune.providers import local_endpoint
+from thirdlever.finetune.providers import openai
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ COMPLETION: dict[str, Any] = {
 @pytest.fixture
 def service(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:  # noqa: ARG001 - an empty folder
     with serving() as running:
-        monkeypatch.setattr(local_endpoint, "_endpoint", lambda *_: Endpoint(running.url, KEY, 0))
+        monkeypatch.setattr(openai, "_endpoint", lambda *_: Endpoint(running.url, KEY, 0))
         for name, value in (("BASE_URL", running.url), ("API_KEY", KEY)):
             monkeypatch.setenv(f"CRUSOE_{name}", value)
         yield running

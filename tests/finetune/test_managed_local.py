@@ -11,7 +11,7 @@ from helpers.tuning_local import OPTIONS, SPEC, measure, prepare, words
 
 from thirdlever import load, run
 from thirdlever.finetune.jobs import Ledger
-from thirdlever.finetune.providers import local_endpoint
+from thirdlever.finetune.providers import openai
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_a_killed_run_is_re_run_with_the_same_job_and_its_model_is_measured(
     def no_endpoint(model: str) -> Endpoint:
         raise AssertionError(model)
 
-    monkeypatch.setattr(local_endpoint, "_endpoint", no_endpoint)
+    monkeypatch.setattr(openai, "_endpoint", no_endpoint)
     again = run(words(), [SPEC], models=[f"hf/{model}"], out="out", probe=1, **OPTIONS)
     assert again.records.equals(done.records)
 

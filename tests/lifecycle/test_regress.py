@@ -22,7 +22,7 @@ from thirdlever import Split, load
 from thirdlever.cli import lifecycle
 from thirdlever.cli.lifecycle import regress as regress_command
 from thirdlever.core.errors import ModelError, ProviderError, RunError
-from thirdlever.evaluation import breaker
+from thirdlever.evaluation import passes
 from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle.regress import REPORT, Regression, regress
 from thirdlever.models import base, registry
@@ -185,7 +185,7 @@ def test_another_suite_is_refused(pinned: bytes) -> None:  # noqa: ARG001 - fixt
 def test_a_model_that_answers_nothing_ends_the_run_after_a_few_requests(
     pinned: bytes, monkeypatch: pytest.MonkeyPatch, status: int, code: str, said: str
 ) -> None:
-    monkeypatch.setattr(breaker, "PATIENCE_LIMITED", 0.5)
+    monkeypatch.setattr(passes, "PATIENCE_LIMITED", 0.5)
     with serving() as service:
         service.answer = lambda _, path: error(status, "the model has been retired", code) if "chat" in path else None
         monkeypatch.setenv("CRUSOE_BASE_URL", service.url)

@@ -15,7 +15,7 @@ import thirdlever
 from thirdlever import Item, Split, Suite
 from thirdlever.analysis.usage import price_in, request_usd
 from thirdlever.cli import main
-from thirdlever.evaluation import breaker
+from thirdlever.evaluation import passes
 from thirdlever.report.tables import render_summary
 from thirdlever.runner import runner
 from thirdlever.runner.runner import run
@@ -52,7 +52,7 @@ def behaviour(name: str) -> Behaviour:
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackProvider]:
-    monkeypatch.setattr(breaker, "_backoff", lambda _: 0.02)
+    monkeypatch.setattr(passes, "_backoff", lambda _: 0.02)
     Path("prices.toml").write_text("".join(PRICE.format(model=model) for model in MODELS), "utf-8")
     names = [model.rpartition("/")[2] for model in MODELS]
     with LoopbackProvider({name: behaviour(name) for name in names}) as served:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from thirdlever.answers.label import conclude
 from thirdlever.answers.names import LabelNames
-from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, find_object, refusal, spoken, unread
+from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, conclude, find_object, refusal, spoken, unread
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.mistakes import misuse
 from thirdlever.core.text import clipped
@@ -70,7 +69,7 @@ class Answer(Protocol):
 
 @dataclass(frozen=True, repr=False)
 class Label:
-    """One of a closed set of labels, read as a person would: `thirdlever.answers.label` states the order of trust.
+    """One of a closed set of labels, read as a person would: `thirdlever.answers.reading` states the order of trust.
 
     Case, quotes, spaces, underscores and punctuation are ignored as far as the labels stay distinct without them.
 

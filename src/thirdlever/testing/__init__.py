@@ -30,7 +30,6 @@ from thirdlever.core.errors import StrategyError
 from thirdlever.models.base import BaseModel
 from thirdlever.retrieval import index
 from thirdlever.suites.suite import Document, Item, Split, Suite
-from thirdlever.testing.loopback import Behaviour, Fault, LoopbackProvider, RateLimit, TokenPrices
 from thirdlever.testing.wire import word_vectors
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage
     from inspect_ai.tool import ToolChoice, ToolInfo
     from numpy.typing import NDArray
+
+    from thirdlever.testing.loopback import Behaviour, Fault, LoopbackProvider, RateLimit, TokenPrices
 
 __all__ = [
     "Behaviour",
@@ -51,6 +52,19 @@ __all__ = [
     "example_suite",
     "offline",
 ]
+
+_SERVED = {"Behaviour", "Fault", "LoopbackProvider", "RateLimit", "TokenPrices"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any name of the module
+    """The provider on this machine; its HTTP server is imported when it is asked for."""
+    if name in _SERVED:
+        from thirdlever.testing import loopback
+
+        return getattr(loopback, name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
+
 
 Answer: TypeAlias = Callable[[str], str | ModelOutput | Awaitable[str | ModelOutput]]
 

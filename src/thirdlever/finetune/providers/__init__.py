@@ -28,7 +28,7 @@ def open_provider(name: str, model: str) -> Iterator[Provider]:
     terms = profile(name)
     provider: Provider
     if name == "local":
-        from thirdlever.finetune.providers.local_endpoint import LocalEndpoint
+        from thirdlever.finetune.providers.openai import LocalEndpoint
 
         provider = LocalEndpoint(model)
     elif name in _OWN_PROTOCOL:

@@ -7,10 +7,14 @@ job this is turned off.
 
 from __future__ import annotations
 
+import atexit
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
+from thirdlever.catalog.tuning import profile
+from thirdlever.core import project
+from thirdlever.core.files import content_hash
 from thirdlever.core.text import clipped
 from thirdlever.finetune.jobs import (
     ENDED,
@@ -22,6 +26,7 @@ from thirdlever.finetune.jobs import (
     UnreachableError,
 )
 from thirdlever.finetune.providers.shared import TIMEOUT_S, not_deployed, refusal
+from thirdlever.models.engine.local import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +37,9 @@ if TYPE_CHECKING:
 
     from thirdlever.catalog.tuning import Profile
     from thirdlever.core.errors import ModelError
+    from thirdlever.finetune.endpoint.server import Endpoint
     from thirdlever.finetune.jobs import Job, JobRequest
+
 
 METADATA = "thirdlever"  # the key in a job's metadata that holds the request's tag
 _RETRIES = 3  # by the client, for requests that may be repeated
@@ -194,3 +201,41 @@ def _epochs(job: FineTuningJob) -> int | None:
     newer = supervised.hyperparameters.n_epochs if supervised and supervised.hyperparameters else None
     older = getattr(job.hyperparameters, "n_epochs", None)  # missing at some providers, despite its type
     return next((epochs for epochs in (newer, older) if isinstance(epochs, int)), None)
+
+
+ENDPOINT = project.STORE.with_name("endpoint")  # also the default folder of `thirdlever serve`
+
+
+class LocalEndpoint(OpenAIProtocol):
+    """Tunes one local model, named as users name it: "embedded" or "hf/…"."""
+
+    def __init__(self, model: str) -> None:
+        """Connects to nothing and starts nothing."""
+        super().__init__(profile("local"))
+        self._model = model
+
+    def address(self) -> tuple[str, str]:
+        """URL and key of the running endpoint, which may have restarted at another address."""
+        running = _endpoint(self._model)
+        return running.url, running.key
+
+    def access(self, served: str) -> Access:
+        """Through our own inspect provider, which records device time."""
+        from thirdlever.finetune.providers import local_inspect  # noqa: F401 - registers it
+
+        return super().access(served)
+
+
+def _endpoint(model: str) -> Endpoint:
+    from thirdlever.finetune.endpoint.server import endpoint
+
+    # An endpoint tunes one base model, so each has a folder of its own.
+    folder = ENDPOINT if model == EMBEDDED else ENDPOINT.with_name(f"{ENDPOINT.name}-{content_hash(model)[:12]}")
+    running = endpoint(model, folder)
+    _close_at_exit(running)
+    return running
+
+
+@cache
+def _close_at_exit(running: Endpoint) -> None:
+    atexit.register(running.close)
