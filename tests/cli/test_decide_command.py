@@ -42,7 +42,7 @@ def test_the_json_holds_every_figure(capsys: pytest.CaptureFixture[str]) -> None
     assert (told["verdict"], told["reasons"], told["recommendation"]) == (
         "GO",
         ["worth_under_bill"],
-        "tuned gpt-4o-mini",
+        ["tuned gpt-4o-mini"],
     )
     assert told["conditions"][0]["value"] == pytest.approx(1200)
     assert [step["begins"] for step in told["plan"]["steps"]] == [0, 1]

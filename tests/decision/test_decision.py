@@ -13,7 +13,7 @@ from thirdlever.analysis.run import Run
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.evidence import Evidence, Kind, Standing, assess
 from thirdlever.decision.verdict import Decision, decide, decide_on, judge, plan
-from thirdlever.report.decision import notes, one_sentence, render, what_would_change
+from thirdlever.report.decision import headline, notes, one_sentence, render, to_dict, what_would_change
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +73,41 @@ def test_an_unknown_cost_is_never_the_lowest() -> None:
 
 def test_few_items_cannot_show_that_a_cheaper_candidate_is_as_good() -> None:
     assert decided(evidence({"few_shot": 0.90, "rag": 0.92}, n=50)).chosen == "rag"
+
+
+def test_candidates_that_few_items_cannot_tell_from_the_first_choice_are_recommended_with_it() -> None:
+    d = decided(evidence({"few_shot": 0.90, "rag": 0.92, "null": 0.30}, n=50))
+    assert (d.chosen, d.rivals, d.recommended) == ("rag", ("few_shot",), ["rag", "few_shot"])
+    assert to_dict(d)["recommendation"] == ["rag", "few_shot"]
+    assert headline(d).endswith("; 1 other may be better.")
+    assert "or few_shot (50 items cannot tell which is better)" in one_sentence(d)
+    assert plan(d).steps[0].rivals == ("few_shot",)
+    assert any("would probably show it (4 in 5)" in note for note in notes(d))
+    assert "(first choice)" in render(d)
+    assert "(not told apart)" in render(d)
+
+
+def test_a_candidate_that_is_shown_to_be_good_enough_is_recommended_alone() -> None:
+    d = decided(evidence({"few_shot": 0.95, "rag": 0.951, "lora": 0.90}, n=5000))
+    assert d.recommended == ["few_shot"]
+    assert "(recommended)" in render(d)
+
+
+def test_of_tunes_that_the_items_cannot_tell_apart_both_are_recommended() -> None:
+    d = decided(evidence({**MISS, "lora": 0.955, "managed": 0.96}, n=400))
+    assert (d.verdict, sorted(d.recommended)) == ("GO", ["lora", "managed"])
+
+
+def test_nothing_is_recommended_where_the_current_solution_is_better() -> None:
+    assert decided(evidence({**MISS, "lora": 0.60}), current_accuracy="0.89").recommended == []
+
+
+def test_one_that_gives_always_the_same_answer_or_is_too_slow_is_no_rival() -> None:
+    e = evidence({"few_shot": 0.90, "rag": 0.92}, n=50)
+    few, rag = e.standings["few_shot"], replace(e.standings["rag"], p95_s=0.5)
+    same, slow = replace(few, same_answer="38 of 40 answers are 'cash'"), replace(few, p95_s=9.0)
+    assert decided(replace(e, standings={"rag": rag, "few_shot": same})).recommended == ["rag"]
+    assert decided(replace(e, standings={"rag": rag, "few_shot": slow}), target_p95_s="1").recommended == ["rag"]
 
 
 def test_a_cheaper_candidate_that_meets_the_target_but_is_worse_is_mentioned() -> None:

@@ -7,8 +7,8 @@ import pytest
 from helpers.deciding_on import assumptions, costs, evidence, priced
 
 from thirdlever.decision import gates
+from thirdlever.decision.gates import six_questions, stopped_at
 from thirdlever.decision.payback import payback
-from thirdlever.decision.questions import six_questions, stopped_at
 
 PROMPTS_MISS = {"null": 0.80, "few_shot": 0.85, "rag": 0.87}
 TUNED_MEETS = {**PROMPTS_MISS, "lora": 0.95}

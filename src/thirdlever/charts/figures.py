@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -462,7 +462,7 @@ def _row(axes: Axes, row: Mapping[str, Any], name: str, look: tuple[str, str], *
 Role = Literal["recommended", "tuned", "today", "other"]
 
 _BESIDE = style.Sheet(5.8, worded=False)  # on a page, the options stand beside it
-_OPTIONS_HEIGHT = 2.7  # inches of the axes
+_OPTIONS_HEIGHT = 2.6  # inches of the axes
 _COLUMN = 0.13  # width of a column for costs that a log scale lacks, as a share of the scale beside it
 _BELOW = 25.0  # points under the options that matter: what is further below is named in the notes
 _FEW_TICKS, _MOST_TICKS = 4, 7
@@ -561,6 +561,8 @@ def _scale(costs: Sequence[float | None], volume: float | None) -> _Scale:
     low, high = limits([cost for cost in known if cost > 0] or [1.0])
     marks, column = ticks(low, high, dollars, most=_MOST_TICKS), math.log10(high / low) * _COLUMN
     zero = unknown = None
+    if not known:
+        return _Scale("The cost of these options is unknown; the best is on the left", low, high, [], None, None)
     if any(cost <= 0 for cost in known):
         zero = low / 10 ** (column / 2)
         marks = [(zero, "$0"), *marks]
@@ -608,6 +610,8 @@ def _figure(
     figure, axes = style.blank(sheet, height, left=left, right=right, top=top, bottom=0.56, notes=notes)
     _axes(axes, scale, options, target, few=sheet.narrow)
     points = [_point(one, scale, volume) for one in options]
+    if all(one.usd is None for one in options):
+        points = _side_by_side(points, scale)
     for one, point in zip(options, points, strict=True):
         _mark(axes, one, point)
     named = [one.role != "other" for one in options]
@@ -641,6 +645,13 @@ def _point(one: OptionMark, scale: _Scale, volume: float | None) -> Mark:
     return Mark(name, "", one.lever, x or scale.low, 100 * one.accuracy, 100 * low, 100 * high, matters)
 
 
+def _side_by_side(points: Sequence[Mark], scale: _Scale) -> list[Mark]:
+    """Marks without a cost, from the most accurate."""
+    ranks = {i: rank for rank, i in enumerate(sorted(range(len(points)), key=lambda i: -points[i].accuracy))}
+    ratio = scale.high / scale.low
+    return [replace(one, x=scale.low * ratio ** ((ranks[i] + 0.5) / len(points))) for i, one in enumerate(points)]
+
+
 def _axes(axes: Axes, scale: _Scale, options: Sequence[OptionMark], target: float | None, *, few: bool) -> None:
     from matplotlib.ticker import MaxNLocator, NullLocator
 
@@ -648,7 +659,7 @@ def _axes(axes: Axes, scale: _Scale, options: Sequence[OptionMark], target: floa
     axes.set_xscale("log")
     axes.set_xlim(scale.low, scale.high)
     axes.xaxis.set_minor_locator(NullLocator())
-    marks = scale.marks[:: -(-len(scale.marks) // _FEW_TICKS)] if few else scale.marks
+    marks = scale.marks[:: max(1, -(-len(scale.marks) // _FEW_TICKS))] if few else scale.marks
     labels = axes.set_xticks([x for x, _ in marks], [label for _, label in marks])
     if marks and axes.transAxes.inverted().transform(axes.transData.transform((marks[-1][0], 0)))[0] > AT_THE_END:
         labels[-1].label1.set_horizontalalignment("right")

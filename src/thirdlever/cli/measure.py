@@ -4,6 +4,7 @@ Typer reads the annotations when the module is loaded. Heavy modules are importe
 """
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -259,6 +260,8 @@ def run(
     done.require_complete()
     if any(one.broken for one in done.figures.values()):
         raise typer.Exit(RunError.exit_code)
+    if len(done.not_measured) < len(done.figures):
+        typer.echo(f"next: thirdlever memo {shlex.quote(str(done.folder))}")
 
 
 def show(

@@ -14,7 +14,7 @@ from thirdlever.catalog import tuning
 from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.core.text import counted, months, percent, points, usd
 from thirdlever.core.validation import Amount, FileModel, Name, Share, read_toml
-from thirdlever.decision import gates, questions
+from thirdlever.decision import gates
 from thirdlever.decision.assumptions import assume
 from thirdlever.decision.costs import Cost, Range
 from thirdlever.decision.evidence import Evidence, Kind, Standing, is_hosted
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from thirdlever.catalog.tuning import Rate
     from thirdlever.decision.assumptions import Assumptions
     from thirdlever.decision.evidence import Slice
-    from thirdlever.decision.gates import Condition, Gate
+    from thirdlever.decision.gates import Condition, Gate, Question
     from thirdlever.decision.payback import Payback
-    from thirdlever.decision.questions import Question
     from thirdlever.decision.sensitivity import VerdictChange
 
     Costs: TypeAlias = Callable[[Assumptions], Mapping[str, Cost]]
@@ -69,6 +68,9 @@ class Decision:
         conditions: what a GO or GO-FOR-COST depends on, and is not known yet.
         chosen: the cheapest candidate that meets the target and is not worse than the best by the margin or more. If
             none meets the target, the cheapest that is not worse. A tuned one only on GO and GO-FOR-COST.
+        rivals: candidates that may be better than `chosen` by the margin or more, because the test items cannot tell:
+            what is recommended is `chosen` or one of them. Empty if `chosen` is shown to be good enough, or if the
+            current solution is better.
         best_prompt: the most accurate untuned candidate that uses a model.
         stay: the candidate to use without tuning, the reference of the paybacks.
         tuned: the tuned candidate that was judged; None if none was run.
@@ -82,6 +84,7 @@ class Decision:
     verdict: Verdict
     conditions: tuple[Condition, ...]
     chosen: str | None
+    rivals: tuple[str, ...]
     best_prompt: str | None
     stay: str | None
     tuned: str | None
@@ -118,10 +121,14 @@ class Decision:
         return [one for one in asked if one.outcome == outcome]
 
     @property
+    def recommended(self) -> list[str]:
+        """The candidates to choose from, the first choice first; empty if the current solution is better."""
+        return [self.chosen, *self.rivals] if self.chosen and not self.worse_than_today else []
+
+    @property
     def worse_than_today(self) -> bool:
         """Whether `chosen` clearly misses the stated accuracy of production today."""
-        today = self.assumptions.current_accuracy
-        return bool(self.chosen and today is not None and self.standings[self.chosen].against(today) == "misses")
+        return self.chosen is not None and _misses(self.standings[self.chosen], self.assumptions.current_accuracy)
 
 
 def decide_from(
@@ -189,17 +196,20 @@ def judge(e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Decision:
     first = gates.prompt_and_retrieval(e, a)
     cases = [_case(e, a, first, one, paybacks.get(one.name) if one else None) for one in candidates or [None]]
     nearest = ranked(cases, e, costs, a)
-    chosen = nearest.tuned if nearest.verdict in TUNE else stay
+    chosen, pool = stay, e.untuned
+    if nearest.verdict in TUNE:
+        chosen, pool = nearest.tuned, [one.tuned for one in cases if one.tuned and one.verdict == nearest.verdict]
     return Decision(
         verdict=nearest.verdict,
         conditions=nearest.conditions,
         chosen=chosen.name if chosen else None,
+        rivals=tuple(rivals(e, a, chosen, pool)) if chosen else (),
         best_prompt=next((one.name for one in e.of("prompt", "retrieval", "model")), None),
         stay=stay.name if stay else None,
         tuned=nearest.tuned.name if nearest.tuned else None,
         gates=nearest.gates,
         matrix=nearest.questions,
-        stopped_at=questions.stopped_at(nearest.questions),
+        stopped_at=gates.stopped_at(nearest.questions),
         comparisons=list(e.comparisons.values()),
         standings=e.standings,
         slices=e.slices,
@@ -214,12 +224,12 @@ def _case(e: Evidence, a: Assumptions, first: Gate, tuned: Standing | None, back
     """The case for one tuned candidate: that it is better, or else that it is as good and cheaper."""
     second = gates.stable_and_labelled(e, a, tuned)
     better = (first, second, gates.pays_back(e, a, tuned, back))
-    asked = questions.six_questions(e, a, better, tuned, back)
+    asked = gates.six_questions(e, a, better, tuned, back)
     outcome = worst([*better, *asked])
     if outcome == "passed":
         return Case("GO", tuned, better, asked)
     cheaper = (first, second, gates.for_cost(e, a, tuned, back))
-    saved = questions.six_questions(e, a, cheaper, tuned, back)
+    saved = gates.six_questions(e, a, cheaper, tuned, back)
     if worst([*cheaper[1:], *saved[3:]]) == "passed":
         return Case("GO-FOR-COST", tuned, cheaper, saved)
     return Case("NO-GO" if outcome == "failed" else "NEED-MORE-DATA", tuned, better, asked)
@@ -261,6 +271,24 @@ def good_enough(e: Evidence, a: Assumptions, pool: Sequence[Standing]) -> list[S
     target = a.target_accuracy
     fast = [one for one in level if one.speed(a.target_p95_s) == "meets"] or level
     return [one for one in fast if target is not None and one.against(target) == "meets"] or fast
+
+
+def rivals(e: Evidence, a: Assumptions, chosen: Standing, pool: Sequence[Standing]) -> Iterator[str]:
+    """Candidates that may be better than the chosen one by the margin or more.
+
+    Multiple comparisons with the best (Hsu 1981, Annals of Statistics 9:1026) on paired items: of a pool, the chosen
+    candidate stands alone although another is truly better by the margin in at most 5 % of runs. The lower end of the
+    two-sided interval counts, because the one-sided test errs in up to 7 % of runs on 200 items.
+    """
+    share = 2 * max(len(pool) - 1, 1)
+    for one in () if _misses(chosen, a.current_accuracy) else pool:
+        eligible = not one.same_answer and one.speed(a.target_p95_s) != "misses"
+        if eligible and not e.not_worse(chosen.name, one.name, a.margin, share=share):
+            yield one.name
+
+
+def _misses(one: Standing, today: float | None) -> bool:
+    return today is not None and one.against(today) == "misses"
 
 
 def _price(one: Standing, costs: Mapping[str, Cost], a: Assumptions) -> tuple[float, float, float]:
@@ -487,6 +515,7 @@ class Step:
     Attributes:
         action: what to do, as an order.
         candidate: what it puts into use or measures; None if it is about none.
+        rivals: other candidates that it may put into use as well; see `Decision`.
         begins: weeks from now; None if the effort of an earlier step is not stated.
         weeks: its effort; None if not stated.
         usd: its cost, once; None if unknown.
@@ -496,6 +525,7 @@ class Step:
 
     action: str
     candidate: str | None = None
+    rivals: tuple[str, ...] = ()
     begins: float | None = None
     weeks: float | None = None
     usd: float | None = None
@@ -545,6 +575,7 @@ def _steps(d: Decision) -> Iterator[Step]:
         yield Step(
             action=f"use {tuned.name}",
             candidate=tuned.name,
+            rivals=d.rivals,
             begins=weeks if d.given else None,
             weeks=tuned.weeks,
             usd=cost.setup_usd if cost else None,
@@ -566,16 +597,21 @@ def _use(d: Decision, one: Standing) -> Step:
     if d.worse_than_today and d.chosen == one.name:
         return Step(action="keep the current solution")
     if one.today:
-        return Step(action=f"keep {one.name}", candidate=one.name)
+        return Step(action=f"keep {one.name}", candidate=one.name, rivals=_rivals_of(d, one))
     short = target is not None and one.against(target) != "meets" and d.verdict != "NO-GO"
     return Step(
         action=f"use {one.name}",
         candidate=one.name,
+        rivals=_rivals_of(d, one),
         begins=0.0,
         weeks=one.weeks,
         usd=cost.setup_usd if cost else None,
         stop=f"it reaches {percent(target)}" if short else "",
     )
+
+
+def _rivals_of(d: Decision, one: Standing) -> tuple[str, ...]:
+    return d.rivals if one.name == d.chosen else ()
 
 
 def _rejected(d: Decision) -> Iterator[Rejected]:

@@ -280,6 +280,7 @@ def _latency(old: Sequence[float], new: Sequence[float], limits: Limits, incompa
         incomparable = "it was not timed; pin a run that was made with a probe"
     elif not incomparable and timed < LEAST_TIMED[95]:
         incomparable = f"{timed} timed requests are too few for a p95; pin a run made with --probe {LEAST_TIMED[95]}"
+        check = replace(check, before=None, after=None)
     if incomparable or not before or not after:
         return _not_judged(check, limits, "max_p95_ratio", incomparable)
     ratio, limit = after / before, limits.max_p95_ratio

@@ -26,11 +26,12 @@ from thirdlever.core.text import (
     usd,
 )
 from thirdlever.decision.assumptions import about
+from thirdlever.decision.evidence import POINT
 from thirdlever.decision.gates import rules
 from thirdlever.decision.verdict import TUNE, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from thirdlever.answers.reading import Status
     from thirdlever.decision.assumptions import Assumption
@@ -48,6 +49,7 @@ _LOST: Mapping[Status, str] = {
 }
 _NEVER = re.compile(r"months|requests|volume")  # amounts for which infinite means never
 _REASONS = 2  # at most, in the headline
+_USING = 14  # words of a headline that say what to use
 _FLIPS = 6  # at most, in the list of what would change the verdict; the JSON has all
 
 
@@ -82,7 +84,7 @@ def to_dict(d: Decision) -> dict[str, Any]:
         "notes": notes(d),
         "what_would_change": what_would_change(d),
         "reasons": [one.code for one in d.reasons],
-        "recommendation": d.chosen,
+        "recommendation": d.recommended,
         "plan": asdict(plan(d)),
         "stopped_at": d.stopped_at.name if d.stopped_at else None,
         "assumptions": [asdict(one) for one in d.assumptions.listed()],
@@ -158,14 +160,13 @@ def _markdown(d: Decision) -> str:
 def _candidates(d: Decision) -> Table:
     """The candidates, best first; the one to use is marked."""
     heads = ("accuracy %", "cost $ per\n1,000 requests", "set-up\ncost $", "fixed cost $\nper month", "payback")
-    marked = "(best measured)" if d.worse_than_today else "(recommended)"
     rows = []
     for name, one in d.standings.items():
         cost, back = d.costs.get(name), d.paybacks.get(name)
         request = None if cost is None or cost.per_request_usd is None else 1000 * cost.per_request_usd
         rows.append(
             (
-                (name, marked) if name == d.chosen else name,
+                (name, f"({said})") if (said := mark(d, name)) else name,
                 "not measured" if one.not_measured else percent(one.accuracy).removesuffix(" %"),
                 amount(request),
                 amount(cost.setup_usd if cost else None),
@@ -174,6 +175,13 @@ def _candidates(d: Decision) -> Table:
             )
         )
     return Table([Column("candidate", "name"), *map(Column, heads)], rows)
+
+
+def mark(d: Decision, name: str) -> str:
+    """What a table says beside a candidate: that it is recommended, or may be better than the first choice."""
+    if name == d.chosen:
+        return "best measured" if d.worse_than_today else "first choice" if d.rivals else "recommended"
+    return "not told apart" if name in d.rivals else ""
 
 
 def _legend(d: Decision) -> str:
@@ -228,10 +236,10 @@ def headline(d: Decision) -> str:
         begin = "Do not fine-tune:" if d.verdict == "NO-GO" else "Not decided yet: for now,"
         return f"{begin} keep the current solution, which is better than all that was measured."
     if d.verdict == "NEED-MORE-DATA":
-        use = f" for now, use {_lever(d, d.stay)}" if d.stay else ""
-        return f"Not decided yet:{use or ' nothing is measured'}{_standing_of(d, d.stay)}."
+        use = f"for now, use {_using(d, d.stay)}" if d.stay else "nothing is measured"
+        return f"Not decided yet: {use}."
     if d.verdict == "NO-GO":
-        return f"Do not fine-tune: use {_lever(d, d.stay)}{_standing_of(d, d.stay)}." if d.stay else "Do not fine-tune."
+        return f"Do not fine-tune: use {_using(d, d.stay)}." if d.stay else "Do not fine-tune."
     condition = f", if {d.conditions[0].text}" if d.conditions else ""
     if d.verdict == "GO":
         return f"Fine-tune{condition}: {percent(d.standings[d.tuned or ''].accuracy)} right, not {_right(d, d.stay)}."
@@ -249,14 +257,19 @@ def _right(d: Decision, name: str | None) -> str:
     return f"{percent(d.standings[name].accuracy)} as with {_lever(d, name)}" if name else "measured otherwise"
 
 
-def _standing_of(d: Decision, name: str | None) -> str:
-    """How accurate a candidate is, and whether that is enough."""
-    if name is None:
-        return ""
+def _using(d: Decision, name: str) -> str:
+    """A candidate's lever and accuracy, and whether that is enough or others may be better, as far as words allow."""
     one, target = d.standings[name], d.assumptions.target_accuracy
     state = "" if target is None else one.against(target)
-    enough = {"meets": ", which is on target", "misses": f", short of {percent(target)}"}.get(state, "")
-    return f", {percent(one.accuracy)} right{enough}"
+    enough = {"meets": ", on target", "misses": f", short of {percent(target)}"}.get(state, "")
+    use = f"{_lever(d, name)}, {percent(one.accuracy)} right"
+    whole = f"{use}{enough}{others(d)}"
+    return whole if len(whole.split()) <= _USING else f"{use}{others(d)}"
+
+
+def others(d: Decision) -> str:
+    """How many candidates may be better than the first choice, as a clause; "" if none may."""
+    return f"; {counted(len(d.rivals), 'other')} may be better" if d.rivals else ""
 
 
 def _saved(d: Decision) -> str:
@@ -274,7 +287,7 @@ def one_sentence(d: Decision) -> str:
         return f"On given figures: {steps}."
     if d.verdict in TUNE:
         condition = f", if {listed([one.text for one in d.conditions])}" if d.conditions else ""
-        text = f"fine-tune: use {described(d, d.tuned)}{condition}, because {_gain(d)}"
+        text = f"fine-tune: use {described(d, d.tuned)}{_or_rivals(d)}{condition}, because {_gain(d)}"
     else:
         reasons = _reasons(d)
         text = f"not decided yet, because {reasons}; for now, {_staying(d)}"
@@ -306,9 +319,23 @@ def _staying(d: Decision) -> str:
         below = " and ".join(filter(None, ["that", target]))
         today = f"keep the current solution ({percent(a.current_accuracy)} accuracy, as stated)"
         return f"{today}; the best measured candidate is {described(d, d.stay)}, which misses {below}"
-    return f"{'keep' if one.today else 'use'} {described(d, d.stay)}" + (
-        f", although it misses {target}" if missed else ""
-    )
+    although = f", although it misses {target}" if missed else ""
+    return f"{'keep' if one.today else 'use'} {described(d, d.stay)}{although}{_or_rivals(d)}"
+
+
+def _or_rivals(d: Decision) -> str:
+    """The candidates that may be better than the first choice, as another choice; "" if none may."""
+    return f", or {_rivals_named(d.rivals)} ({apart(d)} which is better)" if d.rivals else ""
+
+
+def _rivals_named(names: Sequence[str]) -> str:
+    """A further candidate to choose from, or the number of several."""
+    return names[0] if len(names) == 1 else f"one of {len(names)} others"
+
+
+def apart(d: Decision) -> str:
+    """Why there are rivals."""
+    return f"{counted(d.standings[d.chosen or ''].n, 'item')} cannot tell"
 
 
 def _reasons(d: Decision) -> str:
@@ -356,6 +383,8 @@ def _step(d: Decision, step: Step) -> str:
     cost = f", {usd(step.usd)}" if step.usd else ""
     name = step.candidate
     at = f" ({percent(d.standings[name].accuracy)}{cost})" if name else ""
+    if step.rivals:
+        at += f", or {_rivals_named(step.rivals)}"
     only = f" Only if {listed(list(step.only_if))}." if step.only_if else ""
     stop = f" Stop here if {step.stop}." if step.stop else ""
     return (
@@ -422,6 +451,7 @@ def notes(d: Decision) -> list[str]:
         *_missing(d, e),
         *_untested(d, e),
         *_target(d, e),
+        *_rivals(d, e),
         *_weak_base(d, e),
         *_today(d),
         *_cost_alone(d, e),
@@ -487,6 +517,17 @@ def _target(d: Decision, e: Evidence) -> Iterator[str]:
             f"{cheaper.name} also meets the target at a lower cost per request, but may be more than "
             f"{points(d.assumptions.margin)} worse than the best "
             f"(measured against {chosen.name}: {points((chosen.accuracy or 0.0) - (cheaper.accuracy or 0.0))})."
+        )
+
+
+def _rivals(d: Decision, e: Evidence) -> Iterator[str]:
+    """Which candidates may be better than the first choice, and how many items would tell."""
+    if d.rivals and d.chosen:
+        margin = d.assumptions.margin
+        items = max(e.items_for(d.chosen, name, margin) for name in d.rivals)
+        yield (
+            f"{apart(d)} which is better: {listed(d.rivals)} may be {points(max(margin, POINT))} or more better than "
+            f"{d.chosen}. If it is as good as they are, {counted(items, 'item')} would probably show it (4 in 5)."
         )
 
 

@@ -23,7 +23,7 @@ from thirdlever.decision.sensitivity import net_gain, swings
 from thirdlever.decision.verdict import plan
 from thirdlever.report import memo_content as content
 from thirdlever.report import page_one
-from thirdlever.report.decision import headline, notes, one_sentence, what_would_change
+from thirdlever.report.decision import headline, notes, one_sentence, others, what_would_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -163,7 +163,7 @@ class _Memo:
         use = f"{self.names[d.chosen]}, {percent(d.standings[d.chosen].accuracy)} right"
         if d.worse_than_today:
             return f"Best measured: {use}."
-        return f"{'Until then, use' if d.verdict == 'NEED-MORE-DATA' else 'Use'} {use}."
+        return f"{'Until then, use' if d.verdict == 'NEED-MORE-DATA' else 'Use'} {use}{others(d)}."
 
     def _spending(self) -> Picture | None:
         """Cost over time of today's solution, the recommended one and the tune; None without a volume."""

@@ -20,6 +20,7 @@ from thirdlever.analysis.statuses import Tolerance
 from thirdlever.core.errors import RunError
 from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, interval, listed, months, percent, usd
 from thirdlever.report import tables
+from thirdlever.report.decision import mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +86,7 @@ def roles(decision: Decision) -> Mapping[str, str]:
     """The role of each candidate that the decision is about."""
     found: dict[str, str] = {}
     for name, role in (
-        (decision.chosen, "best measured" if decision.worse_than_today else "recommended"),
+        *((name, mark(decision, name)) for name in (decision.chosen, *decision.rivals) if name),
         (decision.stay, "best without tuning"),
         (decision.best_prompt, "best prompt or retrieval"),
     ):

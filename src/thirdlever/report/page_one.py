@@ -12,7 +12,7 @@ from thirdlever.core.text import UNKNOWN, counted, duration, listed, months, per
 from thirdlever.decision.costs import Cost
 from thirdlever.decision.evidence import ROUNDING
 from thirdlever.decision.verdict import TUNE, plan
-from thirdlever.report.decision import plan_lines
+from thirdlever.report.decision import apart, mark, plan_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -163,7 +163,7 @@ class OptionRow:
 def choices(d: Decision, names: DisplayNames) -> list[OptionRow]:
     """Today's solution, then at most three candidates: the recommended, the judged tune, and the next best."""
     found = list(_today(d, names))
-    picked = [name for name in (d.chosen, d.tuned, d.stay, *_next(d)) if name is not None]
+    picked = [name for name in (d.chosen, d.tuned, d.stay, *d.rivals, *_next(d)) if name is not None]
     taken = {one.candidate for one in found}
     further = [name for name in dict.fromkeys(picked) if name not in taken]
     return [*found, *(_choice(d, names, name) for name in further[:_OTHERS])]
@@ -237,12 +237,13 @@ def _outcome(d: Decision, name: str) -> str:
         return "not measured" if one.not_measured else "accuracy unknown"
     if name == d.chosen:
         conditions = f" if {d.conditions[0].text}" if d.conditions else ""
-        best = "best measured" if d.worse_than_today else "recommended"
-        return f"{'keep' if one.today else best}{conditions}"
+        return f"{'keep' if one.today else mark(d, name)}{conditions}"
     if d.verdict in TUNE and name == d.stay:
         return "in use" if one.today else "until the tune is in use" if d.given else "replaced"
     if name == d.tuned and d.gates[2].outcome != "passed":
         return "rejected" if d.gates[2].outcome == "failed" else "not decided"
+    if name in d.rivals:
+        return mark(d, name)
     rejected = next((r.reason for r in plan(d).rejected if r.candidate == name), "")
     reasons = (
         (bool(rejected), f"rejected: {rejected.partition(' than ')[0]}"),
@@ -289,6 +290,8 @@ def _recommended(d: Decision, names: DisplayNames) -> Fact:
     until = "until the data are complete" if d.verdict == "NEED-MORE-DATA" else ""
     if d.conditions:
         until = f"if {d.conditions[0].text}"
+    if d.rivals:
+        until = f"or {counted(len(d.rivals), 'other')}; {apart(d)}"
     return Fact("Recommendation", names[d.chosen], until)
 
 
@@ -487,6 +490,9 @@ def finding(d: Decision, names: DisplayNames) -> str:
 def _gain(d: Decision, names: DisplayNames, best: Standing) -> str:
     tuned, stay = d.standings.get(d.tuned or ""), d.evidence.best_untuned
     if tuned is None or tuned.accuracy is None or stay is None:
+        if best.name == d.chosen and d.rivals:
+            items, rivals = counted(best.n, "item"), counted(len(d.rivals), "other")
+            return f"{items} cannot tell {names.inside(best.name)} from {rivals}."
         return f"{names[best.name]} is the most accurate, at {percent(best.accuracy)}."
     gap = tuned.accuracy - (stay.accuracy or 0.0)
     how = f"{points(gap)} {'more' if gap > 0 else 'less'} accurate than"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.analysis import scorecards
 from thirdlever.analysis.scorecards import LEAST_TIMED
+from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.analysis.usage import total
 from thirdlever.core.table import Column, Table
 from thirdlever.core.text import (
@@ -701,6 +702,8 @@ def _notes(found: Compared) -> list[str]:
         "Items better/worse: where the candidate does better/worse than the reference.",
         "Detectable: the smallest true difference found with 80 % power on this many items (two-sided, 5 % level).",
     ]
+    if any((one.low > 0 or one.high < 0) != (one.p <= ALPHA) for one in (*found.overall, *found.comparisons)):
+        notes.append("Near 5 %, an interval and its p may disagree, because they are different methods: p decides.")
     if len(found.comparisons) > _IN_WORDS:
         notes.append("To read a comparison in words, name its two candidates.")
     if not several and not found.by:
