@@ -360,7 +360,8 @@ def names(
         texts.append(text)
     inside = style.Box(*axes.get_window_extent(renderer).extents)
     bounds = inside.grown(-2 * unit)._replace(y1=inside.y1 + 10 * unit)  # above the axes is only the caption, far left
-    soft = [style.Box(*corners).grown(unit) for corners in _segments(axes)]
+    soft = [style.Box(*corners).grown(unit) for corners in _segments(axes, "front")]
+    hard += [style.Box(*corners).grown(unit) for corners in _segments(axes, "target")]
     spots = style.place(marks, sizes, bounds=bounds, hard=hard, soft=soft, gap=8 * unit)
     to_axes = axes.transAxes.inverted()
     for text, spot, (x, _) in zip(texts, spots, marks, strict=True):
@@ -371,11 +372,9 @@ def names(
             axes.plot(*ends.T, transform=axes.transAxes, color=style.LINE, linewidth=0.6, zorder=2.5, gid="leader")
 
 
-def _segments(axes: Axes) -> list[tuple[float, float, float, float]]:
-    """The front's horizontals and verticals, in pixels, lower left corner first."""
-    paths = [
-        axes.transData.transform(line.get_xydata()) for line in axes.lines if line.get_gid() in {"front", "target"}
-    ]
+def _segments(axes: Axes, gid: str) -> list[tuple[float, float, float, float]]:
+    """A line's horizontals and verticals, in pixels, lower left corner first."""
+    paths = [axes.transData.transform(line.get_xydata()) for line in axes.lines if line.get_gid() == gid]
     found = []
     for (x0, y0), (x1, y1) in (pair for path in paths for pair in itertools.pairwise(path)):
         found += [(x0, y0, x1, y0), (x1, min(y0, y1), x1, max(y0, y1))]

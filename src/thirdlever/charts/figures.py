@@ -562,7 +562,7 @@ def _scale(costs: Sequence[float | None], volume: float | None) -> _Scale:
     marks, column = ticks(low, high, dollars, most=_MOST_TICKS), math.log10(high / low) * _COLUMN
     zero = unknown = None
     if not known:
-        return _Scale("The cost of these options is unknown; the best is on the left", low, high, [], None, None)
+        return _Scale("Cost unknown; the best is on the left", low, high, [], None, None)
     if any(cost <= 0 for cost in known):
         zero = low / 10 ** (column / 2)
         marks = [(zero, "$0"), *marks]
