@@ -610,7 +610,7 @@ def _figure(
     figure, axes = style.blank(sheet, height, left=left, right=right, top=top, bottom=0.56, notes=notes)
     _axes(axes, scale, options, target, few=sheet.narrow)
     points = [_point(one, scale, volume) for one in options]
-    if all(one.usd is None for one in options):
+    if not scale.marks:  # no cost is known
         points = _side_by_side(points, scale)
     for one, point in zip(options, points, strict=True):
         _mark(axes, one, point)
