@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 EXAMPLES = int(os.environ.get("EXAMPLES", "480"))
 REPEATS = int(os.environ.get("REPEATS", "3"))
 MODEL = "embedded"
-SETTINGS = Settings(epochs=1)
+SETTINGS = Settings(epochs=1, batch_size=16)
 HELD_OUT = 200  # examples, of the same file
 
 
@@ -122,7 +122,7 @@ def _base() -> Any:  # noqa: ANN401 - each architecture has its own class
 
 
 def _batches(encoded: list[Encoded]) -> list[list[Encoded]]:
-    size = SETTINGS.batch_size
+    size = SETTINGS.batch(len(encoded))
     return [encoded[i : i + size] for i in range(0, len(encoded), size)]
 
 

@@ -213,6 +213,15 @@ def test_qlora_without_a_gpu_is_refused(base: str, tmp_path: Path) -> None:
         tuned(base, tmp_path / "out", Settings(method="qlora"))
 
 
+@pytest.mark.parametrize(
+    ("examples", "epochs", "size"), [(60, 3, 4), (260, 3, 4), (270, 3, 8), (540, 3, 16), (400, 1, 4), (1600, 1, 16)]
+)
+def test_few_examples_are_trained_on_in_small_batches(examples: int, epochs: int, size: int) -> None:
+    assert Settings(epochs=epochs).batch(examples) == size
+    assert Settings(epochs=epochs, batch_size=2).batch(examples) == 2
+    assert Settings(epochs=epochs).batch(examples, processes=3) % 3 == 0
+
+
 @pytest.mark.parametrize("given", [{"rank": 0}, {"epochs": 0}, {"batch_size": 0}, {"learning_rate": 2.0}])
 def test_settings_out_of_range_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(StrategyError, match="is not allowed"):

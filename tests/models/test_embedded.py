@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import openai
 import platformdirs
 import pytest
 import torch
 from helpers import tiny
+from helpers.endpoints import connected, serving
 from inspect_ai.log import read_eval_log
 
 import thirdlever
@@ -161,3 +163,18 @@ def test_a_constrained_object_has_the_suites_keys_and_nothing_else() -> None:
         if done.stop_reason == "stop":  # a long string may fill the room
             assert list(json.loads(done.text)) == ["merchant", "amount", "paid"]
     assert same.stop_reason == "stop"
+
+
+def test_the_endpoints_answers_follow_the_json_schema_of_a_request(tmp_path: Path) -> None:
+    closed = {"type": "object", "additionalProperties": False}
+    order = {**closed, "properties": {"id": {"enum": ["A-1", "B-2"]}}, "required": ["id"]}
+    schema = {**closed, "properties": {"order": order}, "required": ["order"]}
+    asked: Any = {"model": local.EMBEDDED, "messages": [{"role": "user", "content": "Order A-1"}], "temperature": 0}
+    with serving(tmp_path, local.EMBEDDED) as url, connected(url) as client:
+        given = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+        answer = client.chat.completions.create(**asked, response_format=given)
+        wrong = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "nothing"}}}
+        with pytest.raises(openai.BadRequestError, match="the schema of the answers cannot be used"):
+            client.chat.completions.create(**asked, response_format=wrong)
+    text = answer.choices[0].message.content
+    assert json.loads(text) in [{"order": {"id": "A-1"}}, {"order": {"id": "B-2"}}]

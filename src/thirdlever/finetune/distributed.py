@@ -42,11 +42,8 @@ def train_distributed(
     processes: int,
 ) -> Trained:
     """`trainer.train` with the same arguments, in several processes, which share each batch; on GPUs one per device."""
-    if settings.batch_size % processes:
-        message = (
-            f"batch_size={settings.batch_size} cannot be divided among {processes} devices; "
-            f"give a multiple of {processes}"
-        )
+    if (batch := settings.batch(len(examples), processes=processes)) % processes:
+        message = f"batch_size={batch} cannot be divided among {processes} devices; give a multiple of {processes}"
         raise StrategyError(message)
     into.mkdir(parents=True, exist_ok=True)
     job = {"model": model, "examples": list(examples), "dev": list(dev), "settings": asdict(settings)}

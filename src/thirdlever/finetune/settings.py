@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Method: TypeAlias = Literal["lora", "qlora", "full"]
+_STEPS = 100  # of the optimiser, at least; with fewer, a small model has barely left its starting point
 MOST_EPOCHS = 10  # for epochs="auto", which stops once the loss on dev no longer falls
 
 
@@ -25,7 +27,7 @@ class Settings:
             weights in 4 bits (Dettmers et al., 2023), "full" all weights.
         rank: of the adapters' matrices.
         epochs: passes over the examples; "auto" trains until the loss on dev no longer falls, at most 10.
-        batch_size: examples per optimiser step.
+        batch_size: examples per optimiser step; None for one that suits the number of examples, see `batch`.
         learning_rate: the highest; None for one that suits the method and the model's width.
         seed: for initial weights and the order of examples.
     """
@@ -33,7 +35,7 @@ class Settings:
     method: Method = "lora"
     rank: int = 16
     epochs: int | Literal["auto"] = 3
-    batch_size: int = 16
+    batch_size: int | None = None
     learning_rate: float | None = None
     seed: int = 0
 
@@ -45,7 +47,7 @@ class Settings:
         """
         for name in ("rank", "epochs", "batch_size"):
             value = getattr(self, name)
-            if value != "auto" and value < 1:
+            if value not in {"auto", None} and value < 1:
                 message = f"{name}={value} is not allowed; give 1 or more"
                 raise StrategyError(message)
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
@@ -61,6 +63,21 @@ class Settings:
         """
         suited = 5e-5 * (1 if self.method == "full" else 10) * (2000 / hidden_size) ** 0.781
         return self.learning_rate or suited
+
+    def batch(self, examples: int, *, processes: int = 1) -> int:
+        """Examples per optimiser step: `batch_size`, or the largest of 4, 8 and 16 that leaves a hundred steps.
+
+        Few examples need many small steps to be learned from; many examples train faster in large batches.
+
+        Args:
+            examples: number of training examples.
+            processes: number of devices that share each batch; a size that is not given is a multiple of it.
+        """
+        if self.batch_size is not None:
+            return self.batch_size
+        passes = 3 if self.epochs == "auto" else self.epochs
+        size = next((size for size in (16, 8) if examples * passes >= _STEPS * size), 4)
+        return math.ceil(size / processes) * processes
 
     @property
     def most_epochs(self) -> int:

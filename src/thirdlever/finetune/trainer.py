@@ -394,8 +394,10 @@ def _accuracy(prediction: EvalPrediction) -> dict[str, float]:
 
 
 def _arguments(into: Path, settings: Settings, examples: int, *, width: int, evaluate: bool) -> TrainingArguments:
-    per_device = max(1, settings.batch_size // int(os.environ.get("WORLD_SIZE", "1")))  # processes, one per device
-    steps = math.ceil(examples / settings.batch_size)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # one per device
+    batch = settings.batch(examples, processes=processes)
+    per_device = max(1, batch // processes)
+    steps = math.ceil(examples / batch)
     on = device()
     return TrainingArguments(
         output_dir=str(into / _CHECKPOINTS),

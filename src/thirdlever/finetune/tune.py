@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ def tune(
         "examples": len(shown),
         "dev": len(shown_dev),
         "data": content_hash([list(map(list, shown)), list(map(list, shown_dev))]),
-        "settings": asdict(settings),
+        "settings": asdict(replace(settings, batch_size=settings.batch(len(shown)))),
     }
     build = partial(_train, model.plain_name, shown, shown_dev, settings)
     artefact = store.once(KIND, of=depends, build=build, resume=True)
@@ -138,8 +138,8 @@ def _train(
 
     epochs = f"{'up to ' * (settings.epochs == 'auto')}{settings.most_epochs} x"
     title = f"{settings.method}: training on {epochs} {counted(len(examples), 'example')}"
-    steps = settings.most_epochs * math.ceil(len(examples) / settings.batch_size)
     devices = torch.cuda.device_count()
+    steps = settings.most_epochs * math.ceil(len(examples) / settings.batch(len(examples), processes=max(1, devices)))
     run = partial(train_distributed, processes=devices) if devices > 1 else train
     with progress(title, steps) as advance:
         on_step = _reporter(title, advance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import time
@@ -187,8 +188,16 @@ class _StreamOptions(Body):
     include_obfuscation: Literal[False] = False
 
 
+class _JsonSchema(Body):
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str = ""
+    json_schema: Annotated[dict[str, Any], Field(alias="schema")] = {}
+    strict: bool = False  # answers always follow the schema here
+
+
 class _ResponseFormat(Body):
-    type: Literal["text"]
+    type: Literal["text", "json_schema"]
+    json_schema: _JsonSchema | None = None
 
 
 class _StructuredOutputs(Body):  # vLLM's extension of the protocol: answer with one of these choices
@@ -209,6 +218,7 @@ class CreateChat(Body):
     stream: bool = False
     stream_options: _StreamOptions | None = None
     structured_outputs: _StructuredOutputs | None = None
+    response_format: _ResponseFormat | None = None
 
     # Accepted only with the value that has no effect.
     n: Literal[1] = 1
@@ -217,7 +227,6 @@ class CreateChat(Body):
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] = 0
     logit_bias: Annotated[dict[str, float], Field(max_length=0)] = {}
     tools: Annotated[list[Any], Field(max_length=0)] = []
-    response_format: _ResponseFormat | None = None
     store: Literal[False] = False
 
     # For the caller's records; they do not affect the answer.
@@ -225,6 +234,12 @@ class CreateChat(Body):
     safety_identifier: str = ""
     prompt_cache_key: str = ""
     metadata: Metadata = {}
+
+    @property
+    def schema(self) -> str | None:
+        """The JSON schema that the answer must follow, as text; None for an answer in plain text."""
+        asked = self.response_format.json_schema if self.response_format else None
+        return json.dumps(asked.json_schema) if asked else None
 
 
 async def read(request: Request, kind: type[_Body]) -> _Body:

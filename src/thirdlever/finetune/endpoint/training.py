@@ -165,11 +165,12 @@ def work(job: JobFolder, files: FileStore) -> None:
     from thirdlever.finetune.trainer import train
 
     record = job.read()
-    settings = _settings(record)
+    examples = job.training_examples()
+    settings = _settings(record, len(examples))
     try:
         trained = train(
             record.model,
-            job.training_examples(),
+            examples,
             into=job.training,
             settings=settings,
             dev=job.validation_examples(),
@@ -183,15 +184,16 @@ def work(job: JobFolder, files: FileStore) -> None:
     _succeed(job, trained, settings, files)
 
 
-def _settings(record: JobRecord) -> Settings:
+def _settings(record: JobRecord, examples: int) -> Settings:
     """A job's hyperparameters as the trainer's settings, which also provide the values for "auto"."""
     from thirdlever.finetune import trainer
     from thirdlever.finetune.settings import Settings
 
     given, default = record.hyperparameters, Settings()
+    epochs = given.n_epochs if isinstance(given.n_epochs, int) else default.epochs
     return Settings(
-        epochs=given.n_epochs if isinstance(given.n_epochs, int) else default.epochs,
-        batch_size=given.batch_size if isinstance(given.batch_size, int) else default.batch_size,
+        epochs=epochs,
+        batch_size=given.batch_size if isinstance(given.batch_size, int) else Settings(epochs=epochs).batch(examples),
         learning_rate=default.peak_learning_rate(trainer.width(record.model)) * _multiplier(record),
         seed=record.seed,
     )
@@ -246,7 +248,9 @@ def _succeed(job: JobFolder, trained: Trained, settings: Settings, files: FileSt
         name=f"file-{job.id.removeprefix('ftjob-')}",  # the same id if a kill causes a second attempt
     )
     chosen = Hyperparameters(
-        n_epochs=settings.most_epochs, batch_size=settings.batch_size, learning_rate_multiplier=_multiplier(record)
+        n_epochs=settings.most_epochs,
+        batch_size=settings.batch_size or "auto",
+        learning_rate_multiplier=_multiplier(record),
     )
     done = job.move(
         "succeeded",
