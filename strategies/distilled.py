@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from thirdlever import Item
 
-MAX_DEV = 200  # dev items that choose the student's epoch; never more than it learns from
+MAX_DEV = 200  # dev items that choose between epochs; never more than it learns from
 
 
 @strategy
@@ -85,7 +85,7 @@ def distilled(
             raise StrategyError(message)
         of = {"teacher": [str(spec), spec.source_hash], "train": taught.train.hash, "model": [base.name, base.revision]}
         lesson = teach(suite, deployment, unlabelled, store, of=of, samples=samples, agreement=agreement)
-        dev = tuple(suite.dev.first(min(MAX_DEV, len(lesson.items))))
+        dev = tuple(suite.dev.first(min(MAX_DEV, len(lesson.items)))) if epochs != 1 else ()
         student = tune(suite, model, store, lesson.items, dev=dev, settings=settings)
         teaching = [setup for setup in (deployment.setup, writing, lesson.setup) if setup]
         setup = add_setups(*teaching, teacher=base if teacher_model else None)

@@ -57,7 +57,8 @@ def lora(
 
     def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
         items = suite.train.items if examples is None else suite.train.sample(examples, seed=seed)
-        dev = tuple(suite.dev.first(min(MAX_DEV, len(items))))
+        chosen = epochs != 1 or len(tried) > 1
+        dev = tuple(suite.dev.first(min(MAX_DEV, len(items)))) if chosen else ()
         if not dev and "auto" in {epochs, rank}:
             message = f"lora: suite {suite.name!r} has no dev split to choose on; add dev.jsonl, or set epochs and rank"
             raise StrategyError(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from thirdlever import (
     BaseModel,
@@ -13,12 +13,21 @@ from thirdlever import (
     Store,
     StrategyError,
     Suite,
+    Worked,
     ask,
     index,
     need,
+    passages,
     require,
     strategy,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from thirdlever import Document, Item
+
+TRIED = 10  # train items looked at for each worked example that is wanted
 
 
 @strategy
@@ -26,6 +35,8 @@ def rag(
     *,
     k: int = 10,
     documents: int = 0,
+    passage: int | None = None,
+    worked: int = 0,
     order: Literal["nearest_last", "nearest_first"] = "nearest_last",
     think: bool = False,
     votes: int = 1,
@@ -35,12 +46,24 @@ def rag(
     Args:
         k: number of examples; 0 for none.
         documents: number of documents, if the suite has any; 0 for none.
-        order: where the nearest example stands: next to the item, or first.
+        passage: retrieve passages of at most this many tokens of the embedder in place of whole documents, which are
+            found by their first 256 tokens.
+        worked: number of train items to show, the same for every item, each with the documents found for it; items
+            whose answer is in these documents come first.
+        order: where the nearest example and document stand: next to the item, or first.
         think: have the model reason step by step before it answers.
         votes: ask so many times with some randomness, and take the answer that most completions give.
     """
     if votes < 1:
         message = f"rag: votes={votes} is not allowed; expected 1 or more"
+        raise StrategyError(message)
+    if (passage or worked) and not documents:
+        message = "rag: passage and worked need documents; give documents 1 or more"
+        raise StrategyError(message)
+    if worked < 0 or (passage is not None and passage < 1):
+        message = (
+            f"rag: passage={passage}, worked={worked} is not allowed; expected a passage of 1 or more, worked of 0"
+        )
         raise StrategyError(message)
     need("chromadb", extra="rag")
     require("sentence_transformers", extra="local")
@@ -53,22 +76,38 @@ def rag(
             message = f"rag: k={k}, documents={documents} retrieves nothing; give k or documents 1 or more"
             raise StrategyError(message)
         examples = index(tuple(suite.train) if k else (), store)
-        notes = index(suite.documents if documents else (), store)
+        known = suite.documents if documents else ()
+        notes = index(passages(known, passage) if passage else known, store)
+        step = 1 if order == "nearest_first" else -1
+
+        def read(text: str) -> list[Document]:
+            return notes.nearest(text, documents)[::step]
+
+        shown = _worked(suite, read, worked)
 
         def find(text: str) -> Context:
-            near = examples.nearest(text, k)
-            return Context(
-                shots=near if order == "nearest_first" else near[::-1], documents=notes.nearest(text, documents)
-            )
+            return Context(shots=[*shown, *examples.nearest(text, k)[::step]], documents=read(text))
 
         seconds = examples.seconds + notes.seconds
-        setup = SetupCost(labels=len(examples.entries), seconds=seconds, device_seconds=seconds)
+        labels = len(examples.entries) or len(shown)
+        setup = SetupCost(labels=labels, seconds=seconds, device_seconds=seconds)
         return Deployment(
             ask(suite, find, think=think, votes=votes),
             model=model,
             lever="retrieval",
             setup=setup,
-            given=(*examples.entries, *notes.entries),
+            given=(*examples.entries, *notes.entries, *(each.item for each in shown)),
         )
 
     return prepare
+
+
+def _worked(suite: Suite, read: Callable[[str], list[Document]], count: int) -> list[Worked]:
+    """Train items with what retrieval finds for them; those whose answer it contains teach to read it off."""
+    tried = [Worked(item, read(item.input)) for item in suite.train.sample(count * TRIED, how="random")]
+    tried.sort(key=lambda each: not _contains(each.documents, each.item))
+    return tried[:count]
+
+
+def _contains(documents: Sequence[Document], item: Item) -> bool:
+    return any(item.target.casefold() in document.text.casefold() for document in documents)

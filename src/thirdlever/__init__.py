@@ -24,8 +24,8 @@ from thirdlever.finetune.settings import Settings
 from thirdlever.finetune.tune import Tuned, tune
 from thirdlever.models.base import BaseModel
 from thirdlever.models.registry import resolve
-from thirdlever.prompting.frame import CONFIDENCE, Context, ask, demonstration, messages, reply
-from thirdlever.retrieval.index import EMBEDDER, Index, embed, embed_once, index, pick, read_examples
+from thirdlever.prompting.frame import CONFIDENCE, Context, Worked, ask, demonstration, messages, reply
+from thirdlever.retrieval.index import EMBEDDER, Index, embed, embed_once, index, passages, pick, read_examples
 from thirdlever.runner.check import check
 from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Found, Prepare, SetupCost, Tuning, add_setups, strategy
@@ -53,6 +53,7 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "Text",
     "ThirdleverError",
     "Tuning",
+    "Worked",
     "errors",
     "load_suite",
     "strategy",
@@ -77,6 +78,7 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "need",
     "optimise",
     "parse",
+    "passages",
     "pick",
     "read_examples",
     "reply",

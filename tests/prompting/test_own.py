@@ -66,8 +66,8 @@ def test_documents_and_packed_examples_precede_what_is_asked() -> None:
     _, first, _, last = shown("system:\nSort.\nuser:\n{{ input }}", context)
     document = PLAIN.documents[0]
     packed = f"Payment: {SHOTS[0].input}\nCategory: fuel"
-    assert first[1] == f"{document.title}\n{document.text}\n\n{packed}\n\n{SHOTS[1].input}"
-    assert last == ("user", "PARKING 5")
+    assert first[1] == f"{packed}\n\n{SHOTS[1].input}"
+    assert last == ("user", f"{document.title}\n{document.text}\n\nPARKING 5")
 
 
 def test_a_conversation_is_sent_as_its_turns() -> None:

@@ -314,10 +314,32 @@ def test_rag_shows_all_examples_if_there_are_fewer(suite: Suite, store: Store) -
     assert len(shots(asked(prepare("rag:k=99", suite, store)))) == 12
 
 
-def test_rag_puts_documents_first(suite: Suite, store: Store) -> None:
+def test_rag_puts_documents_beside_the_input(suite: Suite, store: Store) -> None:
     chat = asked(prepare("rag:k=2,documents=1", with_documents(suite), store), "petrol diesel")
-    assert chat[1].text.startswith("Fuel rule\ndiesel and petrol are fuel\n\nPayment: ")
+    assert chat[-1].text.startswith("Fuel rule\ndiesel and petrol are fuel\n\nPayment: ")
     assert "Food rule" not in "".join(turn.text for turn in chat)
+
+
+def test_rag_finds_passages_where_documents_are_too_long_to_embed(suite: Suite, store: Store) -> None:
+    filler = "The office is open on weekdays. " * 60
+    rules = (("Rules", f"{filler}\n\nA deposit box is rented as storage.\n\n{filler}"), ("Other", filler))
+    long = replace(suite, documents=tuple(Document(f"d{i}", *rule) for i, rule in enumerate(rules)))
+    deployment = prepare("rag:k=0,documents=1,passage=40", long, store)
+    shown = asked(deployment, "rent of a deposit box")[-1].text
+    assert shown.startswith("Rules\n")
+    assert "A deposit box is rented as storage." in shown
+    assert len(shown) < 400
+    ids = [piece.id for piece in deployment.given if isinstance(piece, Document)]
+    assert ids[:2] == ["d0#1", "d0#2"]
+
+
+def test_worked_examples_are_shown_with_the_documents_that_hold_their_answer(suite: Suite, store: Store) -> None:
+    deployment = prepare("rag:k=0,documents=1,worked=2", with_documents(suite), store)
+    first, second = asked(deployment, "petrol"), asked(deployment, "bread")
+    assert first[:-1] == second[:-1]
+    assert [turn.role for turn in first] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert all(answer.text in asking.text for asking, answer in zip(first[1:5:2], first[2:5:2], strict=True))
+    assert deployment.setup.labels == 2
 
 
 def test_rag_works_with_documents_alone(suite: Suite, store: Store) -> None:

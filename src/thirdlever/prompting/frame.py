@@ -35,6 +35,14 @@ VOTING = 0.7  # temperature
 
 
 @dataclass(frozen=True, slots=True)
+class Worked:
+    """A demonstration with the documents that its answer is taken from."""
+
+    item: Item
+    documents: Sequence[Document]
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a model is shown beside the instruction and the input.
 
@@ -42,10 +50,10 @@ class Context:
         shots: demonstrations as chat turns, the most relevant last.
         packed: demonstrations as one block of text in the first message: for a thousand of them, a fifteenth of the
             harness's work for as many chat turns.
-        documents: knowledge, at the start of the first message.
+        documents: knowledge, just before the input.
     """
 
-    shots: Sequence[Item] = ()
+    shots: Sequence[Item | Worked] = ()
     packed: Sequence[Item] = ()
     documents: Sequence[Document] = ()
 
@@ -55,18 +63,15 @@ class Context:
         Raises:
             StrategyError: with what to write instead.
         """
-        for name, values, kind in (
-            ("shots", self.shots, Item),
-            ("packed", self.packed, Item),
-            ("documents", self.documents, Document),
-        ):
-            _check_pieces(name, values, kind)
+        _check_pieces("shots", self.shots, Item, Worked)
+        _check_pieces("packed", self.packed, Item)
+        _check_pieces("documents", self.documents, Document)
 
 
 _PIECES = {Item: 'Item("ID", "INPUT", "TARGET")', Document: 'Document("ID", "TITLE", "TEXT")'}
 
 
-def _check_pieces(name: str, values: object, kind: type[Item | Document]) -> None:
+def _check_pieces(name: str, values: object, kind: type[Item | Document], *other_kinds: type[Worked]) -> None:
     if isinstance(values, str) or not isinstance(values, Iterable):
         message = f"Context({name}={clipped(values)}) takes a list; write [{_PIECES[kind]}]"
         raise misuse(message)
@@ -74,7 +79,7 @@ def _check_pieces(name: str, values: object, kind: type[Item | Document]) -> Non
         message = f"Context({name}=…) is a {type(values).__name__}, which can be read only once; write a list"
         raise misuse(message)
     for value in values:
-        if not isinstance(value, kind):
+        if not isinstance(value, (kind, *other_kinds)):
             other = "; pass documents as Context(documents=…)" if isinstance(value, Document) else ""
             message = f"Context({name}=…) contains {clipped(value)}; write {_PIECES[kind]}{other}"
             raise misuse(message)
@@ -123,14 +128,21 @@ def messages(
     instruction = suite.instruction.strip()
     system = instruction if brief else f"{instruction}\n{suite.answer.describe()}"
     turns: list[ChatMessage] = [ChatMessageSystem(content=system)]
-    blocks = [f"{document.title}\n{document.text}" for document in context.documents]
-    blocks += [demonstration(suite, shot) for shot in context.packed]
-    for shot in context.shots:
-        turns.append(ChatMessageUser(content="\n\n".join([*blocks, question(suite, shot.input)])))
+    blocks = [demonstration(suite, shot) for shot in context.packed]
+    for shot, documents in map(_worked, context.shots):
+        turns.append(ChatMessageUser(content="\n\n".join([*blocks, *_shown(documents), question(suite, shot.input)])))
         turns.append(ChatMessageAssistant(content=shot.target))
         blocks = []
-    turns.append(ChatMessageUser(content="\n\n".join([*blocks, question(suite, text)])))
+    turns.append(ChatMessageUser(content="\n\n".join([*blocks, *_shown(context.documents), question(suite, text)])))
     return _thinking(suite, turns, think=think)
+
+
+def _worked(shot: Item | Worked) -> tuple[Item, Sequence[Document]]:
+    return (shot.item, shot.documents) if isinstance(shot, Worked) else (shot, ())
+
+
+def _shown(documents: Sequence[Document]) -> list[str]:
+    return [f"{document.title}\n{document.text}" for document in documents]
 
 
 def _thinking(suite: Suite, turns: list[ChatMessage], *, think: bool) -> list[ChatMessage]:
@@ -287,7 +299,7 @@ def chat(
     prompt: Prompt,
     item: Item,
     *,
-    shots: Sequence[Item] = (),
+    shots: Sequence[Item | Worked] = (),
     packed: str = "",
     documents: Sequence[Document] = (),
 ) -> Chat:
@@ -301,24 +313,32 @@ def chat(
             is, and its answer.
         packed: demonstrations as a text; the first of these turns begins with it. With `examples` in the template, give
             all of them as shots.
-        documents: knowledge to show. Without `documents` in the template, the first of these turns begins with them.
+        documents: knowledge to show. Without `documents` in the template, the turn that asks for the item begins with
+            them.
 
     Raises:
         PromptError: the template fails.
     """
     placed = "examples" in prompt.uses
-    turns, own = _rendered(suite, prompt, item, shots if placed else (), documents)
-    blocks = [] if "documents" in prompt.uses else [f"{each.title}\n{each.text}" for each in documents]
-    blocks += [packed] * bool(packed)
+    pairs = [*map(_worked, shots)]
+    turns, own = _rendered(suite, prompt, item, [shot for shot, _ in pairs] if placed else (), documents)
     asking: Chat = []
-    for shot in () if placed else shots:
-        asked, start = _rendered(suite, prompt, shot, (), ())
-        asking += [*asked[start:], ("assistant", shot.target)]
-    asking += turns[own:]
-    if blocks:
-        role, text = asking[0]
-        asking[0] = role, "\n\n".join([*blocks, text])
+    for shot, known in () if placed else pairs:
+        asked, start = _rendered(suite, prompt, shot, (), known)
+        asking += [*_after(prompt, known, asked[start:]), ("assistant", shot.target)]
+    asking += _after(prompt, documents, turns[own:])
+    if packed:
+        (role, text), *rest = asking
+        asking = [(role, f"{packed}\n\n{text}"), *rest]
     return [*turns[:own], *asking]
+
+
+def _after(prompt: Prompt, documents: Sequence[Document], turns: Chat) -> Chat:
+    """The turns of an item, after its documents unless the template has placed them."""
+    if "documents" in prompt.uses or not documents:
+        return turns
+    (role, text), *rest = turns
+    return [(role, "\n\n".join([*_shown(documents), text])), *rest]
 
 
 def _rendered(

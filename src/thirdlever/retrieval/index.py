@@ -160,6 +160,33 @@ def text_of(entry: Item | Document) -> str:
     return entry.input if isinstance(entry, Item) else f"{entry.title}\n{entry.text}"
 
 
+def passages(documents: Sequence[Document], tokens: int) -> tuple[Document, ...]:
+    """Documents in passages of at most so many of the embedder's tokens, cut between sections, paragraphs or sentences.
+
+    A document that is longer than the embedder's window is found by its beginning alone; its passages are all found.
+    They keep its title, and their id is its id and their number.
+
+    Raises:
+        MissingExtraError: the `rag` extra is not installed.
+    """
+    splitters = need("semantic_text_splitter", extra="rag")
+    splitter = splitters.MarkdownSplitter.from_huggingface_tokenizer(_tokenizer(), tokens)
+    return tuple(
+        Document(f"{document.id}#{number}", document.title, text)
+        for document in documents
+        for number, text in enumerate(splitter.chunks(document.text), start=1)
+    )
+
+
+@cache
+def _tokenizer() -> Any:  # noqa: ANN401 - tokenizers is imported at the point of use
+    library = need("tokenizers", extra="local")
+    tokenizer = library.Tokenizer.from_file(str(bundled.embedder_folder() / "tokenizer.json"))
+    tokenizer.no_truncation()  # otherwise every long text counts as one window
+    tokenizer.no_padding()
+    return tokenizer
+
+
 def _embedded(folder: Path) -> Any:  # noqa: ANN401 - chromadb is imported at the point of use
     chromadb = need("chromadb", extra="rag")
     return chromadb.PersistentClient(str(folder.resolve()), settings=chromadb.Settings(anonymized_telemetry=False))

@@ -558,8 +558,12 @@ class _Candidate:
         k, documents = min(k, len(self._suite.train)), min(documents, len(self._suite.documents))
         shots = [Context(shots=(item,)) for item in self._suite.train.sample(SAMPLE, how="random")]
         notes = [Context(documents=(document,)) for document in self._suite.documents[:SAMPLE]]
-        more = k * self._added(shots, model) + documents * self._added(notes, model)
-        shown = " and ".join(counted(n, thing) for n, thing in ((k, "example"), (documents, "document")) if n)
+        note, thing = self._added(notes, model), "document"
+        if passage := args.get("passage"):  # tokens of the embedder, nearly as many of other models
+            note, thing = min(note, passage), "passage"
+        example, worked = self._added(shots, model), args.get("worked", 0)
+        more = (k + worked) * example + (1 + worked) * documents * note
+        shown = " and ".join(counted(n, what) for n, what in ((k + worked, "example"), (documents, thing)) if n)
         plain = self._rendered(Deployment(ask(self._suite), model=model))
         return replace(
             plain,
