@@ -26,8 +26,9 @@ ROWS = {"train": 1_200, "dev": 150, "test": 400}
 ORDER = re.compile(r"[A-F]-\d{4}")
 # A ticket of another split may share less than this part of its words.
 TOO_NEAR = 0.8
-# Enough for 45 tokens of the embedded model: an order number has six, a word rarely more than two.
-MOST_CHARACTERS = 125
+# The embedded model splits at least so: a ticket with no more pieces has 45 tokens at most.
+PIECE = re.compile(r"[^\W\d]+|\d|[^\w\s]")
+MOST_PIECES = 38
 HELD_OUT = 2  # wordings of each situation that train does not have
 NAMES_AN_ORDER = {"always": 1.0, "usual": 0.92, "rare": 0.55, "never": 0.0}
 
@@ -88,7 +89,7 @@ class Desk:
             ticket = self._ticket()
             text = self._text(ticket, split)
             folded = words(text, masked=ORDER.pattern)
-            if len(text) > MOST_CHARACTERS or folded in self._seen[split]:
+            if len(PIECE.findall(text)) > MOST_PIECES or folded in self._seen[split]:
                 continue
             if all(nearest(folded, seen) < TOO_NEAR for seen in others):
                 self._seen[split].append(folded)
