@@ -5,8 +5,8 @@ Licence: Apache-2.0.
 
 Example item:
 
-    input:  TODO
-    target: TODO
+    input:  Under which number do I order the spare part of the Pebble scale?
+    target: KP-618
 
 Run it:
 
