@@ -69,7 +69,7 @@ class Json:
         object.__setattr__(self, "keys", tuple(self.keys) or tuple(required))
         object.__setattr__(self, "schema", schema)
         if not self.keys or (unknown := set(self.keys) - set(schema["properties"])):
-            what = f"has no property {sorted(unknown)[0]!r}" if self.keys else "has no properties"
+            what = f"has no property {min(unknown)!r}" if self.keys else "has no properties"
             message = f"Json: the schema {what}; write Json((KEY, KEY)) or Json(schema=SCHEMA)"
             raise misuse(message, SuiteError)
 
@@ -110,18 +110,16 @@ class Json:
     def grade(self, value: str, target: str) -> Grade:
         """Right if all fields agree; otherwise the reason names those that do not."""
         got, wanted = self._fields(value), self._fields(target)
+        # A null in one and nothing in the other is one field, which agrees.
+        got |= {path: None for path, inner in wanted.items() if inner is None and path not in got}
+        wanted |= {path: None for path, inner in got.items() if inner is None and path not in wanted}
         wrong = [path for path in {**wanted, **got} if not self.same(got.get(path), wanted.get(path))]
         if not wrong:
             return Grade(1.0, "every field equals the target's")
         reasons = [f"{path}: {self._difference(got, wanted, path)}" for path in wrong[:_SHOWN_FIELDS]]
         more = [f"{len(wrong) - _SHOWN_FIELDS} more"] if len(wrong) > _SHOWN_FIELDS else []
-        # A null in one and nothing in the other is one field, which agrees.
-        both = [
-            {**{path: None for path, inner in other.items() if inner is None}, **own}
-            for own, other in ((got, wanted), (wanted, got))
-        ]
-        agree = len(set(both[0]) & set(both[1]) - set(wrong))
-        f1 = 2 * agree / (len(both[0]) + len(both[1]))
+        agree = len(got.keys() & wanted.keys() - set(wrong))
+        f1 = 2 * agree / (len(got) + len(wanted))
         return Grade(f1 if self.partial else 0.0, "; ".join([*reasons, *more]))
 
     def problem(self, target: str) -> str | None:
@@ -162,10 +160,10 @@ class Json:
         if not self._validates:
             return ""
         faults = [
-            f"{path_of(error.absolute_path) or 'the object'}: {clipped(error.message)}"
+            f"{path_of(error.absolute_path) or 'the object'}: {error.message[:SHOWN]}"
             for error in self._validator.iter_errors(value)
         ]
-        return "; ".join(["not valid", *faults[:_SHOWN_FIELDS]]) if faults else ""
+        return "not valid: " + "; ".join(faults[:_SHOWN_FIELDS]) if faults else ""
 
     @cached_property
     def _validator(self) -> Validator:
@@ -263,20 +261,21 @@ def outline(schema: Schema) -> str:
     >>> outline({"type": "object", "properties": {"size": {"enum": ["S", "M"]}, "n": {"type": "integer"}}})
     '{"size": "S" | "M", "n": integer}'
     """
-    if choices := schema.get("enum"):
-        return " | ".join(json.dumps(each, ensure_ascii=False) for each in choices)
-    if "const" in schema:
-        return json.dumps(schema["const"], ensure_ascii=False)
-    if several := schema.get("anyOf") or schema.get("oneOf"):
-        return " | ".join(outline(each) for each in several)
-    kinds = schema.get("type", "any")
-    if isinstance(kinds, list):
-        return " | ".join(kinds)
-    if kinds == "object" and (properties := schema.get("properties")):
-        return f"{{{', '.join(f'{json.dumps(name, ensure_ascii=False)}: {outline(each)}' for name, each in properties.items())}}}"
-    if kinds == "array":
-        return f"[{outline(schema['items'])}, …]" if "items" in schema else "[…]"
-    return str(kinds)
+    match schema:
+        case {"enum": choices}:
+            return " | ".join(json.dumps(each, ensure_ascii=False) for each in choices)
+        case {"const": only}:
+            return json.dumps(only, ensure_ascii=False)
+        case {"anyOf": several} | {"oneOf": several}:
+            return " | ".join(map(outline, several))
+        case {"type": "object", "properties": properties}:
+            fields = (f"{json.dumps(name, ensure_ascii=False)}: {outline(each)}" for name, each in properties.items())
+            return f"{{{', '.join(fields)}}}"
+        case {"type": "array", "items": items}:
+            return f"[{outline(items)}, …]"
+        case {"type": list(kinds)}:
+            return " | ".join(kinds)
+    return str(schema.get("type", "any value"))
 
 
 def _known(value: Any, schema: Schema) -> Any:  # noqa: ANN401 - JSON
