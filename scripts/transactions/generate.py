@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))  # what all generators share
+
 from assembly import SEED, Dealer, Suite
 from card import card
 from catalogue import SPLITS, read

@@ -1,0 +1,34 @@
+"""Support tickets as JSON: intent, product, priority and order number, by one firm's house rules.
+
+Source: synthetic, written by scripts/tickets/generate.py; see datasets/tickets/card.yaml.
+Licence: Apache-2.0.
+
+Example item:
+
+    input:  Please change the delivery address for my Badger. Order C-1507.
+    target: {"intent":"shipping","product":"vacuum","priority":"normal","order_id":"C-1507"}
+
+Run it:
+
+    thirdlever run tickets --limit 100
+"""
+
+from __future__ import annotations
+
+from thirdlever import Json, Suite, load_suite, suite
+
+
+@suite
+def tickets() -> Suite:
+    """The suite; its slices are plain words, nicknames, house rules and tickets that name two orders."""
+    return load_suite(
+        "tickets",
+        instruction=(
+            "You sort the support tickets of an appliance maker. "
+            "intent is shipping, cancel, return, refund, billing, repair, setup or account. "
+            "product is kettle, toaster, lamp, heater, vacuum or other. "
+            "priority is low, normal or high. order_id is the order, or null."
+        ),
+        answer=Json(("intent", "product", "priority", "order_id"), max_tokens=48),
+        input_name="Ticket",
+    )
