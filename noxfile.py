@@ -3,6 +3,7 @@
 import logging
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -14,33 +15,40 @@ nox.options.reuse_venv = "yes"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 EVERYTHING = ".[all]"
 
-DEMO_LIMIT = 100
-DEMO_PROBE = 10
-DEMO_OUT = "results/demo"
-DEMO_USD_PER_HOUR = 0.09  # about what two cores are rented for; the chart is then of money
-DEMO_STRATEGIES = (  # all of them; the tuned ones on as many examples as fit into a quarter of an hour
-    *("null", "zero_shot", "few_shot", "long_context", "rag"),
-    "lora:examples=480,epochs=3",
-    "managed:examples=130,epochs=2",
-    "distilled:labelled=1000,rows=96,epochs=2",
-)
+USD_PER_HOUR = "0.09"  # about what two cores are rented for; the charts are then of money
+DEMO = {  # a suite of behaviour with all strategies, and one of knowledge with those that may decide it
+    "tickets": (
+        ("--limit", "40", "--probe", "2", "--constrain"),
+        (
+            *("null", "zero_shot", "few_shot:k=4", "long_context:tokens=1500", "rag:k=4"),
+            *("lora:examples=250,epochs=1", "managed:examples=40,epochs=1", "distilled:labelled=800,rows=40,epochs=1"),
+        ),
+    ),
+    "handbook": (
+        ("--limit", "60", "--probe", "2"),
+        ("null", "rag:k=0,documents=2,passage=60,worked=4", "lora:examples=300,epochs=1"),
+    ),
+}
+REGRESSION = ("null", "few_shot:k=4", "rag:k=8")  # quick to repeat for each base model
 
 
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
-    """Run every strategy over the suite `transactions` on the model that comes along, and decide; again resumes."""
+    """Decide two tasks on the model that comes along, in about five minutes; again resumes."""
     session.install(EVERYTHING)
-    _demo(session, *session.posargs)
+    for suite, (options, strategies) in DEMO.items():
+        _run(session, suite, f"results/{suite}", strategies, *options, *session.posargs)
+        for command in ("decide", "memo", "report"):
+            session.run("thirdlever", command, f"results/{suite}")
 
 
 @nox.session(default=False)
 def regress(session: nox.Session) -> None:
-    """Hold a base model against the baseline of `transactions`: `-- --model NAME`; without a baseline, pin the demo."""
+    """Hold a base model against the baseline of `transactions`: `-- --model NAME`; without a baseline, pin one."""
     session.install(EVERYTHING)
     if not Path("results/baselines/transactions.json").exists():
-        if not Path(DEMO_OUT, "run.json").exists():
-            _demo(session)
-        session.run("thirdlever", "baseline", "set", DEMO_OUT)
+        _run(session, "transactions", "results/transactions", REGRESSION, "--limit", "100", "--probe", "2")
+        session.run("thirdlever", "baseline", "set", "results/transactions")
     wanted = session.posargs if "--model" in session.posargs else ["--model", "embedded", *session.posargs]
     session.run("thirdlever", "regress", "transactions", "--baseline", "transactions", *wanted)
 
@@ -112,12 +120,6 @@ def _group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PYPROJECT, name)
 
 
-def _demo(session: nox.Session, *further: str) -> None:
-    session.run(
-        *("thirdlever", "run", "transactions", "--limit", str(DEMO_LIMIT), "--probe", str(DEMO_PROBE)),
-        *("--device-usd-per-hour", str(DEMO_USD_PER_HOUR)),
-        *(option for strategy in DEMO_STRATEGIES for option in ("--strategy", strategy)),
-        *("--out", DEMO_OUT, *further),
-    )
-    for command in ("decide", "memo", "report"):
-        session.run("thirdlever", command, DEMO_OUT)
+def _run(session: nox.Session, suite: str, out: str, strategies: Sequence[str], *options: str) -> None:
+    chosen = [option for strategy in strategies for option in ("--strategy", strategy)]
+    session.run("thirdlever", "run", suite, "--device-usd-per-hour", USD_PER_HOUR, *chosen, "--out", out, *options)
