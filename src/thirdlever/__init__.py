@@ -11,6 +11,7 @@ imported by the first call that needs them.
 
 from thirdlever.analysis.run import Run, load
 from thirdlever.answers.answer import Answer, Grade, Json, Label, Text
+from thirdlever.answers.judge import Judge
 from thirdlever.answers.reading import Reading, Status
 from thirdlever.core import errors
 from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, need, require
@@ -42,6 +43,7 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "Found",
     "Item",
     "Json",
+    "Judge",
     "Label",
     "Prepare",
     "SetupCost",

@@ -26,7 +26,7 @@ class Grade:
     """One graded answer.
 
     Attributes:
-        value: 1.0 if right, 0.0 if wrong.
+        value: 1.0 if right, 0.0 if wrong; nan if a grader model has yet to decide.
         reason: why, for the reader of a report.
     """
 
