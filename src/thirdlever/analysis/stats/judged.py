@@ -79,6 +79,14 @@ class Calibration:
         """Sensitivity + specificity - 1: 1 for a perfect grader, 0 for one that guesses."""
         return self.right.value - self.wrong.value
 
+    def draws(self, n: int) -> tuple[Floats, Floats]:
+        """Draws [n] of both means, the same every time: what else the labels might have shown (Jeffreys)."""
+        rng = np.random.default_rng(0)
+        right, wrong = (
+            rng.beta(rate.n * rate.value + 0.5, rate.n * (1 - rate.value) + 0.5, n) for rate in (self.right, self.wrong)
+        )
+        return right, wrong
+
     def tells_apart(self, confidence: float = 0.95) -> bool:
         """Whether Youden's index is above 0, with this confidence."""
         spread = math.sqrt(self.right.variance + self.wrong.variance)
