@@ -72,7 +72,9 @@ class Grader:
         found = info.get("grader")
         if not found:
             return None
-        return cls(found["model"], (info.get("suite") or {}).get("name", ""), [Labelled(*row) for row in found["labels"]])
+        return cls(
+            found["model"], (info.get("suite") or {}).get("name", ""), [Labelled(*row) for row in found["labels"]]
+        )
 
     @cached_property
     def agreement(self) -> Agreement:
@@ -101,6 +103,23 @@ class Grader:
             remedy = "rewrite the rubric, label more answers, or use another --grader"
             return f"the grader {self.model} does not tell right answers from wrong ones ({index}); {remedy}"
         return None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Its agreement with people as run.json holds it: each figure with its interval; None if unknown."""
+        found = self.agreement
+        figures = {
+            "agreement": found.agreement,
+            "kappa": found.kappa,
+            "sensitivity": found.sensitivity,
+            "specificity": found.specificity,
+        }
+        return {
+            "right": self.calibration.right.n,
+            "wrong": self.calibration.wrong.n,
+            "no_verdict": sum(one.score is None for one in self.labels),
+            **{name: None if one is None or math.isnan(one.value) else list(one) for name, one in figures.items()},
+        }
 
     def own(self, answers: pd.DataFrame) -> Floats:
         """People's labels of a candidate's own answers [rows], nan where there is none.

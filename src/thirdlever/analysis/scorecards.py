@@ -98,7 +98,18 @@ FURTHER = (
 LEAST_TIMED = {95: 60, 99: 300}
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured", "base", "lever", "same_answer")
-COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed", "lost_attempts", "ungraded")
+COUNTS = (
+    "n",
+    "sources",
+    "errors",
+    "requests",
+    "unparseable",
+    "refused",
+    "cut_off",
+    "timed",
+    "lost_attempts",
+    "ungraded",
+)
 LOST = ("unparseable", "refused", "cut_off", "errors")  # counts of requests without an answer, which count as wrong
 _PAIR = "accuracy_ci95"
 # Figures need no texts but the answers: without the others, a million records are quickly divided by candidate.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.answers.answer import Answer
+    from thirdlever.answers.answer import Answer, Grade
     from thirdlever.answers.reading import Status
     from thirdlever.suites.suite import Item
 
@@ -154,9 +154,16 @@ class Reply:
         if reading.value is None:
             return dataclasses.replace(self, score=0.0, status=reading.status, reason=reading.reason)
         grade = answer.grade(reading.value, target)
-        reason = "; ".join(filter(None, [grade.reason, reading.reason]))
         score = None if math.isnan(grade.value) else grade.value
+        reason = "; ".join(filter(None, ["" if score is None else grade.reason, reading.reason]))
         return dataclasses.replace(self, score=score, prediction=reading.value, status=reading.status, reason=reason)
+
+    def judged(self, grade: Grade) -> Reply:
+        """The reply with a grader's verdict; "ungraded" if it gave none."""
+        if math.isnan(grade.value):
+            return dataclasses.replace(self, status="ungraded", reason=grade.reason)
+        reason = "; ".join(filter(None, [grade.reason, self.reason]))
+        return dataclasses.replace(self, score=grade.value, reason=reason)
 
     def read(self, answer: Answer) -> Reading:
         """How the request went, without a target to grade against."""

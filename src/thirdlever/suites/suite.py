@@ -399,7 +399,9 @@ def _human(path: Path, known: set[str]) -> tuple[HumanLabel, ...]:
     for row in rows:
         item, answer, right = row.text("id"), row.text("answer"), row.values.get("right")
         if not isinstance(right, bool | int | float) or not 0 <= right <= 1:
-            message = f"{row.where}: 'right' is {clipped(right)}; write true, false, or the share of people who say true"
+            message = (
+                f"{row.where}: 'right' is {clipped(right)}; write true, false, or the share of people who say true"
+            )
             raise SuiteError(message)
         if item not in known:
             message = f"{row.where}: {item!r} is no item of dev or test; give the id of the item that is answered"

@@ -217,6 +217,8 @@ class Agreement:
     @cached_property
     def agreement(self) -> Estimate:
         """Share of the answers on which both say the same: right, wrong, or in between."""
+        if not len(self.scores):
+            return _share(math.nan, 0)
         return _share(float((np.sign(self.scores - 0.5) == np.sign(self.human - 0.5)).mean()), len(self.scores))
 
     @cached_property
@@ -229,7 +231,7 @@ class Agreement:
         from statsmodels.stats.inter_rater import cohens_kappa
 
         ours, theirs = (np.sign(values - 0.5) for values in (self.scores, self.human))
-        if min(len(set(ours)), len(set(theirs))) < 2:  # noqa: PLR2004 - chance alone
+        if min(len({*ours}), len({*theirs})) < 2:  # noqa: PLR2004 - chance alone
             return None
         found = cohens_kappa(confusion_matrix(theirs, ours))
         return Estimate(float(cohen_kappa_score(theirs, ours)), float(found.kappa_low), float(found.kappa_upp))
