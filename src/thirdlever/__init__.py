@@ -12,6 +12,7 @@ imported by the first call that needs them.
 from thirdlever.analysis.run import Run, load
 from thirdlever.answers.answer import Answer, Grade, Label, Text
 from thirdlever.answers.number import Number
+from thirdlever.answers.judge import Judge
 from thirdlever.answers.reading import Reading, Status
 from thirdlever.answers.rules import (
     Checks,
@@ -74,6 +75,7 @@ __all__ = [  # noqa: RUF022 - sorted within four groups
     "Answer",
     "Checks",
     "Json",
+    "Judge",
     "Label",
     "Labels",
     "Number",

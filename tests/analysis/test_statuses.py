@@ -41,7 +41,7 @@ def with_column(folder: Path, **column: pd.Series[Any]) -> Run:
 
 def test_every_answer_has_one_status(tmp_path: Path) -> None:
     found = zero_shot(tmp_path, ("failed", 1), ("cut_off", 2), ("too_long", 3), ("unparsed", 4), ("wrong", 5))
-    assert found.statuses == {"answered": 30, "unparsed": 4, "refused": 0, "cut_off": 5, "failed": 1}
+    assert found.statuses == {"answered": 30, "unparsed": 4, "refused": 0, "cut_off": 5, "failed": 1, "ungraded": 0}
     assert sum(found.statuses.values()) == ITEMS
     assert found.accuracy_parsed == 25 / 30
 

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from thirdlever.analysis import outcomes
+from thirdlever.analysis import grader, outcomes
+from thirdlever.analysis.grader import PERFECT, Corrections
 from thirdlever.analysis.scorecards import figures
 from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.stats.intervals import of_items
+from thirdlever.analysis.stats.judged import ratio_interval, ratio_z
 from thirdlever.analysis.stats.power import ALPHA, POWER, Design
 from thirdlever.analysis.variance import Variance, by_recipe
 from thirdlever.core.errors import RunError
@@ -36,32 +38,53 @@ if TYPE_CHECKING:
 By: TypeAlias = Literal["prompt", "model", "strategy"]
 MCNEMAR = "exact McNemar"
 SIGN_FLIP = "sign-flip test by cluster"
+_SAME = 1e-9  # of verdicts: rounding of a correction
 
 
 class Differences:
     """b's scores minus a's, item by item.
 
+    Scores of a grader are corrected for its errors. The test of no difference needs no correction, because a grader
+    that errs alike on both cannot make equals differ; the size of a difference does, and the interval includes the
+    uncertainty of the correction. If people labelled answers of both candidates, both are prediction-powered instead.
+
     Attributes:
         values: [items].
-        totals: [clusters]; their sums.
+        totals: [clusters]; sums of values in units of one verdict, `unit`.
         sizes: [clusters]; numbers of items.
         n: number of items.
         mean: over items.
         won: items on which b is better.
         lost: items on which a is better.
         simple: whether items are independent, without repeats, and right or wrong.
+        unit: what a true difference of 1 is in verdicts; 1 without a grader.
     """
 
     def __init__(self, o: Outcomes, a: str, b: str) -> None:
         """Subtract a's scores from b's; RunError if there is no such candidate."""
-        self.values = o.row(b) - o.row(a)
-        self.totals, self.sizes = intervals.cluster_totals(self.values, o.clusters)
+        self.values, self.unit = o.row(b) - o.row(a), 1.0
+        self._calibration, self._judged, self._floor = PERFECT, 0.0, 0.0
+        self._corrected = o.corrections is not None
+        if o.corrections is not None:
+            self._correct(o.corrections, o.candidates.index(a), o.candidates.index(b))
+        self._verdicts = self.values * self.unit
+        self.totals, self.sizes = intervals.cluster_totals(self._verdicts, o.clusters)
         self.n = len(self.values)
         self.mean = float(self.values.mean())
-        self.won = int((self.values > 0).sum())
-        self.lost = int((self.values < 0).sum())
-        self._epochs, self._graded = o.epochs, o.graded
-        self.simple = len(self.sizes) == self.n and o.epochs == 1 and not o.graded
+        self.won = int((self._verdicts > _SAME).sum())
+        self.lost = int((self._verdicts < -_SAME).sum())
+        whole = bool((np.abs(self._verdicts - np.rint(self._verdicts)) < _SAME).all())
+        self._epochs, self._graded = o.epochs, o.graded or (self._corrected and not whole)
+        self.simple = len(self.sizes) == self.n and o.epochs == 1 and not self._graded
+
+    def _correct(self, by: Corrections, a: int, b: int) -> None:
+        values = by.powered[b] - by.powered[a]
+        if np.isnan(values).any():
+            self.unit, self._calibration = float(by.calibration.youden), by.calibration
+            self._judged = float((by.judged[b] - by.judged[a]).mean())
+            return
+        self.values, self.unit = values, 1 / max(1.0, float(np.abs(values).max()))
+        self._floor = float(by.floor[a] + by.floor[b])
 
     def p(self) -> float:
         """Two-sided p of no difference."""
@@ -72,29 +95,50 @@ class Differences:
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Of the mean difference."""
-        low, high = intervals.score_interval(*self._table, confidence)
+        if not self._corrected:
+            low, high = intervals.score_interval(*self._table, confidence)
+        else:
+            z2 = NormalDist().inv_cdf(0.5 + confidence / 2) ** 2
+            low, high = ratio_interval(*self._moments, self._calibration, judged=self._judged, z2=z2)
         return float(low), float(high)
 
     def p_below(self, value: float) -> float:
         """One-sided p of a true difference of `value` or less."""
+        if self._corrected:
+            return NormalDist().cdf(-ratio_z(value, *self._moments, self._calibration, judged=self._judged))
         return NormalDist().cdf(-float(intervals.score_z(value, *self._table)))
 
     def design(self) -> Design:
         """What determines the power of the comparison, apart from the number of items."""
-        discordant = float(np.abs(self.values).mean())
+        discordant = float(np.abs(self._verdicts).mean())
         if self._graded and discordant:
-            spread = self.n * intervals.cluster_variance(self.totals, self.sizes) + self.mean**2
-            return Design(discordant, spread / discordant, smooth=True)
-        return Design(discordant, self.n / self._table[2], smooth=self._graded or self._epochs > 1)
+            spread = self.n * intervals.cluster_variance(self.totals, self.sizes) + self._verdicts.mean() ** 2
+            return Design(discordant, spread / discordant, smooth=True, unit=self.unit)
+        smooth = self._graded or self._epochs > 1
+        return Design(discordant, self.n / self._table[2], smooth=smooth, unit=self.unit)
+
+    @cached_property
+    def _moments(self) -> tuple[float, float]:
+        """Mean difference of the verdicts and its variance, adjusted for few that differ.
+
+        Bonett and Price (Journal of Educational and Behavioral Statistics 37, 2012) add one item won and one lost.
+        """
+        won, lost, n = self._table
+        share = (won + 1) / (n + 2), (lost + 1) / (n + 2)
+        mean = share[0] - share[1]
+        variance = (sum(share) - mean**2) / (n + 2)
+        if self._calibration is PERFECT:  # prediction-powered: in units of the accuracy already
+            return mean / self.unit, variance / self.unit**2 + self._floor
+        return mean + self._judged * float(self._calibration.wrong.value), variance
 
     @cached_property
     def _table(self) -> tuple[float, float, float]:
         """Won, lost and n of independent right-or-wrong items with the same uncertainty."""
-        won = float(np.maximum(self.values, 0).mean())
-        lost = float(np.maximum(-self.values, 0).mean())
+        won = float(np.maximum(self._verdicts, 0).mean())
+        lost = float(np.maximum(-self._verdicts, 0).mean())
         effective = float(len(self.sizes))
         if not self.simple and won + lost:
-            effective = (won + lost - self.mean**2) / intervals.cluster_variance(self.totals, self.sizes)
+            effective = (won + lost - (won - lost) ** 2) / intervals.cluster_variance(self.totals, self.sizes)
             # At most one per answer, at least one.
             most = math.inf if self._graded else float(self.n * self._epochs)
             effective = min(max(effective, 1.0), most)
@@ -325,9 +369,8 @@ def _respects(about: Mapping[str, Any]) -> dict[str, str]:
 
 def _together(o: Outcomes, values: tuple[str, str], pairs: Sequence[tuple[str, str]], confidence: float) -> Comparison:
     """Two prompts, models or strategies, each by the mean score of its candidates on each item."""
-    sides = [np.mean([o.row(pair[side]) for pair in pairs], axis=0) for side in (0, 1)]
-    names = tuple(f"{value.partition(' ')[0]}: {len(pairs)} candidates" for value in values)
-    both = replace(o, candidates=names, scores=np.stack(sides), graded=True)
+    names = [f"{value.partition(' ')[0]}: {len(pairs)} candidates" for value in values]
+    both = o.merged({name: [pair[side] for pair in pairs] for side, name in enumerate(names)})
     return compare(both, *names, confidence=confidence)
 
 
@@ -412,7 +455,8 @@ def non_inferior(o: Outcomes, candidate: str, reference: str, margin: float, *, 
     differences = Differences(o, reference, candidate)
     p = differences.p_below(-margin)
     design = differences.design()
-    spread = max(design.discordant, margin) * design.effect
+    loss = margin * design.unit
+    spread = max(design.discordant, loss) * design.effect
     z = NormalDist().inv_cdf(1 - alpha) + NormalDist().inv_cdf(POWER)
     return NonInferiority(
         candidate=candidate,
@@ -422,7 +466,7 @@ def non_inferior(o: Outcomes, candidate: str, reference: str, margin: float, *, 
         low=differences.interval(1 - 2 * alpha)[0],
         p=p,
         holds=p <= alpha,
-        needed=math.ceil(z * z * spread / margin**2),
+        needed=math.ceil(z * z * spread / loss**2),
     )
 
 
@@ -433,4 +477,15 @@ def accuracy(o: Outcomes, name: str, *, confidence: float = 0.95) -> Proportion:
         RunError: there is no such candidate.
     """
     asked = len(o.items) * o.epochs
+    if by := o.corrections:
+        place = o.candidates.index(name)
+        return grader.accuracy(
+            by.verdicts[place],
+            by.judged[place],
+            o.clusters,
+            by.calibration,
+            requests=asked,
+            graded=o.graded,
+            confidence=confidence,
+        )
     return of_items(o.row(name), o.clusters, requests=asked, graded=o.graded, confidence=confidence)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thirdlever.analysis.grader import Corrections, Grader
 from thirdlever.analysis.stats.intervals import clusters
 from thirdlever.core.errors import RunError, unknown
 from thirdlever.core.text import counted
+from thirdlever.evaluation.records import statuses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,11 +36,13 @@ class Outcomes:
     Attributes:
         candidates: names, as in the records.
         items: ids, sorted.
-        scores: [candidates, items]; the mean over epochs, 0 for a failed request or an unparsed answer.
+        scores: [candidates, items]; the mean over epochs, 0 for a failed request or an unparsed answer. Those of a
+            grader are corrected for its errors, so that their mean is the accuracy; each alone may be outside 0 to 1.
         clusters: [items]; items of one group share a number, an item without a group has its own.
         slices: [items]; "" if there is none.
         epochs: repeats of each item.
         graded: whether any score is other than 0 or 1.
+        corrections: of a grader's errors; None if answers are graded without one.
     """
 
     candidates: tuple[str, ...]
@@ -48,6 +52,7 @@ class Outcomes:
     slices: tuple[str, ...]
     epochs: int = 1
     graded: bool = False
+    corrections: Corrections | None = None
 
     def row(self, name: str) -> NDArray[np.float64]:
         """Scores of one candidate [items].
@@ -69,6 +74,7 @@ class Outcomes:
             scores=self.scores[:, kept],
             clusters=np.unique(self.clusters[kept], return_inverse=True)[1].astype(np.int64),
             slices=tuple(self.slices[i] for i in kept),
+            corrections=self.corrections and self.corrections.only(kept),
         )
 
     def slice(self, name: str) -> Outcomes:
@@ -81,6 +87,27 @@ class Outcomes:
         if not mask.any():
             raise RunError(unknown("slice", name, {label for label in self.slices if label}))
         return self.only(mask)
+
+    @property
+    def verdicts(self) -> NDArray[np.float64]:
+        """Scores as they were given [candidates, items], without a correction."""
+        return self.corrections.verdicts if self.corrections else self.scores
+
+    def merged(self, groups: Mapping[str, Sequence[str]]) -> Outcomes:
+        """Outcomes with one candidate for each group, by its name: the mean score of its members on each item.
+
+        Raises:
+            RunError: there is no such candidate.
+        """
+        rows = [np.mean([self.row(one) for one in names], axis=0) for names in groups.values()]
+        places = [[self.candidates.index(one) for one in names] for names in groups.values()]
+        return replace(
+            self,
+            candidates=tuple(groups),
+            scores=np.stack(rows),
+            graded=True,
+            corrections=self.corrections and self.corrections.merged(places),
+        )
 
     def best(self) -> str:
         """The candidate with the highest mean score; the first of several."""
@@ -97,9 +124,7 @@ def averaged(o: Outcomes, repeats: Mapping[str, Sequence[str]]) -> Outcomes:
     if not repeats:
         return o
     of = {name: recipe for recipe, names in repeats.items() for name in names}
-    candidates = tuple(dict.fromkeys(of.get(name, name) for name in o.candidates))
-    rows = [np.mean([o.row(one) for one in repeats.get(name, (name,))], axis=0) for name in candidates]
-    return replace(o, candidates=candidates, scores=np.stack(rows), graded=True)
+    return o.merged({name: repeats.get(name, (name,)) for name in dict.fromkeys(of.get(n, n) for n in o.candidates)})
 
 
 def load(run: Run) -> Outcomes:
@@ -113,14 +138,15 @@ def load(run: Run) -> Outcomes:
         name, why = next(iter(unmeasured.items()))
         message = f"no candidate of run {str(run.folder)!r} is measured; {name}: {why}"
         raise RunError(message)
-    return outcomes(run.records[~run.records["candidate"].isin([*unmeasured])])
+    return outcomes(run.records[~run.records["candidate"].isin([*unmeasured])], Grader.of(run.info))
 
 
-def outcomes(records: pd.DataFrame) -> Outcomes:
-    """Pair the answers of the accuracy pass by item.
+def outcomes(records: pd.DataFrame, grader: Grader | None = None) -> Outcomes:
+    """Pair the answers of the accuracy pass by item. Items on which the grader gave no verdict are left out.
 
     Args:
         records: one row per request, in any order.
+        grader: whose scores they are; None if none graded them.
 
     Raises:
         RunError: no answers, or candidates with different items or numbers of repeats.
@@ -128,6 +154,8 @@ def outcomes(records: pd.DataFrame) -> Outcomes:
     import pandas as pd
 
     asked = records[records["phase"] == "accuracy"]
+    if grader is not None:
+        asked = asked[~asked["item_id"].isin(asked.loc[statuses(asked) == "ungraded", "item_id"])]
     if asked.empty:
         message = f"the run has no answers to compare; {_COMPLETE}"
         raise RunError(message)
@@ -144,7 +172,7 @@ def outcomes(records: pd.DataFrame) -> Outcomes:
     score = asked["score"].fillna(0.0).to_numpy(dtype=np.float64)
     total = np.bincount(cell, weights=score, minlength=counts.size).reshape(shape)
     order = sorted(range(len(names)), key=names.__getitem__)  # independent of the order of rows
-    return Outcomes(
+    found = Outcomes(
         candidates=tuple(names[i] for i in order),
         items=tuple(map(str, items)),
         scores=(total / counts)[order],
@@ -153,6 +181,14 @@ def outcomes(records: pd.DataFrame) -> Outcomes:
         epochs=int(counts[0, 0]),
         graded=bool(((score != 0) & (score != 1)).any()),
     )
+    if grader is None:
+        return found
+    answered = (statuses(asked) == "answered").to_numpy(dtype=np.float64)
+    judged = np.bincount(cell, weights=answered, minlength=counts.size).reshape(shape) / counts
+    by_name = {str(name): own.sort_values("item_id") for name, own in asked.groupby("candidate")}
+    scored = {name: own["score"].fillna(0.0).to_numpy(np.float64) for name, own in by_name.items()}
+    powered = {name: done for name, own in by_name.items() if (done := grader.powered(own, scored[name]))}
+    return Corrections.of(found, grader.calibration, judged[order], powered)
 
 
 def _check_items(names: list[str], items: list[str], counts: NDArray[np.int64]) -> None:

@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from thirdlever.analysis.parts import part_table
 from thirdlever.analysis.stats import intervals
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from thirdlever.analysis.grader import Grader
     from thirdlever.analysis.parts import PartTable
     from thirdlever.analysis.stats.intervals import Proportion
+    from thirdlever.analysis.stats.judged import Powered
     from thirdlever.answers.answer import Answer
     from thirdlever.answers.reading import Status
     from thirdlever.catalog.prices import Price
@@ -94,16 +96,31 @@ FURTHER = (
     "lever",
     "same_answer",
     "micro_f1",
+    "accuracy_judged",
+    "ungraded",
+    "grading_usd",
 )
 # Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
 LEAST_TIMED = {95: 60, 99: 300}
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured", "base", "lever", "same_answer")
-COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed", "lost_attempts")
+COUNTS = (
+    "n",
+    "sources",
+    "errors",
+    "requests",
+    "unparseable",
+    "refused",
+    "cut_off",
+    "timed",
+    "lost_attempts",
+    "ungraded",
+)
 LOST = ("unparseable", "refused", "cut_off", "errors")  # counts of requests without an answer, which count as wrong
 _PAIR = "accuracy_ci95"
 # Figures need no texts but the answers: without the others, a million records are quickly divided by candidate.
 _TEXTS = ("input", "completion", "reason")
+_LEAST_YOUDEN = 0.05  # of a draw; one of a calibrated grader rarely is below
 
 
 def figures(
@@ -124,8 +141,11 @@ def figures(
         By name, in the order of run.json, then of the records.
     """
     records = records.drop(columns=[name for name in _TEXTS if name in records])
+    from thirdlever.analysis.grader import Grader
+
     kind = restored((info.get("suite") or {}).get("answer"))
-    common = _Common(records[records["phase"] == "accuracy"], Tolerance.of(info), confidence, kind)
+    judge = Grader.of(info)
+    common = _Common(records[records["phase"] == "accuracy"], Tolerance.of(info), confidence, kind, judge)
     if part is not None:
         records = records[records["slice"] == part]
     rows = records.groupby("candidate", sort=False).indices
@@ -142,6 +162,7 @@ def figures(
             probe=own[own["phase"] == "latency"],
             price=price,
             base_price=price_in(info, about.get("base")) or price,
+            grader_price=price_in(info, judge.model if judge else None),
             common=common,
         )
     return found
@@ -166,18 +187,20 @@ def lever(candidate: Mapping[str, Any], *, retrieves: bool) -> Lever:
 
 @dataclass(frozen=True, eq=False)
 class _Common:
-    """What all candidates share: the answers of the accuracy pass, tolerated losses, the confidence, the answer kind."""
+    """What all candidates share: the answers of the accuracy pass, tolerated losses, the answer kind, the grader."""
 
     answers: pd.DataFrame
     tolerance: Tolerance
     confidence: float
     kind: Answer | None
+    grader: Grader | None
 
     @cached_property
     def not_measured(self) -> Mapping[str, str]:
         """Why candidates are not measured, by name; on all items, because a slice has few."""
         found = {str(name): why_not(own, self.tolerance) for name, own in self.answers.groupby("candidate")}
-        return {name: why for name, why in found.items() if why}
+        judge = f"not measured: {self.grader.why_not}" if self.grader and self.grader.why_not else None
+        return {name: known for name, why in found.items() if (known := why or judge)}
 
     @cached_property
     def graded(self) -> bool:
@@ -202,6 +225,15 @@ class _Common:
         return Bootstrap(self.answers)
 
 
+class _Items(NamedTuple):
+    """A candidate's items: ids, mean scores, shares of repeats with an answer, and sources [items]."""
+
+    ids: pd.Series[Any]
+    scores: NDArray[np.float64]
+    judged: NDArray[np.float64]
+    clusters: NDArray[np.int64]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CandidateFigures:
     """One candidate's figures, each computed when first read.
@@ -213,6 +245,7 @@ class CandidateFigures:
         probe: its rows of the latency probe.
         price: of its model's tokens; None if unknown.
         base_price: of the tokens of the model it was prepared from.
+        grader_price: of the grader's tokens.
         common: what it shares with the others.
     """
 
@@ -222,6 +255,7 @@ class CandidateFigures:
     probe: pd.DataFrame
     price: Price | None
     base_price: Price | None
+    grader_price: Price | None = None
     common: _Common
 
     @property
@@ -276,26 +310,48 @@ class CandidateFigures:
 
     @property
     def accuracy(self) -> Proportion | None:
-        """Its mean score; None if it is not measured."""
-        return None if self.not_measured else self.score
-
-    @cached_property
-    def score(self) -> Proportion | None:
-        """Mean score over items, requests without an answer 0, measured or not; None without records."""
-        if self.asked.empty:
-            return None
+        """Its mean score, corrected for the errors of the grader if there is one; None if it is not measured."""
+        if self.not_measured or self.common.grader is None or self.score is None:
+            return None if self.not_measured else self.score
         import numpy as np
-        import pandas as pd
 
-        item = pd.factorize(self.asked["item_id"])[0]
-        first = np.unique(item, return_index=True)[1]
-        return intervals.of_items(
-            np.bincount(item, weights=self._scores) / np.bincount(item),
-            intervals.clusters(self.asked["group"].iloc[first]),
-            requests=len(item),
+        from thirdlever.analysis import grader
+
+        items = self._items
+        if found := self._powered:
+            labels = int((~np.isnan(self.common.grader.own(self._graded))).sum())
+            return grader.powered_accuracy(found, items.clusters, labels=labels, confidence=self.common.confidence)
+        return grader.accuracy(
+            items.scores,
+            items.judged,
+            items.clusters,
+            self.common.grader.calibration,
+            requests=len(self._graded),
             graded=self.common.graded,
             confidence=self.common.confidence,
         )
+
+    @cached_property
+    def score(self) -> Proportion | None:
+        """Mean score over items, requests without an answer 0, measured or not; None without records.
+
+        A grader's verdicts are taken as they are; one that it did not give counts neither way.
+        """
+        if self._graded.empty:
+            return None
+        items = self._items
+        return intervals.of_items(
+            items.scores,
+            items.clusters,
+            requests=len(self._graded),
+            graded=self.common.graded,
+            confidence=self.common.confidence,
+        )
+
+    def grading_usd(self, usd_per_hour: float | None, utilisation: float) -> float | None:
+        """Cost of the grader's requests about its answers: 0 without a grader, None if unknown."""
+        grading = self.about.get("grading")
+        return preparing_usd(grading, self.grader_price, usd_per_hour, utilisation) if grading else 0.0
 
     @cached_property
     def same_answer(self) -> str | None:
@@ -403,11 +459,22 @@ class CandidateFigures:
 
     @cached_property
     def accuracy_draws(self) -> NDArray[np.float64] | None:
-        """Bootstrap means of the accuracy, from the same resamples."""
+        """Bootstrap means of the accuracy, from the same resamples, corrected as the accuracy is."""
         import numpy as np
 
-        means = self._scores.groupby(self.asked["item_id"].to_numpy(), sort=True).mean()
-        return self.common.bootstrap.means(means.index.to_series(), np.asarray(means, np.float64))
+        items, judge = self._items, self.common.grader
+
+        def means(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+            return self.common.bootstrap.means(items.ids, values)
+
+        if found := self._powered:
+            return means(found.values)
+        scores, judged = means(items.scores), means(items.judged)
+        if judge is None or judge.why_not or scores is None or judged is None:
+            return scores
+        right, wrong = judge.calibration.draws(len(scores))
+        with np.errstate(invalid="ignore"):
+            return np.clip((scores - judged * wrong) / np.maximum(right - wrong, _LEAST_YOUDEN), 0, 1)
 
     @cached_property
     def _statuses(self) -> pd.Series[str]:
@@ -416,6 +483,34 @@ class CandidateFigures:
     @property
     def _scores(self) -> pd.Series[float]:
         return self.asked["score"].fillna(0.0).astype("float64")
+
+    @cached_property
+    def _graded(self) -> pd.DataFrame:
+        """Its rows of the accuracy pass, without those on which the grader gave no verdict."""
+        return self.asked[self._statuses != "ungraded"]
+
+    @cached_property
+    def _items(self) -> _Items:
+        import numpy as np
+        import pandas as pd
+
+        rows = self._graded
+        item, ids = pd.factorize(rows["item_id"])
+        first = np.unique(item, return_index=True)[1]
+        times = np.bincount(item)
+        answered = (statuses(rows) == "answered").to_numpy(np.float64)
+        return _Items(
+            ids=pd.Series(ids),
+            scores=np.bincount(item, weights=rows["score"].fillna(0.0).astype("float64")) / times,
+            judged=np.bincount(item, weights=answered) / times,
+            clusters=intervals.clusters(rows["group"].iloc[first]),
+        )
+
+    @cached_property
+    def _powered(self) -> Powered | None:
+        """Its prediction-powered accuracy; None if too few of its own answers are labelled."""
+        judge = self.common.grader
+        return judge.powered(self._graded, self._scores[self._graded.index].to_numpy()) if judge else None
 
     @cached_property
     def _amounts(self) -> NDArray[np.float64]:
@@ -476,6 +571,9 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "same_answer": one.same_answer,
         "base": one.about.get("base") or one.about.get("model") if one.asks else None,
         "lever": one.lever,
+        "ungraded": one.statuses["ungraded"],
+        "accuracy_judged": one.score.value if one.common.grader and one.score else None,
+        "grading_usd": one.grading_usd(usd_per_hour, utilisation),
         "accuracy_ci95": (accuracy.low, accuracy.high) if accuracy else None,
         "macro_f1": one.macro_f1,
         "micro_f1": one.micro_f1,

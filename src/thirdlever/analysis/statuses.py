@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 STATUSES: tuple[Status, ...] = get_args(Status)
-LOST: tuple[Status, ...] = ("failed", "cut_off", "refused")  # no fault of the model's knowledge or skill
+LOST: tuple[Status, ...] = ("failed", "cut_off", "refused", "ungraded")  # no fault of the model's knowledge or skill
 
 # The "five-and-twenty rule" for losses in trials: below 5 % they hardly bias a result, above 20 % they threaten its
 # validity. Schulz and Grimes, Sample size slippages in randomised trials, Lancet 359 (2002), 781-785. A lost request
@@ -36,6 +36,7 @@ _WHAT: Mapping[Status, str] = {
     "cut_off": "answers were cut off",
     "refused": "answers were refused",
     "unparsed": "answers could not be parsed",
+    "ungraded": "answers got no verdict of the grader",
 }
 _LONGEST = 120  # characters of an error or an answer that are quoted
 _SEE = "read them with `thirdlever report`, then "
@@ -48,7 +49,7 @@ class Tolerance:
     """The largest shares of a candidate's requests, 0 to 1, with which it still counts as measured.
 
     Attributes:
-        max_failed: of failed, cut-off and refused requests together.
+        max_failed: of failed, cut-off and refused requests, and of answers that were not graded, together.
         max_unparsed: of unparsed answers.
     """
 
@@ -157,6 +158,9 @@ def _cause(records: pd.DataFrame, status: Status) -> tuple[str, str]:
             return f"the first with {first!r}", "fix this, and repeat the run's command with the same --out"
         case "cut_off":
             return _no_room(records)
+        case "ungraded":
+            reason = _short(str(records["reason"].iloc[0]))
+            return f"the first because {reason}", "repeat the run's command with the same --out, or another --grader"
         case "refused":
             return "the model or its provider declined", "change the prompt or the model"
         case _:

@@ -29,7 +29,8 @@ class Grade:
     """One graded answer.
 
     Attributes:
-        value: 1.0 if right, 0.0 if wrong; between them if partly right, where a kind gives partial scores.
+        value: 1.0 if right, 0.0 if wrong; between them if partly right, where a kind gives partial scores; nan if a
+            grader model has yet to decide.
         reason: why, for the reader of a report.
     """
 

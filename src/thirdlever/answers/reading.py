@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from thirdlever.answers.names import LabelNames, Mention
 
 
-Status: TypeAlias = Literal["answered", "unparsed", "refused", "cut_off", "failed"]
+Status: TypeAlias = Literal["answered", "unparsed", "refused", "cut_off", "failed", "ungraded"]
 
 UNFINISHED = "reasoning not finished"
 SHOWN = 80  # characters of a completion in a reason
@@ -52,7 +52,7 @@ class Reading:
     Attributes:
         value: the answer, in the form that is compared with the target; None if there is none.
         status: "answered" if there is one. Otherwise why not: "unparsed", "refused", "cut_off" (generation ended before
-            the answer) or "failed" (the request did).
+            the answer) or "failed" (the request did). An answer without a grader's verdict becomes "ungraded" later.
         reason: how it was read, or why it was not, for the reader of a report; "" if the completion is the answer.
     """
 

@@ -221,6 +221,7 @@ def run(
     ] = MAX_FAILED,
     max_unparsed: Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)] = MAX_UNPARSED,
     max_connections: options.MaxConnections = None,
+    grader: options.Grader = None,
 ) -> None:
     """Run strategies on a suite and compare them in a table.
 
@@ -250,8 +251,10 @@ def run(
         max_failed=max_failed,
         max_unparsed=max_unparsed,
         max_connections=max_connections,
+        grader=grader,
     )
     options.print_text(tables.render_summary(done.summary))
+    _print_grader(done)
     _print_searched(done)
     typer.echo(f"\nRecords, logs and chart: {done.folder}")
     for name, why in done.not_measured.items():
@@ -284,7 +287,16 @@ def show(
         return
     options.print_text(tables.render_summary(found.summary, fmt))
     if fmt == "table":
+        _print_grader(found)
         _print_searched(found)
+
+
+def _print_grader(run: "Run") -> None:
+    """How far the grader agrees with people, below a run's table."""
+    from thirdlever.report.memo_content import grader_facts
+
+    for what, value in grader_facts(run):
+        typer.echo(paragraph(escape_terminal(f"{what}: {value}."), rest="  "))
 
 
 def _print_searched(run: "Run") -> None:

@@ -64,6 +64,7 @@ MaxUnparsed: TypeAlias = Annotated[
 MaxConnections: TypeAlias = Annotated[
     int | None, option("N", "Requests in flight at once. [default: as many as the provider allows]", min=1)
 ]
+Grader: TypeAlias = Annotated[str | None, option("NAME", "Model that judges the answers of a suite with a Judge.")]
 Assume: TypeAlias = Annotated[
     list[str] | None, option("NAME=VALUE", "Assumption, such as monthly_volume=3000000; repeatable.")
 ]

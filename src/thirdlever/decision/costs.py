@@ -242,7 +242,8 @@ def _cost(
     draws = None if factor is None or used.draws is None else used.draws * factor
     low, high = (draws is not None and interval(draws)) or (None, None)
     setup = _setup(candidate, used, a, rate, utilisation)
-    setup["evaluation"] = None if per_request is None else per_request * used.requests
+    asked = None if per_request is None else per_request * used.requests
+    setup["evaluation"] = total([asked, used.grading_usd(rate, utilisation)])
     basis = _basis(candidate, used, a, rate, utilisation)
     return Cost(
         candidate=candidate["name"],

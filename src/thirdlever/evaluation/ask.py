@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
+from thirdlever.answers.judge import Judge
 from thirdlever.core.errors import BudgetError, StrategyError
 from thirdlever.core.progress import note, progress
 from thirdlever.core.store import NotBuilt
@@ -175,6 +176,20 @@ def setup(facts: Mapping[str, Any], *, labels: int) -> SetupCost:
     return SetupCost(labels=labels, seconds=facts["seconds"], **used)
 
 
+def check_grades(suite: Suite) -> None:
+    """Check that answers to dev can be graded while a strategy is prepared.
+
+    Raises:
+        StrategyError: a grader model judges them, after the run.
+    """
+    if isinstance(suite.answer, Judge):
+        message = (
+            f"the answers of suite {suite.name!r} are judged by a grader after they are given, so dev cannot choose; "
+            "state the setting, such as k=8, or use a strategy without a search"
+        )
+        raise StrategyError(message)
+
+
 NEVER = 1.1  # a confidence that is never reached
 ITEMS = 200  # of dev: tells 6 points apart (one standard error is at most 3.5)
 
@@ -209,6 +224,7 @@ def choose(
     if not len(suite.dev):
         message = f"suite {suite.name!r} has no dev split to choose on; add its dev.jsonl or choose yourself"
         raise StrategyError(message)
+    check_grades(suite)
     items = suite.dev.first(ITEMS)
 
     def build(folder: Path) -> dict[str, Any]:
@@ -267,6 +283,7 @@ def choose_threshold(
     if not len(suite.dev):
         message = f"suite {suite.name!r} has no dev split to choose a threshold on; add its dev.jsonl, or state below"
         raise StrategyError(message)
+    check_grades(suite)
     items = suite.dev.first(ITEMS)
 
     def build(folder: Path) -> dict[str, Any]:

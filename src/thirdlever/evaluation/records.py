@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.answers.answer import Answer
+    from thirdlever.answers.answer import Answer, Grade
     from thirdlever.answers.reading import Status
     from thirdlever.suites.suite import Item
 
@@ -101,9 +102,10 @@ class Reply:
         prompt_hash: sha256 of every message sent.
         cold: whether it was the first request of a probe in its process.
         score: 0 to 1; None if not graded yet.
-        prediction: the answer read from the completion; None unless the status is "answered".
+        prediction: the answer read from the completion; None unless the status is "answered" or "ungraded".
         reason: how the completion was read, and why it got this score.
-        status: how the request ended; None if not graded yet. Only "answered" can have a score above 0.
+        status: how the request ended; None if not read yet. Only "answered" can have a score above 0; "ungraded" is an
+            answer on which the grader gave no verdict.
         reasoning_tokens: the output tokens that went into reasoning.
         prompt_chars: characters of every message sent; plans learn from them how many make a token.
         confidence: of the answer, 0 to 1, if the solver knows it.
@@ -152,10 +154,16 @@ class Reply:
         if reading.value is None:
             return dataclasses.replace(self, score=0.0, status=reading.status, reason=reading.reason)
         grade = answer.grade(reading.value, target)
-        reason = "; ".join(filter(None, [grade.reason, reading.reason]))
-        return dataclasses.replace(
-            self, score=grade.value, prediction=reading.value, status=reading.status, reason=reason
-        )
+        score = None if math.isnan(grade.value) else grade.value
+        reason = "; ".join(filter(None, ["" if score is None else grade.reason, reading.reason]))
+        return dataclasses.replace(self, score=score, prediction=reading.value, status=reading.status, reason=reason)
+
+    def judged(self, grade: Grade) -> Reply:
+        """The reply with a grader's verdict; "ungraded" if it gave none."""
+        if math.isnan(grade.value):
+            return dataclasses.replace(self, status="ungraded", reason=grade.reason)
+        reason = "; ".join(filter(None, [grade.reason, self.reason]))
+        return dataclasses.replace(self, score=grade.value, reason=reason)
 
     def read(self, answer: Answer) -> Reading:
         """How the request went, without a target to grade against."""

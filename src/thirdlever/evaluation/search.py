@@ -18,7 +18,7 @@ from thirdlever.answers.reading import spoken
 from thirdlever.core.errors import PromptError, StrategyError, ThirdleverError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
-from thirdlever.evaluation.ask import Questions, Used, asking, replies, setup
+from thirdlever.evaluation.ask import Questions, Used, asking, check_grades, replies, setup
 from thirdlever.prompting.frame import ask, chat, check_prompt
 from thirdlever.strategies.contract import Deployment, Found, add_setups
 from thirdlever.suites.prompts import default_source, instruction_of, quoted, read_source, with_turns
@@ -107,6 +107,7 @@ def optimise(
     """
     from gepa.api import optimize
 
+    check_grades(suite)
     if len(suite.dev) < _LEAST_DEV:
         message = f"suite {suite.name!r} has {len(suite.dev)} dev items; a search needs {_LEAST_DEV} or more"
         raise StrategyError(message)

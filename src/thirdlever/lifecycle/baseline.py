@@ -46,6 +46,7 @@ _COLUMNS: dict[Status, str] = {
     "cut_off": "cut_off",
     "refused": "refused",
     "unparsed": "unparseable",
+    "ungraded": "ungraded",
 }
 _IN_ROWS = {"results", "why_unmeasured"}  # fields that the file's heading leaves out
 _HASH = 16  # characters of a hash that are kept; ten million items collide in one of 100,000 suites

@@ -46,6 +46,7 @@ _LOST: Mapping[Status, str] = {
     "refused": "refused",
     "cut_off": "cut off",
     "failed": "failed",
+    "ungraded": "not graded",
 }
 _NEVER = re.compile(r"months|requests|volume")  # amounts for which infinite means never
 _REASONS = 2  # at most, in the headline

@@ -534,6 +534,43 @@ def searched(found: Mapping[str, Any], figures: CandidateFigures) -> str:
     )
 
 
+def grader_facts(run: Run) -> list[tuple[str, str]]:
+    """The grader and how far it agrees with people, as (name, value); empty if answers are graded without one."""
+    if not (found := run.info.get("grader")):
+        return []
+    known = found["agreement"]
+
+    def figure(name: str) -> str:
+        return UNKNOWN if known[name] is None else f"{interval(*known[name])} %"
+
+    kappa = UNKNOWN if known["kappa"] is None else "{:.2f} [{:.2f}, {:.2f}]".format(*known["kappa"])
+    labels = f"{known['right'] + known['wrong']:g} answers labelled by people, {known['right']:g} of them right"
+    agrees = [
+        f"agrees with people on {figure('agreement')} of {labels}",
+        f"Cohen's kappa {kappa}",
+        f"accepts {figure('sensitivity')} of right answers (sensitivity)",
+        f"rejects {figure('specificity')} of wrong ones (specificity)",
+    ]
+    if known["no_verdict"]:
+        agrees.append(f"gave no verdict on {known['no_verdict']:,}")
+    raw = [
+        f"{name} {percent(one.score.value)}" for name, one in run.figures.items() if one.score and not one.score.n == 0
+    ]
+    effect = "not corrected, so they are no evidence" if _uncalibrated(run) else "corrected in all other figures"
+    return [
+        ("Grader", found["model"]),
+        ("Agreement", "; ".join(agrees)),
+        ("Verdicts as given", f"{', '.join(raw)}; {effect}"),
+    ]
+
+
+def _uncalibrated(run: Run) -> bool:
+    from thirdlever.analysis.grader import Grader
+
+    judge = Grader.of(run.info)
+    return judge is not None and judge.why_not is not None
+
+
 def provenance_facts(run: Run) -> list[tuple[str, str]]:
     """Suite, measurement, machine and files, as (name, value)."""
 

@@ -347,7 +347,7 @@ def _check_grading(suite: Suite) -> None:
     for item in (*suite.train, *suite.dev, *suite.test):
         reading = suite.answer.read(item.target)
         grade = None if reading.value is None else suite.answer.grade(reading.value, item.target)
-        if grade is None or grade.value != 1:
+        if grade is None or grade.value < 1:  # nan: a grader has yet to decide
             wrong = f"the target {item.target!r} of item {item.id!r} is graded as wrong ({(grade or reading).reason})"
             message = f"{wrong}; correct the answer's `read` or `grade`"
             raise SuiteError(message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import json
+import math
 import re
 import shutil
 import sys
@@ -31,7 +32,9 @@ from thirdlever.core.progress import note, progress
 from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
 from thirdlever.core.text import counted
+from thirdlever.answers.judge import UNGRADED
 from thirdlever.evaluation.ask import metered
+from thirdlever.evaluation.judging import Case, Grading, check_grader
 from thirdlever.evaluation.records import Journal, describe_lost, misread, monotonous, table, to_parquet
 from thirdlever.models.base import BaseModel, check_constrains
 from thirdlever.runner.budget import Budget, batches, priced_in_batch, timed_requests
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from thirdlever.answers.judge import Judge
     from thirdlever.evaluation.passes import Pass
     from thirdlever.evaluation.records import Reply
     from thirdlever.strategies.contract import Deployment
@@ -73,6 +77,7 @@ def run(
     max_failed: float = MAX_FAILED,
     max_unparsed: float = MAX_UNPARSED,
     max_connections: int | None = None,
+    grader: str | BaseModel | None = None,
 ) -> Run:
     """Run strategies over a suite, side by side. Also works in a notebook.
 
@@ -96,6 +101,7 @@ def run(
         max_failed: share of failed, cut-off and refused requests above which a candidate is not measured.
         max_unparsed: the same of unparsed answers.
         max_connections: requests in flight at once; by default, as many as the provider allows.
+        grader: the model that judges the answers of a suite whose answer kind is `Judge`.
 
     Returns:
         The run, with pandas DataFrames as `summary` and `records`.
@@ -122,6 +128,7 @@ def run(
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises for an invalid rate or utilisation
     probe = timed_requests(probe, limit)
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
+    judge = check_grader(suite, grader)
     groups = in_prompts(parse_all(strategies), suite, prompts)
     money = Budget(limit=budget, device_usd_per_hour=device_usd_per_hour, utilisation=utilisation)
     started = _now()
@@ -135,6 +142,12 @@ def run(
             money.admit(base)
             if constrain:
                 check_constrains(base, suite.answer)
+        grading = None
+        if judge is not None and grader is not None:
+            model = grader if isinstance(grader, BaseModel) else registry.resolve(grader)
+            grading = _grading(suite, judge, model, money, folder / "journal", max_connections)
+            if model.name in {base.name for base in bases}:
+                note(f"{model.name} grades its own answers too, which it may prefer; another --grader is fairer")
         options: dict[str, Any] = {
             "limit": limit,
             "epochs": epochs,
@@ -149,13 +162,17 @@ def run(
             budget=money,
             batch=batch,
             max_connections=max_connections,
+            grading=grading,
             **options,
         )
         session.audit.check_suite()
         used = {prompt.name: prompt for group in groups for spec in group for prompt in spec.prompts}
         if out is None:
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
+        about_grader = session.calibrate()
         measured = _measure(session, candidates(groups, bases))
+        if grading is not None:
+            grading.close()
         failures = [*session.failed.values(), *session.untuned]
         if failures and not any(len(one.records) for one in measured):
             raise failures[0]
@@ -173,6 +190,7 @@ def run(
             "budget_usd": budget,
             "spent_usd": money.spent if budget is not None else None,
             "usage_unreported": money.unreported,
+            **({"grader": about_grader} if about_grader else {}),
             "prices": {name: price and price.to_dict() for name, price in money.prices.items()},
             "device_usd_per_hour": device_usd_per_hour,
             "utilisation": utilisation,
@@ -237,6 +255,42 @@ class Session:
     failed: dict[str, ProviderError] = field(default_factory=dict)
     untuned: list[TuningError] = field(default_factory=list)
     max_connections: int | None = None
+    grading: Grading | None = None
+
+    def calibrate(self) -> dict[str, Any] | None:
+        """Have the grader judge the answers that people labelled; its entry in run.json.
+
+        Raises:
+            ProviderError: its provider fails every request.
+        """
+        if self.grading is None:
+            return None
+        from thirdlever.analysis.grader import Grader, Labelled, answer_hash
+
+        items = {item.id: item for split in (self.suite.dev, self.suite.test) for item in split}
+        model, judge = self.grading.model, self.suite.answer
+        read = [(one, judge.read(one.answer).value) for one in self.suite.human]
+        if unread := sum(value is None for _, value in read):
+            note(f"human.jsonl: {counted(unread, 'answer')} cannot be read, as a candidate's would not be; left out")
+        labelled = {Case(items[one.item], value): one.right for one, value in read if value is not None}
+        given = {case: judge.grade(case.value, case.item.target) for case in labelled}
+        asked = [case for case, grade in given.items() if math.isnan(grade.value)]
+        given |= self.grading.grades(asked, title=f"{model.name}: labelled answers")
+        labels = [
+            Labelled(case.item.id, answer_hash(case.value), right, None if math.isnan(score) else score)
+            for case, right in labelled.items()
+            for score in (given[case].value,)
+        ]
+        known = Grader(model.name, self.suite.name, labels)
+        if known.why_not:
+            note(f"there will be no verdict: {known.why_not}")
+        return {
+            "model": model.name,
+            "revision": model.revision,
+            "agreement": known.summary,
+            "setup": asdict(self.grading.cost(asked)),
+            "labels": [list(one) for one in labels],
+        }
 
     def measure(self, candidate: Candidate) -> Measured | None:
         """Prepare a candidate and send every request that has no answer yet.
@@ -277,10 +331,12 @@ class Session:
         passes = self._passes(name, about, batch=batch)
         journal = self._send(passes, deployment, self.folder / "journal" / f"{identity[:24]}.jsonl")
         replies = [journal.replies[key] for work in passes for key in work.keys if key in journal.replies]
-        if len(replies) < (asked := sum(len(work.keys) for work in passes)):
-            self.unfinished.append(
-                Unfinished(candidate=name, answered=len(replies), requests=asked, why=self._why(model))
-            )
+        done, why = len(replies), self._why(model)
+        if self.grading is not None:
+            replies, done, about["grading"] = self._judged(self.grading, name, replies)
+            why = why or self._why(self.grading.model.name)
+        if done < (asked := sum(len(work.keys) for work in passes)):
+            self.unfinished.append(Unfinished(candidate=name, answered=done, requests=asked, why=why))
         about |= {
             "base": base.name,
             "revision": deployment.model.revision if deployment.model else None,
@@ -299,6 +355,28 @@ class Session:
         for warning in filter(None, warnings):
             note(f"{name}: {warning}")
         return Measured(about, table(replies, items, {"candidate": name, "strategy": spec.name, "model": model}))
+
+    def _judged(self, grading: Grading, name: str, replies: Sequence[Reply]) -> tuple[list[Reply], int, dict[str, Any]]:
+        """The replies with the grader's verdicts, how many of them are done with, and what that took."""
+        items = {item.id: item for item in self.suite.test}
+        cases = {
+            reply.key: Case(items[reply.item_id], reply.prediction)
+            for reply in replies
+            if reply.phase == "accuracy" and reply.score is None and reply.prediction is not None
+        }
+        grader, grades = grading.model.name, {}
+        if not self.budget.passed and grader not in self.failed:
+            try:
+                grades = grading.grades(cases.values(), title=f"{name}: grading")
+            except ProviderError as error:
+                self.failed[grader] = error
+        found = [
+            reply.judged(grades.get(cases[reply.key], UNGRADED)) if reply.key in cases else reply for reply in replies
+        ]
+        stopped = self.budget.passed or grader in self.failed
+        left = sum(reply.status == "ungraded" for reply in found) if stopped else 0
+        took = {"requests": grading.requests(cases.values()), **asdict(grading.cost(cases.values()))}
+        return found, len(replies) - left, took
 
     def _found(self, name: str, deployment: Deployment) -> dict[str, Any] | None:
         """What a search found, and the file in the run's folder that can be copied to `prompts/`."""
@@ -443,6 +521,19 @@ class Session:
         return priced_in_batch(deployment.model, self.budget.prices)
 
 
+def _grading(
+    suite: Suite, judge: Judge, model: BaseModel, money: Budget, folder: Path, max_connections: int | None
+) -> Grading:
+    """The grader of a run, paid from the same budget as its candidates."""
+    money.admit(model)
+
+    def count(reply: Reply) -> bool:
+        money.add(reply, model)
+        return not money.passed
+
+    return Grading(suite=suite, judge=judge, model=model, folder=folder, count=count, max_connections=max_connections)
+
+
 def _in_a_filename(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-")
 
@@ -482,7 +573,7 @@ def _earlier(
 def _nothing_new(info: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
     """Whether the earlier run already had all of these answers."""
     same = ("status", "limit", "epochs", "seed", "probe", "constrain")
-    if not earlier or any(earlier.get(key) != info[key] for key in same):
+    if not earlier or any(earlier.get(key) != info.get(key) for key in (*same, "grader")):
         return False
     return [one["identity"] for one in earlier["candidates"]] == [one["identity"] for one in info["candidates"]]
 

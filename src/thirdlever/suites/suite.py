@@ -1,8 +1,8 @@
 """A suite: labelled data in splits, an instruction and an answer kind; nothing that a strategy was given is in test.
 
 Data is in `datasets/<name>/`: `train.jsonl`, `test.jsonl` and optionally `dev.jsonl` (rows `id, input, target`,
-optionally `slice, group`, and any others, which prompts can show), `documents.jsonl` (rows `id, title, text`) and
-`card.yaml`. An eval file loads it:
+optionally `slice, group`, and any others, which prompts can show), `documents.jsonl` (rows `id, title, text`),
+`human.jsonl` (people's labels of answers: rows `id, answer, right`) and `card.yaml`. An eval file loads it:
 
     @suite
     def transactions() -> Suite:
@@ -145,11 +145,27 @@ class Split:
         return tuple(drawn[:k])
 
 
+@dataclass(frozen=True, slots=True)
+class HumanLabel:
+    """What people say of an answer to an item, by which a grader is calibrated.
+
+    Attributes:
+        item: id of an item of dev, or of test: of a candidate's own answers.
+        answer: its text.
+        right: 1 if it is right, 0 if not; between them the share of people who say right.
+    """
+
+    item: str
+    answer: str
+    right: float
+
+
 @dataclass(frozen=True)
 class Suite:
     """Everything that all candidates share, and the prompt in which one of them puts its items.
 
-    A strategy receives `suite.without_test()`, whose `test` raises.
+    A strategy receives `suite.without_test()`, whose `test` raises and which has no labels of answers. These calibrate
+    the grader of a `Judge` and are no part of the suite's hash: more of them change no answer.
     """
 
     name: str
@@ -162,6 +178,7 @@ class Suite:
     input_name: str = "Text"
     card: Mapping[str, Any] = field(default_factory=dict, repr=False)
     prompt: Prompt | None = None
+    human: tuple[HumanLabel, ...] = field(default=(), repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse an `answer` that is not an answer kind.
@@ -198,7 +215,7 @@ class Suite:
 
     def without_test(self) -> Suite:
         """The suite as a strategy sees it."""
-        return replace(self, test_split=None)
+        return replace(self, test_split=None, human=())
 
     @cached_property
     def hash(self) -> str:
@@ -275,6 +292,7 @@ def load_suite(
         input_name=input_name,
         card=_card(folder / "card.yaml"),
         prompt=find_prompt(prompt) if prompt else None,
+        human=_human(folder / "human.jsonl", known={item.id for split in (dev, test) for item in split}),
     )
 
 
@@ -385,6 +403,26 @@ def _item(row: Row, input_column: str | None) -> Item:
         fields[input_column] = text
     slice_, group = (str(row.values.get(name) or "") for name in ("slice", "group"))
     return Item(row.text("id"), text, row.text("target"), slice_, group, fields, turns)
+
+
+def _human(path: Path, known: set[str]) -> tuple[HumanLabel, ...]:
+    rows = read_rows(path) if path.exists() else []
+    found: dict[tuple[str, str], HumanLabel] = {}
+    for row in rows:
+        item, answer, right = row.text("id"), row.text("answer"), row.values.get("right")
+        if not isinstance(right, bool | int | float) or not 0 <= right <= 1:
+            message = (
+                f"{row.where}: 'right' is {clipped(right)}; write true, false, or the share of people who say true"
+            )
+            raise SuiteError(message)
+        if item not in known:
+            message = f"{row.where}: {item!r} is no item of dev or test; give the id of the item that is answered"
+            raise SuiteError(message)
+        if (item, answer) in found:
+            message = f"{row.where}: this answer to {item!r} is labelled twice; keep one label"
+            raise SuiteError(message)
+        found[item, answer] = HumanLabel(item, answer, float(right))
+    return tuple(found.values())
 
 
 def _card(path: Path) -> Mapping[str, Any]:

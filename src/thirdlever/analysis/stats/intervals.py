@@ -79,21 +79,38 @@ def of_items(
         graded: whether scores other than 0 and 1 occur, for which that limit does not hold.
         confidence: coverage of the interval.
     """
+    value, variance, sources = _mean(means, clusters)
+    effective = effective_size(means, clusters, requests=requests, graded=graded, confidence=confidence)
+    low, high = wilson(value * effective, effective, confidence)
+    se = math.sqrt(variance) if math.isfinite(variance) else math.nan
+    return Proportion(value, low, high, se, len(means), sources)
+
+
+def effective_size(
+    means: NDArray[np.float64],
+    clusters: NDArray[np.int64],
+    *,
+    requests: int,
+    graded: bool = False,
+    confidence: float = 0.95,
+) -> float:
+    """The number of independent items, right or wrong, with the same uncertainty; arguments as in `of_items`."""
+    value, variance, sources = _mean(means, clusters)
+    effective = float(sources)
+    if 0 < value < 1:
+        most = math.inf if graded else float(requests)
+        effective = min(max(value * (1 - value) / max(variance, 1e-30), 1.0), most)
+    return effective if sources == len(means) else effective * student_factor(sources, confidence)
+
+
+def _mean(means: NDArray[np.float64], clusters: NDArray[np.int64]) -> tuple[float, float, int]:
+    """Mean over items, its variance, and the number of sources."""
     import numpy as np
 
     totals, sizes = cluster_totals(means, clusters)
     n = len(means)
     value = float(np.cumsum(means)[-1]) / n  # added one by one, as inspect does, so that all digits agree
-    alone = len(sizes) == n
-    variance = float(means.var()) / n if alone else cluster_variance(totals, sizes)
-    effective = float(len(sizes))
-    if 0 < value < 1:
-        most = math.inf if graded else float(requests)
-        effective = min(max(value * (1 - value) / max(variance, 1e-30), 1.0), most)
-    if not alone:
-        effective *= student_factor(len(sizes), confidence)
-    low, high = wilson(value * effective, effective, confidence)
-    return Proportion(value, low, high, math.sqrt(variance) if math.isfinite(variance) else math.nan, n, len(sizes))
+    return value, float(means.var()) / n if len(sizes) == n else cluster_variance(totals, sizes), len(sizes)
 
 
 def clusters(groups: pd.Series[Any]) -> NDArray[np.int64]:

@@ -47,15 +47,18 @@ class Design:
         effect: design effect: n items are worth n / effect independent ones without repeats.
         smooth: whether the sum of differences is nearly continuous (repeats, partial scores).
         alpha: two-sided level of the test.
+        unit: what a true difference of 1 is in scores; less than 1 if a grader blurs it.
     """
 
     discordant: float
     effect: float = 1.0
     smooth: bool = False
     alpha: float = ALPHA
+    unit: float = 1.0
 
     def power(self, n: int, difference: float) -> float:
         """Probability of detecting a true difference with n items."""
+        difference *= self.unit
         # A true difference of d implies a mean absolute difference of at least d.
         discordant = max(self.discordant, abs(difference))
         worth = n / self.effect
