@@ -37,6 +37,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """A link to a notebook, which GitHub shows as it is, leads to its page."""
+    return re.sub(r"\]\(((?:\w+/)+\w+)\.ipynb\)", r"](\1.md)", markdown)
+
+
 def pages() -> Iterator[tuple[str, str]]:
     """Names and contents of the pages that have no file in docs/."""
     for source, name in FROM_ROOT.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import pytest
@@ -18,6 +20,8 @@ from thirdlever.models import bundled
 from thirdlever.models.engine import local
 
 DOCS = Path(__file__).parents[2] / "docs"
+SCRIPT = DOCS.parent / "scripts" / "execute_notebook.py"
+NOTEBOOK = DOCS / "notebooks" / "compare.ipynb"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in (DOCS / "quickstart.md", *DOCS.glob("tutorials/*.md")))
 CACHE = platformdirs.user_cache_path()  # the developer's cache, before the tests set their own
 SECONDS = 600  # a command that takes longer hangs
@@ -82,3 +86,17 @@ def run(commands: str) -> str:
     )
     assert done.returncode == 0, f"{commands}\n{done.stdout}"
     return done.stdout
+
+
+def test_the_notebook_runs_and_its_stored_outputs_are_of_the_same_kinds(shell: Path) -> None:
+    stored = json.loads(NOTEBOOK.read_text("utf-8"))
+    run(f"python {shlex.quote(str(SCRIPT))} executed.ipynb")
+    executed = json.loads((shell / "executed.ipynb").read_text("utf-8"))
+    for before, after in zip(stored["cells"], executed["cells"], strict=True):
+        assert kinds(before) == kinds(after), before["source"]
+    assert NOTEBOOK.stat().st_size < 250_000  # one picture
+
+
+def kinds(cell: dict[str, Any]) -> list[Any]:
+    """What each output of a cell is."""
+    return [sorted(each["data"]) if "data" in each else each["name"] for each in cell.get("outputs", ())]
