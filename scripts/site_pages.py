@@ -135,6 +135,8 @@ def from_notebook(path: Path) -> Iterator[tuple[str, str | bytes]]:
 
     text, resources = MarkdownExporter().from_filename(str(path))
     note = f"[This page as a notebook]({path.name})"
-    yield f"{path.stem}.md", re.sub(r"<style scoped>.*?</style>\n*", "", text, flags=re.DOTALL) + f"\n{note}\n"
+    text = re.sub(r"<style scoped>.*?</style>\n*", "", text, flags=re.DOTALL)
+    text = text.replace('<table border="1" class="dataframe">', "<table>")  # in the site's style
+    yield f"{path.stem}.md", f"{text}\n{note}\n"
     yield path.name, path.read_bytes()
     yield from resources["outputs"].items()

@@ -52,7 +52,8 @@ def listed_by_git(*arguments: str) -> list[str]:
 
 def written_commands(text: str) -> Iterator[list[str]]:
     """`thirdlever …` in code blocks and in running text, as words without their comment."""
-    lines = [line for block in (*fenced(text), *fenced(text, "bash")) for line in block.splitlines()]
+    listed = (block.replace("\\\n", " ") for block in (*fenced(text), *fenced(text, "bash")))
+    lines = [line for block in listed for line in block.splitlines()]
     for line in (*lines, *re.findall(r"`([^`\n]+)`", text)):
         words = line.partition("  #")[0].partition(" # ")[0].split()
         if words[:1] == ["thirdlever"] and len(words) > 1:
