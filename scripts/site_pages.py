@@ -114,7 +114,9 @@ def described(command: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - typer
     yield "\n\n".join(map(_plain, (command.help or "").split("\n\n")))
     yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```"
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    rows = [f"| `{left}` | {_plain(right)} |" for left, right in filter(None, records) if left != "--help"]  # no name has a |
+    rows = [
+        f"| `{left}` | {_plain(right)} |" for left, right in filter(None, records) if left != "--help"
+    ]  # no name has a |
     if rows:
         yield "\n".join(["| argument or option | meaning |", "|:--|:--|", *rows])
     for name, sub in getattr(command, "commands", {}).items():

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 DOCS = {
-    path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
+    path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
 }
 README = DOCS["README.md"]
 COMMANDS: dict[str, Any] = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
@@ -37,7 +38,7 @@ def options(command: str) -> set[str]:
     """What a command takes, `--input` and the like."""
     further = getattr(COMMANDS[command], "commands", {}).values()  # of a group such as `thirdlever jobs`
     taken = (parameter for each in (COMMANDS[command], *further) for parameter in each.params)
-    listed = {option for parameter in taken for option in parameter.opts}
+    listed = {option for parameter in taken if not getattr(parameter, "hidden", False) for option in parameter.opts}
     return {option for option in listed if option.startswith("--")} | HELP
 
 
@@ -131,7 +132,7 @@ def test_no_document_mentions_a_file_that_is_not_there(name: str) -> None:
     made = {"results", *inits, *(Path(path).stem for path in shown)}
     paths = {
         path.rstrip(".")
-        for path in re.findall(r"\b(?:src|strategies|evals|docs|scripts|tests|benchmarks|datasets)/[\w./-]+", text)
+        for path in re.findall(r"(?<![\w/])(?:src|strategies|evals|docs|scripts|tests|benchmarks|datasets)/[\w./-]+", text)
     }
     links = {target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target}
     assert {target for target in links if not (ROOT / name).parent.joinpath(target).exists()} == set()
@@ -193,7 +194,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
-    loaded = re.compile(r"""<(?:script|img|iframe|source)[^>]*\ssrc="?(https?:)?//|<link[^>]*rel="?(?:stylesheet|preconnect)"?[^>]*//""")
+    loaded = re.compile(
+        r"""<(?:script|img|iframe|source)[^>]*\ssrc="?(https?:)?//|<link[^>]*rel="?(?:stylesheet|preconnect)"?[^>]*//"""
+    )
     pages = list(site.rglob("*.html"))
     assert pages
     assert [page.name for page in pages if loaded.search(page.read_text("utf-8"))] == []

@@ -16,6 +16,7 @@ import platformdirs
 import pytest
 from helpers.markdown import blocks, missing
 
+import thirdlever
 from thirdlever.models import bundled
 from thirdlever.models.engine import local
 
@@ -44,6 +45,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module}"$@"\n', "utf-8")
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(thirdlever.__file__).parents[1]))  # wherever the tests import it from
     monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("COLUMNS", "100")

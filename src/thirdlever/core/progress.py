@@ -40,7 +40,9 @@ def note(line: str) -> None:
     """Print one line to stderr, escaped: it may contain text of a model or a provider."""
     from rich.console import Console
 
-    Console(stderr=True, force_jupyter=False).print(escape_terminal(line), markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True, force_jupyter=False).print(
+        escape_terminal(line), markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def question(line: str) -> str:
