@@ -99,6 +99,14 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation site in .site/; `-- serve` shows it on this machine and follows changes."""
+    session.install("-e", ".", *_group("docs"))
+    command, *further = session.posargs or ("build",)
+    session.run("mkdocs", command, "--strict", *further, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session(default=False)
 def build(session: nox.Session) -> None:
     """Build the distributions, and try the wheel as a stranger would: installed alone, in an empty folder."""
     session.install("build", "twine")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers.markdown import fenced, files
 from typer.testing import CliRunner
 
 from thirdlever.cli import main
@@ -22,13 +23,8 @@ PAGE = Path(__file__).parents[2] / "docs/plugins.md"
 TEXT = PAGE.read_text("utf-8")
 
 
-def files(text: str) -> dict[str, str]:
-    """The code blocks of a page that follow a line with nothing but a path."""
-    return dict(re.findall(r"^`([\w/.]+)`\n\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
-
-
 FILES = files(TEXT)
-OUTPUT = re.findall(r"^```text\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+OUTPUT = fenced(TEXT, "text")
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from thirdlever.core.text import escape_terminal
 INTERRUPTED = 130
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
-_TOPICS = {
+TOPICS = {
     "Measure": ("init", "suites", "strategies", "models", "check", "plan", "prompt", "run", "show"),
     "Decide": ("compare", "decide", "memo", "report", "reprice"),
     "When a model changes": ("baseline", "regress", "diff", "stale", "replace", "history"),
@@ -27,7 +27,7 @@ class _ByTopic(TyperGroup):
     """Lists the commands by topic. Typer itself does so only with rich, which takes twice as long to load."""
 
     def format_commands(self, _: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's private types
-        for topic, names in _TOPICS.items():
+        for topic, names in TOPICS.items():
             rows = [(f"{name:<10}", self.commands[name].get_short_help_str(formatter.width - 14)) for name in names]
             with formatter.section(topic):
                 formatter.write_dl(rows)

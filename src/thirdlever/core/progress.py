@@ -31,7 +31,7 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[], None
     """
     from rich.console import Console
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, force_jupyter=False)  # as text, not as HTML of a notebook
     with _bar(console, title, total) if console.is_terminal else _lines(title, total) as advance:
         yield advance
 
@@ -40,7 +40,9 @@ def note(line: str) -> None:
     """Print one line to stderr, escaped: it may contain text of a model or a provider."""
     from rich.console import Console
 
-    Console(stderr=True).print(escape_terminal(line), markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True, force_jupyter=False).print(
+        escape_terminal(line), markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def question(line: str) -> str:

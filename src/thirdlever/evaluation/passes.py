@@ -48,7 +48,7 @@ from thirdlever.core.errors import ProviderError, RunError, ThirdleverError
 from thirdlever.core.progress import note
 from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
-from thirdlever.models.base import HOSTED_CONNECTIONS, START_CONNECTIONS, as_text, generate_config
+from thirdlever.models.base import HOSTED_CONNECTIONS, START_CONNECTIONS, as_text, generate_config, outside_notebook
 from thirdlever.prompting.frame import CONFIDENCE, RETRIEVAL
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ def evaluate(
     logging.getLogger("inspect_ai").setLevel(logging.ERROR)  # what a model does not take is said once, by us
     try:
         sending = _Sending(work, deployment, answered, keep, lose=lose, log_path=log)
-        _run_in_a_loop(sending)
+        with outside_notebook():
+            _run_in_a_loop(sending)
     finally:
         _one_pass.release()
     return not sending.closed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +12,7 @@ from thirdlever.core.errors import RunError
 from thirdlever.models.parameters import LEAST_TOKENS, joined, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from inspect_ai.model import GenerateConfig, Model, ResponseSchema
@@ -24,6 +25,23 @@ THINKING_ROOM = 4000  # tokens; a model that answers with a label stops by itsel
 _CLIENTS = {"openai": "openai", "openai-api": "openai", "openrouter": "openai", "anthropic": "anthropic"}  # packages
 _LEAST_WINDOW = 4 * THINKING_ROOM  # models with less are older than reasoning
 CHARS_PER_TOKEN = 3.0  # cautious: English has about 4 with today's tokenizers
+
+
+@contextmanager
+def outside_notebook() -> Iterator[None]:
+    """Inside the block, inspect does not notice that it runs in a notebook.
+
+    It would refuse to create a model without ipywidgets and patch the kernel's event loop. Both are for its own
+    display and its own `eval`; here a pass has a loop of its own, and progress is printed as lines.
+    """
+    from inspect_ai._util import platform
+
+    noticed = platform.running_in_notebook
+    platform.running_in_notebook = lambda: False
+    try:
+        yield
+    finally:
+        platform.running_in_notebook = noticed
 
 
 class Tokens(Protocol):

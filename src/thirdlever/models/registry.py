@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thirdlever.core.errors import ModelError, unknown
-from thirdlever.models.base import BaseModel
+from thirdlever.models.base import BaseModel, outside_notebook
 from thirdlever.models.engine import local
 from thirdlever.models.parameters import joined, split
 
@@ -201,7 +201,8 @@ def _info(name: str) -> ModelInfo | None:
     from inspect_ai.model import get_model, get_model_info
 
     try:
-        return get_model_info(get_model(name))
+        with outside_notebook():
+            return get_model_info(get_model(name))
     except PrerequisiteError as error:
         lines = re.sub(r"\[/?\w+\]", "", str(error)).replace("ERROR:", "").splitlines()
         reason = ": ".join(filter(None, (line.strip() for line in lines))).rstrip(".")
