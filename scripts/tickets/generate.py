@@ -187,7 +187,9 @@ def main() -> None:
     """Read the command line and write the suite."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder to write, made if need be")
-    parser.add_argument("--seed", type=int, default=SEED, help="another seed gives other tickets (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="another seed gives other tickets (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     desk = Desk(arguments.seed)
     splits = numbered({split: desk.rows(split) for split in SPLITS}, prefix="tk", seed=arguments.seed)
