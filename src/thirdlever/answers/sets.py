@@ -80,12 +80,11 @@ class Labels:
     @cached_property
     def schema(self) -> dict[str, Any]:
         """An object with one array of labels."""
+        name, label = self.name.lower(), {"type": "string", "enum": list(self.labels)}
         return {
             "type": "object",
-            "properties": {
-                self.name.lower(): {"type": "array", "items": {"type": "string", "enum": list(self.labels)}}
-            },
-            "required": [self.name.lower()],
+            "properties": {name: {"type": "array", "items": label, "maxItems": len(self.labels)}},
+            "required": [name],
             "additionalProperties": False,
         }
 
@@ -186,7 +185,7 @@ class Labels:
         return self.separator.join(label for label in self.labels if label in found) or NONE
 
     def _places(self, text: str) -> Iterator[tuple[list[str], str]]:
-        """Where lists stand, each as the lines that begin with it: the whole, the beginning, after a marker, the end."""
+        """Where lists stand, as the lines that begin with one: the whole, the beginning, after a marker, the end."""
         lines = [line for line in text.splitlines() if re.search(r"\w|\[\s*\]|\{\s*\}", line)]
         if not lines:
             return

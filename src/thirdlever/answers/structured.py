@@ -110,17 +110,24 @@ class Json:
     def grade(self, value: str, target: str) -> Grade:
         """Right if all fields agree; otherwise the reason names those that do not."""
         got, wanted = self._fields(value), self._fields(target)
-        # A null in one and nothing in the other is one field, which agrees.
-        got |= {path: None for path, inner in wanted.items() if inner is None and path not in got}
-        wanted |= {path: None for path, inner in got.items() if inner is None and path not in wanted}
-        wrong = [path for path in {**wanted, **got} if not self.same(got.get(path), wanted.get(path))]
+        pairs = self.pairs(value, target)
+        wrong = [path for path, here, there, _ in pairs if not self.same(here, there)]
         if not wrong:
             return Grade(1.0, "every field equals the target's")
         reasons = [f"{path}: {self._difference(got, wanted, path)}" for path in wrong[:_SHOWN_FIELDS]]
         more = [f"{len(wrong) - _SHOWN_FIELDS} more"] if len(wrong) > _SHOWN_FIELDS else []
-        agree = len(got.keys() & wanted.keys() - set(wrong))
-        f1 = 2 * agree / (len(got) + len(wanted))
+        # A null in one and nothing in the other is a field of both.
+        sizes = [(path in got or there is None) + (path in wanted or here is None) for path, here, there, _ in pairs]
+        f1 = 2 * (len(pairs) - len(wrong)) / sum(sizes)
         return Grade(f1 if self.partial else 0.0, "; ".join([*reasons, *more]))
+
+    def pairs(self, value: str | None, target: str) -> list[tuple[str, Value, Value, bool]]:
+        """Every field's path, its value in the answer and in the target, and whether the target has it.
+
+        A field that is missing is null.
+        """
+        got, wanted = {} if value is None else self._fields(value), self._fields(target)
+        return [(path, got.get(path), wanted.get(path), path in wanted) for path in {**wanted, **got}]
 
     def problem(self, target: str) -> str | None:
         """A target must be a JSON object with every key that the schema allows, and nothing else."""
@@ -157,13 +164,24 @@ class Json:
 
     def invalid(self, value: Mapping[str, Any]) -> str:
         """The fields that the schema does not allow, each with the reason; "" if it allows all."""
-        if not self._validates:
-            return ""
-        faults = [
-            f"{path_of(error.absolute_path) or 'the object'}: {error.message[:SHOWN]}"
-            for error in self._validator.iter_errors(value)
-        ]
+        faults = [f"{path}: {fault}" for path, fault in self._faults(value).items()]
         return "not valid: " + "; ".join(faults[:_SHOWN_FIELDS]) if faults else ""
+
+    def faults(self, value: str) -> dict[str, str]:
+        """Why the schema does not allow a field of an answer, by its path."""
+        return self._faults(json.loads(value))
+
+    def _faults(self, value: Mapping[str, Any]) -> dict[str, str]:
+        if not self._validates:
+            return {}
+        found: dict[str, str] = {}
+        for error in self._validator.iter_errors(value):
+            if error.validator == "required":
+                missing = [key for key in error.validator_value if key not in error.instance]
+                found |= {path_of([*error.absolute_path, key]): "missing" for key in missing}
+            else:
+                found[path_of(error.absolute_path) or "the object"] = error.message[:SHOWN]
+        return found
 
     @cached_property
     def _validator(self) -> Validator:

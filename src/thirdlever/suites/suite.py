@@ -41,8 +41,11 @@ COLUMNS = {"id", "input", "target", "slice", "group"}  # an item's own
 _ANSWER = ("describe", "read", "grade", "problem")  # methods of an answer kind
 _KINDS = {
     "label": 'answer=Label(("LABEL", "LABEL"))',
+    "labels": 'answer=Labels(("LABEL", "LABEL"))',
     "text": "answer=Text()",
+    "number": "answer=Number()",
     "json": 'answer=Json(("KEY", "KEY"))',
+    "checks": 'answer=Checks((must("TEXT"), at_most(words=80)))',
 }
 _REMEDY = "to make a suite of your data, run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
 
@@ -178,7 +181,7 @@ class Suite:
             message = f'answer="{answer}" is not an answer kind; write {kind}'
         else:
             known = f"{type(answer).__name__} has no {listed(missing)}"
-            message = f"answer={clipped(answer)} is not an answer kind ({known}); write Label(…), Text() or Json(…)"
+            message = f"answer={clipped(answer)} is not an answer kind ({known}); write Label(…), Labels(…), Text(), Number(), Json(…) or Checks(…)"
         raise misuse(message, SuiteError)
 
     @property
@@ -256,6 +259,7 @@ def load_suite(
     train, dev, test = (_split(folder, part, input_column) for part in ("train", "dev", "test"))
     if answer == "label":
         answer = Label(tuple(sorted({item.target for item in train})), name=answer_name)
+    train, dev, test = (_canonical(split, answer) for split in (train, dev, test))
     documents = folder / "documents.jsonl"
     return Suite(
         name=name,
@@ -363,6 +367,14 @@ def _split(folder: Path, name: str, input_column: str | None) -> Split:
     rows = [] if name == "dev" and not path.exists() else read_rows(path)
     items = tuple(_item(row, input_column) for row in rows)
     return Split(name, items, lines={item.id: row.where for item, row in zip(items, rows, strict=True)})
+
+
+def _canonical(split: Split, answer: Answer) -> Split:
+    """The split with its targets as answers are written, where the kind has one way: `["b", "a"]` becomes `a, b`."""
+    canonical = getattr(answer, "canonical", None)
+    if canonical is None:
+        return split
+    return replace(split, items=tuple(replace(item, target=canonical(item.target)) for item in split))
 
 
 def _item(row: Row, input_column: str | None) -> Item:
