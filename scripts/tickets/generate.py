@@ -94,7 +94,12 @@ class Desk:
             if all(nearest(folded, seen) < TOO_NEAR for seen in others):
                 self._seen[split].append(folded)
                 rows.append(
-                    {"input": text, "target": ticket.target(), "slice": self._slice(ticket), "group": ticket.situation}
+                    {
+                        "input": text,
+                        "target": ticket.target(),
+                        "slice": self._slice(ticket),
+                        "situation": ticket.situation,
+                    }
                 )
         return rows
 

@@ -85,7 +85,12 @@ class Mailbox:
         patterns = self.words["signed" if tone == "chatty" else "introduced"]
         text = opening + dice.pick(patterns).format(name=name, body=bare)
         facts = self._facts(group, name, item)
-        return {"input": text[:1].upper() + text[1:], "target": REPLY.format(**facts), "slice": tone, "group": group}
+        return {
+            "input": text[:1].upper() + text[1:],
+            "target": REPLY.format(**facts),
+            "slice": tone,
+            "situation": group,
+        }
 
     def _facts(self, group: str, name: str, item: str) -> dict[str, str]:
         situation = self.situations[group]
@@ -100,8 +105,8 @@ class Mailbox:
         """A reply to a dev item, of a kind that people call right or wrong."""
         [name] = re.findall(r"(?<=^Hi )\w+", row["target"])
         [item] = {item for item in self.words["items"] if re.search(rf"\b{item}\b", row["input"])}
-        facts = self._facts(row["group"], name, item)
-        others = [group for group in self.situations if group != row["group"]]
+        facts = self._facts(row["situation"], name, item)
+        others = [group for group in self.situations if group != row["situation"]]
         facts["other_step"] = self.dice.pick(self.situations[self.dice.pick(others)]["steps"])
         facts["other_name"] = self.dice.pick([other for other in self.words["names"] if other != name])
         pattern = self.dice.pick(self.words["good"]) if kind == "right" else self.words["bad"][kind]
