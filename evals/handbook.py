@@ -1,4 +1,4 @@
-"""Questions on a product handbook that was revised after train was labelled: facts kept, changed, never asked.
+"""Questions on a product handbook revised after train was labelled.
 
 Source: synthetic, written by scripts/handbook/generate.py; see datasets/handbook/card.yaml.
 Licence: Apache-2.0.
@@ -27,6 +27,6 @@ def handbook() -> Suite:
             "You answer questions on the product handbook of an appliance maker, in a few words. "
             'If the handbook does not say, the answer is "not in the handbook".'
         ),
-        answer=Text(max_tokens=32),
+        answer=Text(score="contains", max_tokens=32),
         input_name="Question",
     )

@@ -94,7 +94,12 @@ class Desk:
             if all(nearest(folded, seen) < TOO_NEAR for seen in others):
                 self._seen[split].append(folded)
                 rows.append(
-                    {"input": text, "target": ticket.target(), "slice": self._slice(ticket), "group": ticket.situation}
+                    {
+                        "input": text,
+                        "target": ticket.target(),
+                        "slice": self._slice(ticket),
+                        "situation": ticket.situation,
+                    }
                 )
         return rows
 
@@ -187,7 +192,9 @@ def main() -> None:
     """Read the command line and write the suite."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder to write, made if need be")
-    parser.add_argument("--seed", type=int, default=SEED, help="another seed gives other tickets (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="another seed gives other tickets (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     desk = Desk(arguments.seed)
     splits = numbered({split: desk.rows(split) for split in SPLITS}, prefix="tk", seed=arguments.seed)

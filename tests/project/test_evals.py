@@ -118,6 +118,11 @@ def test_its_card_counts_truly(name: str) -> None:
     assert {name: suite.card["counts"][name] for name in counts} == counts
 
 
-@pytest.mark.parametrize("key", ["name", "source", "licence", "monthly_volume", "error_cost_usd"])
+@pytest.mark.parametrize("key", ["name", "source", "licence", "monthly_volume"])
 def test_its_card_says_what_a_decision_needs(name: str, key: str) -> None:
     assert load(name).card.get(key) not in (None, "", "unknown")  # a source may be a list: no set
+
+
+def test_its_card_states_what_an_error_costs_or_that_it_is_unknown(name: str) -> None:
+    cost = load(name).card["error_cost_usd"]
+    assert cost is None or cost >= 0

@@ -297,6 +297,9 @@ def test_the_starter_project_is_copied_and_nothing_overwritten() -> None:
     assert kept == [Path("evals/transactions.py")]
     assert Path("evals/transactions.py").read_text() == "mine"
     assert {Path("strategies/rag.py"), Path("datasets/transactions/test.jsonl")} <= set(copied)
+    assert {path.parts[1] for path in copied if path.parts[0] == "datasets"} == {
+        path.stem for path in copied if path.parts[0] == "evals"
+    } | {"transactions"}
     assert all(path.is_file() for path in copied)
 
 

@@ -40,7 +40,7 @@ MAX_DEV = 1_000
 _literal = partial(json.dumps, ensure_ascii=False)  # in double quotes, as a formatter writes it: valid Python too
 
 _WIDTH = 60  # characters of an example in the docstring of an eval file
-_STARTER = ("evals/[!_]*.py", "strategies/[!_]*.py", "prompts/[!_.]*", "datasets/transactions/*", "results/README.md")
+_STARTER = ("evals/[!_]*.py", "strategies/[!_]*.py", "prompts/[!_.]*", "datasets/*/*", "results/README.md")
 # Folders of a project, and names that an eval file imports: a function of the same name would shadow them.
 _RESERVED = {
     "Suite",
@@ -192,7 +192,7 @@ def make_suite(
 
 
 def copy_starter(folder: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Copy the starter project: evals, strategies, prompts, the suite `transactions`.
+    """Copy the starter project: evals, strategies, prompts and the data of the suites.
 
     Returns:
         (copied, kept): files that were written, and files that already existed and are unchanged.
