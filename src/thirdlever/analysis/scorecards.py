@@ -166,7 +166,7 @@ def lever(candidate: Mapping[str, Any], *, retrieves: bool) -> Lever:
 
 @dataclass(frozen=True, eq=False)
 class _Common:
-    """What all candidates share: the answers of the accuracy pass, tolerated losses, the confidence, the answer kind."""
+    """What all candidates share: the answers of the accuracy pass and their kind, tolerated losses, the confidence."""
 
     answers: pd.DataFrame
     tolerance: Tolerance
