@@ -280,10 +280,9 @@ def outline(schema: Schema) -> str:
     '{"size": "S" | "M", "n": integer}'
     """
     match schema:
-        case {"enum": choices}:
-            return " | ".join(json.dumps(each, ensure_ascii=False) for each in choices)
-        case {"const": only}:
-            return json.dumps(only, ensure_ascii=False)
+        case {"enum": [*choices]} | {"const": choices}:
+            values = choices if isinstance(choices, list) else [choices]
+            return " | ".join(json.dumps(each, ensure_ascii=False) for each in values)
         case {"anyOf": several} | {"oneOf": several}:
             return " | ".join(map(outline, several))
         case {"type": "object", "properties": properties}:

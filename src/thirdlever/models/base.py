@@ -263,7 +263,7 @@ def answer_schema(answer: Answer) -> dict[str, Any] | None:
 
 
 def _constraint(model: BaseModel, answer: Answer) -> GenerateConfig:
-    """A list of choices or any schema where the server takes it, otherwise a schema of the keywords that inspect has."""
+    """A list of choices or any schema where the server takes it, otherwise a schema of inspect's keywords."""
     from inspect_ai.model import GenerateConfig
 
     if answer.choices and model.service in _CHOICES:

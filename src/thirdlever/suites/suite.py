@@ -198,7 +198,8 @@ class Suite:
             message = f'answer="{answer}" is not an answer kind; write {kind}'
         else:
             known = f"{type(answer).__name__} has no {listed(missing)}"
-            message = f"answer={clipped(answer)} is not an answer kind ({known}); write Label(…), Labels(…), Text(), Number(), Json(…) or Checks(…)"
+            remedy = "write Label(…), Labels(…), Text(), Number(), Json(…) or Checks(…)"
+            message = f"answer={clipped(answer)} is not an answer kind ({known}); {remedy}"
         raise misuse(message, SuiteError)
 
     @property
