@@ -18,8 +18,8 @@ from thirdlever.core.store import Store
 from thirdlever.core.text import clipped, counted, normalise
 from thirdlever.prompting.frame import check_prompt, remarks
 from thirdlever.strategies import specs
-from thirdlever.suites.create import shared_groups
 from thirdlever.suites.prompts import available_prompts, read_prompt
+from thirdlever.suites.splitting import shared_groups
 from thirdlever.suites.suite import Audit, Inputs, Item, Split, find_suite
 
 if TYPE_CHECKING:
