@@ -10,8 +10,24 @@ imported by the first call that needs them.
 """
 
 from thirdlever.analysis.run import Run, load
-from thirdlever.answers.answer import Answer, Grade, Json, Label, Text
+from thirdlever.answers.answer import Answer, Grade, Label, Text
+from thirdlever.answers.number import Number
 from thirdlever.answers.reading import Reading, Status
+from thirdlever.answers.rules import (
+    Checks,
+    Rule,
+    at_least,
+    at_most,
+    ends_with,
+    is_json,
+    matches,
+    must,
+    must_not,
+    not_matches,
+    starts_with,
+)
+from thirdlever.answers.sets import Labels
+from thirdlever.answers.structured import Json
 from thirdlever.core import errors
 from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, need, require
 from thirdlever.core.store import Artefact, Store
@@ -32,17 +48,14 @@ from thirdlever.strategies.contract import Deployment, Found, Prepare, SetupCost
 from thirdlever.strategies.specs import parse
 from thirdlever.suites.suite import Document, Item, Split, Suite, load_suite, suite
 
-__all__ = [  # noqa: RUF022 - sorted within three groups
+__all__ = [  # noqa: RUF022 - sorted within four groups
     # The contract: what a strategy and an eval are made of.
-    "Answer",
     "BaseModel",
     "Context",
     "Deployment",
     "Document",
     "Found",
     "Item",
-    "Json",
-    "Label",
     "Prepare",
     "SetupCost",
     "Split",
@@ -50,13 +63,30 @@ __all__ = [  # noqa: RUF022 - sorted within three groups
     "StrategyError",
     "Suite",
     "SuiteError",
-    "Text",
     "ThirdleverError",
     "Tuning",
     "errors",
     "load_suite",
     "strategy",
     "suite",
+    # Answer kinds.
+    "Answer",
+    "Checks",
+    "Json",
+    "Label",
+    "Labels",
+    "Number",
+    "Rule",
+    "Text",
+    "at_least",
+    "at_most",
+    "ends_with",
+    "is_json",
+    "matches",
+    "must",
+    "must_not",
+    "not_matches",
+    "starts_with",
     # Helpers: what a strategy may call.
     "CONFIDENCE",
     "EMBEDDER",

@@ -6,17 +6,20 @@ scores 0 and is reported with its status, which says why; nothing is skipped.
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass, field
+import string
+from collections import Counter
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 from thirdlever.answers.names import LabelNames
-from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, conclude, find_object, refusal, spoken, unread
-from thirdlever.core.errors import SuiteError
+from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, conclude, marked, refusal, spoken, unread
+from thirdlever.core.errors import SuiteError, unknown
 from thirdlever.core.mistakes import misuse
-from thirdlever.core.text import clipped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PIECE = re.compile(r"\w+|[^\w\s]+")
 
@@ -26,7 +29,7 @@ class Grade:
     """One graded answer.
 
     Attributes:
-        value: 1.0 if right, 0.0 if wrong.
+        value: 1.0 if right, 0.0 if wrong; between them if partly right, where a kind gives partial scores.
         reason: why, for the reader of a report.
     """
 
@@ -35,7 +38,12 @@ class Grade:
 
 
 class Answer(Protocol):
-    """What a suite's `answer` must have."""
+    """What a suite's `answer` must have.
+
+    A kind may have more: `schema`, the JSON schema of its answers, for structured output; `canonical(target)`, the form
+    in which targets are kept; `parts(value)`, an answer as named parts, which figures are counted by; and `join(parts)`,
+    the answer of such parts, which the null baseline predicts one by one.
+    """
 
     @property
     def name(self) -> str:
@@ -85,7 +93,7 @@ class Label:
 
     def __post_init__(self) -> None:
         """Refuse a string, whose characters would be taken for labels, and a third label beside a negated one."""
-        _refuse_text("Label", self.labels)
+        refuse_text("Label", self.labels)
         if self.negated_is_other and len(self.labels) != 2:  # noqa: PLR2004 - the label and the other one
             message = f"negated_is_other=True needs exactly two labels, not {len(self.labels)}; leave it out"
             raise SuiteError(message)
@@ -124,7 +132,7 @@ class Label:
 
     def grade(self, value: str, target: str) -> Grade:
         """Right if the label equals the target."""
-        return _grade(value, target)
+        return equality(value, target)
 
     def problem(self, target: str) -> str | None:
         """A target must be a label and be read as itself."""
@@ -133,14 +141,46 @@ class Label:
         read = self.read(target).value
         return None if read == target else f"{target!r} is read as {read!r}"
 
+    def parts(self, value: str) -> dict[str, str]:
+        """The label, as the one part."""
+        return {self.name: value}
+
+    def join(self, parts: Mapping[str, str]) -> str:
+        """The label."""
+        return parts[self.name]
+
+
+Scoring: TypeAlias = Literal["exact", "f1", "contains"]
+
 
 @dataclass(frozen=True)
 class Text:
-    """A short free text; right if it equals the target, ignoring case, white space and quotes."""
+    """A short free text.
+
+    Attributes:
+        name: what the prompt calls the answer.
+        max_tokens: of a right answer, at most.
+        separator: between several right answers in one target, such as "|"; "" if a target is one answer. The best
+            score counts.
+        score: "exact": right if equal, ignoring case, white space and quotes. "f1": the token F1 of SQuAD, which
+            ignores case, punctuation and articles. "contains": right if it contains the right answer as whole words.
+    """
 
     name: str = "Answer"
     max_tokens: int = 64
     choices: tuple[str, ...] = field(default=(), init=False)
+    separator: str = field(default="", repr=False)
+    score: Scoring = field(default="exact", repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown score."""
+        if self.score not in get_args(Scoring):
+            message = f"Text(score={self.score!r}): {unknown('score', self.score, get_args(Scoring))}"
+            raise misuse(message, SuiteError)
+
+    def __repr__(self) -> str:
+        """Leave out newer arguments where they are not used: suites measured before them keep their hash."""
+        return stable_repr(self)
 
     def describe(self) -> str:
         """Ask for the answer alone."""
@@ -151,79 +191,36 @@ class Text:
         text = spoken(completion)
         if text is None:
             return Reading(None, "cut_off", UNFINISHED)
-        begins = list(
-            re.finditer(
-                rf"^\W{{0,4}}(?:(?:the )?(?:final )?answer|{re.escape(self.name)})\W{{0,4}}[:：][*_\s]*",
-                text,
-                re.IGNORECASE | re.MULTILINE,
-            )
-        )
-        value = text[begins[-1].end() :].strip() if begins else text
+        begun = marked(text, self.name)
+        value = text if begun is None else begun
         if not value or cut_off or refusal(text):
             return unread(text, f"no {'complete ' if cut_off else ''}text in: {text[:SHOWN]!r}", cut_off=cut_off)
         return Reading(value, "answered", "")
 
     def grade(self, value: str, target: str) -> Grade:
-        """Right if equal, ignoring case and white space."""
-        return _grade(target, target) if _norm(value) == _norm(target) else _grade(value, target)
+        """The best score among the right answers."""
+        return max((self._compared(value, right) for right in self.answers(target)), key=lambda grade: grade.value)
+
+    def answers(self, target: str) -> list[str]:
+        """The right answers that a target holds."""
+        if not self.separator:
+            return [target]
+        return [right for each in target.split(self.separator) if (right := each.strip())] or [target]
+
+    def _compared(self, value: str, target: str) -> Grade:
+        if self.score == "f1":
+            f1 = token_f1(value, target)
+            return Grade(
+                f1, "equals the target" if f1 == 1 else f"expected {target!r}, got {value!r}: token F1 {f1:.2f}"
+            )
+        if self.score == "contains":
+            found = f" {' '.join(_words(target))} " in f" {' '.join(_words(value))} "
+            return Grade(float(found), "contains the target" if found else f"expected {target!r} in {value!r}")
+        return equality(target, target) if _norm(value) == _norm(target) else equality(value, target)
 
     def problem(self, target: str) -> str | None:
         """Any text that is not empty is possible."""
-        return None if target.strip() else "the target is empty"
-
-
-@dataclass(frozen=True)
-class Json:
-    """A JSON object with these keys; right if every key's value equals the target's."""
-
-    keys: tuple[str, ...]
-    name: str = "JSON"
-    max_tokens: int = 256
-    choices: tuple[str, ...] = field(default=(), init=False)
-
-    def __post_init__(self) -> None:
-        """Refuse a string, whose characters would be taken for keys."""
-        _refuse_text("Json", self.keys)
-
-    def describe(self) -> str:
-        """Name the keys."""
-        return f"Answer with one JSON object that has the keys {', '.join(self.keys)} and nothing else."
-
-    def read(self, completion: str, *, cut_off: bool = False) -> Reading:
-        """The last complete object that has the keys, in canonical form; wrappers are removed, slips repaired."""
-        text = spoken(completion)
-        if text is None:
-            return Reading(None, "cut_off", UNFINISHED)
-        found = find_object(text, self.keys)
-        if found is None:
-            wanted = f"no complete JSON object with {', '.join(self.keys)} found in: {text[:SHOWN]!r}"
-            return unread(text, wanted, cut_off=cut_off)
-        value = json.dumps({key: found.value[key] for key in self.keys}, ensure_ascii=False)
-        return Reading(value, "answered", found.how)
-
-    def grade(self, value: str, target: str) -> Grade:
-        """Right if all keys agree; otherwise the reason names the first that does not."""
-        got, wanted = json.loads(value), json.loads(target)
-        wrong = next((key for key in self.keys if got[key] != wanted.get(key)), None)
-        if wrong is None:
-            return Grade(1.0, "every key equals the target's")
-        return Grade(0.0, f"{wrong}: expected {wanted.get(wrong)!r}, got {got[wrong]!r}")
-
-    def problem(self, target: str) -> str | None:
-        """A target must be a JSON object with every key, and nothing else."""
-        try:
-            value = json.loads(target)
-        except (ValueError, RecursionError) as error:
-            reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
-            return f"{clipped(target)} is not JSON ({reason}); expected an object with {self._expected}"
-        if not isinstance(value, dict):
-            return f"{clipped(target)} is not a JSON object; expected one with {self._expected}"
-        missing = [key for key in self.keys if key not in value]
-        return f"{clipped(target)} has no key {missing[0]!r}; expected {self._expected}" if missing else None
-
-    @property
-    def _expected(self) -> str:
-        return f"the key{'' if len(self.keys) == 1 else 's'} {', '.join(map(repr, self.keys))}"
+        return None if target.strip(f"{self.separator} \n\t") else "the target is empty"
 
 
 def most_tokens(text: str) -> int:
@@ -243,13 +240,19 @@ def least_tokens(text: str) -> int:
     return max(len(_PIECE.findall(text)), len(text) // 10)
 
 
-def _grade(value: str, target: str) -> Grade:
+def equality(value: str, target: str) -> Grade:
+    """Right if the value is the target."""
     if value == target:
         return Grade(1.0, "equals the target")
     return Grade(0.0, f"expected {target!r}, got {value!r}")
 
 
-def _refuse_text(kind: str, values: object) -> None:
+def refuse_text(kind: str, values: object) -> None:
+    """Refuse a string where a tuple of strings is expected: its characters would be taken for them.
+
+    Raises:
+        SuiteError: with what to write instead.
+    """
     if isinstance(values, str):
         message = f"{kind}({values!r}) takes a tuple; write {kind}(({values!r},))"
         raise misuse(message, SuiteError)
@@ -258,3 +261,35 @@ def _refuse_text(kind: str, values: object) -> None:
 def _norm(text: str) -> str:
     """Casefold, collapse spaces, underscores and hyphens, strip quotes and end marks."""
     return " ".join(re.sub(r"[_\-\s]+", " ", text).split()).strip(" \"'`*.#").casefold()
+
+
+_ARTICLES = {"a", "an", "the"}
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def _words(text: str) -> list[str]:
+    """Words as SQuAD compares them: lower case, without punctuation and articles."""
+    return [word for word in text.lower().translate(_NO_PUNCTUATION).split() if word not in _ARTICLES]
+
+
+def token_f1(value: str, target: str) -> float:
+    """Token F1, as SQuAD computes it (Rajpurkar et al., EMNLP 2016).
+
+    >>> round(token_f1("in the city of Paris", "Paris, France"), 2)
+    0.33
+    """
+    got, wanted = _words(value), _words(target)
+    if not got or not wanted:
+        return float(got == wanted)
+    common = (Counter(got) & Counter(wanted)).total()
+    return 2 * common / (len(got) + len(wanted))
+
+
+def stable_repr(answer: Any) -> str:  # noqa: ANN401 - any dataclass
+    """The repr of a dataclass, in which a field with `repr=False` appears only if it does not have its default."""
+    shown = [one for one in fields(answer) if one.repr or getattr(answer, one.name) != _default(one)]
+    return f"{type(answer).__qualname__}({', '.join(f'{one.name}={getattr(answer, one.name)!r}' for one in shown)})"
+
+
+def _default(of: Field[Any]) -> object:
+    return of.default_factory() if of.default_factory is not MISSING else of.default

@@ -105,6 +105,17 @@ def unread(text: str, reason: str, *, cut_off: bool) -> Reading:
     return Reading(None, "unparsed", reason if text else "the completion is empty")
 
 
+def marked(text: str, name: str) -> str | None:
+    """What follows the last line that begins with "Answer:" or the answer's name; None if there is no such line.
+
+    >>> marked("It is in France.\\nAnswer: Paris", "City")
+    'Paris'
+    """
+    marker = rf"^\W{{0,4}}(?:(?:the )?(?:final )?answer|{re.escape(name)})\W{{0,4}}[:：][*_\s]*"
+    begins = list(re.finditer(marker, text, re.IGNORECASE | re.MULTILINE))
+    return text[begins[-1].end() :].strip() if begins else None
+
+
 _JSON = json.JSONDecoder()
 
 
