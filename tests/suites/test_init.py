@@ -3,6 +3,7 @@
 import ast
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from thirdlever.cli import measure
 from thirdlever.core.errors import PromptError, SuiteError
 from thirdlever.core.text import normalise
 from thirdlever.prompting.frame import chat
-from thirdlever.suites import create
+from thirdlever.suites import splitting
 from thirdlever.suites.create import Made, copy_starter, make_suite
 from thirdlever.suites.suite import Item, find_suite
 
@@ -179,8 +180,9 @@ def test_dev_is_a_thousand_at_most() -> None:
 
 def test_the_draw_is_reproducible() -> None:
     items = [Item(str(n), f"text {n}", f"k{n % 7}") for n in range(100)]
-    assert create.draw(items, 20, stratify=True) == create.draw(items, 20, stratify=True)
-    assert create.draw(items, 20, stratify=True) != create.draw(items, 20, stratify=True, seed=1)
+    draw = partial(splitting.draw, items, 20, classes=lambda item: (item.target,))
+    assert draw() == draw()
+    assert draw() != draw(seed=1)
 
 
 def test_one_input_in_two_spellings_is_drawn_as_one() -> None:

@@ -1,7 +1,8 @@
 """`thirdlever init`: write a suite from labelled files, or copy the starter project.
 
 `make_suite` reads the files, finds the answer kind (`detect`), makes the splits that are missing (`split`), and writes
-the data, its card and the eval file. Names and examples come from the user's data: each is written as a literal or as YAML, never as code.
+the data, its card and the eval file. Names and examples come from the user's data: each is written as a literal or as
+YAML, never as code.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class Made:
     Attributes:
         name: its name.
         counts: rows per split, documents and labels.
-        answer: the kind of answer and why, in words.
+        kind: the kind of answer.
+        answer: what it is and why, in words.
         examples: (input, target as it was read) of a few rows with different targets.
         changes: what was dropped or drawn, in sentences.
         warnings: what the user should look at, in sentences.
@@ -99,6 +101,7 @@ class Made:
 
     name: str
     counts: Mapping[str, int]
+    kind: Kind
     answer: str
     examples: Sequence[tuple[str, str]]
     changes: Sequence[str]
@@ -205,7 +208,7 @@ def make_suite(
     _write(contents, folder)
     different = list({item.target: item for item in reversed(splits.parts["train"])}.values())[: -_EXAMPLES - 1 : -1]
     examples = [(item.input, found.shown(item.target)) for item in different]
-    return Made(name, counts, because, examples, changes, warnings)
+    return Made(name, counts, found.kind, because, examples, changes, warnings)
 
 
 def copy_starter(folder: Path | None = None) -> tuple[list[Path], list[Path]]:
@@ -262,9 +265,8 @@ def _skipped(missing: Sequence[tuple[str, str]], *, skip: bool) -> list[str]:
         return []
     where, what = missing[0]
     if skip:
-        return [
-            f"unlabelled rows left out: {len(missing)} ({', '.join(w for w, _ in missing[:_EXAMPLES])}{', …' * (len(missing) > _EXAMPLES)})"
-        ]
+        shown = ", ".join(row for row, _ in missing[:_EXAMPLES]) + ", …" * (len(missing) > _EXAMPLES)
+        return [f"unlabelled rows left out: {len(missing)} ({shown})"]
     more = f" (one of {len(missing)} such rows)" if len(missing) > 1 else ""
     message = f"{where}: {what}: the row is unlabelled{more}; fill it in, or leave such rows out with --skip-unlabelled"
     raise SuiteError(message)
@@ -436,7 +438,7 @@ def _answer(found: Detected, name: str, labels: Sequence[str], targets: Sequence
     """The answer kind, with all that it needs."""
     settings = dict(found.settings)
     if found.kind == "labels":
-        settings = {"labels": tuple(labels)}
+        settings["labels"] = tuple(labels)
     first = [("", settings.pop(key)) for key in ("labels", "keys") if key in settings]
     if found.kind in {"text", "json"}:
         separator = settings.get("separator")

@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from thirdlever.answers.sets import NONE
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.text import clipped, counted, listed
 from thirdlever.suites.readers import is_missing
@@ -28,6 +29,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _FEW = 20  # distinct integers, strings of an enum: more are quantities, or names
 _OFTEN = 10  # rows per value that make a gapless range of integers the codes of labels
 _SEPARATORS = (";", "|")  # between the labels of a cell
+_BETWEEN = (", ", "; ", " | ")  # between labels in an answer, the first that occurs in none
 _JOINS = ("|", ";", "||", "¦", "\n")  # between right answers, the first that occurs in none
 # Without leading zeros, which codes have: "007" is no quantity.
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -190,13 +192,24 @@ class _Values:
     def sets(self, reason: str) -> Detected:
         texts = [value for value in self.values if isinstance(value, str)]
         separator = next((each for each in (*_SEPARATORS, ",") if any(each in text for text in texts)), None)
-        found = [self._set(value, separator) for value in self.values]
+        given = [self._set(value, separator) for value in self.values]
+        found = [[label for label in each if label.casefold() != NONE] for each in given]
         labels = sorted({label for each in found for label in each})
         if not labels:
             message = f"no row has a label in {self._column}; give rows that have some"
             raise SuiteError(message)
         targets = [json.dumps(sorted(set(each)), ensure_ascii=False) for each in found]
-        return Detected("labels", "a set of labels", reason, targets, warnings=_about_numbers(labels))
+        between = next((each for each in _BETWEEN if not any(each.strip() in label for label in labels)), "\n")
+        named = sum(map(len, given)) - sum(map(len, found))
+        return Detected(
+            "labels",
+            "a set of labels",
+            reason,
+            targets,
+            settings={} if between == _BETWEEN[0] else {"separator": between},
+            changes=[f"labels {NONE!r} read as the empty set: {named}"] if named else [],
+            warnings=_about_numbers(labels),
+        )
 
     def _set(self, value: Any, separator: str | None) -> Sequence[str]:  # noqa: ANN401 - any JSON value
         if not isinstance(value, dict):
@@ -232,17 +245,20 @@ class _Values:
         if not keys:
             message = f"the JSON objects of {self._column} are all empty; give targets with keys"
             raise SuiteError(message)
-        whole = [{key: _without_nan(value.get(key)) for key in keys} for value in values]
+        whole = [{key: _without_nan(value[key]) for key in keys if key in value} for value in values]
         schema = infer_schema(whole)
-        lacking = [key for key in keys if any(key not in value for value in values)]
-        changes = [f"keys that some targets lack, written as null: {', '.join(lacking)}"] if lacking else []
-        by = next((key for key in keys if _draws(schema["properties"][key])), None)
+        required = tuple(schema["required"])
+        changes = [] if required else ["no key is in all targets: those that are missing are written as null"]
+        if not required:
+            whole = [{key: value.get(key) for key in keys} for value in whole]
+            schema, required = infer_schema(whole), tuple(keys)
+        by = next((key for key in required if _draws(schema["properties"][key])), None)
         return Detected(
             "json",
             f"a JSON object with the {'key' if len(keys) == 1 else 'keys'} {listed(keys)}",
             reason,
             [json.dumps(value, ensure_ascii=False) for value in whole],
-            settings={"keys": tuple(keys), "schema": schema},
+            settings={"keys": required, "schema": schema},
             by=by,
             changes=changes,
         )
