@@ -138,7 +138,7 @@ class _Values:
             return number
         separator = next((each for each in _SEPARATORS if _separates(each, texts)), None)
         if separator is not None:
-            return self.sets(f"the parts of {self._column} between {separator!r} repeat in other combinations")
+            return self.sets(f"the parts of {self._column} between {separator!r} repeat in other cells")
         different = len(set(texts))
         often = f"{counted(len(texts), 'row')} of {self._column} have {counted(different, 'different value')}"
         return self.label(often) if _repeat(texts) else self.text(f"targets rarely repeat: {often}")
@@ -326,6 +326,8 @@ def _pieces(value: Sequence[object]) -> list[str]:
 
 
 def _cut(text: str, separator: str | None) -> list[str]:
+    if text == "[]":  # how a cell says that a set is empty
+        return []
     return [piece for part in text.split(separator) if (piece := part.strip())] if separator else [text]
 
 
@@ -351,11 +353,11 @@ def _repeat(texts: Sequence[str]) -> bool:
 def _separates(separator: str, texts: Iterable[str]) -> bool:
     """Whether the texts are sets, with the separator between labels.
 
-    The parts repeat, and half of the parts of longer cells are in other cells too: in "food|fruit" and "food|meat",
-    which are names of one label, only "food" is.
+    The parts repeat, and most parts of longer cells are in other cells too. In "food|fruit" and "food|meat", which are
+    names of one label each, only "food" is.
     """
-    cells = {frozenset(_cut(text, separator)) for text in texts}
-    in_cells = Counter(part for cell in cells for part in cell)
+    cells = {tuple(_cut(text, separator)) for text in texts}
+    in_cells = Counter(part for cell in cells for part in set(cell))
     joined = {part for cell in cells if len(cell) > 1 for part in cell}
     shared = sum(in_cells[part] > 1 for part in joined)
     return bool(joined) and 2 * shared > len(joined) and _repeat([p for text in texts for p in _cut(text, separator)])
