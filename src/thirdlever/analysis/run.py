@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from thirdlever.analysis.parts import By, PartTable
     from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.catalog.tuning import Profile, Rate
 
@@ -85,6 +86,23 @@ class Run:
         rate = self.info.get("device_usd_per_hour") if usd_per_hour is None else usd_per_hour
         share = self.info.get("utilisation", 1.0) if utilisation is None else utilisation
         return scorecards(self.figures, rate, share)
+
+    def parts(self, by: By) -> dict[str, PartTable]:
+        """Figures of each label, field or rule of the answers, by measured candidate, the most accurate first.
+
+        Raises:
+            RunError: answers have no such parts, or no candidate is measured.
+        """
+        found = {name: table for name in self.summary["candidate"] if (table := self.figures[name].parts) is not None}
+        if found and (known := next(iter(found.values())).by) != by:
+            message = f"--by {by}: the answers of {str(self.folder)!r} are not counted by {by}; use --by {known}"
+            raise RunError(message)
+        measured = {name: table for name, table in found.items() if name not in self.not_measured}
+        if not measured:
+            why = "no candidate is measured" if found else "its answers are graded as a whole"
+            message = f"--by {by}: {str(self.folder)!r} has no figures by {by}, because {why}; leave --by out"
+            raise RunError(message)
+        return measured
 
     def require_complete(self) -> None:
         """Check that every candidate was measured.

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from thirdlever.analysis.parts import part_table
 from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.statuses import Tolerance, count, why_not
 from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
+from thirdlever.answers.answer import Label
+from thirdlever.answers.kinds import restored
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core.text import escape_csv
 from thirdlever.evaluation.records import same_answer, statuses
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from thirdlever.analysis.parts import PartTable
     from thirdlever.analysis.stats.intervals import Proportion
+    from thirdlever.answers.answer import Answer
     from thirdlever.answers.reading import Status
     from thirdlever.catalog.prices import Price
     from thirdlever.strategies.contract import Lever
@@ -88,6 +93,7 @@ FURTHER = (
     "base",
     "lever",
     "same_answer",
+    "micro_f1",
 )
 # Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
 LEAST_TIMED = {95: 60, 99: 300}
@@ -118,7 +124,8 @@ def figures(
         By name, in the order of run.json, then of the records.
     """
     records = records.drop(columns=[name for name in _TEXTS if name in records])
-    common = _Common(records[records["phase"] == "accuracy"], Tolerance.of(info), confidence)
+    kind = restored((info.get("suite") or {}).get("answer"))
+    common = _Common(records[records["phase"] == "accuracy"], Tolerance.of(info), confidence, kind)
     if part is not None:
         records = records[records["slice"] == part]
     rows = records.groupby("candidate", sort=False).indices
@@ -159,11 +166,12 @@ def lever(candidate: Mapping[str, Any], *, retrieves: bool) -> Lever:
 
 @dataclass(frozen=True, eq=False)
 class _Common:
-    """What all candidates share: the answers of the accuracy pass, which losses are tolerated, and the confidence."""
+    """What all candidates share: the answers of the accuracy pass and their kind, tolerated losses, the confidence."""
 
     answers: pd.DataFrame
     tolerance: Tolerance
     confidence: float
+    kind: Answer | None
 
     @cached_property
     def not_measured(self) -> Mapping[str, str]:
@@ -179,7 +187,12 @@ class _Common:
 
     @cached_property
     def labels(self) -> bool:
-        """Whether answers are graded by equality, as labels are."""
+        """Whether answers are labels: by their kind or, where it is unknown, because they are graded by equality."""
+        return self.equality if self.kind is None else isinstance(self.kind, Label)
+
+    @cached_property
+    def equality(self) -> bool:
+        """Whether answers are graded by equality."""
         equal = self.answers["prediction"] == self.answers["target"]
         return bool((equal == (self.answers["score"] == 1)).all())
 
@@ -289,7 +302,7 @@ class CandidateFigures:
         """A clause if nearly all of its answers are the same, and few of the right ones are."""
         answered = self.asked[self._statuses == "answered"]
         pairs = zip(answered["prediction"].tolist(), answered["target"].tolist(), strict=True)
-        return same_answer(list(pairs)) if self.common.labels else None
+        return same_answer(list(pairs)) if self.common.equality else None
 
     @cached_property
     def accuracy_parsed(self) -> float | None:
@@ -299,11 +312,30 @@ class CandidateFigures:
 
     @cached_property
     def macro_f1(self) -> float | None:
-        """None if it is not measured, and for free text and partial scores, for which it has no meaning."""
-        if self.not_measured or not self.common.labels:
+        """Of labels and fields; None if it is not measured, and for answers without such parts."""
+        if self.not_measured:
             return None
+        if self.common.labels:
+            return intervals.macro_f1(*self._answered)
+        return self.parts.macro_f1 if self.parts else None
+
+    @property
+    def micro_f1(self) -> float | None:
+        """Of sets of labels and of fields; None if it is not measured, and for others."""
+        return self.parts.micro_f1 if self.parts and not self.not_measured and not self.common.labels else None
+
+    @cached_property
+    def parts(self) -> PartTable | None:
+        """The figures of each label, field or rule; None for answers without such parts."""
+        targets, predictions = self._answered
+        pairs = list(zip(predictions, targets, strict=True))
+        return part_table(self.common.kind, pairs, labels=self.common.labels) if pairs else None
+
+    @property
+    def _answered(self) -> tuple[list[str], list[str | None]]:
+        """The targets, and the predictions, None for a request without an answer."""
         predictions = [value if isinstance(value, str) else None for value in self.asked["prediction"].tolist()]
-        return intervals.macro_f1(self.asked["target"].tolist(), predictions)
+        return self.asked["target"].tolist(), predictions
 
     @cached_property
     def latency(self) -> Mapping[str, float | None]:
@@ -446,6 +478,7 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "lever": one.lever,
         "accuracy_ci95": (accuracy.low, accuracy.high) if accuracy else None,
         "macro_f1": one.macro_f1,
+        "micro_f1": one.micro_f1,
         "cost_per_1k_usd": None if usd is None else 1000 * usd,
         **one.latency,
         **one.tokens,

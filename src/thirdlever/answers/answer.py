@@ -41,8 +41,8 @@ class Answer(Protocol):
     """What a suite's `answer` must have.
 
     A kind may have more: `schema`, the JSON schema of its answers, for structured output; `canonical(target)`, the form
-    in which targets are kept; `parts(value)`, an answer as named parts, which figures are counted by; and `join(parts)`,
-    the answer of such parts, which the null baseline predicts one by one.
+    in which targets are kept; `parts(value)`, an answer as named parts, by which figures are counted; and
+    `join(parts)`, the answer of such parts, which the null baseline predicts one by one.
     """
 
     @property

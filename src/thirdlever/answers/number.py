@@ -14,15 +14,20 @@ from thirdlever.core.errors import SuiteError
 from thirdlever.core.mistakes import misuse
 from thirdlever.core.text import clipped, counted
 
-_DIGITS = r"(?:\d{1,3}(?:[,\u202f\u00a0' ]\d{3})+(?!\d)|\d+)"
-_NUMBER = re.compile(
-    rf"(?<![\w.,])(?:(?<!\d)[-+\u2212])?[$€£¥]?\s?(?:{_DIGITS}(?:\.\d+)?|\.\d+|\d+,\d+)(?:e[-+]?\d{{1,3}})?",
-    re.IGNORECASE,
+# 1.234,56; then 1,234.5; then 1 234,5; then 5,50; then 5.5
+_WRITTEN = (
+    r"\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d{1,3}(?:[ '\u202f\u00a0]\d{3})+(?!\d)(?:[.,]\d+)?"
+    r"|\d+,\d+|\d+(?:\.\d+)?|\.\d+"
 )
+_NUMBER = re.compile(
+    rf"(?<![\w.,])(?:(?<!\d)[-+\u2212])?(?:[$€£¥]\s?)?(?:{_WRITTEN})(?:e[-+]?\d{{1,3}}(?!\w))?", re.IGNORECASE
+)
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?:e.*)?", re.IGNORECASE)
 _SCALE = {"thousand": 3, "k": 3, "million": 6, "mn": 6, "billion": 9, "bn": 9}
 _UNIT = re.compile(r"[*_`$\\)\s]{0,4}([^\W\d_]+(?:/[^\W\d_]+|[²³])?|[%‰°€£¥])")
 _BOXED = re.compile(r"\\boxed\s*\{([^{}\n]*)\}|^####\s*(.+)$", re.MULTILINE)
 _CLEAN = re.compile(r"[\"'`*_$\s(\[{=≈~]*")
+_SPELLED_OUT = 4  # letters of the shortest unit that is not abbreviated: "gram"
 _WIDEST = 30  # digits before or after the point that are written out
 
 
@@ -101,11 +106,10 @@ class Number:
         """Right if the difference is within the tolerance."""
         got, wanted = self._value(value), self._value(target)
         allowed = max(Decimal(str(self.tolerance)), Decimal(str(self.relative)) * abs(wanted))
-        unit = f" {self.unit}" if self.unit else ""
         within = f" within {_written(allowed)}" if allowed else ""
         if abs(got - wanted) <= allowed:
-            return Grade(1.0, "equals the target" if got == wanted else f"{value}{unit} is {target}{unit}{within}")
-        return Grade(0.0, f"expected {target}{unit}{within}, got {value}{unit}")
+            return Grade(1.0, "equals the target" if got == wanted else f"{value} is {_written(wanted)}{within}")
+        return Grade(0.0, f"expected {_written(wanted)}{within}, got {value}")
 
     def problem(self, target: str) -> str | None:
         """A target must be a number, in the unit if it has one."""
@@ -130,19 +134,30 @@ class Number:
         return Reading(_written(value), "answered", how)
 
     def _other_unit(self, word: str, rest: str) -> bool:
-        """Whether the number is in a unit that is not this one: nothing but a word follows it."""
-        if not self.unit or not word or rest.strip(" *_`$\\).!\n") != word:
-            return False
-        return not (
-            word.casefold().startswith(self.unit.casefold()) or self.unit.casefold().startswith(word.casefold())
-        )
+        """Whether the number is in a unit that is not this one: nothing but a word follows it, as in "500 g"."""
+        alone = rest.strip(" *_`$\\).!\n") == word
+        return bool(self.unit and word and alone and not _same_unit(word.casefold(), self.unit.casefold()))
+
+
+def _same_unit(word: str, unit: str) -> bool:
+    """Whether a word is a unit, its plural or what it abbreviates: "kg", "kgs", "kilograms"."""
+    if word.rstrip("s.") == unit.rstrip("s.") or (word.startswith("percent") and unit == "%"):
+        return True
+    letters = iter(word)
+    return len(word) >= _SPELLED_OUT and word[0] == unit[0] and all(letter in letters for letter in unit)
 
 
 def _decimal(text: str) -> Decimal:
-    """A number as it is written: "," is a decimal sign where it is the only one and no group of three follows it."""
+    """A number as people write it: "," groups thousands where only groups of three follow it.
+
+    >>> _decimal("1,234.5"), _decimal("1.234,5"), _decimal("5,50"), _decimal("$1,200")
+    (Decimal('1234.5'), Decimal('1234.5'), Decimal('5.50'), Decimal('1200'))
+    """
     plain = re.sub(r"[\s$€£¥'\u202f\u00a0]", "", text).replace("\u2212", "-")
-    if "," in plain and not re.fullmatch(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?:e[-+]?\d+)?", plain, re.IGNORECASE):
-        plain = plain.replace(",", ".")
+    if "," in plain and _THOUSANDS.fullmatch(plain):
+        plain = plain.replace(",", "")
+    elif "," in plain:
+        plain = plain.replace(".", "").replace(",", ".")
     return Decimal(plain)
 
 

@@ -106,9 +106,9 @@ def unread(text: str, reason: str, *, cut_off: bool) -> Reading:
 
 
 def marked(text: str, name: str) -> str | None:
-    """What follows the last line that begins with "Answer:" or the answer's name; None if there is no such line.
+    r"""What follows the last line that begins with "Answer:" or the answer's name; None if there is no such line.
 
-    >>> marked("It is in France.\\nAnswer: Paris", "City")
+    >>> marked("It is in France.\nAnswer: Paris", "City")
     'Paris'
     """
     marker = rf"^\W{{0,4}}(?:(?:the )?(?:final )?answer|{re.escape(name)})\W{{0,4}}[:：][*_\s]*"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from thirdlever.answers.answer import Grade, stable_repr
 from thirdlever.answers.reading import UNFINISHED, Reading, find_object, refusal, spoken, unread
@@ -28,6 +28,14 @@ Test: TypeAlias = Literal[
 ]
 Unit: TypeAlias = Literal["words", "characters", "sentences"]
 
+_VERBS: dict[str, str] = {
+    "must": "contain",
+    "must_not": "not contain",
+    "matches": "match",
+    "not_matches": "not match",
+    "starts_with": "begin with",
+    "ends_with": "end with",
+}
 _WORD = re.compile(r"\w+(?:[-'’.]\w+)*")
 _SENTENCE = re.compile(r"\w[^.!?。！？]*(?:[.!?。！？]+(?=\s|$)|$)")
 
@@ -72,21 +80,11 @@ class Rule:
 
     def __str__(self) -> str:
         """The rule as a prompt and a table state it, after "must"."""
-        match self.test:
-            case "must":
-                return f"contain {self.text!r}"
-            case "must_not":
-                return f"not contain {self.text!r}"
-            case "matches":
-                return f"match /{self.text}/"
-            case "not_matches":
-                return f"not match /{self.text}/"
-            case "starts_with":
-                return f"begin with {self.text!r}"
-            case "ends_with":
-                return f"end with {self.text!r}"
-            case "is_json":
-                return "be JSON" if self.text == "{}" else "be JSON by the schema"
+        verb = _VERBS.get(self.test)
+        if verb is not None:
+            return f"{verb} {self.text!r}"
+        if self.test == "is_json":
+            return "be JSON" if self.text == "{}" else "be JSON by the schema"
         return f"have {self.test.replace('_', ' ')} {self.number} {self.unit}"
 
     def fault(self, value: str) -> str | None:
@@ -113,8 +111,9 @@ class Rule:
         schema = json.loads(self.text)
         if not schema:
             return None if find_object(value, ()) else "is not JSON"
-        read = Json(schema=schema).read(value)
-        return None if read.value is not None and "not valid" not in read.reason else read.reason
+        kind = Json(schema=schema)
+        read = kind.read(value)
+        return read.reason if read.value is None else kind.invalid(json.loads(read.value)) or None
 
 
 def must(text: str) -> Rule:

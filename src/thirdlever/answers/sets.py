@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thirdlever.answers.answer import Grade, most_tokens, refuse_text
 from thirdlever.answers.names import LabelNames
-from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, find_object, marked, refusal, spoken, unread
+from thirdlever.answers.reading import SHOWN, UNFINISHED, Reading, marked, refusal, spoken, unread
 from thirdlever.core.errors import SuiteError
 from thirdlever.core.mistakes import misuse
 from thirdlever.core.text import clipped
@@ -24,6 +24,7 @@ _ARRAY = re.compile(r"\[[^\[\]]*\]")
 _BETWEEN = re.compile(r"[\W\d_]*(?:(?:and|or|plus|und|sowie|et|y|e)(?!\w))?[\W\d_]*", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[,;|\n]")
 _EXPLAINS = re.compile(r"\W*(?:because|since|as|weil|denn|da|car|porque)\b", re.IGNORECASE)
+_SIGNS = " \t\n\"'`*_.()[]{}"
 _FENCE = re.compile(r"^[ \t]*```[\w-]*[ \t]*$", re.MULTILINE)
 
 
@@ -79,47 +80,45 @@ class Labels:
     @cached_property
     def schema(self) -> dict[str, Any]:
         """An object with one array of labels."""
+        name, label = self.name.lower(), {"type": "string", "enum": list(self.labels)}
         return {
             "type": "object",
-            "properties": {
-                self.name.lower(): {"type": "array", "items": {"type": "string", "enum": list(self.labels)}}
-            },
-            "required": [self.name.lower()],
+            "properties": {name: {"type": "array", "items": label, "maxItems": len(self.labels)}},
+            "required": [name],
             "additionalProperties": False,
         }
 
     def describe(self) -> str:
         """List every label, in order."""
-        listed = ", ".join(self.labels) if self.separator == ", " else self.separator.join(self.labels)
-        how = f"separated by {self.separator.strip() or 'line breaks'!r}"
+        signs = {",": "commas", ";": "semicolons", "": "line breaks"}
+        how = f"separated by {signs.get(self.separator.strip(), repr(self.separator.strip()))}"
+        listed = self.separator.join(self.labels)
         return f"Answer with all {self.name.lower()} from this list that apply, {how}, or with {NONE}: {listed}."
 
     def read(self, completion: str, *, cut_off: bool = False) -> Reading:
         """The labels that the completion lists.
 
-        The order of trust: a JSON list, or an object of labels with true and false, the last one; the list that the
-        completion is; the one that it begins with; the one after "Answer:" or the answer's name; the one that it ends
-        with; and the only line that names labels. A list with anything else in it, and a negated label, are unparsed:
-        nobody can say which set is meant. Where generation ended at its limit, only complete JSON is read.
+        The order of trust: the list that the completion is; the one that it begins with; the one after "Answer:" or
+        the answer's name; the one that it ends with; the last JSON list; the only line that names labels. A list may be
+        written with any signs, as JSON, or as an object of labels with true and false. One with anything else in it,
+        and a negated label, are unparsed: nobody can say which set is meant. Where generation ended at its limit, only
+        a JSON list is known to be complete.
         """
         text = spoken(completion)
         if text is None:
             return Reading(None, "cut_off", UNFINISHED)
-        found = self._from_json(text)
-        if isinstance(found, str):
-            return unread(text, found, cut_off=False)
-        if found is not None:
-            return self._answered(found, "")
         missing = f"no list of {self.name.lower()} found in: {text[:SHOWN]!r}"
-        if cut_off or refusal(text):
+        if refusal(text):
             return unread(text, missing, cut_off=cut_off)
-        text = _FENCE.sub("", text).strip()
-        for lines, how in self._places(text):
+        places = [] if cut_off else [*self._places(_FENCE.sub("", text).strip())]
+        places += [([array], "") for array in reversed(_ARRAY.findall(text))]
+        for lines, how in places:
             if (listed := self._block(lines)) is not None:
-                return self._answered(listed, how)
-            if stranger := self._stranger(lines[:1]):
-                return unread(text, f"{clipped(stranger)} is none of the {self.name.lower()}", cut_off=False)
-        return self._prose(text) or unread(text, missing, cut_off=False)
+                return Reading(self._text(listed), "answered", how)
+        stranger = next((found for lines, _ in places if (found := self._stranger(lines))), None)
+        if stranger is not None:
+            return unread(text, f"{clipped(stranger)} is none of the {self.name.lower()}", cut_off=cut_off)
+        return (None if cut_off else self._prose(text)) or unread(text, missing, cut_off=cut_off)
 
     def grade(self, value: str, target: str) -> Grade:
         """Right if the sets are equal; otherwise the reason says what is missing and what is too much."""
@@ -160,7 +159,10 @@ class Labels:
     @cached_property
     def _empty(self) -> re.Pattern[str]:
         what = rf"(?:{re.escape(self.name.lower())}|labels?|categor(?:y|ies)|intents?|topics?|tags?)"
-        words = rf"none(?: of (?:these|them|the above))?|nothing|empty|null|n/?a|no {what}|keine?s?|aucune?s?|ning[uú]n[ao]?"
+        words = (
+            rf"none(?: of (?:these|them|the above))?|nothing|empty|null|n/?a|no {what}"
+            r"|keine?s?|aucune?s?|ning[uú]n[ao]?"
+        )
         return re.compile(rf"\W*(?:(?:{words})(?: appl(?:y|ies))?\W*|\[\s*\]\W*|\{{\s*\}}\W*)", re.IGNORECASE)
 
     def _set(self, value: str) -> set[str]:
@@ -168,13 +170,12 @@ class Labels:
 
     def _split(self, value: str) -> list[str]:
         """The labels of a value or target."""
-        if value.lstrip().startswith("["):
-            try:
-                listed = json.loads(value)
-            except (ValueError, RecursionError):
-                listed = None
-            if isinstance(listed, list):
-                return [each if isinstance(each, str) else json.dumps(each) for each in listed]
+        try:
+            listed = json.loads(value) if value.lstrip().startswith("[") else None
+        except (ValueError, RecursionError):
+            listed = None
+        if isinstance(listed, list):
+            return [each if isinstance(each, str) else json.dumps(each) for each in listed]
         if value.strip().casefold() == NONE:
             return []
         separator = self.separator.strip() or "\n"
@@ -183,41 +184,15 @@ class Labels:
     def _text(self, found: Collection[str]) -> str:
         return self.separator.join(label for label in self.labels if label in found) or NONE
 
-    def _answered(self, found: Collection[str], how: str) -> Reading:
-        return Reading(self._text(found), "answered", how)
-
-    def _from_json(self, text: str) -> list[str] | str | None:
-        """The labels of the last JSON list, or what is wrong with it; None if there is none."""
-        for array in reversed(_ARRAY.findall(text)):
-            try:
-                listed = json.loads(array)
-            except (ValueError, RecursionError):
-                continue
-            if all(isinstance(each, str) for each in listed):
-                found = [self._names.exact(each) for each in listed]
-                stranger = next((each for each, label in zip(listed, found, strict=True) if label is None), None)
-                if stranger is None or stranger.strip().casefold() == NONE:
-                    return [label for label in found if label is not None]
-                return f"{clipped(stranger)} is none of the {self.name.lower()}"
-        truths = find_object(text, ())
-        if truths and truths.value and all(isinstance(each, bool) for each in truths.value.values()):
-            found = [self._names.exact(key) for key in truths.value]
-            if None not in found:
-                return [label for label, true in zip(found, truths.value.values(), strict=True) if label and true]
-        return None
-
     def _places(self, text: str) -> Iterator[tuple[list[str], str]]:
-        """Where lists stand, each as lines that begin with it: the whole, the beginning, after a marker, the end."""
-        lines = [line for line in text.splitlines() if line.strip()]
-        after = marked(text, self.name)
+        """Where lists stand, as the lines that begin with one: the whole, the beginning, after a marker, the end."""
+        lines = [line for line in text.splitlines() if re.search(r"\w|\[\s*\]|\{\s*\}", line)]
         if not lines:
             return
         yield [" \n".join(lines)], ""
-        if marked(lines[0], self.name):
-            yield [marked(lines[0], self.name) or "", *lines[1:]], "read after its marker"
-        else:
-            yield lines, "read from the beginning"
-        if after:
+        first, after = marked(lines[0], self.name), marked(text, self.name)
+        yield (lines, "read from the beginning") if first is None else ([first, *lines[1:]], "read after its marker")
+        if after is not None:
             yield after.splitlines(), "read after its marker"
         last = len(lines)
         while last > 0 and self._list(lines[last - 1]) is not None:
@@ -228,6 +203,8 @@ class Labels:
         """The labels of the lists that the lines begin with."""
         found: list[str] | None = None
         for line in lines:
+            if not re.search(r"\w|\]|\}", line):
+                continue
             listed = self._list(line)
             if listed is None:
                 break
@@ -238,6 +215,8 @@ class Labels:
         """The labels of a text that lists labels and nothing else."""
         if self._empty.fullmatch(text):
             return []
+        if (stated := self._from_json(text)) is not None:
+            return stated
         mentions = self._names.mentions(text)
         ends = [0, *(each.end for each in mentions)]
         starts = [*(each.start for each in mentions), len(text)]
@@ -248,13 +227,29 @@ class Labels:
             return None
         return None if any(each.negated for each in mentions) else [each.label for each in mentions]
 
+    def _from_json(self, text: str) -> list[str] | None:
+        """The labels of a text that is a JSON list, or an object with one, or with true and false for each label."""
+        try:
+            value = json.loads(text) if text.lstrip()[:1] in {"[", "{"} else None
+        except (ValueError, RecursionError):
+            return None
+        if isinstance(value, dict) and len(value) == 1 and isinstance(inner := next(iter(value.values())), list):
+            value = inner
+        if isinstance(value, dict) and value and all(isinstance(each, bool) for each in value.values()):
+            stated = {self._names.exact(key): each for key, each in value.items()}
+            return None if None in stated else [label for label, true in stated.items() if label and true]
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            return None
+        found = [self._names.exact(each) for each in value if not self._empty.fullmatch(each)]
+        return None if None in found else [label for label in found if label]
+
     def _stranger(self, lines: Sequence[str]) -> str | None:
-        """What stands in a list of labels and is none."""
-        pieces = [piece.strip() for line in lines for piece in _SEPARATORS.split(line) if piece.strip()]
+        """What stands in the list of the first line and is no label."""
+        pieces = [piece.strip(_SIGNS) for piece in _SEPARATORS.split(lines[0])] if lines else []
         known = [self._names.exact(piece) for piece in pieces]
         if not any(known):
             return None
-        return next((piece for piece, label in zip(pieces, known, strict=True) if label is None), None)
+        return next((piece for piece, label in zip(pieces, known, strict=True) if piece and label is None), None)
 
     def _prose(self, text: str) -> Reading | None:
         """The labels of the only line that names any, unless it negates one."""
@@ -264,4 +259,4 @@ class Labels:
         negated = [each.label for each in named[0] if each.negated]
         if negated:
             return unread(text, f"negated: {', '.join(negated)}", cut_off=False)
-        return self._answered([each.label for each in named[0]], "read from the only line that names any")
+        return Reading(self._text([each.label for each in named[0]]), "answered", "read from the only line with labels")

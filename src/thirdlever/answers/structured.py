@@ -69,7 +69,7 @@ class Json:
         object.__setattr__(self, "keys", tuple(self.keys) or tuple(required))
         object.__setattr__(self, "schema", schema)
         if not self.keys or (unknown := set(self.keys) - set(schema["properties"])):
-            what = f"has no property {sorted(unknown)[0]!r}" if self.keys else "has no properties"
+            what = f"has no property {min(unknown)!r}" if self.keys else "has no properties"
             message = f"Json: the schema {what}; write Json((KEY, KEY)) or Json(schema=SCHEMA)"
             raise misuse(message, SuiteError)
 
@@ -110,19 +110,24 @@ class Json:
     def grade(self, value: str, target: str) -> Grade:
         """Right if all fields agree; otherwise the reason names those that do not."""
         got, wanted = self._fields(value), self._fields(target)
-        wrong = [path for path in {**wanted, **got} if not self.same(got.get(path), wanted.get(path))]
+        pairs = self.pairs(value, target)
+        wrong = [path for path, here, there, _ in pairs if not self.same(here, there)]
         if not wrong:
             return Grade(1.0, "every field equals the target's")
         reasons = [f"{path}: {self._difference(got, wanted, path)}" for path in wrong[:_SHOWN_FIELDS]]
         more = [f"{len(wrong) - _SHOWN_FIELDS} more"] if len(wrong) > _SHOWN_FIELDS else []
-        # A null in one and nothing in the other is one field, which agrees.
-        both = [
-            {**{path: None for path, inner in other.items() if inner is None}, **own}
-            for own, other in ((got, wanted), (wanted, got))
-        ]
-        agree = len(set(both[0]) & set(both[1]) - set(wrong))
-        f1 = 2 * agree / (len(both[0]) + len(both[1]))
+        # A null in one and nothing in the other is a field of both.
+        sizes = [(path in got or there is None) + (path in wanted or here is None) for path, here, there, _ in pairs]
+        f1 = 2 * (len(pairs) - len(wrong)) / sum(sizes)
         return Grade(f1 if self.partial else 0.0, "; ".join([*reasons, *more]))
+
+    def pairs(self, value: str | None, target: str) -> list[tuple[str, Value, Value, bool]]:
+        """Every field's path, its value in the answer and in the target, and whether the target has it.
+
+        A field that is missing is null.
+        """
+        got, wanted = {} if value is None else self._fields(value), self._fields(target)
+        return [(path, got.get(path), wanted.get(path), path in wanted) for path in {**wanted, **got}]
 
     def problem(self, target: str) -> str | None:
         """A target must be a JSON object with every key that the schema allows, and nothing else."""
@@ -159,13 +164,24 @@ class Json:
 
     def invalid(self, value: Mapping[str, Any]) -> str:
         """The fields that the schema does not allow, each with the reason; "" if it allows all."""
+        faults = [f"{path}: {fault}" for path, fault in self._faults(value).items()]
+        return "not valid: " + "; ".join(faults[:_SHOWN_FIELDS]) if faults else ""
+
+    def faults(self, value: str) -> dict[str, str]:
+        """Why the schema does not allow a field of an answer, by its path."""
+        return self._faults(json.loads(value))
+
+    def _faults(self, value: Mapping[str, Any]) -> dict[str, str]:
         if not self._validates:
-            return ""
-        faults = [
-            f"{path_of(error.absolute_path) or 'the object'}: {clipped(error.message)}"
-            for error in self._validator.iter_errors(value)
-        ]
-        return "; ".join(["not valid", *faults[:_SHOWN_FIELDS]]) if faults else ""
+            return {}
+        found: dict[str, str] = {}
+        for error in self._validator.iter_errors(value):
+            if error.validator == "required":
+                missing = [key for key in error.validator_value if key not in error.instance]
+                found |= {path_of([*error.absolute_path, key]): "missing" for key in missing}
+            else:
+                found[path_of(error.absolute_path) or "the object"] = error.message[:SHOWN]
+        return found
 
     @cached_property
     def _validator(self) -> Validator:
@@ -263,20 +279,20 @@ def outline(schema: Schema) -> str:
     >>> outline({"type": "object", "properties": {"size": {"enum": ["S", "M"]}, "n": {"type": "integer"}}})
     '{"size": "S" | "M", "n": integer}'
     """
-    if choices := schema.get("enum"):
-        return " | ".join(json.dumps(each, ensure_ascii=False) for each in choices)
-    if "const" in schema:
-        return json.dumps(schema["const"], ensure_ascii=False)
-    if several := schema.get("anyOf") or schema.get("oneOf"):
-        return " | ".join(outline(each) for each in several)
-    kinds = schema.get("type", "any")
-    if isinstance(kinds, list):
-        return " | ".join(kinds)
-    if kinds == "object" and (properties := schema.get("properties")):
-        return f"{{{', '.join(f'{json.dumps(name, ensure_ascii=False)}: {outline(each)}' for name, each in properties.items())}}}"
-    if kinds == "array":
-        return f"[{outline(schema['items'])}, …]" if "items" in schema else "[…]"
-    return str(kinds)
+    match schema:
+        case {"enum": [*choices]} | {"const": choices}:
+            values = choices if isinstance(choices, list) else [choices]
+            return " | ".join(json.dumps(each, ensure_ascii=False) for each in values)
+        case {"anyOf": several} | {"oneOf": several}:
+            return " | ".join(map(outline, several))
+        case {"type": "object", "properties": properties}:
+            fields = (f"{json.dumps(name, ensure_ascii=False)}: {outline(each)}" for name, each in properties.items())
+            return f"{{{', '.join(fields)}}}"
+        case {"type": "array", "items": items}:
+            return f"[{outline(items)}, …]"
+        case {"type": list(kinds)}:
+            return " | ".join(kinds)
+    return str(schema.get("type", "any value"))
 
 
 def _known(value: Any, schema: Schema) -> Any:  # noqa: ANN401 - JSON

@@ -6,7 +6,7 @@ Typer reads the annotations when the module is loaded. Heavy modules are importe
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -288,6 +288,10 @@ def show(
     run: options.Run,
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
+    by: Annotated[
+        Literal["label", "field", "rule"] | None,
+        option("PART", "Show precision, recall and F1 of each label, field or rule of the answers."),
+    ] = None,
     fmt: options.TableFormat = "table",
 ) -> None:
     """Show the table of a run."""
@@ -295,6 +299,9 @@ def show(
     from thirdlever.report import tables
 
     found = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+    if by is not None:
+        options.print_text(tables.render_parts(found.parts(by), fmt))
+        return
     options.print_text(tables.render_summary(found.summary, fmt))
     if fmt == "table":
         _print_searched(found)

@@ -150,6 +150,7 @@ _SCHEMA = {
     "openrouter", "sagemaker", "sglang", "thirdlever", "together", "vllm",
 }  # fmt: skip
 _CHOICES = {"local-endpoint", "thirdlever", "vllm"}  # vLLM's extension of OpenAI's protocol
+_ANY_SCHEMA = {"thirdlever", "vllm"}  # with every keyword, by the same extension
 
 
 def generate_config(
@@ -226,31 +227,31 @@ def check_constrains(model: BaseModel, answer: Answer) -> None:
 
 
 def answer_schema(answer: Answer) -> dict[str, Any] | None:
-    """JSON schema of a suite's answers; None for free text.
+    """JSON schema of a suite's answers: the kind's own, or one of its choices; None for free text.
 
     A label is the one property of an object, because providers accept no other type at the top.
     """
-    if answer.choices:
-        properties: dict[str, Any] = {answer.name.lower(): {"type": "string", "enum": list(answer.choices)}}
-    elif keys := getattr(answer, "keys", ()):
-        value = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "null")]}
-        properties = dict.fromkeys(keys, value)
-    else:
+    if own := getattr(answer, "schema", None):
+        return _portable(own)
+    if not answer.choices:
         return None
+    name = answer.name.lower()
     return {
         "type": "object",
-        "properties": properties,
-        "required": list(properties),
+        "properties": {name: {"type": "string", "enum": list(answer.choices)}},
+        "required": [name],
         "additionalProperties": False,
     }
 
 
 def _constraint(model: BaseModel, answer: Answer) -> GenerateConfig:
-    """A list of choices where the server takes one, otherwise a JSON schema."""
+    """A list of choices or any schema where the server takes it, otherwise a schema of inspect's keywords."""
     from inspect_ai.model import GenerateConfig
 
     if answer.choices and model.service in _CHOICES:
         return GenerateConfig(extra_body={"structured_outputs": {"choice": list(answer.choices)}})
+    if model.service in _ANY_SCHEMA:
+        return GenerateConfig(extra_body={"structured_outputs": {"json": answer_schema(answer)}})
     return GenerateConfig(response_schema=_response_schema(answer))
 
 
@@ -262,3 +263,25 @@ def _response_schema(answer: Answer) -> ResponseSchema | None:
     if schema is None:
         return None
     return ResponseSchema(name="answer", json_schema=JSONSchema.model_validate(schema), strict=True)
+
+
+def _portable(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema in the keywords that all providers know, and closed, as their strict modes want it.
+
+    Every property is required: a value that may be missing should be one that may be null.
+
+    >>> _portable({"type": "object", "properties": {"n": {"oneOf": [{"const": 1}, {"type": "null"}]}}})["properties"]
+    {'n': {'anyOf': [{'enum': [1]}, {'type': 'null'}]}}
+    """
+    renamed = {"oneOf": "anyOf", "const": "enum"}
+    made: dict[str, Any] = {renamed.get(key, key): value for key, value in schema.items()}
+    if "const" in schema:
+        made["enum"] = [schema["const"]]
+    if several := made.get("anyOf"):
+        made["anyOf"] = [_portable(each) for each in several]
+    if isinstance(items := made.get("items"), dict):
+        made["items"] = _portable(items)
+    if properties := made.get("properties"):
+        made["properties"] = {name: _portable(each) for name, each in properties.items()}
+        made |= {"required": list(properties), "additionalProperties": False}
+    return made

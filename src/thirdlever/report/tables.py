@@ -22,6 +22,7 @@ from thirdlever.core.text import (
     compact,
     counted,
     duration,
+    escape_csv,
     escape_markdown,
     escape_terminal,
     interval,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from thirdlever.analysis.compare import Compared, Comparison, NonInferiority
+    from thirdlever.analysis.parts import PartTable
     from thirdlever.analysis.past_runs import DetectableEffect
     from thirdlever.analysis.variance import Variance
     from thirdlever.catalog.prices import Hour, Price
@@ -123,7 +125,7 @@ def _results(summary: pd.DataFrame) -> Table:
     thought = "\n(reasoning)" if summary["reasoning_tokens"].max() > 0 else ""
     figures: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "accuracy %\n[95 % CI]": _accuracy,
-        "macro\nF1 %": lambda row: "–" if math.isnan(row["macro_f1"]) else f"{100 * row['macro_f1']:.1f}",
+        **({"F1 %\nmacro\n/micro": _both_f1} if summary["micro_f1"].notna().any() else {"macro\nF1 %": _macro_f1}),
         f"latency {unit}\n{'/'.join(f'p{q}' for q in shown)}": lambda row: _latency(row, scale, shown),
         f"tokens in\n(cached)/out{thought}": _tokens,
         "cost $\nper 1,000\nrequests": lambda row: amount(row["cost_per_1k_usd"]),
@@ -137,6 +139,18 @@ def _results(summary: pd.DataFrame) -> Table:
 def _accuracy(row: Mapping[str, Any]) -> str:
     ends = row["accuracy_ci95"]
     return "not measured" if ends is None else interval(row["accuracy"], *ends)
+
+
+def _macro_f1(row: Mapping[str, Any]) -> str:
+    return _percent(row["macro_f1"])
+
+
+def _both_f1(row: Mapping[str, Any]) -> str:
+    return "–" if math.isnan(row["micro_f1"]) else f"{_percent(row['macro_f1'])}/{_percent(row['micro_f1'])}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None or math.isnan(share) else f"{100 * share:.1f}"
 
 
 def _statuses(row: Mapping[str, Any]) -> str:
@@ -207,6 +221,93 @@ def _models(summary: pd.DataFrame) -> list[str]:
     others = used[used["model"] != common]
     named = [f"  {name}: {model}" for name, model in zip(others["candidate"], others["model"], strict=True)]
     return [f"Model: {common}{', except' if named else ''}", *named]
+
+
+# Parts of answers
+
+
+def render_parts(parts: Mapping[str, PartTable], fmt: TableFormat = "table", *, width: int = WIDTH) -> str:
+    """Figures by label, field or rule, one row each.
+
+    Args:
+        parts: by candidate; all of one kind.
+        fmt: as of `render_summary`.
+        width: columns of the terminal.
+    """
+    rows = [{"candidate": name, **row} for name, table in parts.items() for row in part_rows(table)]
+    if fmt == "csv":
+        return _frame(rows).to_csv(index=False, lineterminator="\n")
+    if fmt == "json":
+        return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    by = next(iter(parts.values())).by
+    heads = [name for name in _PART_FIGURES if any(row[name] is not None for row in rows)]
+    columns = [
+        Column("candidate", "name"),
+        Column(by, "text"),
+        Column("targets"),
+        *(Column(f"{name} %") for name in heads),
+    ]
+    before = [None, *(row["candidate"] for row in rows[:-1])]
+    cells = [
+        (
+            "" if row["candidate"] == above else row["candidate"],
+            row[by],
+            f"{row['targets']:,}",
+            *(_percent(row[name]) for name in heads),
+        )
+        for row, above in zip(rows, before, strict=True)
+    ]
+    table = Table(columns, cells)
+    if fmt == "md":
+        return "\n\n".join([table.markdown(), "\n".join(f"- {line}" for line in _PART_LEGEND[by])]) + "\n"
+    return "\n\n".join([table.terminal(width), "\n".join(_PART_LEGEND[by])]) + "\n"
+
+
+_PART_FIGURES = ("accuracy", "precision", "recall", "F1", "valid")
+_PART_LEGEND = {
+    "label": (
+        "Targets: how many have the label. Requests without an answer lower recall.",
+        "Macro: mean over the labels that targets have. Micro: all labels together.",
+    ),
+    "field": (
+        "Targets: how many have a value in the field, other than null.",
+        "Accuracy: right, null included. Valid: allowed by the schema. Requests without an answer count as wrong.",
+        "Macro: mean over the fields that targets have. Micro: all fields together.",
+    ),
+    "rule": ("Accuracy: share of requests whose answer keeps the rule.",),
+}
+
+
+def part_rows(table: PartTable) -> list[dict[str, Any]]:
+    """One dictionary per part, then macro and micro averages; None where a figure has no meaning."""
+    rows = [
+        {
+            table.by: one.part,
+            "targets": one.support,
+            "accuracy": one.accuracy,
+            "precision": one.precision,
+            "recall": one.recall,
+            "F1": one.f1,
+            "valid": one.valid,
+        }
+        for one in table.parts
+    ]
+    every = sum(one.support for one in table.parts)
+    none = dict.fromkeys(_PART_FIGURES)
+    for name, f1 in (("(macro)", table.macro_f1), ("(micro)", table.micro_f1)):
+        if f1 is not None:
+            rows.append({table.by: name, "targets": every, **none, "F1": f1})
+    if table.valid is not None:
+        rows.append({table.by: "(whole answer)", "targets": every, **none, "valid": table.valid})
+    return rows
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows)
+    texts = [name for name in frame.columns if name in {"candidate", "label", "field", "rule"}]
+    return frame.assign(**{name: frame[name].map(escape_csv) for name in texts})
 
 
 # Prices

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from thirdlever.analysis.run import INFO, RECORDS, SUMMARY, Run
 from thirdlever.analysis.scorecards import lever
 from thirdlever.analysis.statuses import FIRST, MAX_FAILED, MAX_UNPARSED, Tolerance, early_warning
+from thirdlever.answers.kinds import described
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import files, project
@@ -528,6 +529,7 @@ def _about_suite(suite: Suite) -> dict[str, Any]:
         "splits": {split.name: split.hash for split in splits},
         "counts": {split.name: len(split) for split in splits},
         "choices": len(suite.answer.choices),
+        "answer": described(suite.answer),
         "documents": len(suite.documents),
         "card": json.loads(json.dumps(dict(suite.card), default=str)),  # YAML has dates
     }

@@ -43,8 +43,11 @@ COLUMNS = {"id", "input", "target", "slice", "group"}  # an item's own
 _ANSWER = ("describe", "read", "grade", "problem")  # methods of an answer kind
 _KINDS = {
     "label": 'answer=Label(("LABEL", "LABEL"))',
+    "labels": 'answer=Labels(("LABEL", "LABEL"))',
     "text": "answer=Text()",
+    "number": "answer=Number()",
     "json": 'answer=Json(("KEY", "KEY"))',
+    "checks": 'answer=Checks((must("TEXT"), at_most(words=80)))',
 }
 _REMEDY = "to make a suite of your data, run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
 
@@ -238,7 +241,8 @@ class Suite:
             message = f'answer="{answer}" is not an answer kind; write {kind}'
         else:
             known = f"{type(answer).__name__} has no {listed(missing)}"
-            message = f"answer={clipped(answer)} is not an answer kind ({known}); write Label(…), Text() or Json(…)"
+            remedy = "write Label(…), Labels(…), Text(), Number(), Json(…) or Checks(…)"
+            message = f"answer={clipped(answer)} is not an answer kind ({known}); {remedy}"
         raise misuse(message, SuiteError)
 
     def _describe_splits(self) -> None:
@@ -435,8 +439,8 @@ def _split(folder: Path, name: str, input_column: str | None) -> Split:
 
 
 def _canonical(split: Split, answer: Answer) -> Split:
-    """The targets in the form in which the answer kind keeps them, if it has one."""
-    canonical: Callable[[str], str] | None = getattr(answer, "canonical", None)
+    """The split with its targets as answers are written, where the kind has one way: `["b", "a"]` becomes `a, b`."""
+    canonical = getattr(answer, "canonical", None)
     if canonical is None:
         return split
     return replace(split, items=tuple(replace(item, target=canonical(item.target)) for item in split))

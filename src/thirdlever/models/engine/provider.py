@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,12 +103,14 @@ class LocalAPI(ModelAPI):
 def _request(name: str, tokens: Tokens, config: GenerateConfig, adapter: Path | None) -> Request:
     structured = (config.extra_body or {}).get("structured_outputs", {})  # vLLM's name for it
     choice = tuple(structured.get("choice", ()))
-    schema = config.response_schema
+    schema = structured.get("json")
+    if schema is None and config.response_schema is not None:
+        schema = config.response_schema.json_schema.model_dump(exclude_none=True)
     return Request(
         tokens=tokens,
         max_tokens=config.max_tokens or _MAX_TOKENS,
         choices=chat.choices(name, choice) if choice else None,
-        grammar=chat.grammar(name, schema.json_schema.model_dump_json(exclude_none=True)) if schema else None,
+        grammar=chat.grammar(name, json.dumps(schema, ensure_ascii=False)) if schema else None,
         stop=tuple(config.stop_seqs or ()),
         temperature=config.temperature or 0.0,
         top_p=1.0 if config.top_p is None else config.top_p,

@@ -1,0 +1,46 @@
+"""The built-in answer kinds as run.json states them, so that figures can be computed without the eval."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from thirdlever.answers.answer import Label, Text
+from thirdlever.answers.number import Number
+from thirdlever.answers.rules import Checks, Rule
+from thirdlever.answers.sets import Labels
+from thirdlever.answers.structured import Json
+from thirdlever.core.errors import SuiteError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thirdlever.answers.answer import Answer
+
+
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Label, Labels, Json, Number, Text, Checks)}
+
+
+def described(answer: Answer) -> dict[str, Any]:
+    """An answer kind as JSON: the name of its class, and the arguments of a built-in one."""
+    name = type(answer).__name__
+    if type(answer) is not _KINDS.get(name):
+        return {"kind": name}
+    arguments = asdict(answer)
+    return {"kind": name} | {one.name: arguments[one.name] for one in fields(answer) if one.init}
+
+
+def restored(stated: Mapping[str, Any] | None) -> Answer | None:
+    """The answer kind that `described` stated; None for a user's own, and for runs of releases that stated none."""
+    arguments = dict(stated or {})
+    kind = _KINDS.get(arguments.pop("kind", ""))
+    if kind is None:
+        return None
+    if "rules" in arguments:
+        arguments["rules"] = [Rule(**rule) for rule in arguments["rules"]]
+    tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
+    try:
+        made: Answer = kind(**tuples)
+    except (TypeError, SuiteError):  # an argument of another release
+        return None
+    return made
