@@ -3,6 +3,7 @@
 import ast
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from thirdlever.cli import measure
 from thirdlever.core.errors import PromptError, SuiteError
 from thirdlever.core.text import normalise
 from thirdlever.prompting.frame import chat
-from thirdlever.suites import create
+from thirdlever.suites import splitting
 from thirdlever.suites.create import Made, copy_starter, make_suite
 from thirdlever.suites.suite import Item, find_suite
 
@@ -151,7 +152,7 @@ def test_the_eval_file_is_as_a_formatter_would_leave_it() -> None:
 
 def test_a_count_of_one_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
     train, documents = csv("a.csv", *many(20)), csv("d.csv", "Rules,Be kind.", header="title,text")
-    measure.init("made", train=train, input_="text", target="kind", documents=documents)
+    measure.init("made", train=train, input_="text", target=["kind"], documents=documents)
     assert "1 document, 1 label\n" in capsys.readouterr().out
 
 
@@ -179,8 +180,9 @@ def test_dev_is_a_thousand_at_most() -> None:
 
 def test_the_draw_is_reproducible() -> None:
     items = [Item(str(n), f"text {n}", f"k{n % 7}") for n in range(100)]
-    assert create.draw(items, 20, stratify=True) == create.draw(items, 20, stratify=True)
-    assert create.draw(items, 20, stratify=True) != create.draw(items, 20, stratify=True, seed=1)
+    draw = partial(splitting.draw, items, 20, classes=lambda item: (item.target,))
+    assert draw() == draw()
+    assert draw() != draw(seed=1)
 
 
 def test_one_input_in_two_spellings_is_drawn_as_one() -> None:

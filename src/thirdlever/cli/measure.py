@@ -14,7 +14,8 @@ from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED
 from thirdlever.cli import options
 from thirdlever.cli.options import argument, flag, option
 from thirdlever.core.errors import PromptError, RunError
-from thirdlever.core.text import aligned, counted, escape_terminal, paragraph
+from thirdlever.core.text import aligned, clipped, counted, escape_terminal, paragraph
+from thirdlever.suites.detect import KINDS, Kind
 
 if TYPE_CHECKING:
     from thirdlever.analysis.run import Run
@@ -24,11 +25,18 @@ models_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
 def init(
     name: Annotated[str | None, argument("NAME", "Name of the suite. [default: copy the starter project]")] = None,
-    train: Annotated[Path | None, option("FILE", "Labelled rows for training: .csv, .tsv or .jsonl.")] = None,
+    train: Annotated[Path | None, option("FILE", "Labelled rows for training: .csv, .tsv, .jsonl or .json.")] = None,
     dev: Annotated[Path | None, option("FILE", "Rows for choosing settings. [default: a tenth of train]")] = None,
     test: Annotated[Path | None, option("FILE", "Rows for measuring. [default: a fifth of train]")] = None,
     input_: Annotated[str | None, option("COLUMN", "Column with the model's input.", "--input")] = None,
-    target: Annotated[str | None, option("COLUMN", "Column with the right answer.")] = None,
+    target: Annotated[
+        list[str] | None, option("COLUMN", "Column with the right answer; repeat it for one-hot columns or JSON keys.")
+    ] = None,
+    answer: Annotated[Kind | None, option("KIND", f"{', '.join(KINDS)}. [default: detected]")] = None,
+    labels: Annotated[
+        str | None, option("NAMES", "Names of labels that are numbers: a file of them, or 0=anger,1=joy.")
+    ] = None,
+    skip_unlabelled: Annotated[bool, flag("--skip-unlabelled", "Leave out rows without a right answer.")] = False,
     documents: Annotated[Path | None, option("FILE", "Documents for retrieval, with columns title and text.")] = None,
     slice_: Annotated[
         str | None, option("COLUMN", "Column naming a subgroup; results are per subgroup.", "--slice")
@@ -42,14 +50,15 @@ def init(
     from thirdlever.suites.create import copy_starter, make_suite
 
     if name is None:
-        if any(option is not None for option in (train, dev, test, input_, target, documents, slice_, group, prompt)):
+        given = (train, dev, test, input_, target, answer, labels, documents, slice_, group, prompt)
+        if skip_unlabelled or any(option is not None for option in given):
             message = "the suite has no name; run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
             raise typer.TyperException(message)
         copied, kept = copy_starter()
         done = f"{counted(len(copied), 'file')} copied, {counted(len(kept), 'existing file')} kept"
         typer.echo(f"{done}; next: thirdlever run transactions")
         return
-    if train is None or input_ is None or target is None:
+    if train is None or input_ is None or not target:
         message = f"data is missing; run: thirdlever init {name} --train FILE --input COLUMN --target COLUMN"
         raise typer.TyperException(message)
     made = make_suite(
@@ -63,6 +72,9 @@ def init(
         slice=slice_,
         group=group,
         prompts=prompt or (),
+        answer=answer,
+        labels=labels,
+        skip_unlabelled=skip_unlabelled,
     )
     warnings = [*made.warnings, *(_remarks(name) if prompt else ())]
     counts = (
@@ -71,6 +83,14 @@ def init(
         if count
     )
     typer.echo(f"datasets/{name}: {', '.join(counts)}")
+    others = ", ".join(kind for kind in KINDS if kind != made.kind)
+    wrong = f"another kind: remove datasets/{name} and evals/{name}.py, and repeat with --answer KIND ({others})"
+    for line in (
+        f"answer kind: {made.answer}",
+        *(f"- {clipped(text)} -> {clipped(read)}" for text, read in made.examples),
+        wrong,
+    ):
+        typer.echo(escape_terminal(line))
     for line in (*(f"- {change}" for change in made.changes), *(f"warning: {warning}" for warning in warnings)):
         typer.echo(escape_terminal(line))
     first = f"read what is sent: thirdlever prompt {name}" if prompt else f"edit the instruction in evals/{name}.py"

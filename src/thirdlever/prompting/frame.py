@@ -432,7 +432,10 @@ def _refuse_test_items(prompt: Prompt, suite: Suite) -> None:
 def _refuse_answers(prompt: Prompt, items: Sequence[Item], columns: Iterable[str]) -> None:
     for name in sorted(columns):
         values = [(str(_columns(item).get(name, "")).strip(), item.target) for item in items]
-        if len(values) > 1 and all(value == target for value, target in values):
+        same = len(values) > 1 and all(value == target for value, target in values)
+        codes, targets = ({pair[i] for pair in values} for i in (0, 1))
+        renamed = len(codes) == len(targets) == len(set(values)) and 1 < 2 * len(codes) <= len(values)
+        if same or renamed:
             prompt.refuse(f"column {name!r} is the right answer; remove it", prompt.lines(name))
 
 

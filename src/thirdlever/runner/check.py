@@ -18,8 +18,8 @@ from thirdlever.core.store import Store
 from thirdlever.core.text import clipped, counted, normalise
 from thirdlever.prompting.frame import check_prompt, remarks
 from thirdlever.strategies import specs
-from thirdlever.suites.create import shared_groups
 from thirdlever.suites.prompts import available_prompts, read_prompt
+from thirdlever.suites.splitting import shared_groups
 from thirdlever.suites.suite import Audit, Inputs, Item, Split, find_suite
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _of_other_kinds(evals: Mapping[str, Path]) -> Iterator[Suite]:
 def _try_strategy(spec: str, suite: Suite) -> str:
     from thirdlever.testing import FakeModel, offline
 
-    train = _Watched("train", suite.train.items)
+    train = _Watched("train", suite.train.items, parts=suite.train.parts)
     seen = replace(suite.without_test(), train=train, card=dict(suite.card))
     model = FakeModel(answer=lambda _: suite.answer.choices[0] if suite.answer.choices else suite.train.items[0].target)
     with offline(model), tempfile.TemporaryDirectory() as folder:

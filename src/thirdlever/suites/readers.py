@@ -6,20 +6,24 @@ import csv
 import difflib
 import io
 import json
+import math
 import re
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.core.errors import SuiteError, ThirdleverError, unknown
-from thirdlever.core.text import counted
+from thirdlever.core.text import clipped, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
+_JSON_ARRAY = ".json"
+_BETWEEN = re.compile(r"[\s,]*")  # the objects of an array
 _SURROGATE = re.compile("[\ud800-\udfff]")  # cannot be encoded
 
 
@@ -43,18 +47,36 @@ class Row:
         Raises:
             SuiteError: the row has no such column, or it is empty.
         """
+        value = self.value(column)
+        if is_missing(value):
+            message = f"{self.where}: {column!r} is empty; fill it in or remove the row"
+            raise SuiteError(message)
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    def value(self, column: str) -> Any:  # noqa: ANN401 - any JSON value
+        """A value as it was read.
+
+        Raises:
+            SuiteError: the row has no such column, or it cannot be encoded.
+        """
         if column not in self.values:
             message = f"{self.header or self.where}: {unknown('column', column, self.values)}"
             raise SuiteError(message)
         value = self.values[column]
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        if value is None or not text.strip():
-            message = f"{self.where}: {column!r} is empty; fill it in or remove the row"
-            raise SuiteError(message)
-        if _SURROGATE.search(text):
+        if _SURROGATE.search(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)):
             message = f"{self.where}: {column!r} contains half of a surrogate pair; write the whole character"
             raise SuiteError(message)
-        return text
+        return value
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is none at all: null, a bare NaN (which data frames write), or an empty text.
+
+    The texts "NA", "None" and "NaN" are values.
+    """
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 _ROLES = ("system", "user", "assistant")
@@ -90,7 +112,7 @@ def transcript(turns: Iterable[tuple[str, str]]) -> str:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Every row of a .jsonl, .csv or .tsv file, except blank lines.
+    """Every row of a .jsonl, .csv or .tsv file, except blank lines, or of a .json file that holds one array.
 
     Raises:
         SuiteError: with file and line, if any row cannot be read.
@@ -100,8 +122,68 @@ def read_rows(path: Path) -> list[Row]:
         return list(_json_lines(path))
     if suffix in _SEPARATORS:
         return list(_table(path, _SEPARATORS[suffix]))
-    message = f"{str(path)!r} has an unknown format; give a file that ends in {', '.join([*_SEPARATORS, *_JSON_LINES])}"
+    if suffix == _JSON_ARRAY:
+        return list(_json_array(path))
+    known = ", ".join([*_SEPARATORS, *_JSON_LINES, _JSON_ARRAY])
+    message = f"{str(path)!r} has an unknown format; give a file that ends in {known}"
     raise SuiteError(message)
+
+
+def read_label_names(given: str) -> dict[str, str]:
+    """Names of labels by the numbers or codes that stand for them.
+
+    Args:
+        given: "0=anger,1=joy", or a file: lines of code, tab (or =) and name, or a Hugging Face README whose
+            `dataset_info` names the classes.
+
+    Raises:
+        SuiteError: no names can be read, or two codes have one name.
+    """
+    if "=" in given and not Path(given).exists():
+        lines, where = given.split(","), "--labels"
+    else:
+        text, where = read_text(Path(given)), given
+        if text.startswith("---"):
+            return _distinct(_class_names(text, where), where)
+        lines = [line for line in text.split("\n") if line.strip()]
+    pairs = [re.split(r"\t|=", line.strip(), maxsplit=1) for line in lines]
+    wrong = next((line for line, pair in zip(lines, pairs, strict=True) if len(pair) < 2 or not all(pair)), None)  # noqa: PLR2004 - code and name
+    if wrong is not None:
+        message = f"{where}: {clipped(wrong)} is not a code, a tab or =, and a name; write 0=anger"
+        raise SuiteError(message)
+    return _distinct({code.strip(): name.strip() for code, name in pairs}, where)
+
+
+def _class_names(text: str, where: str) -> dict[str, str]:
+    """The names of the first `class_label` in the front matter of a Hugging Face README."""
+    import yaml
+
+    def find(value: object) -> dict[str, str] | None:
+        if isinstance(value, dict):
+            names = value["class_label"].get("names") if isinstance(value.get("class_label"), dict) else None
+            if names:
+                return {
+                    str(k): str(v) for k, v in (names if isinstance(names, dict) else dict(enumerate(names))).items()
+                }
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return next(filter(None, map(find, inner)), None)
+
+    try:
+        names = find(yaml.safe_load(text.split("---")[1]))
+    except yaml.YAMLError as error:
+        message = f"{where}: its front matter is not YAML ({error}); correct it, or write --labels 0=NAME,1=NAME"
+        raise SuiteError(message) from None
+    if names is None:
+        message = f"{where}: its front matter has no class_label with names; write --labels 0=NAME,1=NAME"
+        raise SuiteError(message)
+    return names
+
+
+def _distinct(names: dict[str, str], where: str) -> dict[str, str]:
+    if twice := [name for name, times in Counter(names.values()).items() if times > 1]:
+        message = f"{where}: two codes have the name {twice[0]!r}; give each label a name of its own"
+        raise SuiteError(message)
+    return names
 
 
 def read_text(path: Path, kind: type[ThirdleverError] = SuiteError) -> str:
@@ -134,18 +216,42 @@ def _json_lines(path: Path) -> Iterator[Row]:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            message = f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); correct or remove the line"
-            raise SuiteError(message) from None
-        except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets 1,000 deep
-            message = f"{path}:{number}: unreadable JSON ({error}); correct or remove the line"
-            raise SuiteError(message) from None
-        if not isinstance(value, dict):
-            message = f"{path}:{number}: a JSON {type(value).__name__}; expected an object"
-            raise SuiteError(message)
-        yield Row(f"{path}:{number}", value)
+        yield _row(_json(line, path, number), f"{path}:{number}")
+
+
+def _json_array(path: Path) -> Iterator[Row]:
+    """The objects of an array, each with the line on which it starts."""
+    text = read_text(path)
+    found = _json(text, path)
+    if not isinstance(found, list):
+        message = f"{path}:1: a JSON {type(found).__name__}; expected an array of objects, or .jsonl with one a line"
+        raise SuiteError(message)
+    decoder, at, line = json.JSONDecoder(), text.index("[") + 1, 1 + text.count("\n", 0, text.index("["))
+    for value in found:
+        start = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
+        line += text.count("\n", at, start)
+        yield _row(value, f"{path}:{line}")
+        _, at = decoder.raw_decode(text, start)
+        line += text.count("\n", start, at)
+
+
+def _json(text: str, path: Path, line: int = 1) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"{path}:{line + error.lineno - 1}"
+        message = f"{where}: not JSON ({error.msg} at column {error.colno}); correct or remove the line"
+        raise SuiteError(message) from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets 1,000 deep
+        message = f"{path}:{line}: unreadable JSON ({error}); correct or remove the line"
+        raise SuiteError(message) from None
+
+
+def _row(value: object, where: str) -> Row:
+    if not isinstance(value, dict):
+        message = f"{where}: a JSON {type(value).__name__}; expected an object"
+        raise SuiteError(message)
+    return Row(where, value)
 
 
 def _table(path: Path, separator: str) -> Iterator[Row]:

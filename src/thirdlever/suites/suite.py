@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import ast
 import random
-from collections import defaultdict
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from thirdlever.answers.answer import Answer, Label, least_tokens, most_tokens
@@ -29,13 +30,14 @@ from thirdlever.suites.prompts import find_prompt
 from thirdlever.suites.readers import read_rows, read_text, read_turns, transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from thirdlever.suites.prompts import Prompt
     from thirdlever.suites.readers import Row
 
 
+Parts: TypeAlias = Callable[[str], Mapping[str, str]]
 _MARK = "__thirdlever_suite__"
 COLUMNS = {"id", "input", "target", "slice", "group"}  # an item's own
 _ANSWER = ("describe", "read", "grade", "problem")  # methods of an answer kind
@@ -94,11 +96,13 @@ class Split:
 
     Attributes:
         lines: "file:line" of the items that were read from a file, by id; for messages.
+        parts: an answer as named parts, which balanced draws go by: those of the suite's answer kind, if it has any.
     """
 
     name: str
     items: tuple[Item, ...]
     lines: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False, kw_only=True)
+    parts: Parts | None = field(default=None, compare=False, repr=False, kw_only=True)
 
     def __iter__(self) -> Iterator[Item]:
         """Items in file order."""
@@ -125,24 +129,79 @@ class Split:
 
         Args:
             k: how many; all if there are fewer.
-            how: "balanced" takes labels in turn, so that their counts differ by at most one; "random" draws by
-                frequency.
+            how: "balanced" takes labels in turn, so that their counts differ by at most one; of sets of labels, it
+                takes next what has the label that was drawn least; of JSON, it takes the values of the first field
+                in turn that all items have and whose values repeat. "random" draws by frequency.
             seed: for the draw; a larger k's items begin with a smaller k's.
         """
         rng = random.Random(seed)  # noqa: S311 - not a secret
         shuffled = rng.sample(self.items, len(self.items))
         if how == "random":
             return tuple(shuffled[:k])
-        by_target: defaultdict[str, list[Item]] = defaultdict(list)
-        for item in shuffled:
-            by_target[item.target].append(item)
-        targets = rng.sample(sorted(by_target), len(by_target))
+        described = [self.parts(item.target) if self.parts else {} for item in shuffled]
+        if _are_sets(described):
+            labels = [{label for label, given in parts.items() if given == "yes"} for parts in described]
+            return tuple(shuffled[i] for i in _by_label(labels, k, rng))
+        by = _repeating(described)
+        by_value: defaultdict[str, list[Item]] = defaultdict(list)
+        for item, parts in zip(shuffled, described, strict=True):
+            by_value[item.target if by is None else parts[by]].append(item)
+        values = rng.sample(sorted(by_value), len(by_value))
         drawn: list[Item] = []
-        for turn in range(max(map(len, by_target.values()), default=0)):
-            drawn += [by_target[t][turn] for t in targets if turn < len(by_target[t])]
+        for turn in range(max(map(len, by_value.values()), default=0)):
+            drawn += [by_value[v][turn] for v in values if turn < len(by_value[v])]
             if len(drawn) >= k:
                 break
         return tuple(drawn[:k])
+
+
+_MEMBERSHIP = {"yes", "no"}  # values of the parts of a set of labels
+_MOST_VALUES = 50
+_AHEAD = 20  # items of a label that are compared
+
+
+def _are_sets(described: Sequence[Mapping[str, str]]) -> bool:
+    """Whether answers are sets of labels, one part a label."""
+    return bool(described) and all(len(parts) > 1 and _MEMBERSHIP.issuperset(parts.values()) for parts in described)
+
+
+def _repeating(described: Sequence[Mapping[str, str]]) -> str | None:
+    """The only part, or the first that all answers have and whose values repeat."""
+    names = [name for name in (described[0] if described else ()) if all(name in parts for parts in described)]
+    if len(names) == 1 and all(len(parts) == 1 for parts in described):
+        return names[0]
+    for name in names:
+        values = {parts[name] for parts in described}
+        if 1 < len(values) <= min(_MOST_VALUES, len(described) // 2):
+            return name
+    return None
+
+
+def _by_label(sets: Sequence[Collection[str]], k: int, rng: random.Random) -> Iterator[int]:
+    """Positions of `k` sets, drawn so that each label, and the empty set, is drawn about equally often.
+
+    The next set has the label that was drawn least; of the first few that have it, the one whose labels were drawn
+    least. So a rare label has its turn, and a frequent one does not come with every other.
+    """
+    waiting: dict[str | None, deque[int]] = defaultdict(deque)
+    for i, labels in enumerate(sets):
+        for label in labels or (None,):
+            waiting[label].append(i)
+    order = sorted(waiting, key=str)
+    rng.shuffle(order)
+    times = dict.fromkeys(order, 0)
+    taken: set[int] = set()
+    for _ in range(min(k, len(sets))):
+        for label in order:
+            while waiting[label] and waiting[label][0] in taken:
+                waiting[label].popleft()
+        label = min((each for each in order if waiting[each]), key=lambda each: times[each])
+        ahead = [i for i in islice(waiting[label], _AHEAD) if i not in taken]
+        best = min(ahead, key=lambda i: sum(times[each] for each in sets[i] or (None,)))
+        taken.add(best)
+        for each in sets[best] or (None,):
+            times[each] += 1
+        yield best
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +251,7 @@ class Suite:
             message = f"answer={answer.__name__} is a class; write answer={answer.__name__}(…)"
             raise misuse(message, SuiteError)
         if not missing:
+            self._describe_splits()
             return
         if isinstance(answer, str):
             kind = _KINDS.get(answer.casefold()) or " or ".join(_KINDS.values())
@@ -201,6 +261,14 @@ class Suite:
             remedy = "write Label(…), Labels(…), Text(), Number(), Json(…) or Checks(…)"
             message = f"answer={clipped(answer)} is not an answer kind ({known}); {remedy}"
         raise misuse(message, SuiteError)
+
+    def _describe_splits(self) -> None:
+        """Let the splits draw by the parts of the answer kind."""
+        parts: Parts | None = getattr(self.answer, "parts", None)
+        for name in ("train", "dev", "test_split"):
+            split: Split | None = getattr(self, name)
+            if split is not None and split.parts != parts:
+                object.__setattr__(self, name, replace(split, parts=parts))
 
     @property
     def test(self) -> Split:
