@@ -24,7 +24,11 @@ def main() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
-            notebook, timeout=SECONDS, record_timing=False, resources={"metadata": {"path": folder}}
+            notebook,
+            timeout=SECONDS,
+            coalesce_streams=True,
+            record_timing=False,
+            resources={"metadata": {"path": folder}},
         )
         client.execute()
     for cell in notebook.cells:

@@ -44,11 +44,15 @@ def missing(shown: str, printed: str) -> list[str]:
 
     Figures and white space may differ, and a program may print more.
     """
-    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    lines = [_spaced(line) for line in printed.splitlines()]
     return [line for line in shown.splitlines() if line.strip() and not any(map(_pattern(line).fullmatch, lines))]
 
 
 def _pattern(line: str) -> re.Pattern[str]:
     """The line with any figures in place of its own."""
-    words = " ".join(line.split())
-    return re.compile(r"\d[\d.,]*".join(map(re.escape, _FIGURE.split(words))))
+    return re.compile(_FIGURE.pattern.join(map(re.escape, _FIGURE.split(_spaced(line)))))
+
+
+def _spaced(line: str) -> str:
+    """The line with single spaces, and with rules of one length."""
+    return re.sub("─+", "─", " ".join(line.split()))

@@ -132,7 +132,9 @@ def test_no_document_mentions_a_file_that_is_not_there(name: str) -> None:
     made = {"results", *inits, *(Path(path).stem for path in shown)}
     paths = {
         path.rstrip(".")
-        for path in re.findall(r"(?<![\w/])(?:src|strategies|evals|docs|scripts|tests|benchmarks|datasets)/[\w./-]+", text)
+        for path in re.findall(
+            r"(?<![\w/])(?:src|strategies|evals|docs|scripts|tests|benchmarks|datasets)/[\w./-]+", text
+        )
     }
     links = {target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target}
     assert {target for target in links if not (ROOT / name).parent.joinpath(target).exists()} == set()
