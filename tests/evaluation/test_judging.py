@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thirdlever import Item, Judge, Label, Split, Suite, run
+from thirdlever import Item, Judge, Split, Suite, Text, run
 from thirdlever.analysis.run import load
-from thirdlever.core.errors import BudgetError, ProviderError, RunError, SuiteError
+from thirdlever.core.errors import BudgetError, ProviderError, RunError, StrategyError, SuiteError
 from thirdlever.decision.verdict import decide_from
+from thirdlever.evaluation.ask import check_grades
 from thirdlever.lifecycle import baseline
+from thirdlever.lifecycle.regress import regress
+from thirdlever.runner.plan import plan
 from thirdlever.suites.suite import HumanLabel, load_suite
 from thirdlever.testing import Behaviour, Fault, LoopbackProvider, TokenPrices
 
@@ -67,7 +70,11 @@ def make(mode: str = "pointwise", labels: int = 120, items: int = ITEMS) -> Suit
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch, project: Path) -> Iterator[LoopbackProvider]:  # noqa: ARG001 - its folder
     prices = TokenPrices(input=1.0, output=4.0)
-    models = {"small": Behaviour(answer=answer, prices=prices), "grader": Behaviour(answer=verdict, prices=prices)}
+    models = {
+        "small": Behaviour(answer=answer, prices=prices),
+        "rude": Behaviour(answer=lambda prompt: f"Reply to {number(prompt)}.", prices=prices),
+        "grader": Behaviour(answer=verdict, prices=prices),
+    }
     with LoopbackProvider(models) as provider:
         for name, value in provider.env.items():
             monkeypatch.setenv(name, value)
@@ -138,11 +145,11 @@ def test_a_resumed_run_pays_for_no_verdict_twice(project: Path, provider: Loopba
 
 def test_a_budget_counts_verdicts_and_is_resumed(project: Path, provider: LoopbackProvider) -> None:
     price(project)
-    first = graded(project, make(), budget=0.03)
+    first = graded(project, make(), budget=0.012)
     with pytest.raises(BudgetError, match="budget is spent"):
         first.require_complete()
     assert first.info["spent_usd"] == pytest.approx(provider.bill_usd)
-    assert first.info["spent_usd"] > 0.03
+    assert first.info["spent_usd"] > 0.012
     done = graded(project, make(), budget=10)
     done.require_complete()
     assert done.info["spent_usd"] == pytest.approx(provider.bill_usd)
@@ -152,7 +159,7 @@ def test_a_budget_counts_verdicts_and_is_resumed(project: Path, provider: Loopba
 def test_without_a_grader_nothing_is_sent(project: Path, provider: LoopbackProvider) -> None:
     with pytest.raises(RunError, match="--grader MODEL"):
         run(make(), ["plain"], models=[CANDIDATE], out=project / "out")
-    labels = replace(make(), answer=Label(("a", "b")))
+    labels = replace(make(), answer=Text())
     with pytest.raises(RunError, match="graded without a model"):
         run(labels, ["plain"], models=[CANDIDATE], out=project / "out", grader=GRADER)
     assert not provider.requests.by_status
@@ -233,7 +240,7 @@ def test_an_answer_without_a_verdict_is_counted_and_not_scored(project: Path, pr
 
 
 def test_checks_come_first(project: Path, provider: LoopbackProvider) -> None:
-    suite = replace(make(), answer=Judge("It is polite.", checks=Label(("never",))))
+    suite = replace(make(), answer=Judge("It is polite.", checks=Text()))  # it must also equal the target
     done = graded(project, suite)
     assert done.records["score"].eq(0).all()
     assert provider.requests.by_status[200] == ITEMS
@@ -261,3 +268,38 @@ def test_labels_are_checked_by_line(project: Path, row: str, message: str) -> No
 def test_the_hash_of_a_suite_does_not_depend_on_labels() -> None:
     assert make().hash == make(labels=0).hash
     assert make().hash != replace(make(), answer=Judge("It is kind.")).hash
+
+
+def test_a_plan_counts_the_grader(project: Path, provider: LoopbackProvider) -> None:
+    price(project)
+    planned = plan(make(), ["plain"], models=[CANDIDATE], probe=0, grader=GRADER)
+    [candidate, grading] = planned.candidates
+    assert (candidate.requests, grading.requests) == (ITEMS, ITEMS + 120)
+    assert planned.requests == 2 * ITEMS + 120
+    assert not provider.requests.by_status
+    graded(project, make())
+    assert grading.usd == pytest.approx(provider.requests.usd["grader"], rel=0.5)
+
+
+def test_regress_corrects_verdicts_and_keeps_the_grader(
+    project: Path, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = make()
+    monkeypatch.setattr("thirdlever.suites.suite.find_suite", lambda _: suite)
+    done = graded(project, suite)
+    baseline.save(baseline.pin(done, "manners"))
+    found = regress(suite, baseline="manners", models=["openai-api/loopback/rude"], out=project / "new")
+    [result] = found.results
+    accuracy = result.checks[0]
+    assert accuracy.before == pytest.approx(38 / 60 / 0.8)
+    assert accuracy.after == pytest.approx(0.125)  # the judge accepts each tenth rude answer
+    assert found.verdict == "FAIL"
+    with pytest.raises(RunError, match="two graders cannot be compared"):
+        regress(suite, baseline="manners", models=["openai-api/loopback/rude"], grader=CANDIDATE)
+    assert provider.requests.by_status.keys() == {200}
+
+
+def test_a_search_on_dev_is_refused(project: Path, provider: LoopbackProvider) -> None:  # noqa: ARG001
+    suite = make()
+    with pytest.raises(StrategyError, match="dev cannot choose"):
+        check_grades(suite)
