@@ -114,6 +114,9 @@ class Outcomes:
         return self.candidates[int(self.scores.mean(axis=1).argmax())]
 
 
+NONE = Outcomes((), (), np.zeros((0, 0)), np.zeros(0, np.int64), ())  # of a run without a measured candidate
+
+
 def averaged(o: Outcomes, repeats: Mapping[str, Sequence[str]]) -> Outcomes:
     """Outcomes in which repeats of one recipe are one candidate, with its mean score on each item.
 

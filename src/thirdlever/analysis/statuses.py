@@ -159,8 +159,7 @@ def _cause(records: pd.DataFrame, status: Status) -> tuple[str, str]:
         case "cut_off":
             return _no_room(records)
         case "ungraded":
-            reason = _short(str(records["reason"].iloc[0]))
-            return f"the first because {reason}", "repeat the run's command with the same --out, or another --grader"
+            return "", "read them with `thirdlever report`, then use another --grader or a clearer rubric"
         case "refused":
             return "the model or its provider declined", "change the prompt or the model"
         case _:

@@ -115,6 +115,7 @@ def regress(
     ] = False,
     budget: options.Budget = None,
     max_connections: options.MaxConnections = None,
+    grader: options.Grader = None,
     fmt: options.GateFormat = "text",
     junit: Annotated[Path | None, option("FILE", "Also write JUnit XML, for CI.")] = None,
     markdown: Annotated[Path | None, option("FILE", "Also write Markdown, for a pull request.")] = None,
@@ -148,6 +149,7 @@ def regress(
         accept_new_suite=accept_new_suite,
         budget=budget,
         max_connections=max_connections,
+        grader=grader,
     )
     outputs: tuple[tuple[Path | None, options.Gate], ...] = ((junit, "junit"), (markdown, "md"))
     for path, kind in outputs:

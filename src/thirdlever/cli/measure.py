@@ -178,6 +178,7 @@ def plan(
     utilisation: options.Utilisation = 1.0,
     batch: options.Batch = False,
     max_connections: options.MaxConnections = None,
+    grader: options.Grader = None,
     wanted: Annotated[float, option("SHARE", "Difference in accuracy to detect; 0.03 is 3 points.")] = 0.03,
     fmt: options.TextOrJson = "text",
 ) -> None:
@@ -198,6 +199,7 @@ def plan(
         utilisation=utilisation,
         batch=batch,
         max_connections=max_connections,
+        grader=grader,
         wanted=wanted,
     )
     options.print_text(render_plan(planned, fmt))

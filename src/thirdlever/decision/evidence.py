@@ -8,6 +8,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.analysis import outcomes
+from thirdlever.analysis.grader import Grader
 from thirdlever.analysis.compare import accuracy, compare, holm, non_inferior
 from thirdlever.analysis.stats.power import ALPHA, POWER
 from thirdlever.analysis.variance import recipes
@@ -169,6 +170,7 @@ class Evidence:
         looks: test items at each look at the run, the last one being the present; empty for stated figures.
         test_items: size of the test split; 0 if unknown.
         repeats: candidates that differ in their seed alone, by the name of their recipe, which stands for them.
+        no_verdict: why no accuracy counts, and the remedy: the grader is not calibrated. None if they count.
     """
 
     standings: Mapping[str, Standing]
@@ -181,6 +183,7 @@ class Evidence:
     looks: Sequence[int] = ()
     test_items: int = 0
     repeats: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    no_verdict: str | None = None
     _bounds: dict[tuple[str, str, int], float] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -264,9 +267,10 @@ def gather(run: Run) -> Evidence:
     Raises:
         RunError: the run is not finished, its candidates cannot be paired, or none of them is measured.
     """
-    info = run.info
+    info, judge = run.info, Grader.of(run.info)
+    no_verdict = judge.why_not if judge else None
     suite, candidates = info.get("suite") or {}, info.get("candidates") or ()
-    scores = outcomes.load(run)
+    scores = outcomes.NONE if no_verdict else outcomes.load(run)
     repeats = recipes(info, scores.candidates)
     scores = outcomes.averaged(scores, repeats)
     found = assess(
@@ -277,7 +281,7 @@ def gather(run: Run) -> Evidence:
         looks=info.get("looks") or (),
         test_items=int((suite.get("counts") or {}).get("test") or 0),
     )
-    return replace(found, repeats=repeats)
+    return replace(found, repeats=repeats, no_verdict=no_verdict)
 
 
 def _together(standings: Sequence[Standing], repeats: Mapping[str, Sequence[str]], scores: Outcomes) -> list[Standing]:

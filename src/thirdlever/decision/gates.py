@@ -309,6 +309,9 @@ def _labels(e: Evidence, a: Assumptions, tuned: Standing | None) -> str:
 
 
 def _untuned(e: Evidence, a: Assumptions) -> Finding:
+    if e.no_verdict:
+        reason, _, remedy = e.no_verdict.partition("; ")
+        return Finding("open", "grader_not_calibrated", reason, _sentence(remedy))
     target = a.target_accuracy
     right = [one for one in e.untuned if target is not None and one.against(target) == "meets"]
     if meets := [one for one in right if one.speed(a.target_p95_s) == "meets"]:

@@ -232,7 +232,8 @@ def _case(e: Evidence, a: Assumptions, first: Gate, tuned: Standing | None, back
     saved = gates.six_questions(e, a, cheaper, tuned, back)
     if worst([*cheaper[1:], *saved[3:]]) == "passed":
         return Case("GO-FOR-COST", tuned, cheaper, saved)
-    return Case("NO-GO" if outcome == "failed" else "NEED-MORE-DATA", tuned, better, asked)
+    refuted = outcome == "failed" and not e.no_verdict
+    return Case("NO-GO" if refuted else "NEED-MORE-DATA", tuned, better, asked)
 
 
 def ranked(cases: Sequence[Case], e: Evidence, costs: Mapping[str, Cost], a: Assumptions) -> Case:

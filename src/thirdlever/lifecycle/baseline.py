@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from thirdlever.analysis.grader import Corrections, Grader
 from thirdlever.analysis.outcomes import Outcomes
 from thirdlever.analysis.stats.intervals import clusters
 from thirdlever.analysis.statuses import sentence_for
@@ -20,6 +21,7 @@ from thirdlever.core import files, project
 from thirdlever.core.errors import PromptError, RunError, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.text import counted
+from thirdlever.evaluation.records import statuses
 from thirdlever.suites.prompts import DEFAULT, find_prompt
 
 if TYPE_CHECKING:
@@ -174,6 +176,21 @@ def outcomes(items: Sequence[BaselineItem], scores: Mapping[str, Sequence[float]
     )
 
 
+def corrected(o: Outcomes, side: Baseline, results: Sequence[Sequence[ItemResult]]) -> Outcomes:
+    """Outcomes corrected for the errors of the grader, if a grader gave the scores.
+
+    Args:
+        o: its verdicts.
+        side: a run that was graded by it.
+        results: of each candidate, in the order of `o`.
+    """
+    judge = Grader.of({**side.facts, "suite": side.suite})
+    if judge is None or judge.why_not:
+        return o
+    answered = [[float(one.score > 0 or one.answer is not None) for one in own] for own in results]
+    return Corrections.of(o, judge.calibration, np.array(answered))
+
+
 # From a run
 
 
@@ -220,13 +237,15 @@ def from_run(run: Run, name: str, *, only: Sequence[str] = ()) -> Baseline:
     for wanted in only:
         if wanted not in described:
             raise RunError(unknown("candidate", wanted, described))
+    if info.get("grader"):  # an item on which the grader gave no verdict says nothing
+        records = records[~records["item_id"].isin(records.loc[statuses(records) == "ungraded", "item_id"])]
     items = _items(records[records["phase"] == "accuracy"])
     cards = run.summary.set_index("candidate")
     return Baseline(
         name=name,
         suite={key: info["suite"][key] for key in ("name", "hash", "splits")},
         options={key: info.get(key) for key in OPTIONS},
-        facts={key: info.get(key) for key in FACTS},
+        facts={key: info.get(key) for key in FACTS} | ({"grader": info["grader"]} if info.get("grader") else {}),
         items=items,
         candidates=[
             replace(

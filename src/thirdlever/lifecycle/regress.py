@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from thirdlever.core.errors import RunError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note
 from thirdlever.core.text import counted
-from thirdlever.lifecycle.baseline import from_run, load, outcomes
+from thirdlever.lifecycle.baseline import corrected, from_run, load, outcomes
 from thirdlever.lifecycle.checks import (
     NEW,
     OLD,
@@ -156,6 +156,7 @@ def regress(
     accept_new_suite: bool = False,
     budget: float | None = None,
     max_connections: int | None = None,
+    grader: str | BaseModel | None = None,
 ) -> Regression:
     """Run the baseline's strategies on new base models and compare each with the baseline.
 
@@ -173,6 +174,7 @@ def regress(
         accept_new_suite: allow a suite that has changed since the baseline, and measure the old models on it.
         budget: USD; see `run`.
         max_connections: requests in flight at once; see `run`.
+        grader: the model that judges the answers; the baseline's by default.
 
     Raises:
         ThirdleverError: the runs cannot be compared, or a model answers no request.
@@ -190,6 +192,7 @@ def regress(
         remeasure=remeasure,
         budget=budget,
         max_connections=max_connections,
+        grader=_grader(pinned, grader, remeasure=remeasure),
         folder=folder,
         tolerance=applied.tolerance,
     )
@@ -216,6 +219,9 @@ def diff(baseline: Baseline, run: Run) -> Regression:
         RunError: the two share no candidate, or their items differ.
     """
     fresh = from_run(run, baseline.name)
+    if judge := fresh.facts.get("grader"):
+        _grader(baseline, judge["model"], remeasure=False)
+        fresh = _shared(fresh, baseline)
     pairs = [
         Pair(old.name, old.name, new.name)
         for old in baseline.candidates
@@ -295,7 +301,8 @@ def _accuracy(baseline: Baseline, fresh: Baseline, pair: Pair, limits: Limits, l
     """The checks of accuracy, on the items of the new run."""
     results = {OLD: _old_results(baseline, fresh, baseline.find(pair.old)), NEW: fresh.find(pair.new).results}
     scores = {name: [result.score for result in own] for name, own in results.items()}
-    return accuracy(outcomes(fresh.items, scores, epochs=fresh.epochs), limits, level)
+    o = outcomes(fresh.items, scores, epochs=fresh.epochs)
+    return accuracy(corrected(o, fresh, [*results.values()]), limits, level)
 
 
 def _old_results(baseline: Baseline, fresh: Baseline, candidate: BaselineCandidate) -> list[ItemResult]:
@@ -382,6 +389,7 @@ class Rerun:
     remeasure: bool
     budget: float | None
     max_connections: int | None = None
+    grader: str | BaseModel | None = None
     folder: Path
     tolerance: Tolerance
 
@@ -454,7 +462,8 @@ class Rerun:
 
     def measure(self, limit: int, *, probe: int) -> Baseline:
         """Run on the first `limit` items; answers of earlier calls are kept."""
-        return from_run(self._run(limit, probe=probe), self.baseline.name)
+        fresh = from_run(self._run(limit, probe=probe), self.baseline.name)
+        return fresh if self.remeasure or not self.grader else _shared(fresh, self.baseline)
 
     def reference(self, fresh: Baseline) -> Baseline:
         """The run that holds the old models' answers."""
@@ -474,6 +483,7 @@ class Rerun:
             out=self.folder,
             budget=self.budget,
             max_connections=self.max_connections,
+            grader=self.grader,
             **{name: options[name] for name in _RUN_OPTIONS},
             **asdict(self.tolerance),
         )
@@ -493,6 +503,30 @@ def _stop_early(rerun: Rerun, limits: Limits) -> tuple[dict[Pair, list[Check]], 
         if len(decided) == len(rerun.pairs):
             break
     return decided, asked
+
+
+def _grader(baseline: Baseline, given: str | BaseModel | None, *, remeasure: bool) -> str | BaseModel | None:
+    """The grader of the new run: the baseline's, for verdicts of two graders cannot be compared."""
+    pinned: str | None = (baseline.facts.get("grader") or {}).get("model")
+    name = given if isinstance(given, str) or given is None else given.name
+    if name and pinned and canonical(name) != pinned and not remeasure:
+        message = (
+            f"baseline {baseline.name!r} was judged by {pinned}, and verdicts of two graders cannot be compared; "
+            "leave --grader out, or add --remeasure"
+        )
+        raise RunError(message)
+    return given or pinned
+
+
+def _shared(fresh: Baseline, baseline: Baseline) -> Baseline:
+    """The new run on the items of the baseline, which has none without a verdict."""
+    known = {item.id for item in baseline.items}
+    kept = [i for i, item in enumerate(fresh.items) if item.id in known]
+    return replace(
+        fresh,
+        items=[fresh.items[i] for i in kept],
+        candidates=[replace(one, results=tuple(one.results[i] for i in kept)) for one in fresh.candidates],
+    )
 
 
 def _suite_changed(baseline: Baseline, suite: Suite, *, accept: bool) -> bool:

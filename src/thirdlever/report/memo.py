@@ -307,7 +307,7 @@ class _Memo:
 
     def _failures(self) -> Iterator[str]:
         """Items on which the recommended candidate and others disagree."""
-        if self.run is None:
+        if self.run is None or self.decision.evidence.no_verdict:
             return
         yield from ("## Failures worth reading", "")
         scores, chosen = outcomes.load(self.run), self.decision.chosen
@@ -347,6 +347,9 @@ class _Memo:
         yield from ("## Provenance", "")
         if self.run is not None:
             yield from (f"- {_text(what)}: {_code(value)}" for what, value in content.provenance_facts(self.run))
+            yield from (
+                f"- {_text(what)}: {_text(value, _LONGEST_EVIDENCE)}" for what, value in content.grader_facts(self.run)
+            )
             yield from ("", *_table(content.models(self.run)), *_table(content.prices(self.run)))
         yield from ("### Reproduce", "", "In the project's folder, without a model, a key or a network:", "")
         yield from (f"    {line}" for line in content.commands(self.subject.source, self.subject.given, self.run))

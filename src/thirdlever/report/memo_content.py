@@ -690,7 +690,7 @@ class Disagreement:
 
 def disagreements(run: Run, scores: Outcomes, chosen: str) -> tuple[list[Disagreement], list[Disagreement]]:
     """A few items each: (chosen is wrong and others are right, the reverse), those with most others first."""
-    right = scores.scores > _RIGHT
+    right = scores.verdicts > _RIGHT
     own = right[scores.candidates.index(chosen)]
     others = right.sum(axis=0) - own
     lost = _pick(scores, ~own, others)
@@ -735,7 +735,7 @@ def _disagreement(
     item = scores.items[i]
     by_text: dict[tuple[bool, str], list[str]] = defaultdict(list)
     for row in answers[item]:
-        right = bool(scores.scores[scores.candidates.index(row["candidate"]), i] > _RIGHT)
+        right = bool(scores.verdicts[scores.candidates.index(row["candidate"]), i] > _RIGHT)
         by_text[not right, _answer(row)].append(row["candidate"])
     ranked = sorted(by_text.items(), key=lambda e: (e[0][0], chosen not in e[1], -len(e[1]), e[0][1]))
     same = [SameAnswer(text, not wrong, names) for (wrong, text), names in ranked]

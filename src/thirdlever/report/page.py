@@ -147,6 +147,8 @@ def page_data(run: Run) -> PageData:
 
 
 def _head(run: Run, cells: Cells) -> dict[str, Any]:
+    from thirdlever.report.memo_content import grader_facts
+
     info = run.info
     suite = info.get("suite") or {}
     return {
@@ -159,6 +161,7 @@ def _head(run: Run, cells: Cells) -> dict[str, Any]:
         "items": len(cells.items),
         "epochs": cells.epochs,
         "memo": _memo(run),
+        "grader": [f"{what}: {value}." for what, value in grader_facts(run)],
     }
 
 
@@ -293,7 +296,7 @@ class Cells:
 
         asked = table(requests["asked"])
         score = np.where(asked, table(requests["score"].fillna(0.0)), 0.0).sum(1) / np.maximum(asked.sum(1), 1)
-        lost = {"failed": FAILED, "cut_off": CUT_OFF, "refused": REFUSED, "unparsed": UNPARSED}
+        lost = {"failed": FAILED, "cut_off": CUT_OFF, "refused": REFUSED, "unparsed": UNPARSED, "ungraded": NOT_RUN}
         letters = np.select(
             [
                 ~asked.any(1),

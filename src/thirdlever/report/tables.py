@@ -143,6 +143,8 @@ def measure(summary: pd.DataFrame) -> str:
 
 def _accuracy(row: Mapping[str, Any]) -> str:
     ends = row["accuracy_ci95"]
+    if ends is None and not math.isnan(row["accuracy_judged"]):
+        return f"not measured\n(judged {100 * row['accuracy_judged']:.1f})"
     return "not measured" if ends is None else interval(row["accuracy"], *ends)
 
 
@@ -190,9 +192,7 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     few = "" if most >= least else f"; a p95 needs {least} (--probe {least})"
     tested = f"{_span(summary['n'], 'test item')}{'' if sources == items else f' from {sources}'}"
     lines = [
-        f"Score: mean score of the answers to {tested}; 95 % confidence interval (Wilson)."
-        if measure(summary) == "score"
-        else f"Accuracy: correct answers to {tested}; 95 % confidence interval (Wilson).",
+        _accuracy_legend(summary, tested),
         f"Latency: percentiles of {timed}{few}." if most else "Latency: not measured.",
         "Tokens: mean per request; cached tokens are part of the input"
         + (", reasoning tokens of the output." if summary["reasoning_tokens"].max() > 0 else "."),
@@ -212,6 +212,21 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
         lines.append("Unknown costs: pass --device-usd-per-hour for local models; add rates to prices.toml for others.")
     return [*_models(summary), *lines]
+
+
+def _accuracy_legend(summary: pd.DataFrame, tested: str) -> str:
+    if measure(summary) == "score":
+        return f"Score: mean score of the answers to {tested}; 95 % confidence interval (Wilson)."
+    if summary["accuracy_judged"].isna().all():
+        return f"Accuracy: correct answers to {tested}; 95 % confidence interval (Wilson)."
+    if summary["accuracy"].isna().all():
+        return f"Judged: answers to {tested} that the grader accepts, in %; no accuracy, see below."
+    lost = int(summary["ungraded"].sum())
+    left_out = f" {counted(lost, 'answer')} without a verdict left out." if lost else ""
+    return (
+        f"Accuracy: answers to {tested}, judged by a model and corrected for its errors by people's labels; "
+        f"the 95 % confidence interval includes both uncertainties.{left_out}"
+    )
 
 
 def _span(counts: pd.Series[int], thing: str) -> str:

@@ -31,6 +31,7 @@ from thirdlever.core.errors import MissingExtraError, RunError, ThirdleverError
 from thirdlever.core.progress import progress
 from thirdlever.core.store import NotBuilt, ReadOnlyStore
 from thirdlever.core.text import counted
+from thirdlever.evaluation.judging import Case, check_grader, questions
 from thirdlever.evaluation.passes import Pass, evaluate
 from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.settings import MOST_EPOCHS
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thirdlever.analysis.past_runs import MeasuredTokens, Speed
+    from thirdlever.answers.judge import Judge
     from thirdlever.catalog.prices import Price
     from thirdlever.evaluation.ask import Questions
     from thirdlever.evaluation.records import Reply
@@ -177,6 +179,7 @@ def plan(
     utilisation: float = 1.0,
     batch: bool = False,
     max_connections: int | None = None,
+    grader: str | BaseModel | None = None,
     wanted: float = 0.03,
 ) -> RunPlan:
     """Estimate a run. It sends no request, orders no job, trains nothing and writes no file.
@@ -199,6 +202,7 @@ def plan(
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises if either is invalid
     probe = timed_requests(probe, limit)
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
+    judge = check_grader(suite, grader)
     groups = in_prompts(parse_all(strategies, defer_extras=True), suite, prompts)
     bases = {_name(model): _resolved(model) for model in models}
     once("model", list(map(_name, models)))
@@ -228,6 +232,9 @@ def plan(
                     break
     if len(errors) == len(planned):
         raise _nothing_planned(planned, errors)
+    if judge is not None and grader is not None:
+        answers = sum(one.error is None for one in planned) * len(options.asked)
+        planned.append(_grading(suite, judge, resolve_offline(grader), options, answers))
     return RunPlan(
         suite=suite.name,
         items=len(items),
@@ -235,6 +242,41 @@ def plan(
         probed=len(options.probed),
         candidates=planned,
         detectable_effect=DetectableEffect.of(suite, len(items), wanted),
+    )
+
+
+def _grading(suite: Suite, judge: Judge, grader: BaseModel, options: _Options, answers: int) -> PlannedCandidate:
+    """What grading so many answers, and those that people labelled, takes; answers are as long as the right ones."""
+    recorder = Recorder.of(grader, judge.verdicts.choices[0])
+    shown = [Case(item, item.target) for item in options.sample]
+    asked = [question for case in shown for question in questions(suite, judge, case)]
+    each = statistics.fmean(recorder.count([{"role": "user", "content": text}]) for text in asked)
+    requests = (answers + len(suite.human)) * len(asked) // len(shown) * judge.repeats
+    words = statistics.fmean(grader.tokens(word) + 1 for word in judge.verdicts.choices)
+    price = price_of(grader)
+    unknown = price is None and not grader.costs_device_time
+    reasons = may_reason(grader)
+    usd = None if price is None or reasons else requests * price.cost(each, 0, words)
+    found = "price unknown: add it to prices.toml" if unknown else f"price: {price.origin}" if price else "device time"
+    return PlannedCandidate(
+        candidate="grading",
+        model=grader.name,
+        requests=requests,
+        input_tokens=requests * each,
+        cached_tokens=0.0,
+        output_tokens=requests * words,
+        reasoning_tokens=None if reasons else 0.0,
+        setup_requests=0,
+        setup_tokens=0.0,
+        trained_tokens=0.0,
+        usd=usd,
+        request_usd=None if price is None else requests * price.cost(each, 0, words),
+        basis=[
+            f"{counted(answers, 'answer')} and {counted(len(suite.human), 'labelled answer')} to judge; "
+            "fewer if answers are equal",
+            found,
+        ],
+        calls_per_item=len(asked) / len(shown) * judge.repeats,
     )
 
 

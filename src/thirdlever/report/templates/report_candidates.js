@@ -96,6 +96,7 @@ const showNotes = () => {
     "Invisible characters are shown in angle brackets, such as ⟨ESC⟩ or ⟨RLO⟩.",
     `Texts over ${count(LONGEST)} characters are cut in the middle. The full texts are in logs/ and records.parquet in the run’s folder.`,
   ];
+  notes.push(...head.grader.map((fact) => line(fact, 400)));
   if (head.input_limit < LONGEST) notes.push(`Inputs are cut to ${count(head.input_limit)} characters to keep this page small.`);
   candidates.forEach((candidate, c) => {
     const name = `${letter(c)}, ${line(candidate.name, 80)}`;

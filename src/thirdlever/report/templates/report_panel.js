@@ -11,7 +11,7 @@ const WHY_NO_PROMPT = {
   "no room": "The prompt is left out to keep this page small; it is in the log.",
 };
 
-const STATUSES = { answered: "answered", unparsed: "unparsed", refused: "refused", cut_off: "cut off", failed: "failed" };
+const STATUSES = { answered: "answered", unparsed: "unparsed", refused: "refused", cut_off: "cut off", failed: "failed", ungraded: "not graded" };
 
 const startPanel = () => {
   byId("close").addEventListener("click", () => panel.close());
