@@ -25,7 +25,7 @@ from thirdlever import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thirdlever import Document, Item
+    from thirdlever import Document
 
 TRIED = 10  # train items looked at for each worked example that is wanted
 
@@ -105,9 +105,9 @@ def rag(
 def _worked(suite: Suite, read: Callable[[str], list[Document]], count: int) -> list[Worked]:
     """Train items with what retrieval finds for them; those whose answer it contains teach to read it off."""
     tried = [Worked(item, read(item.input)) for item in suite.train.sample(count * TRIED, how="random")]
-    tried.sort(key=lambda each: not _contains(each.documents, each.item))
+    tried.sort(key=lambda each: not _contains(each.documents, suite.right_answer(each.item)))
     return tried[:count]
 
 
-def _contains(documents: Sequence[Document], item: Item) -> bool:
-    return any(item.target.casefold() in document.text.casefold() for document in documents)
+def _contains(documents: Sequence[Document], answer: str) -> bool:
+    return any(answer.casefold() in document.text.casefold() for document in documents)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thirdlever import Context, Item, conversations, messages
+from thirdlever import Context, Item, Text, conversations, messages
 from thirdlever.suites.prompts import read_prompt
 from thirdlever.testing import example_suite
 
@@ -68,6 +68,13 @@ def test_documents_and_packed_examples_precede_what_is_asked() -> None:
     packed = f"Payment: {SHOTS[0].input}\nCategory: fuel"
     assert first[1] == f"{packed}\n\n{SHOTS[1].input}"
     assert last == ("user", f"{document.title}\n{document.text}\n\nPARKING 5")
+
+
+def test_of_several_right_answers_models_are_shown_the_first() -> None:
+    suite = replace(PLAIN, answer=Text(separator="|"))
+    shot = Item("1", "Capital?", "Berlin|Berlin, Germany")
+    assert [turn.text for turn in messages(suite, "Capital?", Context(shots=[shot]))][2] == "Berlin"
+    assert conversations(suite, [shot])[0][-1]["content"] == "Berlin"
 
 
 def test_a_conversation_is_sent_as_its_turns() -> None:

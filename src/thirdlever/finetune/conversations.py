@@ -37,7 +37,7 @@ def conversations(suite: Suite, items: Iterable[Item]) -> list[Conversation]:
     return [
         [
             *({"role": turn.role, "content": turn.text} for turn in messages(suite, item, brief=True)),
-            {"role": "assistant", "content": item.target},
+            {"role": "assistant", "content": suite.right_answer(item)},
         ]
         for item in items
     ]

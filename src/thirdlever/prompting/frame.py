@@ -131,7 +131,7 @@ def messages(
     blocks = [demonstration(suite, shot) for shot in context.packed]
     for shot, documents in map(_worked, context.shots):
         turns.append(ChatMessageUser(content="\n\n".join([*blocks, *_shown(documents), question(suite, shot.input)])))
-        turns.append(ChatMessageAssistant(content=shot.target))
+        turns.append(ChatMessageAssistant(content=suite.right_answer(shot)))
         blocks = []
     turns.append(ChatMessageUser(content="\n\n".join([*blocks, *_shown(context.documents), question(suite, text)])))
     return _thinking(suite, turns, think=think)
@@ -179,7 +179,7 @@ def question(suite: Suite, text: str) -> str:
 
 def demonstration(suite: Suite, shot: Item) -> str:
     """A labelled example as a block of text."""
-    return f"{question(suite, shot.input)} {shot.target}"
+    return f"{question(suite, shot.input)} {suite.right_answer(shot)}"
 
 
 def ask(
@@ -325,7 +325,7 @@ def chat(
     asking: Chat = []
     for shot, known in () if placed else pairs:
         asked, start = _rendered(suite, prompt, shot, (), known)
-        asking += [*_after(prompt, known, asked[start:]), ("assistant", shot.target)]
+        asking += [*_after(prompt, known, asked[start:]), ("assistant", suite.right_answer(shot))]
     asking += _after(prompt, documents, turns[own:])
     if packed:
         (role, text), *rest = asking
@@ -354,7 +354,9 @@ def _rendered(
         "instruction": suite.instruction.strip(),
         "input_name": suite.input_name,
         "answer_name": suite.answer.name,
-        "examples": [{**_columns(each), "input": each.input, "target": each.target} for each in examples],
+        "examples": [
+            {**_columns(each), "input": each.input, "target": suite.right_answer(each)} for each in examples
+        ],
         "documents": [{"id": each.id, "title": each.title, "text": each.text} for each in documents],
     }
     return prompt.render(values, [*item.turns] or [("user", item.input)])

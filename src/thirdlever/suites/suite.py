@@ -282,6 +282,11 @@ class Suite:
             raise LeakageError(message)
         return self.test_split
 
+    def right_answer(self, item: Item) -> str:
+        """The right answer to an item as models are shown it; the first if its target holds several."""
+        several = getattr(self.answer, "answers", None)
+        return str(several(item.target)[0]) if several else item.target
+
     def without_test(self) -> Suite:
         """The suite as a strategy sees it."""
         return replace(self, test_split=None, human=())
