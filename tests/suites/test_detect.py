@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from thirdlever import Json, Label, Labels, Number, Text
-from thirdlever.core.errors import SuiteError
+from thirdlever.cli import measure
+from thirdlever.core.errors import PromptError, SuiteError
+from thirdlever.prompting.frame import check_prompt
 from thirdlever.runner import runner
 from thirdlever.runner.check import check
 from thirdlever.suites.create import Made, make_suite
 from thirdlever.suites.detect import KINDS, infer_schema
+from thirdlever.suites.prompts import read_prompt
 from thirdlever.suites.suite import Item, Split, Suite, find_suite
 from thirdlever.testing import FakeModel, offline
 
@@ -85,7 +88,7 @@ def test_lists_are_sets_of_labels_whatever_their_order() -> None:
 
 @pytest.mark.parametrize("separator", [";", "|", " ; "])
 def test_cells_with_a_separator_are_sets_where_the_parts_repeat(separator: str) -> None:
-    cells = [separator.join(each) or '[]' for each in SETS]
+    cells = [separator.join(each) or "[]" for each in SETS]
     assert targets(made_of(csv(cells * 5))) == CANONICAL * 5
 
 
@@ -212,6 +215,7 @@ def test_lists_of_objects_are_refused_with_a_remedy() -> None:
 @pytest.mark.parametrize(
     ("values", "schema"),
     [
+        ([{"a": 1}, {"b": 1}], {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}),
         ([True, False], {"type": "boolean"}),
         ([1, "1"], {"type": ["integer", "string"]}),
         ([["a"], []], {"type": "array", "items": {"type": "string"}}),
@@ -323,6 +327,16 @@ def test_three_different_targets_are_shown_as_they_were_read() -> None:
     assert len({read for _, read in made.examples}) == 3
 
 
+def test_the_command_shows_the_kind_and_how_to_change_it(capsys: pytest.CaptureFixture[str]) -> None:
+    train = jsonl([["fee", "card"], ["card"], [], ["loan"]] * 5)
+    measure.init("made", train=train, input_="text", target=["label"])
+    _, kind, *examples, change, _, _ = capsys.readouterr().out.splitlines()
+    assert kind == "answer kind: a set of labels, because every 'label' is a list, 0 to 2 a row, and the values repeat"
+    assert len(examples) == 3
+    assert {"- 'text 1' -> 'card'", "- 'text 2' -> 'none'"} & set(examples)
+    assert change.startswith("another kind: remove datasets/made and evals/made.py, and repeat with --answer KIND")
+
+
 # Labels that are signs
 
 
@@ -380,6 +394,13 @@ def test_numbers_are_named_and_the_original_is_kept(names: str, codes: list[obje
     assert targets(suite)[:2] == ["joy", "anger"]
     assert [item.fields["label_original"] for item in every(suite)[:2]] == codes
     assert not made.warnings
+
+
+def test_a_prompt_that_shows_the_original_is_refused() -> None:
+    suite = made_of(jsonl([1, 0] * 10), labels="0=anger,1=joy")
+    Path("..", "leak.jinja").write_text("user:\n{{ text }} {{ label_original }}\n", "utf-8")
+    with pytest.raises(PromptError, match=r"leak\.jinja:2: column 'label_original' is the right answer; remove it"):
+        check_prompt(read_prompt(Path("..", "leak.jinja")), suite)
 
 
 def test_the_members_of_sets_are_named_too() -> None:
@@ -480,7 +501,7 @@ def snips(rows: int, seed: int) -> list[dict[str, Any]]:
 
     def one() -> dict[str, Any]:
         artist, playlist = rng.choice(["Ada Grün", "The Moles", "DJ Pim"]), rng.choice(["morning run", "deep focus"])
-        city, days = rng.choice(["Ulm", "Porto", "Reno"]), rng.randint(1, 9)
+        city, days = rng.choice(["Ulm", "Porto", "Reno"]), rng.randint(2, 60)
         name, score = rng.choice(["Salt Roads", "The Ninth Bell"]), rng.randint(0, 5)
         return rng.choice(
             [
@@ -496,7 +517,7 @@ def snips(rows: int, seed: int) -> list[dict[str, Any]]:
                     "text": f"give {score} stars to {name}",
                     "label": {"intent": "RateBook", "slots": {"book": name, "rating": score}},
                 },
-                {"text": f"stop that now, {artist} again", "label": {"intent": "Stop", "slots": {}}},
+                {"text": f"stop after {days} songs", "label": {"intent": "Stop", "slots": {}}},
             ]
         )
 
@@ -513,7 +534,7 @@ def table(suite: str, *strategies: str) -> Any:  # noqa: ANN401 - pandas
 
 def test_utterances_with_intent_and_slots_become_a_table() -> None:
     path = Path("..", "snips.json")
-    path.write_text(json.dumps(snips(400, seed=1), indent=1), "utf-8")
+    path.write_text(json.dumps(snips(150, seed=1), indent=1), "utf-8")
     made = make(path)
     suite = find_suite("made")
     assert (made.kind, len(made.warnings)) == ("json", 0)

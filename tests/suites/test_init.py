@@ -81,6 +81,29 @@ def test_tsv_jsonl_and_a_spreadsheets_csv_are_read(name: str, content: str) -> N
     assert {row["input"] for part in ("train", "test") for row in rows(part)} == {f"t{n}" for n in range(9)}
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_of_objects_is_read(indent: int | None) -> None:
+    Path("..", "a.json").write_text(
+        json.dumps([{"text": f"t{n}", "kind": f"k{n % 2}"} for n in range(20)], indent=indent)
+    )
+    assert make(Path("..", "a.json")).counts == {"train": 14, "dev": 2, "test": 4, "documents": 0, "labels": 2}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('[\n {"text": "a", "kind": ""},\n {"text": "b", "kind": "x"}]', r"a\.json:2:2: 'kind' is empty"),
+        ('[{"text": "a", "kind": "x"},\n 5]', r"a\.json:2:2: a JSON int; expected an object"),
+        ('[{"text": "a"},\n {"text" "b"}]', r"a\.json:2: not JSON \(Expecting ':' delimiter"),
+        ('{"text": "a"}', r"a\.json:1: a JSON dict; expected an array of objects, or \.jsonl with one a line"),
+    ],
+)
+def test_an_unusable_array_is_refused_by_line(content: str, said: str) -> None:
+    Path("..", "a.json").write_text(content)
+    with pytest.raises(SuiteError, match=said):
+        make(Path("..", "a.json"))
+
+
 def test_no_group_is_split() -> None:
     table = csv("a.csv", *(f"text {n},k{n % 3},shop {n // 4}" for n in range(200)), header="text,kind,shop")
     made = make(table, group="shop")

@@ -20,6 +20,8 @@ from thirdlever.suites.detect import KINDS, Kind
 if TYPE_CHECKING:
     from thirdlever.analysis.run import Run
 
+_TARGET = 90  # characters of a target that `init` shows
+
 models_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
 
@@ -87,7 +89,7 @@ def init(
     wrong = f"another kind: remove datasets/{name} and evals/{name}.py, and repeat with --answer KIND ({others})"
     for line in (
         f"answer kind: {made.answer}",
-        *(f"- {clipped(text)} -> {clipped(read)}" for text, read in made.examples),
+        *(f"- {clipped(text)} -> {clipped(read, _TARGET)}" for text, read in made.examples),
         wrong,
     ):
         typer.echo(escape_terminal(line))

@@ -247,7 +247,7 @@ class _Values:
             raise SuiteError(message)
         whole = [{key: _without_nan(value[key]) for key in keys if key in value} for value in values]
         schema = infer_schema(whole)
-        required = tuple(schema["required"])
+        required = tuple(schema.get("required", ()))
         changes = [] if required else ["no key is in all targets: those that are missing are written as null"]
         if not required:
             whole = [{key: value.get(key) for key in keys} for value in whole]
@@ -403,7 +403,8 @@ def infer_schema(values: Sequence[Any]) -> dict[str, Any]:
     if objects := [value for value in there if isinstance(value, dict)]:
         keys = list(dict.fromkeys(key for value in objects for key in value))
         schema["properties"] = {key: infer_schema([each[key] for each in objects if key in each]) for key in keys}
-        schema["required"] = [key for key in keys if all(key in each for each in objects)]
+        if required := [key for key in keys if all(key in each for each in objects)]:
+            schema["required"] = required
     if members := [each for value in there if isinstance(value, list) for each in value]:
         schema["items"] = infer_schema(members)
     return schema

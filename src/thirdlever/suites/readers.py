@@ -32,7 +32,7 @@ class Row:
     """A row of a file.
 
     Attributes:
-        where: "file:line".
+        where: "file:line", and ":column" in a JSON array; no two rows have the same.
         values: by column name; strings from CSV and TSV, any JSON value from JSON lines.
         header: "file:line" of the columns' names; None if each row has its own.
     """
@@ -220,7 +220,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 
 def _json_array(path: Path) -> Iterator[Row]:
-    """The objects of an array, each with the line on which it starts."""
+    """The objects of an array, each with the line and the column at which it starts: many may be on one line."""
     text = read_text(path)
     found = _json(text, path)
     if not isinstance(found, list):
@@ -230,7 +230,8 @@ def _json_array(path: Path) -> Iterator[Row]:
     for value in found:
         start = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
         line += text.count("\n", at, start)
-        yield _row(value, f"{path}:{line}")
+        column = start - text.rfind("\n", 0, start)
+        yield _row(value, f"{path}:{line}:{column}")
         _, at = decoder.raw_decode(text, start)
         line += text.count("\n", start, at)
 
