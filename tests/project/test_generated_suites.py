@@ -171,7 +171,8 @@ def test_a_double_charge_is_billing_although_a_refund_is_asked_for() -> None:
 
 def test_a_nickname_stands_for_one_product() -> None:
     for nickname, meant in {"Ember": "lamp", "Firefly": "heater", "Geyser": "kettle"}.items():
-        assert {fields["product"] for _, fields in tickets(rf"\b{nickname}\b")} == {meant}
+        about = [fields for text, fields in tickets(rf"\b{nickname}\b") if len(re.findall(ORDER, text)) < 2]
+        assert {fields["product"] for fields in about} == {meant}
 
 
 def test_a_blocked_shipment_or_payment_is_high_for_businesses_only() -> None:
