@@ -231,7 +231,7 @@ def _engine_request(wanted: CreateChat, models: ModelStore) -> tuple[Engine, Eng
         seed=wanted.seed,
         adapter=adapter,
         choices=chat.choices(models.base, tuple(choices)) if choices else None,
-        grammar=chat.grammar(models.base, wanted.schema) if wanted.schema else None,
+        grammar=chat.grammar(models.base, wanted.answer_schema) if wanted.answer_schema else None,
     )
 
 

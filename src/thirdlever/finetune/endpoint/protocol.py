@@ -236,7 +236,7 @@ class CreateChat(Body):
     metadata: Metadata = {}
 
     @property
-    def schema(self) -> str | None:
+    def answer_schema(self) -> str | None:
         """The JSON schema that the answer must follow, as text; None for an answer in plain text."""
         asked = self.response_format.json_schema if self.response_format else None
         return json.dumps(asked.json_schema) if asked else None
