@@ -17,7 +17,7 @@ from inspect_ai.log import read_eval_log
 
 import thirdlever
 from thirdlever.models import bundled
-from thirdlever.models.base import answer_schema
+from thirdlever.models.base import BaseModel, answer_schema, generate_config
 from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.engine import Engine
 from thirdlever.models.engine.generate import Request
@@ -178,3 +178,49 @@ def test_the_endpoints_answers_follow_the_json_schema_of_a_request(tmp_path: Pat
             client.chat.completions.create(**asked, response_format=wrong)
     text = answer.choices[0].message.content
     assert json.loads(text) in [{"order": {"id": "A-1"}}, {"order": {"id": "B-2"}}]
+
+
+ORDER = {
+    "type": "object",
+    "properties": {
+        "intent": {"enum": ["return", "buy"]},
+        "lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}, "minItems": 1, "maxItems": 2},
+    },
+    "required": ["intent", "lines"],
+    "$defs": {
+        "Line": {
+            "type": "object",
+            "properties": {"sku": {"enum": ["A1", "B2"]}, "count": {"type": "integer", "minimum": 1, "maximum": 9}},
+            "required": ["sku", "count"],
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+@pytest.mark.parametrize(
+    "answer", [thirdlever.Json(schema=ORDER), thirdlever.Labels(("return", "buy", "late"))], ids=["nested", "labels"]
+)
+def test_a_constrained_answer_follows_the_kinds_schema(
+    answer: thirdlever.Json | thirdlever.Labels, temperature: float
+) -> None:
+    model = BaseModel("embedded", "thirdlever/embedded", local=True)
+    config = generate_config(model, answer, seed=1, constrain=True, temperature=temperature)
+    turns = [{"role": "user", "content": f"I return two of A1, which came late. {answer.describe()}"}]
+    schema = json.dumps((config.extra_body or {})["structured_outputs"]["json"])
+    done = (
+        local.engine(local.EMBEDDED)
+        .submit(
+            Request(
+                tokens=chat.encode(local.EMBEDDED, turns),
+                max_tokens=80,
+                grammar=chat.grammar(local.EMBEDDED, schema),
+                temperature=temperature,
+                seed=1,
+            )
+        )
+        .result()
+    )
+    read = answer.read(done.text)
+    assert (done.stop_reason, read.status, read.reason) == ("stop", "answered", "")
+    assert answer.problem(read.value or "") is None
