@@ -82,32 +82,34 @@ def learned(suite: Suite, store: Store) -> tuple[Callable[[str], tuple[str, floa
         train, train_s = embed_once([item.input for item in suite.train], store)
         dev, dev_s = embed_once([item.input for item in suite.dev], store)
         start = time.perf_counter()
-        fitted: dict[str, Any] = {}
-        for number, (part, values) in enumerate(columns.items()):
+
+        def arrays(part: str, values: list[str]) -> dict[str, Any]:
             if ways[part] == "classify":
-                arrays = classified(train, values[: len(train)], dev, values[len(train) :])
-            elif ways[part] == "regress":
-                arrays = regressed(np.concatenate([train, dev]), values)
-            else:
-                continue
-            fitted |= {f"{name}{number}": array for name, array in arrays.items()}
-        np.savez(folder / "fitted.npz", **fitted)
+                return classified(train, values[: len(train)], dev, values[len(train) :])
+            return regressed(np.concatenate([train, dev]), values) if ways[part] == "regress" else {}
+
+        fitted = [arrays(part, values) for part, values in columns.items()]
+        named = {f"{name}{number}": array for number, own in enumerate(fitted) for name, array in own.items()}
+        np.savez(folder / "fitted.npz", **named)
         return {"spent": train_s + dev_s + time.perf_counter() - start}
 
     depends = {"data": [suite.train.hash, suite.dev.hash], "answer": repr(suite.answer), "embedder": EMBEDDER}
     made = store.once("classifier", of=depends, build=build)
-    predictors: dict[str, Predict] = {}
+
+    def predictor(number: int, part: str) -> Predict:
+        values = columns[part]
+        match ways[part]:
+            case "classify":
+                return classifier(*(fitted[f"{name}{number}"] for name in ("w", "b", "labels")))
+            case "regress":
+                return regression(fitted[f"w{number}"], fitted[f"b{number}"], values)
+            case "copy":
+                return copied(values, [item.input for item in (*suite.train, *suite.dev)])
+            case "nearest":
+                return nearest(suite, values, store)
+
     with np.load(made.folder / "fitted.npz", allow_pickle=False) as fitted:
-        for number, (part, values) in enumerate(columns.items()):
-            match ways[part]:
-                case "classify":
-                    predictors[part] = classifier(*(fitted[f"{name}{number}"] for name in ("w", "b", "labels")))
-                case "regress":
-                    predictors[part] = regression(fitted[f"w{number}"], fitted[f"b{number}"], values)
-                case "copy":
-                    predictors[part] = copied(values, [item.input for item in (*suite.train, *suite.dev)])
-                case "nearest":
-                    predictors[part] = nearest(suite, values, store)
+        predictors = {part: predictor(number, part) for number, part in enumerate(columns)}
     join = getattr(suite.answer, "join", None)
 
     def answer(text: str) -> tuple[str, float] | str:
@@ -222,10 +224,10 @@ def copied(values: Sequence[str], inputs: Sequence[str]) -> Predict:
 
 
 def form(values: Sequence[str]) -> str:
-    """A regular expression of the values' most frequent forms: runs of digits and of letters, and other signs.
+    r"""A regular expression of the values' most frequent forms: runs of digits and of letters, and other signs.
 
     >>> form(["AC-1023", "AC-998", "AC-40"])
-    '(?<!\\\\w)(?:AC\\\\-\\\\d{2,4})(?!\\\\w)'
+    '(?<!\\w)(?:AC\\-\\d{2,4})(?!\\w)'
     """
     alike: defaultdict[tuple[str, ...], list[list[str]]] = defaultdict(list)
     for value in values:

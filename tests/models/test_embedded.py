@@ -15,7 +15,7 @@ from inspect_ai.log import read_eval_log
 
 import thirdlever
 from thirdlever.models import bundled
-from thirdlever.models.base import answer_schema
+from thirdlever.models.base import BaseModel, answer_schema, generate_config
 from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.engine import Engine
 from thirdlever.models.engine.generate import Request
@@ -161,3 +161,49 @@ def test_a_constrained_object_has_the_suites_keys_and_nothing_else() -> None:
         if done.stop_reason == "stop":  # a long string may fill the room
             assert list(json.loads(done.text)) == ["merchant", "amount", "paid"]
     assert same.stop_reason == "stop"
+
+
+ORDER = {
+    "type": "object",
+    "properties": {
+        "intent": {"enum": ["return", "buy"]},
+        "lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}, "minItems": 1, "maxItems": 2},
+    },
+    "required": ["intent", "lines"],
+    "$defs": {
+        "Line": {
+            "type": "object",
+            "properties": {"sku": {"enum": ["A1", "B2"]}, "count": {"type": "integer", "minimum": 1, "maximum": 9}},
+            "required": ["sku", "count"],
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+@pytest.mark.parametrize(
+    "answer", [thirdlever.Json(schema=ORDER), thirdlever.Labels(("return", "buy", "late"))], ids=["nested", "labels"]
+)
+def test_a_constrained_answer_follows_the_kinds_schema(
+    answer: thirdlever.Json | thirdlever.Labels, temperature: float
+) -> None:
+    model = BaseModel("embedded", "thirdlever/embedded", local=True)
+    config = generate_config(model, answer, seed=1, constrain=True, temperature=temperature)
+    turns = [{"role": "user", "content": f"I return two of A1, which came late. {answer.describe()}"}]
+    schema = json.dumps((config.extra_body or {})["structured_outputs"]["json"])
+    done = (
+        local.engine(local.EMBEDDED)
+        .submit(
+            Request(
+                tokens=chat.encode(local.EMBEDDED, turns),
+                max_tokens=80,
+                grammar=chat.grammar(local.EMBEDDED, schema),
+                temperature=temperature,
+                seed=1,
+            )
+        )
+        .result()
+    )
+    read = answer.read(done.text)
+    assert (done.stop_reason, read.status, read.reason) == ("stop", "answered", "")
+    assert answer.problem(read.value or "") is None

@@ -190,10 +190,5 @@ def _of_rules(kind: Checks, answered: Answered) -> PartTable:
     )
 
 
-def _macro(parts: Sequence[PartFigures]) -> float | None:
-    found = [part.f1 or 0.0 for part in parts if part.support]
-    return sum(found) / len(found) if found else None
-
-
 def _share(some: int, every: int) -> float | None:
     return some / every if every else None

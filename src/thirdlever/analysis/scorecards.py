@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from thirdlever.analysis.parts import part_table
 from thirdlever.analysis.stats import intervals
@@ -94,11 +94,23 @@ FURTHER = (
     "lever",
     "same_answer",
     "micro_f1",
+    "measure",
 )
 # Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
 LEAST_TIMED = {95: 60, 99: 300}
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
-TEXT = ("candidate", "strategy", "model", "args", "price_source", "not_measured", "base", "lever", "same_answer")
+TEXT = (
+    "candidate",
+    "strategy",
+    "model",
+    "args",
+    "price_source",
+    "not_measured",
+    "base",
+    "lever",
+    "same_answer",
+    "measure",
+)
 COUNTS = ("n", "sources", "errors", "requests", "unparseable", "refused", "cut_off", "timed", "lost_attempts")
 LOST = ("unparseable", "refused", "cut_off", "errors")  # counts of requests without an answer, which count as wrong
 _PAIR = "accuracy_ci95"
@@ -181,9 +193,9 @@ class _Common:
 
     @cached_property
     def graded(self) -> bool:
-        """Whether scores other than 0 and 1 occur."""
+        """Whether the answer kind gives partial scores, or scores other than 0 and 1 occur."""
         score = self.answers["score"]
-        return bool((score.notna() & ~score.isin([0.0, 1.0])).any())
+        return bool(getattr(self.kind, "partial", False)) or bool((score.notna() & ~score.isin([0.0, 1.0])).any())
 
     @cached_property
     def labels(self) -> bool:
@@ -273,6 +285,11 @@ class CandidateFigures:
     def lever(self) -> Lever:
         """The lever it pulls."""
         return lever(self.about, retrieves=self.retrieves)
+
+    @property
+    def measure(self) -> Literal["accuracy", "score"]:
+        """What its mean score is: the accuracy if every answer is right or wrong."""
+        return "score" if self.common.graded else "accuracy"
 
     @property
     def accuracy(self) -> Proportion | None:
@@ -479,6 +496,7 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "accuracy_ci95": (accuracy.low, accuracy.high) if accuracy else None,
         "macro_f1": one.macro_f1,
         "micro_f1": one.micro_f1,
+        "measure": one.measure,
         "cost_per_1k_usd": None if usd is None else 1000 * usd,
         **one.latency,
         **one.tokens,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Label, Labels, Json, Number, Text, Checks)}
 
 
-def described(answer: Answer) -> dict[str, Any]:
+def described(answer: Any) -> dict[str, Any]:  # noqa: ANN401 - an answer kind
     """An answer kind as JSON: the name of its class, and the arguments of a built-in one."""
     name = type(answer).__name__
     if type(answer) is not _KINDS.get(name):

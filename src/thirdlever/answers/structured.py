@@ -52,7 +52,7 @@ class Json:
     name: str = "JSON"
     max_tokens: int = 256
     choices: tuple[str, ...] = field(default=(), init=False)
-    schema: Schema = field(default=None, kw_only=True, repr=False, hash=False)  # type: ignore[assignment] # set below
+    schema: Any = field(default=None, kw_only=True, repr=False, hash=False)  # a mapping, once made
     coerce: bool = field(default=False, kw_only=True, repr=False)
     tolerance: float = field(default=0.0, kw_only=True, repr=False)
     partial: bool = field(default=False, kw_only=True, repr=False)

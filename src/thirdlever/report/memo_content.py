@@ -179,7 +179,7 @@ def candidates(decision: Decision, summary: pd.DataFrame) -> MemoTable:
     spare = _SHOWN_CANDIDATES - sum(row["candidate"] in known for row in ranked)
     others = [row["candidate"] for row in ranked if row["candidate"] not in known][: max(spare, 0)]
     shown = [row for row in ranked if row["candidate"] in known or row["candidate"] in others]
-    columns = ["Candidate", "Accuracy, % [95 %]", "USD per 1,000", "USD per month"]
+    columns = ["Candidate", f"{tables.measure(summary).capitalize()}, % [95 %]", "USD per 1,000", "USD per month"]
     each = decision.assumptions.error_cost_usd
     errors = None if volume is None or each is None else volume * each  # USD per month if every answer were wrong
     if errors is not None:
@@ -321,7 +321,7 @@ def _all(summary: pd.DataFrame) -> MemoTable:
 
     columns: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
         "Items": lambda row: f"{row['n']:,}",
-        "Accuracy, % [95 %]": lambda row: accuracy(row, unit=""),
+        f"{tables.measure(summary).capitalize()}, % [95 %]": lambda row: accuracy(row, unit=""),
         "Macro F1, %": lambda row: figure(100 * row["macro_f1"], ".1f"),
         "Unparsed / refused / cut off / failed": lambda row: " / ".join(f"{row[name]:,}" for name in LOST),
         "p50 [90 %]": lambda row: _with_ends(row, 50),

@@ -20,6 +20,7 @@ from thirdlever.core.text import escape_html
 from thirdlever.evaluation import logs as samples
 from thirdlever.evaluation.records import statuses
 from thirdlever.models.engine.generate import common
+from thirdlever.report.tables import measure, part_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from thirdlever.analysis.run import Run
+    from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.evaluation.logs import Message
 
 
@@ -48,7 +50,7 @@ _ALONE = "alone_s"
 _TEXTS = ("completion", "reason", "error", "prediction")
 _COUNTS = ("input_tokens", "cached_tokens", "output_tokens")
 _SECONDS = ("latency_s", "retrieval_s", "ttft_s", "device_s")
-_SCRIPTS = ("dom", "data", "candidates", "filters", "grid", "panel", "confusions", "main")
+_SCRIPTS = ("dom", "data", "candidates", "filters", "grid", "panel", "confusions", "parts", "main")
 
 
 def write(run: Run, path: Path | None = None) -> Path:
@@ -128,11 +130,19 @@ def page_data(run: Run) -> PageData:
         packed, limit = _texts(requests, prompts, cells.epochs, ROOM // len(cards))
         blocks |= {f"texts-{number}-{block}": text for block, text in enumerate(packed)}
         blocks[f"first-{number}"] = pack(prompts.first)
-        candidates.append(_card(card) | {"limit": limit, "log": prompts.log, "trouble": prompts.trouble})
+        candidates.append(
+            _card(card)
+            | {"parts": _parts(run.figures[name]), "limit": limit, "log": prompts.log, "trouble": prompts.trouble}
+        )
         columns.append({"outcomes": cells.outcomes(requests), "predictions": _values(requests["prediction"])})
     inputs = run.inputs()
     matrix, limit = fit(lambda limit: [pack(_matrix(cells, columns, inputs, limit))], _ROOM_MATRIX)
-    head = _head(run, cells) | {"candidates": candidates, "input_limit": limit, "block": BLOCK}
+    by = next((one.parts.by for one in run.figures.values() if one.parts), "")
+    head = (
+        _head(run, cells)
+        | {"by": by, "measure": measure(run.summary)}
+        | {"candidates": candidates, "input_limit": limit, "block": BLOCK}
+    )
     return PageData(head, {"matrix": matrix[0]} | blocks)
 
 
@@ -175,6 +185,11 @@ def _card(card: Mapping[str, Any]) -> dict[str, Any]:
         **{name: None if value is None or math.isnan(value) else float(value) for name, value in figures.items()},
         **{name: int(card[name]) for name in ("n", "requests", *LOST)},
     }
+
+
+def _parts(figures: CandidateFigures) -> list[dict[str, Any]]:
+    """Figures by label, field or rule; none if the candidate is not measured, or its answers have no such parts."""
+    return [] if figures.not_measured or figures.parts is None else part_rows(figures.parts)
 
 
 def _matrix(

@@ -124,7 +124,7 @@ def _results(summary: pd.DataFrame) -> Table:
     unit, scale = ("s", 1.0) if summary[f"latency_p{shown[-1]}_s"].max() >= _SLOW_S else ("ms", 1000.0)
     thought = "\n(reasoning)" if summary["reasoning_tokens"].max() > 0 else ""
     figures: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "accuracy %\n[95 % CI]": _accuracy,
+        f"{measure(summary)} %\n[95 % CI]": _accuracy,
         **({"F1 %\nmacro\n/micro": _both_f1} if summary["micro_f1"].notna().any() else {"macro\nF1 %": _macro_f1}),
         f"latency {unit}\n{'/'.join(f'p{q}' for q in shown)}": lambda row: _latency(row, scale, shown),
         f"tokens in\n(cached)/out{thought}": _tokens,
@@ -134,6 +134,11 @@ def _results(summary: pd.DataFrame) -> Table:
     }
     rows = [[row["candidate"], *(cell(row) for cell in figures.values())] for row in scorecards.rows(summary)]
     return Table([Column("candidate", "name"), *map(Column, figures)], rows)
+
+
+def measure(summary: pd.DataFrame) -> str:
+    """What the column "accuracy" holds: "score" where answers can be partly right."""
+    return "score" if (summary["measure"] == "score").any() else "accuracy"
 
 
 def _accuracy(row: Mapping[str, Any]) -> str:
@@ -185,7 +190,9 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     few = "" if most >= least else f"; a p95 needs {least} (--probe {least})"
     tested = f"{_span(summary['n'], 'test item')}{'' if sources == items else f' from {sources}'}"
     lines = [
-        f"Accuracy: correct answers to {tested}; 95 % confidence interval (Wilson).",
+        f"Score: mean score of the answers to {tested}; 95 % confidence interval (Wilson)."
+        if measure(summary) == "score"
+        else f"Accuracy: correct answers to {tested}; 95 % confidence interval (Wilson).",
         f"Latency: percentiles of {timed}{few}." if most else "Latency: not measured.",
         "Tokens: mean per request; cached tokens are part of the input"
         + (", reasoning tokens of the output." if summary["reasoning_tokens"].max() > 0 else "."),

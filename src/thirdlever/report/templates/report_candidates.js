@@ -76,6 +76,7 @@ const showCandidates = () => {
     ),
   );
   byId("candidates").tBodies[0].append(...rows);
+  if (head.measure === "score") byId("measure").textContent = "Score";
 };
 
 const showLegend = () => {

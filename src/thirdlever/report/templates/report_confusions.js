@@ -1,4 +1,4 @@
-// Which labels a candidate confuses, over the items shown, most frequent first.
+// Which answers a candidate confuses, over the items shown, most frequent first.
 
 const FEW = 10;
 const picked = byId("confusions-of");
@@ -13,7 +13,7 @@ const startConfusions = () => {
   });
 };
 
-/** [{target, prediction, times}], most frequent first; and how often each label was expected. */
+/** [{target, prediction, times}], most frequent first; and how often each answer was expected. */
 const confusionsOf = (c) => {
   const times = new Map();
   const asked = new Map();

@@ -21,6 +21,7 @@ const start = async () => {
   showTitle();
   showDecision();
   showCandidates();
+  startParts();
   showNotes();
   startGrid();
   await loadMatrix();
