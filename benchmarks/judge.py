@@ -11,19 +11,20 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from thirdlever.analysis.compare import Differences
-from thirdlever.analysis.grader import Corrections, powered_accuracy
-from thirdlever.analysis.outcomes import Outcomes
+from thirdlever.analysis.grader import powered_accuracy
+from thirdlever.analysis.outcomes import Corrections, Outcomes
 from thirdlever.analysis.stats.intervals import wilson
 from thirdlever.analysis.stats.judged import Calibration, Rate, corrected, powered
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 RUNS = int(os.environ.get("RUNS", "400"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,6 +22,8 @@ from thirdlever.testing import Behaviour, Fault, LoopbackProvider, TokenPrices
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from thirdlever import Run
 
 CANDIDATE, GRADER = "openai-api/loopback/small", "openai-api/loopback/grader"
 ITEMS = 60
@@ -88,8 +90,8 @@ def price(project: Path) -> None:
     (project / "prices.toml").write_text(text, "utf-8")
 
 
-def graded(project: Path, suite: Suite, **options: object):  # noqa: ANN201 - a Run
-    return run(suite, ["plain"], models=[CANDIDATE], out=project / "out", probe=0, grader=GRADER, **options)  # type: ignore[arg-type]
+def graded(project: Path, suite: Suite, **options: Any) -> Run:  # noqa: ANN401 - run's
+    return run(suite, ["plain"], models=[CANDIDATE], out=project / "out", probe=0, grader=GRADER, **options)
 
 
 def test_a_grader_is_calibrated_and_its_error_corrected(project: Path, provider: LoopbackProvider) -> None:
@@ -278,7 +280,7 @@ def test_a_plan_counts_the_grader(project: Path, provider: LoopbackProvider) -> 
     assert planned.requests == 2 * ITEMS + 120
     assert not provider.requests.by_status
     graded(project, make())
-    assert grading.usd == pytest.approx(provider.requests.usd["grader"], rel=0.5)
+    assert grading.request_usd == pytest.approx(provider.requests.usd["grader"], rel=0.5)
 
 
 def test_regress_corrects_verdicts_and_keeps_the_grader(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from thirdlever.analysis import grader, outcomes
-from thirdlever.analysis.grader import PERFECT, Corrections
+from thirdlever.analysis.grader import PERFECT
 from thirdlever.analysis.scorecards import figures
 from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.stats.intervals import of_items
@@ -30,7 +30,7 @@ from thirdlever.core.errors import RunError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thirdlever.analysis.outcomes import Outcomes
+    from thirdlever.analysis.outcomes import Corrections, Outcomes
     from thirdlever.analysis.run import Run
     from thirdlever.analysis.stats.intervals import Proportion
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,10 +15,10 @@ from thirdlever.analysis.stats.judged import Agreement, Calibration, Powered, Ra
 from thirdlever.core.files import content_hash
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
-
-    from thirdlever.analysis.outcomes import Outcomes
 
     Floats = NDArray[np.float64]
 
@@ -193,76 +192,9 @@ def powered_accuracy(
         labels: number of labelled answers, which is all there is if every one agrees.
         confidence: coverage of the interval.
     """
-    totals, sizes = intervals.cluster_totals(found.values, clusters)
+    totals, sizes = intervals.cluster_totals(found.by_item, clusters)
     variance = intervals.cluster_variance(totals, sizes) + found.floor
-    value = min(max(float(found.values.mean()), 0.0), 1.0)
+    value = min(max(float(found.by_item.mean()), 0.0), 1.0)
     size = max(value * (1 - value) / variance, 1.0) if 0 < value < 1 else float(labels)
     low, high = intervals.wilson(value * size, size, confidence)
-    return Proportion(value, low, high, math.sqrt(variance), len(found.values), len(sizes))
-
-
-@dataclass(frozen=True, eq=False)
-class Corrections:
-    """What it takes to correct the scores of `Outcomes` that a grader gave.
-
-    Attributes:
-        calibration: of the grader.
-        verdicts: [candidates, items]; its scores, 0 for a request without an answer.
-        judged: [candidates, items]; share of an item's repeats that it judged.
-        powered: [candidates, items]; see `Powered`; nan for a candidate without labels of its own.
-        floor: [candidates]; likewise.
-    """
-
-    calibration: Calibration
-    verdicts: Floats
-    judged: Floats
-    powered: Floats
-    floor: Floats
-
-    @classmethod
-    def of(
-        cls,
-        o: Outcomes,
-        calibration: Calibration,
-        judged: Floats | None = None,
-        found: Mapping[str, Powered] | None = None,
-    ) -> Outcomes:
-        """Outcomes whose scores are verdicts, with the corrected ones in their place.
-
-        Args:
-            o: the verdicts.
-            calibration: of the grader.
-            judged: [candidates, items]; all, if not given.
-            found: prediction-powered accuracies, by candidate.
-        """
-        share = np.ones_like(o.scores) if judged is None else judged
-        rows = [(found or {}).get(name) for name in o.candidates]
-        corrections = cls(
-            calibration=calibration,
-            verdicts=o.scores,
-            judged=share,
-            powered=np.stack([np.full(len(o.items), math.nan) if row is None else row.values for row in rows]),
-            floor=np.array([0.0 if row is None else row.floor for row in rows]),
-        )
-        scores = (o.scores - share * calibration.wrong.value) / calibration.youden
-        return replace(o, scores=scores, corrections=corrections)
-
-    def only(self, kept: NDArray[np.int64]) -> Corrections:
-        """On some of the items."""
-        return replace(
-            self, verdicts=self.verdicts[:, kept], judged=self.judged[:, kept], powered=self.powered[:, kept]
-        )
-
-    def merged(self, groups: Sequence[Sequence[int]]) -> Corrections:
-        """With each group of rows as one candidate, its mean."""
-
-        def mean(table: Floats) -> Floats:
-            return np.stack([table[list(rows)].mean(axis=0) for rows in groups])
-
-        return replace(
-            self,
-            verdicts=mean(self.verdicts),
-            judged=mean(self.judged),
-            powered=mean(self.powered),
-            floor=mean(self.floor),
-        )
+    return Proportion(value, low, high, math.sqrt(variance), len(found.by_item), len(sizes))

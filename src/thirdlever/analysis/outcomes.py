@@ -6,12 +6,13 @@ that were asked different items cannot be paired and raise, because comparing th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirdlever.analysis.grader import Corrections, Grader
+from thirdlever.analysis.grader import Grader
 from thirdlever.analysis.stats.intervals import clusters
 from thirdlever.core.errors import RunError, unknown
 from thirdlever.core.text import counted
@@ -24,9 +25,77 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.analysis.run import Run
+    from thirdlever.analysis.stats.judged import Calibration, Powered
 
 
 _COMPLETE = "repeat the run's command with the same --out to complete it"
+
+
+@dataclass(frozen=True, eq=False)
+class Corrections:
+    """What it takes to correct the scores of `Outcomes` that a grader gave.
+
+    Attributes:
+        calibration: of the grader.
+        verdicts: [candidates, items]; its scores, 0 for a request without an answer.
+        judged: [candidates, items]; share of an item's repeats that it judged.
+        powered: [candidates, items]; see `Powered`; nan for a candidate without labels of its own.
+        floor: [candidates]; likewise.
+    """
+
+    calibration: Calibration
+    verdicts: NDArray[np.float64]
+    judged: NDArray[np.float64]
+    powered: NDArray[np.float64]
+    floor: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        o: Outcomes,
+        calibration: Calibration,
+        judged: NDArray[np.float64] | None = None,
+        found: Mapping[str, Powered] | None = None,
+    ) -> Outcomes:
+        """Outcomes whose scores are verdicts, with the corrected ones in their place.
+
+        Args:
+            o: the verdicts.
+            calibration: of the grader.
+            judged: [candidates, items]; all, if not given.
+            found: prediction-powered accuracies, by candidate.
+        """
+        share = np.ones_like(o.scores) if judged is None else judged
+        rows = [(found or {}).get(name) for name in o.candidates]
+        corrections = cls(
+            calibration=calibration,
+            verdicts=o.scores,
+            judged=share,
+            powered=np.stack([np.full(len(o.items), math.nan) if row is None else row.by_item for row in rows]),
+            floor=np.array([0.0 if row is None else row.floor for row in rows]),
+        )
+        scores = (o.scores - share * calibration.wrong.value) / calibration.youden
+        return replace(o, scores=scores, corrections=corrections)
+
+    def only(self, kept: NDArray[np.int64]) -> Corrections:
+        """On some of the items."""
+        return replace(
+            self, verdicts=self.verdicts[:, kept], judged=self.judged[:, kept], powered=self.powered[:, kept]
+        )
+
+    def merged(self, groups: Sequence[Sequence[int]]) -> Corrections:
+        """With each group of rows as one candidate, its mean."""
+
+        def mean(table: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.stack([table[list(rows)].mean(axis=0) for rows in groups])
+
+        return replace(
+            self,
+            verdicts=mean(self.verdicts),
+            judged=mean(self.judged),
+            powered=mean(self.powered),
+            floor=mean(self.floor),
+        )
 
 
 @dataclass(frozen=True, eq=False)

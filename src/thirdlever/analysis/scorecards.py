@@ -486,7 +486,7 @@ class CandidateFigures:
             return self.common.bootstrap.means(items.ids, values)
 
         if found := self._powered:
-            return means(found.values)
+            return means(found.by_item)
         scores, judged = means(items.scores), means(items.judged)
         if judge is None or judge.why_not or scores is None or judged is None:
             return scores
@@ -528,7 +528,7 @@ class CandidateFigures:
     def _powered(self) -> Powered | None:
         """Its prediction-powered accuracy; None if too few of its own answers are labelled."""
         judge = self.common.grader
-        return judge.powered(self._graded, self._scores[self._graded.index].to_numpy()) if judge else None
+        return judge.powered(self._graded, numbers(self._graded.fillna({"score": 0.0}), "score")) if judge else None
 
     @cached_property
     def _amounts(self) -> NDArray[np.float64]:

@@ -91,7 +91,7 @@ class Judge:
 
     def __post_init__(self) -> None:
         """Refuse an empty rubric, an unknown mode, and repeats that can tie."""
-        if not isinstance(self.rubric, str) or not self.rubric.strip():
+        if not str(self.rubric).strip():
             message = 'Judge(rubric=…) is empty; write what makes an answer right, such as Judge("It is polite.")'
             raise SuiteError(message)
         if self.mode not in {"pointwise", "pairwise"}:

@@ -8,8 +8,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.analysis import outcomes
-from thirdlever.analysis.grader import Grader
 from thirdlever.analysis.compare import accuracy, compare, holm, non_inferior
+from thirdlever.analysis.grader import Grader
 from thirdlever.analysis.stats.power import ALPHA, POWER
 from thirdlever.analysis.variance import recipes
 from thirdlever.core.text import counted, percent

@@ -133,7 +133,7 @@ def worst(gates: Sequence[Gate]) -> Outcome:
 def prompt_and_retrieval(e: Evidence, a: Assumptions) -> Gate:
     """Gate 1: prompting and retrieval were tried and miss the target."""
     return _gate(
-        _untuned(e, a),
+        _no_verdict(e) or _untuned(e, a),
         name="Prompt and retrieval first",
         question="Were prompting and retrieval tried, and do they miss the target?",
         evidence=_tried(e),
@@ -308,10 +308,15 @@ def _labels(e: Evidence, a: Assumptions, tuned: Standing | None) -> str:
 # Without tuning
 
 
+def _no_verdict(e: Evidence) -> Finding | None:
+    """Why no accuracy counts: the grader is not calibrated."""
+    if e.no_verdict is None:
+        return None
+    reason, _, remedy = e.no_verdict.partition("; ")
+    return Finding("open", "grader_not_calibrated", reason, _sentence(remedy))
+
+
 def _untuned(e: Evidence, a: Assumptions) -> Finding:
-    if e.no_verdict:
-        reason, _, remedy = e.no_verdict.partition("; ")
-        return Finding("open", "grader_not_calibrated", reason, _sentence(remedy))
     target = a.target_accuracy
     right = [one for one in e.untuned if target is not None and one.against(target) == "meets"]
     if meets := [one for one in right if one.speed(a.target_p95_s) == "meets"]:

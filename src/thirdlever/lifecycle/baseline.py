@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from thirdlever.analysis.grader import Corrections, Grader
-from thirdlever.analysis.outcomes import Outcomes
+from thirdlever.analysis.grader import Grader
+from thirdlever.analysis.outcomes import Corrections, Outcomes
 from thirdlever.analysis.stats.intervals import clusters
 from thirdlever.analysis.statuses import sentence_for
 from thirdlever.core import files, project

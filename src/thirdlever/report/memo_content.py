@@ -553,9 +553,7 @@ def grader_facts(run: Run) -> list[tuple[str, str]]:
     ]
     if known["no_verdict"]:
         agrees.append(f"gave no verdict on {known['no_verdict']:,}")
-    raw = [
-        f"{name} {percent(one.score.value)}" for name, one in run.figures.items() if one.score and not one.score.n == 0
-    ]
+    raw = [f"{name} {percent(one.score.value)}" for name, one in run.figures.items() if one.score and one.score.n]
     effect = "not corrected, so they are no evidence" if _uncalibrated(run) else "corrected in all other figures"
     return [
         ("Grader", found["model"]),

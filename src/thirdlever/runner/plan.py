@@ -31,7 +31,7 @@ from thirdlever.core.errors import MissingExtraError, RunError, ThirdleverError
 from thirdlever.core.progress import progress
 from thirdlever.core.store import NotBuilt, ReadOnlyStore
 from thirdlever.core.text import counted
-from thirdlever.evaluation.judging import Case, check_grader, questions
+from thirdlever.evaluation import judging
 from thirdlever.evaluation.passes import Pass, evaluate
 from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.settings import MOST_EPOCHS
@@ -202,7 +202,7 @@ def plan(
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises if either is invalid
     probe = timed_requests(probe, limit)
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
-    judge = check_grader(suite, grader)
+    judge = judging.check_grader(suite, grader)
     groups = in_prompts(parse_all(strategies, defer_extras=True), suite, prompts)
     bases = {_name(model): _resolved(model) for model in models}
     once("model", list(map(_name, models)))
@@ -248,8 +248,8 @@ def plan(
 def _grading(suite: Suite, judge: Judge, grader: BaseModel, options: _Options, answers: int) -> PlannedCandidate:
     """What grading so many answers, and those that people labelled, takes; answers are as long as the right ones."""
     recorder = Recorder.of(grader, judge.verdicts.choices[0])
-    shown = [Case(item, item.target) for item in options.sample]
-    asked = [question for case in shown for question in questions(suite, judge, case)]
+    shown = [judging.Case(item, item.target) for item in options.sample]
+    asked = [question for case in shown for question in judging.questions(suite, judge, case)]
     each = statistics.fmean(recorder.count([{"role": "user", "content": text}]) for text in asked)
     requests = (answers + len(suite.human)) * len(asked) // len(shown) * judge.repeats
     words = statistics.fmean(grader.tokens(word) + 1 for word in judge.verdicts.choices)
@@ -272,8 +272,7 @@ def _grading(suite: Suite, judge: Judge, grader: BaseModel, options: _Options, a
         usd=usd,
         request_usd=None if price is None else requests * price.cost(each, 0, words),
         basis=[
-            f"{counted(answers, 'answer')} and {counted(len(suite.human), 'labelled answer')} to judge; "
-            "fewer if answers are equal",
+            f"{counted(answers, 'answer')} and {len(suite.human):,} labelled ones to judge; fewer if answers are equal",
             found,
         ],
         calls_per_item=len(asked) / len(shown) * judge.repeats,

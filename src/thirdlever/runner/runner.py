@@ -23,6 +23,7 @@ from thirdlever.analysis.run import INFO, RECORDS, SUMMARY, Run
 from thirdlever.analysis.scorecards import lever
 from thirdlever.analysis.statuses import FIRST, MAX_FAILED, MAX_UNPARSED, Tolerance, early_warning
 from thirdlever.answers.kinds import described
+from thirdlever.answers.judge import UNGRADED, Judge
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import files, project
@@ -32,7 +33,6 @@ from thirdlever.core.progress import note, progress
 from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
 from thirdlever.core.text import counted
-from thirdlever.answers.judge import UNGRADED
 from thirdlever.evaluation.ask import metered
 from thirdlever.evaluation.judging import Case, Grading, check_grader
 from thirdlever.evaluation.records import Journal, describe_lost, misread, monotonous, table, to_parquet
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from thirdlever.answers.judge import Judge
+    from thirdlever.answers.answer import Grade
     from thirdlever.evaluation.passes import Pass
     from thirdlever.evaluation.records import Reply
     from thirdlever.strategies.contract import Deployment
@@ -128,7 +128,7 @@ def run(
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises for an invalid rate or utilisation
     probe = timed_requests(probe, limit)
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
-    judge = check_grader(suite, grader)
+    check_grader(suite, grader)
     groups = in_prompts(parse_all(strategies), suite, prompts)
     money = Budget(limit=budget, device_usd_per_hour=device_usd_per_hour, utilisation=utilisation)
     started = _now()
@@ -142,12 +142,6 @@ def run(
             money.admit(base)
             if constrain:
                 check_constrains(base, suite.answer)
-        grading = None
-        if judge is not None and grader is not None:
-            model = grader if isinstance(grader, BaseModel) else registry.resolve(grader)
-            grading = _grading(suite, judge, model, money, folder / "journal", max_connections)
-            if model.name in {base.name for base in bases}:
-                note(f"{model.name} grades its own answers too, which it may prefer; another --grader is fairer")
         options: dict[str, Any] = {
             "limit": limit,
             "epochs": epochs,
@@ -162,7 +156,7 @@ def run(
             budget=money,
             batch=batch,
             max_connections=max_connections,
-            grading=grading,
+            grading=_grading(suite, grader, bases, money, folder=folder, max_connections=max_connections),
             **options,
         )
         session.audit.check_suite()
@@ -171,8 +165,6 @@ def run(
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
         about_grader = session.calibrate()
         measured = _measure(session, candidates(groups, bases))
-        if grading is not None:
-            grading.close()
         failures = [*session.failed.values(), *session.untuned]
         if failures and not any(len(one.records) for one in measured):
             raise failures[0]
@@ -190,7 +182,7 @@ def run(
             "budget_usd": budget,
             "spent_usd": money.spent if budget is not None else None,
             "usage_unreported": money.unreported,
-            **({"grader": about_grader} if about_grader else {}),
+            **about_grader,
             "prices": {name: price and price.to_dict() for name, price in money.prices.items()},
             "device_usd_per_hour": device_usd_per_hour,
             "utilisation": utilisation,
@@ -257,14 +249,14 @@ class Session:
     max_connections: int | None = None
     grading: Grading | None = None
 
-    def calibrate(self) -> dict[str, Any] | None:
-        """Have the grader judge the answers that people labelled; its entry in run.json.
+    def calibrate(self) -> dict[str, Any]:
+        """Have the grader judge the answers that people labelled; its entry in run.json, empty without a grader.
 
         Raises:
             ProviderError: its provider fails every request.
         """
         if self.grading is None:
-            return None
+            return {}
         from thirdlever.analysis.grader import Grader, Labelled, answer_hash
 
         items = {item.id: item for split in (self.suite.dev, self.suite.test) for item in split}
@@ -284,13 +276,14 @@ class Session:
         known = Grader(model.name, self.suite.name, labels)
         if known.why_not:
             note(f"there will be no verdict: {known.why_not}")
-        return {
+        about = {
             "model": model.name,
             "revision": model.revision,
             "agreement": known.summary,
             "setup": asdict(self.grading.cost(asked)),
             "labels": [list(one) for one in labels],
         }
+        return {"grader": about}
 
     def measure(self, candidate: Candidate) -> Measured | None:
         """Prepare a candidate and send every request that has no answer yet.
@@ -364,7 +357,8 @@ class Session:
             for reply in replies
             if reply.phase == "accuracy" and reply.score is None and reply.prediction is not None
         }
-        grader, grades = grading.model.name, {}
+        grader = grading.model.name
+        grades: Mapping[Case, Grade] = {}
         if not self.budget.passed and grader not in self.failed:
             try:
                 grades = grading.grades(cases.values(), title=f"{name}: grading")
@@ -522,16 +516,32 @@ class Session:
 
 
 def _grading(
-    suite: Suite, judge: Judge, model: BaseModel, money: Budget, folder: Path, max_connections: int | None
-) -> Grading:
-    """The grader of a run, paid from the same budget as its candidates."""
+    suite: Suite,
+    grader: str | BaseModel | None,
+    bases: Sequence[BaseModel],
+    money: Budget,
+    *,
+    folder: Path,
+    max_connections: int | None,
+) -> Grading | None:
+    """The grader of a run, paid from the same budget as its candidates; None if the suite needs none."""
+    if grader is None or not isinstance(suite.answer, Judge):
+        return None
+    from thirdlever.models import registry
+
+    model = grader if isinstance(grader, BaseModel) else registry.resolve(grader)
     money.admit(model)
+    if model.name in {base.name for base in bases}:
+        note(f"{model.name} grades its own answers too, which it may prefer; another --grader is fairer")
 
     def count(reply: Reply) -> bool:
         money.add(reply, model)
         return not money.passed
 
-    return Grading(suite=suite, judge=judge, model=model, folder=folder, count=count, max_connections=max_connections)
+    journals = folder / "journal"
+    return Grading(
+        suite=suite, judge=suite.answer, model=model, folder=journals, count=count, max_connections=max_connections
+    )
 
 
 def _in_a_filename(name: str) -> str:
@@ -608,6 +618,8 @@ def _measure(session: Session, groups: Sequence[Sequence[Candidate]]) -> list[Me
             found.append(measured)
             if measured.about["model"] is None:
                 break
+    if session.grading is not None:
+        session.grading.close()
     return found
 
 

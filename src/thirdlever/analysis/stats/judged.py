@@ -3,7 +3,7 @@
 A grader that errs reports accuracy + bias, and no number of items averages the bias away. Two ways out:
 
 Rogan and Gladen (American Journal of Epidemiology 107, 1978, 71-76): of right answers the grader accepts a share
-`right` (its sensitivity), of wrong ones a share `wrong` (1 less its specificity), so accuracy = (accepted - wrong) /
+`right` (its sensitivity), of wrong ones a share `wrong` (1 less its specificity): accuracy = (accepted - wrong) /
 (right - wrong). The variance of both shares enters as in Lang and Reiczigel (Preventive Veterinary Medicine 113, 2014,
 13-22). The interval inverts the test of the ratio with that variance (Fieller, JRSS B 16, 1954, 175-185), because Lang
 and Reiczigel's covers up to 99.7 % where the grader is good and the sample small; `benchmarks/judge.py` has the figures.
@@ -145,10 +145,11 @@ def ratio_interval(
         z2: squared normal quantile.
     """
     right, wrong = calibration.right, calibration.wrong
-    rest, youden = np.asarray(mean) - judged * wrong.shrunk, right.shrunk - wrong.shrunk
+    share = np.asarray(judged, np.float64)
+    rest, youden = np.asarray(mean) - share * wrong.shrunk, right.shrunk - wrong.shrunk
     a = youden**2 - z2 * (right.variance + wrong.variance)
-    b = rest * youden - z2 * judged * wrong.variance
-    c = rest**2 - z2 * (np.asarray(variance) + np.square(judged) * wrong.variance)
+    b = rest * youden - z2 * share * wrong.variance
+    c = rest**2 - z2 * (np.asarray(variance) + share**2 * wrong.variance)
     root = np.sqrt(np.maximum(b * b - a * c, 0))
     known = a > 0
     divisor = np.where(known, a, 1)
@@ -168,11 +169,11 @@ class Powered(NamedTuple):
     """A prediction-powered mean, as one value for each item.
 
     Attributes:
-        values: [items]; their mean is the estimate, and the variance of their mean is its variance.
+        by_item: [items]; their mean is the estimate, and the variance of their mean is its variance.
         floor: variance to add, because a few labels that all agree do not show that the grader never errs.
     """
 
-    values: Floats
+    by_item: Floats
     floor: float
 
 
