@@ -11,8 +11,8 @@ imported by the first call that needs them.
 
 from thirdlever.analysis.run import Run, load
 from thirdlever.answers.answer import Answer, Grade, Label, Text
-from thirdlever.answers.number import Number
 from thirdlever.answers.judge import Judge
+from thirdlever.answers.number import Number
 from thirdlever.answers.reading import Reading, Status
 from thirdlever.answers.rules import (
     Checks,

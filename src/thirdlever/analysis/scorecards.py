@@ -200,6 +200,7 @@ def lever(candidate: Mapping[str, Any], *, retrieves: bool) -> Lever:
 @dataclass(frozen=True, eq=False)
 class _Common:
     """What all candidates share: the answers of the accuracy pass, tolerated losses, the answer kind, the grader."""
+
     """What all candidates share: the answers of the accuracy pass and their kind, tolerated losses, the confidence."""
 
     answers: pd.DataFrame

@@ -354,9 +354,7 @@ def _rendered(
         "instruction": suite.instruction.strip(),
         "input_name": suite.input_name,
         "answer_name": suite.answer.name,
-        "examples": [
-            {**_columns(each), "input": each.input, "target": suite.right_answer(each)} for each in examples
-        ],
+        "examples": [{**_columns(each), "input": each.input, "target": suite.right_answer(each)} for each in examples],
         "documents": [{"id": each.id, "title": each.title, "text": each.text} for each in documents],
     }
     return prompt.render(values, [*item.turns] or [("user", item.input)])

@@ -22,8 +22,8 @@ from filelock import FileLock, Timeout
 from thirdlever.analysis.run import INFO, RECORDS, SUMMARY, Run
 from thirdlever.analysis.scorecards import lever
 from thirdlever.analysis.statuses import FIRST, MAX_FAILED, MAX_UNPARSED, Tolerance, early_warning
-from thirdlever.answers.kinds import described
 from thirdlever.answers.judge import UNGRADED, Judge
+from thirdlever.answers.kinds import described
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import files, project
