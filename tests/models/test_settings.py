@@ -8,7 +8,7 @@ import pytest
 from conftest import make_suite
 from inspect_ai.model import ModelUsage
 
-from thirdlever import Json, Label, Text
+from thirdlever import Json, Label, Labels, Text
 from thirdlever.catalog import price_lookup
 from thirdlever.catalog.model_names import located
 from thirdlever.catalog.price_lookup import price_of
@@ -152,6 +152,30 @@ def test_an_object_has_the_keys_of_the_suite() -> None:
     config = generate_config(hosted(), Json(("intent", "id")), seed=0, constrain=True)
     assert config.response_schema is not None
     assert config.response_schema.json_schema.required == ["intent", "id"]
+
+
+def test_a_nested_schema_reaches_a_provider_closed_and_without_references() -> None:
+    line = {"type": "object", "properties": {"sku": {"const": "A"}, "note": {"type": "string"}}, "required": ["sku"]}
+    stated = {"type": "object", "properties": {"lines": {"type": "array", "items": {"$ref": "#/$defs/L"}}}}
+    answer = Json(schema=stated | {"required": ["lines"], "$defs": {"L": line}})
+    config = generate_config(hosted(), answer, seed=0, constrain=True)
+    assert config.response_schema is not None
+    schema = config.response_schema.json_schema.model_dump(exclude_none=True)
+    assert schema["properties"]["lines"]["items"] == {
+        "type": "object",
+        "properties": {"sku": {"enum": ["A"]}, "note": {"type": "string"}},
+        "required": ["sku", "note"],
+        "additionalProperties": False,
+    }
+
+
+def test_a_set_of_labels_is_the_only_list_of_an_object() -> None:
+    config = generate_config(hosted(), Labels(("food", "fuel")), seed=0, constrain=True)
+    assert config.response_schema is not None
+    schema = config.response_schema.json_schema.model_dump(exclude_none=True)
+    assert schema["properties"] == {
+        "categories": {"type": "array", "items": {"type": "string", "enum": ["food", "fuel"]}}
+    }
 
 
 def test_servers_that_take_a_list_of_choices_get_one() -> None:

@@ -45,7 +45,7 @@ def test_the_first_strategy_has_twelve_lines() -> None:
     assert len(FILES["strategies/shortest.py"].splitlines()) == 12
 
 
-@pytest.mark.parametrize("kind", ["Label", "Text", "Json"])
+@pytest.mark.parametrize("kind", ["Label", "Labels", "Text", "Json", "Number", "Checks"])
 def test_every_answer_kind_has_an_eval(kind: str) -> None:
     evals = [name.removesuffix(".py").removeprefix("evals/") for name in FILES if name.startswith("evals/")]
     kinds = {type(find_suite(name).answer).__name__ for name in evals}
@@ -70,7 +70,7 @@ def test_the_pages_tests_pass(folder: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "tests"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "11 passed" in done.stdout
+    assert "14 passed" in done.stdout
 
 
 # CONTRIBUTING.md
