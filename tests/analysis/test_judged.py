@@ -29,9 +29,7 @@ def test_the_estimate_is_rogan_and_gladens() -> None:
     value, low, high = corrected(23 / 150, 150, known)
     assert round(float(value), 3) == 0.051
     ends = [(end - 0.11) / 0.85 for end in intervals.wilson(23, 150)]
-    assert [float(low), float(high)] == pytest.approx(
-        [max(ends[0], 0), ends[1]], abs=1e-3
-    )  # Wilson's, mapped; ours is Agresti and Coull's
+    assert [float(low), float(high)] == pytest.approx([max(ends[0], 0), ends[1]], abs=1e-3)  # Wilson's
 
 
 def test_kappa_sensitivity_and_specificity_are_the_textbooks() -> None:

@@ -173,6 +173,7 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
         "max_connections": 7,
         "max_failed": 0.1,
         "max_unparsed": 0.3,
+        "grader": None,
         "budget": 1.5,
         "out": Path("o"),
         "probe": 4,

@@ -77,7 +77,7 @@ def test_text_and_json_state_the_statuses(tmp_path: Path) -> None:
     d = decide_on_run(run(tmp_path, ["few_shot:k=2", "rag:k=2", "zero_shot"], few), ())
     assert any(note.startswith("Counted as wrong: 3 unparsed and 1 failed of 40 requests to") for note in notes(d))
     stored = json.loads(render(d, "json"))["standings"]["few_shot(k=2)"]
-    assert stored["statuses"] == {"answered": 36, "unparsed": 3, "refused": 0, "cut_off": 0, "failed": 1}
+    assert stored["statuses"] == {"answered": 36, "unparsed": 3, "refused": 0, "cut_off": 0, "failed": 1, "ungraded": 0}
     assert (stored["failed"], stored["not_measured"]) == (1, None)
 
 

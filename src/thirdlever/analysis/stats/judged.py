@@ -6,7 +6,7 @@ Rogan and Gladen (American Journal of Epidemiology 107, 1978, 71-76): of right a
 `right` (its sensitivity), of wrong ones a share `wrong` (1 less its specificity): accuracy = (accepted - wrong) /
 (right - wrong). The variance of both shares enters as in Lang and Reiczigel (Preventive Veterinary Medicine 113, 2014,
 13-22). The interval inverts the test of the ratio with that variance (Fieller, JRSS B 16, 1954, 175-185), because Lang
-and Reiczigel's covers up to 99.7 % if the grader is good and the sample small; `benchmarks/judge.py` has the figures.
+and Reiczigel's covers up to 99.7 % where the grader is good and the sample small; `benchmarks/judge.py` has figures.
 
 Prediction-powered inference (Angelopoulos et al., Science 382, 2023, 669-674), power-tuned (Angelopoulos, Duchi and
 Zrnic, PPI++, 2023): where people labelled a random sample of a candidate's own answers, the mean verdict is corrected
