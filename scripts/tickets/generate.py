@@ -55,7 +55,7 @@ class Ticket:
     def priority(self) -> str:
         """By the house rules; words of urgency play no part."""
         blocked = self.facts.get("blocked", False) and self.sender == "business"
-        if blocked or self.facts.get("hazard", False):
+        if blocked:
             return "high"
         return str(self.facts.get("priority", "normal"))
 
