@@ -137,7 +137,7 @@ def _results(summary: pd.DataFrame) -> Table:
 def _accuracy(row: Mapping[str, Any]) -> Cell:
     ends = row["accuracy_ci95"]
     if ends is None and not math.isnan(row["accuracy_judged"]):
-        return f"not measured\n(judged {100 * row['accuracy_judged']:.1f})"
+        return "not measured", f"(judged {100 * row['accuracy_judged']:.1f})"
     return "not measured" if ends is None else interval(row["accuracy"], *ends)
 
 
