@@ -15,6 +15,8 @@ from thirdlever.decision.verdict import decide_from
 from thirdlever.evaluation.ask import check_grades
 from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle.regress import regress
+from thirdlever.report.memo_content import grader_facts
+from thirdlever.report.tables import render_summary
 from thirdlever.runner.plan import plan
 from thirdlever.suites.suite import HumanLabel, load_suite
 from thirdlever.testing import Behaviour, Fault, LoopbackProvider, TokenPrices
@@ -305,3 +307,11 @@ def test_a_search_on_dev_is_refused(project: Path, provider: LoopbackProvider) -
     suite = make()
     with pytest.raises(StrategyError, match="dev cannot choose"):
         check_grades(suite)
+
+
+def test_verdicts_without_a_calibration_are_shown_in_brackets(project: Path, provider: LoopbackProvider) -> None:  # noqa: ARG001
+    done = graded(project, make(labels=0))
+    assert "(judged 63.3)" in render_summary(done.summary)
+    facts = dict(grader_facts(done))
+    assert facts["Grader"] == GRADER
+    assert "no evidence" in facts["Verdicts as given"]

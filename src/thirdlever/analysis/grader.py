@@ -95,7 +95,7 @@ class Grader:
         if min(right, wrong) < LEAST:
             have = f"{right:g} right and {wrong:g} wrong answers are labelled by people"
             have = have if right + wrong else "no answers are labelled by people"
-            remedy = f"label {LEAST} of each in {file}, then repeat the run's command with the same --out"
+            remedy = f"label {LEAST} right and {LEAST} wrong ones in {file}, then repeat the run with the same --out"
             return f"the grader {self.model} is not calibrated: {have}; {remedy}"
         if not self.calibration.tells_apart():
             index = f"Youden's index {self.calibration.youden:.2f} on {right + wrong:g} labelled answers"

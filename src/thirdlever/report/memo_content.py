@@ -551,6 +551,8 @@ def grader_facts(run: Run) -> list[tuple[str, str]]:
         f"accepts {figure('sensitivity')} of right answers (sensitivity)",
         f"rejects {figure('specificity')} of wrong ones (specificity)",
     ]
+    if not known["right"] + known["wrong"]:
+        agrees = ["unknown, because no answers are labelled by people"]
     if known["no_verdict"]:
         agrees.append(f"gave no verdict on {known['no_verdict']:,}")
     raw = [f"{name} {percent(one.score.value)}" for name, one in run.figures.items() if one.score and one.score.n]

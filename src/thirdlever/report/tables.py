@@ -123,7 +123,7 @@ def _results(summary: pd.DataFrame) -> Table:
     shown = [q for q in (50, 95, 99) if q == 50 or summary[f"latency_p{q}_s"].notna().any()]  # noqa: PLR2004
     unit, scale = ("s", 1.0) if summary[f"latency_p{shown[-1]}_s"].max() >= _SLOW_S else ("ms", 1000.0)
     thought = "\n(reasoning)" if summary["reasoning_tokens"].max() > 0 else ""
-    figures: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    figures: dict[str, Callable[[Mapping[str, Any]], Cell]] = {
         f"{measure(summary)} %\n[95 % CI]": _accuracy,
         **({"F1 %\nmacro\n/micro": _both_f1} if summary["micro_f1"].notna().any() else {"macro\nF1 %": _macro_f1}),
         f"latency {unit}\n{'/'.join(f'p{q}' for q in shown)}": lambda row: _latency(row, scale, shown),
@@ -141,10 +141,10 @@ def measure(summary: pd.DataFrame) -> str:
     return "score" if (summary["measure"] == "score").any() else "accuracy"
 
 
-def _accuracy(row: Mapping[str, Any]) -> str:
+def _accuracy(row: Mapping[str, Any]) -> Cell:
     ends = row["accuracy_ci95"]
     if ends is None and not math.isnan(row["accuracy_judged"]):
-        return f"not measured\n(judged {100 * row['accuracy_judged']:.1f})"
+        return "not measured", f"(judged {100 * row['accuracy_judged']:.1f})"
     return "not measured" if ends is None else interval(row["accuracy"], *ends)
 
 
