@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from conftest import make_suite
 from filelock import FileLock
+from inspect_ai._util import platform
 
 from thirdlever import Split, load
 from thirdlever.core.errors import ModelError, RunError, ThirdleverError
@@ -347,6 +348,15 @@ def test_a_run_works_inside_a_running_loop(suite: Suite) -> None:
         return measure(suite)
 
     assert len(asyncio.run(notebook()).records) == 12
+
+
+def test_a_notebook_needs_no_ipywidgets_and_stays_a_notebook_to_inspect(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "running_in_notebook", lambda: True)
+    monkeypatch.setattr(platform, "have_package", lambda _: False)
+    assert len(measure(suite).records) == 12
+    assert platform.running_in_notebook()
 
 
 def test_a_second_run_in_the_same_process_is_refused(suite: Suite) -> None:
