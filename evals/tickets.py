@@ -5,8 +5,8 @@ Licence: Apache-2.0.
 
 Example item:
 
-    input:  Please change the delivery address for my Badger. Order C-1507.
-    target: {"intent":"shipping","product":"vacuum","priority":"normal","order_id":"C-1507"}
+    input:  My wife chose it. I paid B-8295, then A-7921 was taken too for the same lamp.
+    target: {"intent":"billing","product":"lamp","priority":"normal","order_id":"A-7921"}
 
 Run it:
 

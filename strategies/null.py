@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Way: TypeAlias = Literal["classify", "regress", "copy", "nearest"]
+Way: TypeAlias = Literal["classify", "regress", "frequent", "nearest"]
 Known: TypeAlias = "tuple[str, float | None]"  # a part's value, and how sure it is
 Predict: TypeAlias = "Callable[[str, NDArray[np.float32]], Known]"  # from an input and its vector
 
@@ -46,15 +46,16 @@ ABSENT = ""  # the value of a part that an answer does not have
 
 
 @strategy
-def null(*, method: Literal["embeddings", "majority"] = "embeddings") -> Prepare:
-    """No LLM: every part of an answer classified from sentence embeddings, or always the most frequent answer.
+def null(*, method: Literal["embeddings", "majority"] = "embeddings", copy: bool = False) -> Prepare:
+    """No LLM: each part of an answer classified from sentence embeddings, or the most frequent answer.
 
     Args:
         method: "embeddings" classifies all-MiniLM-L6-v2 vectors by logistic regression: regularisation is chosen on
             dev, then the classifier is fitted on train and dev together. A set of labels has one for each label, JSON
-            one for each field. A field with many values is copied from the input if its values stand there, or else
-            has its most frequent value. Numbers are fitted by ridge regression. Free text is the answer of the most
-            similar labelled input. "majority" always gives the most frequent answer.
+            one for each field; a field with many values has its most frequent one. Numbers are fitted by ridge
+            regression. Free text is the answer of the most similar labelled input. "majority" always gives the most frequent answer.
+        copy: write a field with many values, such as an order id, as the first text of the input that has the form of
+            its values: the pattern that a programmer would write.
     """
     if method == "embeddings":
         require("sentence_transformers", extra="local")
@@ -66,14 +67,14 @@ def null(*, method: Literal["embeddings", "majority"] = "embeddings") -> Prepare
             return Deployment(
                 reply(lambda _: answer), model=None, lever="none", setup=SetupCost(labels=len(given)), given=given
             )
-        answers, seconds = learned(suite, store)
+        answers, seconds = learned(suite, store, copy=copy)
         setup = SetupCost(labels=len(given), seconds=seconds, device_seconds=seconds)
         return Deployment(reply(answers), model=None, lever="none", setup=setup, given=given)
 
     return prepare
 
 
-def learned(suite: Suite, store: Store) -> tuple[Callable[[str], tuple[str, float] | str], float]:
+def learned(suite: Suite, store: Store, *, copy: bool) -> tuple[Callable[[str], tuple[str, float] | str], float]:
     """Learn every part of the answers, or find it learned; and the seconds that embedding and fitting took."""
     columns = parts_of(suite)
     ways = {part: way(suite, values) for part, values in columns.items()}
@@ -103,8 +104,8 @@ def learned(suite: Suite, store: Store) -> tuple[Callable[[str], tuple[str, floa
                 return classifier(*(fitted[f"{name}{number}"] for name in ("w", "b", "labels")))
             case "regress":
                 return regression(fitted[f"w{number}"], fitted[f"b{number}"], values)
-            case "copy":
-                return copied(values, [item.input for item in (*suite.train, *suite.dev)])
+            case "frequent":
+                return copied(values, [item.input for item in (*suite.train, *suite.dev)]) if copy else frequent(values)
             case "nearest":
                 return nearest(suite, values, store)
 
@@ -140,7 +141,7 @@ def way(suite: Suite, values: Sequence[str]) -> Way:
         return "regress"
     if distinct > 1 and (suite.answer.choices or distinct <= min(FEW, len(values) / 2)):
         return "classify"
-    return "copy" if hasattr(suite.answer, "join") else "nearest"
+    return "frequent" if hasattr(suite.answer, "join") else "nearest"
 
 
 # Logistic regression
@@ -197,7 +198,13 @@ def regression(w: NDArray[np.float64], b: NDArray[np.float64], targets: Sequence
     return predict
 
 
-# Values that stand in the input
+# Values that are too many to classify
+
+
+def frequent(values: Sequence[str]) -> Predict:
+    """The most frequent value."""
+    ((value, times),) = Counter(values).most_common(1)
+    return lambda *_: (value, times / len(values))
 
 
 def copied(values: Sequence[str], inputs: Sequence[str]) -> Predict:

@@ -68,7 +68,7 @@ def test_nothing_of_its_test_split_is_anywhere_else(name: str) -> None:
 
 def test_it_holds_data_only_where_data_is_meant_to_be(name: str) -> None:
     """A Python file in datasets/ would hide the Hugging Face library of that name."""
-    assert {path.suffix for path in (ROOT / "datasets" / name).iterdir()} <= {".jsonl", ".yaml"}
+    assert {path.suffix for path in (ROOT / "datasets" / load(name).card["name"]).iterdir()} <= {".jsonl", ".yaml"}
 
 
 def test_its_instruction_is_one_paragraph_of_sentences(name: str) -> None:

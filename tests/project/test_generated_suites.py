@@ -170,7 +170,7 @@ def test_a_double_charge_is_billing_although_a_refund_is_asked_for() -> None:
 
 
 def test_a_nickname_stands_for_one_product() -> None:
-    for nickname, meant in {"Ember": "lamp", "Firefly": "heater", "Geyser": "kettle"}.items():
+    for nickname, meant in {"Ember": "lamp", "Alpine": "heater", "Puffin": "kettle"}.items():
         about = [fields for text, fields in tickets(rf"\b{nickname}\b") if len(re.findall(ORDER, text)) < 2]
         assert {fields["product"] for fields in about} == {meant}
 
@@ -179,10 +179,6 @@ def test_a_blocked_shipment_or_payment_is_high_for_businesses_only() -> None:
     business = r"café|hotel|office|company|school|the shop\.|guests|clinic|salon|the firm"
     for text, fields in tickets(r"no sign of|card is refused"):
         assert (fields["priority"] == "high") == bool(re.search(business, text, re.IGNORECASE)), text
-
-
-def test_danger_is_high_for_everyone() -> None:
-    assert {fields["priority"] for _, fields in tickets(r"smoke|sparks|melted|scorched")} == {"high"}
 
 
 def test_words_of_urgency_decide_nothing() -> None:
