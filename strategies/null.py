@@ -53,7 +53,8 @@ def null(*, method: Literal["embeddings", "majority"] = "embeddings", copy: bool
         method: "embeddings" classifies all-MiniLM-L6-v2 vectors by logistic regression: regularisation is chosen on
             dev, then the classifier is fitted on train and dev together. A set of labels has one for each label, JSON
             one for each field; a field with many values has its most frequent one. Numbers are fitted by ridge
-            regression. Free text is the answer of the most similar labelled input. "majority" always gives the most frequent answer.
+            regression. Free text is the answer of the most similar labelled input. "majority" always gives the most
+            frequent answer.
         copy: write a field with many values, such as an order id, as the first text of the input that has the form of
             its values: the pattern that a programmer would write.
     """
