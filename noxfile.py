@@ -18,15 +18,15 @@ EVERYTHING = ".[all]"
 USD_PER_HOUR = "0.09"  # about what two cores are rented for; the charts are then of money
 DEMO = {  # a suite of behaviour with all strategies, and one of knowledge with those that may decide it
     "tickets": (
-        ("--limit", "40", "--probe", "2", "--constrain"),
+        ("--limit", "40", "--probe", "1", "--constrain"),
         (
             *("null", "zero_shot", "few_shot:k=4", "long_context:tokens=1500", "rag:k=4"),
-            *("lora:examples=250,epochs=1", "managed:examples=40,epochs=1", "distilled:labelled=800,rows=40,epochs=1"),
+            *("lora:examples=300,epochs=1", "managed:examples=40,epochs=1", "distilled:labelled=400,rows=40,epochs=1"),
         ),
     ),
     "handbook": (
-        ("--limit", "60", "--probe", "2"),
-        ("null", "rag:k=0,documents=2,passage=60,worked=4", "lora:examples=300,epochs=1"),
+        ("--limit", "60", "--probe", "1"),
+        ("null", "rag:k=0,documents=1,passage=200", "lora:examples=240,epochs=1"),
     ),
 }
 REGRESSION = ("null", "few_shot:k=4", "rag:k=8")  # quick to repeat for each base model

@@ -18,17 +18,25 @@ from __future__ import annotations
 from thirdlever import Json, Suite, load_suite, suite
 
 
+FIELDS = {
+    "type": "object",
+    "properties": {
+        "intent": {"enum": ["shipping", "cancel", "return", "refund", "billing", "repair", "setup", "account"]},
+        "product": {"enum": ["kettle", "toaster", "lamp", "heater", "vacuum", "other"]},
+        "priority": {"enum": ["low", "normal", "high"]},
+        "order_id": {"anyOf": [{"type": "string", "pattern": "^[A-F]-[0-9]{4}$"}, {"type": "null"}]},
+    },
+    "required": ["intent", "product", "priority", "order_id"],
+    "additionalProperties": False,
+}
+
+
 @suite
 def tickets() -> Suite:
     """The suite; its slices are plain words, nicknames, house rules and tickets that name two orders."""
     return load_suite(
         "tickets",
-        instruction=(
-            "You sort the support tickets of an appliance maker. "
-            "intent is shipping, cancel, return, refund, billing, repair, setup or account. "
-            "product is kettle, toaster, lamp, heater, vacuum or other. "
-            "priority is low, normal or high. order_id is the order, or null."
-        ),
-        answer=Json(("intent", "product", "priority", "order_id"), max_tokens=48),
+        instruction="You sort the support tickets of an appliance maker by its house rules.",
+        answer=Json(schema=FIELDS, max_tokens=48),
         input_name="Ticket",
     )

@@ -143,13 +143,13 @@ def tickets(pattern: str) -> list[tuple[str, Row]]:
     return found
 
 
-def test_fields_have_the_values_that_the_instruction_lists() -> None:
+def test_fields_have_the_values_that_the_schema_lists() -> None:
     suite = find_suite("tickets")
     assert isinstance(suite.answer, Json)
     for key, count in {"intent": 8, "product": 6, "priority": 3}.items():
         values = {target(row)[key] for row in rows("tickets")}
         assert len(values) == count
-        assert [value for value in values if value not in suite.instruction] == []
+        assert [value for value in values if value not in suite.answer.describe()] == []
 
 
 def test_the_order_is_one_that_the_ticket_names() -> None:
