@@ -26,7 +26,7 @@ DEMO = {  # a suite of behaviour with all strategies, and one of knowledge with 
     ),
     "handbook": (
         ("--limit", "60", "--probe", "1"),
-        ("null", "rag:k=0,documents=1,passage=200", "lora:examples=240,epochs=1"),
+        ("null", "rag:k=0,documents=4,passage=25,worked=4", "lora:examples=200,epochs=1"),
     ),
 }
 REGRESSION = ("null", "few_shot:k=4", "rag:k=8")  # quick to repeat for each base model

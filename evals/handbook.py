@@ -27,6 +27,6 @@ def handbook() -> Suite:
             "You answer questions on the product handbook of an appliance maker, in a few words. "
             'If the handbook does not say, the answer is "not in the handbook".'
         ),
-        answer=Text(score="contains", max_tokens=48),
+        answer=Text(score="contains", max_tokens=32),
         input_name="Question",
     )

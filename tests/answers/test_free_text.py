@@ -48,3 +48,10 @@ def test_an_unknown_score_is_refused() -> None:
 def test_the_repr_of_a_plain_text_stays_what_it_was() -> None:
     assert repr(Text()) == "Text(name='Answer', max_tokens=64, choices=())"
     assert repr(Text(separator="|")) == "Text(name='Answer', max_tokens=64, choices=(), separator='|')"
+
+
+def test_a_text_that_is_searched_is_read_as_far_as_it_goes() -> None:
+    assert Text(score="contains").read("It is 12 amperes, as", cut_off=True).status == "answered"
+    assert Text(score="contains").read("<think>12", cut_off=True).status == "cut_off"
+    assert Text(score="contains").read("", cut_off=True).status == "cut_off"
+    assert Text().read("It is 12 amperes, as", cut_off=True).status == "cut_off"

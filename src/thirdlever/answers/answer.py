@@ -164,7 +164,8 @@ class Text:
         separator: between several right answers in one target, such as "|"; "" if a target is one answer. The best
             score counts.
         score: "exact": right if equal, ignoring case, white space and quotes. "f1": the token F1 of SQuAD, which
-            ignores case, punctuation and articles. "contains": right if it contains the right answer as whole words.
+            ignores case, punctuation and articles. "contains": right if it contains the right answer as whole words; a
+            text that was cut off at its limit is read as far as it goes, since more text would change nothing.
     """
 
     name: str = "Answer"
@@ -194,7 +195,7 @@ class Text:
             return Reading(None, "cut_off", UNFINISHED)
         begun = marked(text, self.name)
         value = text if begun is None else begun
-        if not value or cut_off or refusal(text):
+        if not value or (cut_off and self.score != "contains") or refusal(text):
             return unread(text, f"no {'complete ' if cut_off else ''}text in: {text[:SHOWN]!r}", cut_off=cut_off)
         return Reading(value, "answered", "")
 
