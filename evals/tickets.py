@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from thirdlever import Json, Suite, load_suite, suite
 
-
 FIELDS = {
     "type": "object",
     "properties": {
