@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _EXAMPLES = 3
-_STARTER = ("evals/[!_]*.py", "strategies/[!_]*.py", "prompts/[!_.]*", "datasets/*/*", "results/README.md")
+_STARTER = ("evals/[!_]*.py", "strategies/[!_]*.py", "prompts/[!_.]*", "datasets/*/*", "results/README.md", "results/reference*/*")
 # Folders of a project, and names that an eval file imports: a function of the same name would shadow them.
 _RESERVED = {
     "Suite",
@@ -179,7 +179,7 @@ def make_suite(
     warnings = [*found.warnings, *splits.contradictions()]
     for prompt in prompts:
         contents |= _prompt_file(prompt, folder)
-    _write(contents, folder)
+    _write({name: text.encode() for name, text in contents.items()}, folder)
     different = list({item.target: item for item in reversed(splits.parts["train"])}.values())[: -_EXAMPLES - 1 : -1]
     examples = [(item.input, found.shown(item.target)) for item in different]
     return Made(name, counts, found.kind, because, examples, changes, warnings)
@@ -195,7 +195,7 @@ def copy_starter(folder: Path | None = None) -> tuple[list[Path], list[Path]]:
     names = [path.relative_to(source) for pattern in _STARTER for path in sorted(source.glob(pattern))]
     kept = [name for name in names if (folder / name).exists()]
     copied = [name for name in names if name not in kept]
-    _write({name: (source / name).read_text("utf-8") for name in copied}, folder)
+    _write({name: (source / name).read_bytes() for name in copied}, folder)
     return copied, kept
 
 
@@ -357,13 +357,13 @@ def _yaml(value: Mapping[str, Any]) -> str:
     return text.rstrip()
 
 
-def _write(contents: Mapping[Path, str], folder: Path) -> None:
+def _write(contents: Mapping[Path, bytes], folder: Path) -> None:
     """Write all files to a temporary folder, then move them; undo the moves if one fails."""
     with tempfile.TemporaryDirectory(prefix=".thirdlever-", dir=folder) as aside, ExitStack() as undo:
-        for name, text in contents.items():
+        for name, content in contents.items():
             written = Path(aside, name)
             written.parent.mkdir(parents=True, exist_ok=True)
-            written.write_text(text, "utf-8", newline="\n")
+            written.write_bytes(content)
         for name in contents:
             for parent in reversed((folder / name).parents):
                 if not parent.exists():
