@@ -47,7 +47,7 @@ ABSENT = ""  # the value of a part that an answer does not have
 
 @strategy
 def null(*, method: Literal["embeddings", "majority"] = "embeddings") -> Prepare:
-    """No LLM: every part of an answer classified from sentence embeddings, or always the most frequent answer.
+    """No LLM: each part of an answer classified by embeddings, or always the most frequent answer.
 
     Args:
         method: "embeddings" classifies all-MiniLM-L6-v2 vectors by logistic regression: regularisation is chosen on
