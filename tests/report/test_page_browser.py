@@ -209,6 +209,17 @@ def test_hard_items_can_come_first(opened: Opened, plain: Path) -> None:
     assert tab.locator("#grid .body .row[data-row='0'] .cell.right").count() == 0
 
 
+def test_every_label_has_its_figures(opened: Opened, plain: Path) -> None:
+    tab = opened(plain)
+    assert tab.inner_text("#parts-title") == "By label"
+    assert tab.locator("#parts thead th").all_inner_texts() == ["Label", "Targets", "Precision", "Recall", "F1"]
+    first = tab.locator("#parts tbody tr >> nth=0").locator("th, td").all_inner_texts()
+    assert first[0] == "cash"
+    assert all(text.endswith(" %") for text in first[2:])
+    tab.select_option("#parts-of", "2")  # the worst
+    assert tab.locator("#parts tbody tr >> nth=0").locator("th, td").all_inner_texts() != first
+
+
 def test_the_most_frequent_confusion_comes_first_and_shows_its_items(opened: Opened, plain: Path) -> None:
     tab = opened(plain)
     tab.select_option("#confusions-of", "2")
