@@ -71,7 +71,7 @@ __all__ = [  # noqa: RUF022 - sorted within four groups
     "load_suite",
     "strategy",
     "suite",
-    # Answer kinds.
+    # Answer kinds: what a right answer is, how it is read and graded.
     "Answer",
     "Checks",
     "Json",
