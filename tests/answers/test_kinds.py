@@ -45,8 +45,8 @@ def orders(answer: Answer = ORDER, target: Callable[[int], str] = order) -> Suit
     def split(old: Split) -> Split:
         return replace(old, items=tuple(replace(item, target=target(_number(item.input))) for item in old))
 
-    splits = {"train": split(suite.train), "dev": split(suite.dev), "test_split": split(suite.test)}
-    return check(replace(suite, answer=answer, **splits))
+    train, dev, test = map(split, (suite.train, suite.dev, suite.test))
+    return check(replace(suite, answer=answer, train=train, dev=dev, test_split=test))
 
 
 def _number(text: str) -> int:

@@ -171,9 +171,9 @@ def test_the_endpoints_answers_follow_the_json_schema_of_a_request(tmp_path: Pat
     schema = {**closed, "properties": {"order": order}, "required": ["order"]}
     asked: Any = {"model": local.EMBEDDED, "messages": [{"role": "user", "content": "Order A-1"}], "temperature": 0}
     with serving(tmp_path, local.EMBEDDED) as url, connected(url) as client:
-        given = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+        given: Any = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
         answer = client.chat.completions.create(**asked, response_format=given)
-        wrong = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "nothing"}}}
+        wrong: Any = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "nothing"}}}
         with pytest.raises(openai.BadRequestError, match="the schema of the answers cannot be used"):
             client.chat.completions.create(**asked, response_format=wrong)
     text = answer.choices[0].message.content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,10 @@ def described(answer: Any) -> dict[str, Any]:  # noqa: ANN401 - an answer kind
     name = type(answer).__name__
     if type(answer) is not _KINDS.get(name):
         return {"kind": name}
-    arguments = asdict(answer)
-    return {"kind": name} | {one.name: arguments[one.name] for one in fields(answer) if one.init}
+    built_in: Any = answer
+    arguments = asdict(built_in)
+    shown: dict[str, Any] = json.loads(json.dumps({f.name: arguments[f.name] for f in fields(built_in) if f.init}))
+    return {"kind": name} | shown
 
 
 def restored(stated: Mapping[str, Any] | None) -> Answer | None:

@@ -81,7 +81,7 @@ class Json:
     @property
     def _validates(self) -> bool:
         """Whether a schema was stated."""
-        return self.schema != _open(self.keys)
+        return bool(self.schema != _open(self.keys))
 
     def describe(self) -> str:
         """Name the keys, or state the schema."""

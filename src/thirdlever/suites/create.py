@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _EXAMPLES = 3
-_STARTER = ("evals/[!_]*.py", "strategies/[!_]*.py", "prompts/[!_.]*", "datasets/*/*", "results/README.md", "results/reference*/*")
+_STARTER = (
+    "evals/[!_]*.py",
+    "strategies/[!_]*.py",
+    "prompts/[!_.]*",
+    "datasets/*/*",
+    "results/README.md",
+    "results/reference*/*",
+)
 # Folders of a project, and names that an eval file imports: a function of the same name would shadow them.
 _RESERVED = {
     "Suite",
