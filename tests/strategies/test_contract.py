@@ -37,5 +37,5 @@ def test_every_public_name_exists_and_each_group_is_sorted() -> None:
     ]
     assert [name for group in groups for name in group] == thirdlever.__all__
     assert groups == [sorted(group) for group in groups]
-    assert len(groups) == 3
+    assert len(groups) == 4
     assert all(hasattr(thirdlever, name) for name in thirdlever.__all__)

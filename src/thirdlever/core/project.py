@@ -42,11 +42,11 @@ def roots() -> tuple[Path, ...]:
 
 
 def files(kind: str) -> Mapping[str, Path]:
-    """Python files under `evals/` or `strategies/`, by name; the first root that has a name wins."""
+    """Python files under `evals/` or `strategies/`, sorted by name; the first root that has a name wins."""
     found: dict[str, Path] = {}
     for root in reversed(roots()):
-        found |= {p.stem: p for p in sorted((root / kind).glob("[!_]*.py"))}
-    return found
+        found |= {p.stem: p for p in (root / kind).glob("[!_]*.py")}
+    return dict(sorted(found.items()))
 
 
 def dataset(name: str) -> Path:
