@@ -34,7 +34,7 @@ REGRESSION = ("null", "few_shot:k=4", "rag:k=8")  # quick to repeat for each bas
 
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
-    """Decide two tasks on the model that comes along, in about five minutes; again resumes."""
+    """Decide two tasks, tickets and handbook, on the model that comes along; again resumes."""
     session.install(EVERYTHING)
     for suite, (options, strategies) in DEMO.items():
         _run(session, suite, f"results/{suite}", strategies, *options, *session.posargs)
