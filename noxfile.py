@@ -18,10 +18,10 @@ EVERYTHING = ".[all]"
 USD_PER_HOUR = "0.09"  # about what two cores are rented for; the charts are then of money
 DEMO = {  # a suite of behaviour with all strategies, and one of knowledge with those that may decide it
     "tickets": (
-        ("--limit", "30", "--probe", "1", "--constrain"),
+        ("--limit", "40", "--probe", "1", "--constrain"),
         (
             *("null", "zero_shot", "few_shot:k=4", "long_context:tokens=1000", "rag:k=4"),
-            *("lora:examples=200,epochs=1", "managed:examples=24,epochs=1", "distilled:labelled=400,rows=24,epochs=1"),
+            *("lora:examples=300,epochs=1", "managed:examples=24,epochs=1", "distilled:labelled=400,rows=24,epochs=1"),
         ),
     ),
     "handbook": (
