@@ -75,10 +75,11 @@ def tests(session: nox.Session) -> None:
     session.install(EVERYTHING, *_group("test"))
     # What nox has to say of the session it says before pytest: the last line is pytest's summary.
     logging.getLogger("nox").addFilter(lambda record: not record.getMessage().startswith(("Session", "Command")))
-    # One thread a process: two, on cores that are shared, wait on each other most of the time. A file's tests share
-    # what is slow to set up, so a file stays with one process.
+    # One thread a process: two, on cores that are shared, wait on each other most of the time. The tests' order and
+    # their groups are conftest.py's.
     session.run(
-        *("pytest", "--numprocesses", "logical", "--dist", "loadfile", *session.posargs), env={"OMP_NUM_THREADS": "1"}
+        *("pytest", "--numprocesses", "logical", "--dist", "loadfile", "--no-loadscope-reorder", *session.posargs),
+        env={"OMP_NUM_THREADS": "1"},
     )
 
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_socket
+from xdist.scheduler import LoadFileScheduling
 
 from thirdlever import Item, Label, Split, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from xdist.remote import Producer
 
 _FOREIGN = ("INSPECT_", "THIRDLEVER_", "OPENAI_", "ANTHROPIC_", "GOOGLE_", "AZURE", "HF_", "CHROMA_")
 
@@ -47,6 +50,26 @@ _PEFTS_OWN = ("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",)
 def pytest_configure(config: pytest.Config) -> None:
     for line in (*_INSPECTS_OWN, *_CHROMADBS_OWN, *_PEFTS_OWN):
         config.addinivalue_line("filterwarnings", line)
+
+
+_MINUTES = "tests/project/test_tutorials.py"  # a test of these takes minutes and shares nothing with the others
+_SLOW = (_MINUTES, "tests/finetune/", "tests/models/")
+
+
+class _Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist's is not typed
+    """A file's tests share what is slow to set up, so a file stays with one process; tests of minutes are shared."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith(_MINUTES) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Scheduling:
+    return _Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest first, so that no process is left with them alone at the end."""
+    items.sort(key=lambda item: [not item.nodeid.startswith(slow) for slow in _SLOW])
 
 
 @pytest.fixture(scope="session")

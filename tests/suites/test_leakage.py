@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from thirdlever import Document, Item, Label, Split, Suite
+from thirdlever import Document, Item, Split, Suite
 from thirdlever.core.errors import LeakageError
 from thirdlever.suites.suite import Audit
 
@@ -88,26 +87,6 @@ def test_many_leaks_are_counted_and_a_few_shown(suite: Suite) -> None:
     assert "contains 12 test inputs ('test-0' is test 'test-0', 'test-1'" in str(caught.value)
     assert str(caught.value).count(" is test ") == 3
     assert ", …)" in str(caught.value)
-
-
-def _ledger(rows: int) -> Suite:
-    def items(name: str, n: int) -> Split:
-        return Split(
-            name, tuple(Item(f"{name}{i}", f"card purchase {name} number {i} main street", "a") for i in range(n))
-        )
-
-    docs = tuple(
-        Document(f"d{i}", "", "card purchase at number 5 main street and so on " * 20) for i in range(rows // 100)
-    )
-    return Suite(
-        "big", "", Label(("a",)), items("train", rows * 4 // 5), items("dev", 10), items("test", rows // 5), docs
-    )
-
-
-def test_twelve_thousand_rows_take_no_time() -> None:
-    start = time.process_time()
-    Audit(_ledger(12_000)).check_suite()
-    assert time.process_time() - start < 2.0
 
 
 def test_a_strategy_given_test_items_is_stopped_before_any_request(

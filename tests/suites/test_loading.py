@@ -1,7 +1,6 @@
 """Reading `datasets/` and `evals/`: the suite that results, and the message if there is none."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -97,14 +96,6 @@ def test_a_line_separator_inside_a_string_does_not_end_a_row(folder: Path) -> No
 def test_a_target_that_is_an_object_is_its_json(folder: Path) -> None:
     write(folder / "datasets/toys/train.jsonl", ['{"id": 1, "input": "x", "target": {"kind": "ball"}}'])
     assert load().train.items == (Item("1", "x", '{"kind": "ball"}'),)
-
-
-def test_twelve_thousand_rows_load_within_a_second(folder: Path) -> None:
-    rows = [row(f"a{n}", f"toy number {n}", f"kind {n % 25}") for n in range(12_000)]
-    write(folder / "datasets/toys/train.jsonl", rows)
-    start = time.process_time()
-    assert len(load().train) == 12_000
-    assert time.process_time() - start < 1
 
 
 # What is refused.

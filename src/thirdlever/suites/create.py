@@ -90,6 +90,9 @@ licence: unknown  # who may use the data for what, and how to credit it
 target_accuracy: null  # share of right answers that the product needs, 0 to 1
 monthly_volume: null  # requests a month in production: decides whether a more expensive approach pays
 error_cost_usd: null  # cost of one wrong answer: decides what a point of accuracy is worth
+stable: null  # yes or no: is the task narrow, and will it stay as it is
+behaviour: null  # yes or no: must answers change in format, tone or by house rules
+changing_knowledge: null  # yes or no: do answers need changing or proprietary facts
 """
 
 
