@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from collections import Counter, defaultdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -155,13 +156,17 @@ def classified(
     from sklearn.linear_model import LogisticRegression
 
     best = 10.0
-    if len(dev) and len(set(targets)) > 1:
-        tried = {
-            c: LogisticRegression(C=c, tol=TOLERANCE, max_iter=1000).fit(train, targets) for c in INVERSE_REGULARISATION
-        }
-        best = max(tried, key=lambda c: tried[c].score(dev, dev_targets))
-    fitted = LogisticRegression(C=best, max_iter=1000)
-    fitted.fit(np.concatenate([train, dev]), targets + dev_targets)
+    with warnings.catch_warnings():
+        # With few examples a label, scikit-learn wonders whether the labels are numbers.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        if len(dev) and len(set(targets)) > 1:
+            tried = {
+                c: LogisticRegression(C=c, tol=TOLERANCE, max_iter=1000).fit(train, targets)
+                for c in INVERSE_REGULARISATION
+            }
+            best = max(tried, key=lambda c: tried[c].score(dev, dev_targets))
+        fitted = LogisticRegression(C=best, max_iter=1000)
+        fitted.fit(np.concatenate([train, dev]), targets + dev_targets)
     return {"w": fitted.coef_, "b": fitted.intercept_, "labels": fitted.classes_.astype(str)}
 
 

@@ -63,6 +63,7 @@ class _Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist's is not t
         return nodeid if nodeid.startswith(_MINUTES) else super()._split_scope(nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Scheduling:
     return _Scheduling(config, log)
 

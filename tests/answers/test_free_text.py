@@ -40,6 +40,13 @@ def test_contains_compares_whole_words() -> None:
     assert [held.grade(each, "Paris").value for each in ("It's Paris, France.", "Parisian", "London")] == [1, 0, 0]
 
 
+def test_contains_compares_whole_numbers() -> None:
+    held = Text(score="contains")
+    assert [held.grade(each, "17 kilos").value for each in ("17 kilos.", "1.7 kilos", "1,7 kilos")] == [1, 0, 0]
+    assert held.grade("It takes 2,200 watts.", "2200 watts").value == 1
+    assert held.grade("Until 7:00.", "7:00").value == 1
+
+
 def test_an_unknown_score_is_refused() -> None:
     with pytest.raises(SuiteError, match="score 'bleu' not found; available: contains, exact, f1"):
         Text(score="bleu")  # type: ignore[arg-type]

@@ -164,8 +164,9 @@ class Text:
         separator: between several right answers in one target, such as "|"; "" if a target is one answer. The best
             score counts.
         score: "exact": right if equal, ignoring case, white space and quotes. "f1": the token F1 of SQuAD, which
-            ignores case, punctuation and articles. "contains": right if it contains the right answer as whole words; a
-            text that was cut off at its limit is read as far as it goes, since more text would change nothing.
+            ignores case, punctuation and articles. "contains": right if it contains the right answer as whole words and
+            numbers; a text that was cut off at its limit is read as far as it goes, since more text would change
+            nothing.
     """
 
     name: str = "Answer"
@@ -216,7 +217,7 @@ class Text:
                 f1, "equals the target" if f1 == 1 else f"expected {target!r}, got {value!r}: token F1 {f1:.2f}"
             )
         if self.score == "contains":
-            found = f" {' '.join(_words(target))} " in f" {' '.join(_words(value))} "
+            found = f" {' '.join(_whole(target))} " in f" {' '.join(_whole(value))} "
             return Grade(float(found), "contains the target" if found else f"expected {target!r} in {value!r}")
         return equality(target, target) if _norm(value) == _norm(target) else equality(value, target)
 
@@ -267,11 +268,17 @@ def _norm(text: str) -> str:
 
 _ARTICLES = {"a", "an", "the"}
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_WITHIN_NUMBER = re.compile(r"(?<=\d)(?:[.:]|,(?!\d{3}\b))(?=\d)")  # but not between thousands
 
 
 def _words(text: str) -> list[str]:
     """Words as SQuAD compares them: lower case, without punctuation and articles."""
     return [word for word in text.lower().translate(_NO_PUNCTUATION).split() if word not in _ARTICLES]
+
+
+def _whole(text: str) -> list[str]:
+    """The same words, but 1.7, 1,7 and 1:07 remain apart from 17 and 107; 2,200 and 2200 are the same."""
+    return _words(_WITHIN_NUMBER.sub("·", text))
 
 
 def token_f1(value: str, target: str) -> float:
