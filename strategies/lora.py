@@ -30,7 +30,6 @@ def lora(
     examples: int | None = None,
     epochs: int | Literal["auto"] = 3,
     rank: int | Literal["auto"] = 16,
-    layers: int | None = None,
     learning_rate: float | None = None,
     seed: int = 0,
 ) -> Prepare:
@@ -41,7 +40,6 @@ def lora(
         examples: number to train on, balanced over the labels; none uses all.
         epochs: passes over them, or "auto" to stop when the loss on dev no longer falls.
         rank: of the adapters, or "auto" to choose between 8, 16 and 32 on dev.
-        layers: of the model, from its last one down, that get adapters; none is all. Half of them train faster.
         learning_rate: the peak; none uses the method's default.
         seed: for the draw, the initial weights and the order.
     """
@@ -51,7 +49,6 @@ def lora(
     first = Settings(
         method=method,
         rank=RANKS[0] if rank == "auto" else rank,
-        layers=layers,
         epochs=epochs,
         learning_rate=learning_rate,
         seed=seed,

@@ -140,16 +140,6 @@ def test_an_adapter_learns_the_answers(base: str, tmp_path: Path) -> None:
     assert json.loads((done.folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"] == base
 
 
-def test_the_last_layers_alone_can_be_adapted(base: str, tmp_path: Path) -> None:
-    done = tuned(base, tmp_path / "out", replace(FAST, layers=1))
-    assert {name.split(".layers.")[1][0] for name in weights(done)} == {"1"}
-    assert done.curve[-1]["loss"] < done.curve[0]["loss"]
-    with pytest.raises(StrategyError, match="layers=3 is not allowed; the model has 2 layers"):
-        tuned(base, tmp_path / "more", replace(FAST, layers=3))
-    with pytest.raises(StrategyError, match="layers=1 is about adapters; leave it out with method=full"):
-        Settings(method="full", layers=1)
-
-
 def test_every_weight_can_be_trained(base: str, tmp_path: Path) -> None:
     done = tuned(base, tmp_path / "out", Settings(method="full", epochs=2, batch_size=4))
     assert done.folder.name == "model"
@@ -232,10 +222,7 @@ def test_few_examples_are_trained_on_in_small_batches(examples: int, epochs: int
     assert Settings(epochs=epochs).batch(examples, processes=3) % 3 == 0
 
 
-@pytest.mark.parametrize(
-    "given",
-    [{"rank": 0}, {"layers": 0}, {"epochs": 0}, {"batch_size": 0}, {"learning_rate": 2.0}],
-)
+@pytest.mark.parametrize("given", [{"rank": 0}, {"epochs": 0}, {"batch_size": 0}, {"learning_rate": 2.0}])
 def test_settings_out_of_range_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(StrategyError, match="is not allowed"):
         Settings(**given)

@@ -26,8 +26,6 @@ class Settings:
         method: "lora" trains low-rank adapters beside frozen weights (Hu et al., 2021), "qlora" the same with the
             weights in 4 bits (Dettmers et al., 2023), "full" all weights.
         rank: of the adapters' matrices.
-        layers: how many of the model's layers get adapters, the last ones; None for all. The layers below need no
-            gradients: with half of the layers, a step takes three quarters of the work.
         epochs: passes over the examples; "auto" trains until the loss on dev no longer falls, at most 10.
         batch_size: examples per optimiser step; None for one that suits the number of examples, see `batch`.
         learning_rate: the highest; None for one that suits the method and the model's width.
@@ -36,7 +34,6 @@ class Settings:
 
     method: Method = "lora"
     rank: int = 16
-    layers: int | None = None
     epochs: int | Literal["auto"] = 3
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -48,14 +45,11 @@ class Settings:
         Raises:
             StrategyError: naming the setting.
         """
-        for name in ("rank", "layers", "epochs", "batch_size"):
+        for name in ("rank", "epochs", "batch_size"):
             value = getattr(self, name)
             if value not in {"auto", None} and value < 1:
                 message = f"{name}={value} is not allowed; give 1 or more"
                 raise StrategyError(message)
-        if self.method == "full" and self.layers is not None:
-            message = f"layers={self.layers} is about adapters; leave it out with method=full"
-            raise StrategyError(message)
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             message = f"learning_rate={self.learning_rate} is not allowed; give one between 0 and 1, such as 0.001"
             raise StrategyError(message)

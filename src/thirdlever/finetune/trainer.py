@@ -170,7 +170,10 @@ def _load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN4
     if settings.method == "qlora":
         base = peft.prepare_model_for_kbit_training(base)
     config = peft.LoraConfig(
-        r=settings.rank, lora_alpha=2 * settings.rank, task_type="CAUSAL_LM", **_adapted(base, settings.layers)
+        r=settings.rank,
+        lora_alpha=2 * settings.rank,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
     with quiet():
         tuned = peft.get_peft_model(base, config)
@@ -180,21 +183,6 @@ def _load(model: str, settings: Settings, *, longest: int) -> Any:  # noqa: ANN4
         if hasattr(layer, "cast_input_dtype_enabled"):
             layer.cast_input_dtype_enabled = False
     return tuned
-
-
-def _adapted(base: Any, layers: int | None) -> dict[str, Any]:  # noqa: ANN401 - a causal model
-    """Which modules get adapters: every linear one, of all layers or of the last ones."""
-    if layers is None:
-        return {"target_modules": "all-linear"}
-    blocks = base.get_decoder().layers
-    if layers > len(blocks):
-        message = f"layers={layers} is not allowed; the model has {counted(len(blocks), 'layer')}"
-        raise StrategyError(message)
-    linear = {name.rpartition(".")[2] for name, part in blocks.named_modules() if isinstance(part, torch.nn.Linear)}
-    return {
-        "target_modules": sorted(linear),  # peft accepts a choice of layers with a list of names only
-        "layers_to_transform": list(range(len(blocks) - layers, len(blocks))),
-    }
 
 
 def _four_bits(on: torch.device) -> Any:  # noqa: ANN401 - a quantisation configuration
