@@ -20,7 +20,7 @@ DEMO = {  # a suite of behaviour with all strategies, and one of knowledge with 
     "tickets": (
         ("--limit", "30", "--probe", "1", "--constrain"),
         (
-            *("null", "zero_shot", "few_shot:k=4", "long_context:tokens=600", "rag:k=3"),
+            *("null", "zero_shot", "few_shot:k=4", "long_context:tokens=1000", "rag:k=3"),
             *("lora:examples=300,epochs=1", "managed:examples=12,epochs=1"),
             "distilled:teacher=rag:k=3,labelled=400,rows=12,epochs=1",
         ),
