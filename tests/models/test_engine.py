@@ -13,7 +13,7 @@ from helpers import tiny
 from thirdlever.core.errors import ModelError
 from thirdlever.models.engine import generate
 from thirdlever.models.engine.engine import Engine
-from thirdlever.models.engine.generate import Choices, Request
+from thirdlever.models.engine.generate import Choices, Grammar, Request
 from thirdlever.models.engine.weights import load
 
 if TYPE_CHECKING:
@@ -168,6 +168,54 @@ def test_constrained_answers_are_among_the_choices(engine: Engine) -> None:
     got = [future.result(timeout=60) for future in futures]
     assert {done.text for done in got} <= {"w5 w6", "w5 w7 w8", "w9"}
     assert {done.stop_reason for done in got} == {"stop"}
+
+
+class Forcing:
+    """A matcher of llguidance's form: after `free` tokens of the model's choice, `forced` must follow."""
+
+    def __init__(self, free: int, forced: tuple[int, ...], seen: int = 0) -> None:
+        self.free, self.forced, self.seen = free, forced, seen
+
+    def deep_copy(self) -> Forcing:
+        return Forcing(self.free, self.forced, self.seen)
+
+    def compute_bitmask(self) -> bytes:
+        return b"\xff" * tiny.VOCABULARY
+
+    def compute_ff_tokens(self) -> list[int]:
+        return list(self.forced) if self.seen == self.free else []
+
+    def consume_token(self, _: int) -> None:
+        self.seen += 1
+
+    def consume_tokens(self, tokens: list[int]) -> None:
+        self.seen += len(tokens)
+
+    def is_stopped(self) -> bool:
+        return False
+
+
+def test_forced_tokens_are_read_as_if_the_model_had_chosen_them(engine: Engine) -> None:
+    forced = (7, 5, 9, 11, 5)
+    frees = (0, 1, 2, 4)
+    asked = prompts(5, 30, 9, 40)
+    requests = [
+        Request(tokens, 14, grammar=Grammar(Forcing(free, forced), end=2))
+        for tokens, free in zip(asked, frees, strict=True)
+    ]
+    got = [future.result(timeout=60).text for future in [engine.submit(request) for request in requests]]
+    for tokens, free, text in zip(asked, frees, got, strict=True):
+        begun = tuple(int(word[1:]) for word in text.split()[: free + len(forced)])
+        assert begun[free:] == forced
+        plain = answers(engine, [tokens], free)[0].text.split() if free else []
+        rest = answers(engine, [(*tokens, *begun)], 14 - len(begun))[0].text.split()
+        assert text.split() == [*plain, *(f"w{token}" for token in forced), *rest]
+
+
+def test_forced_tokens_end_at_the_limit(engine: Engine) -> None:
+    request = Request(prompts(9)[0], 4, grammar=Grammar(Forcing(1, (7,) * 20), end=2))
+    done = engine.submit(request).result(timeout=60)
+    assert (done.stop_reason, done.output_tokens) == ("max_tokens", 4)
 
 
 def test_a_seeded_sample_is_independent_of_its_batch(engine: Engine) -> None:

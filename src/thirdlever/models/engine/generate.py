@@ -1,6 +1,8 @@
 """Generation with one set of weights: requests with a common prefix are prefilled once and decoded together.
 
-Answers that must follow a JSON schema: llguidance says after each token which ones may come next.
+Answers that must follow a JSON schema: llguidance says after each token which ones may come next. Where only one text
+may, such as the next key, its tokens are taken at once and read in one step ("jump-forward decoding"; Zheng et al.,
+SGLang, 2024).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 import torch
 
 from thirdlever.core.errors import ModelError, need
-from thirdlever.models.engine.weights import KV, Adapters, Part, Rows
+from thirdlever.models.engine.weights import KV, Adapters, Following, Part, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -121,6 +123,7 @@ class ActiveRequest:
         cached: prompt tokens whose keys and values were in the cache.
         device_s: its share of the device's time, seconds.
         first_token_s: `time.perf_counter` at the first token.
+        computed: how many tokens of `output` the model has read.
     """
 
     request: Request
@@ -131,14 +134,24 @@ class ActiveRequest:
     cached: int = 0
     device_s: float = 0.0
     first_token_s: float = 0.0
+    computed: int = 0
     _sent: int = 0
     _sampler: torch.Generator | None = None
     _matching: Matching | None = None
 
     def __post_init__(self) -> None:
-        """Begin to follow the grammar."""
+        """Begin to follow the grammar, with the tokens that every answer begins with."""
         if self.request.grammar is not None:
             self._matching = self.request.grammar.start()
+            self.output = self._matching.begin(self.request.max_tokens - 1)
+
+    @property
+    def unread(self) -> list[int]:
+        """The output that the model has not read: the last token, and those before it that the grammar forced.
+
+        The last token again if the answer has ended.
+        """
+        return self.output[self.computed :] if self.stop_reason is None else self.output[-1:]
 
     def choose(self, scores: Tensor, best: int) -> int:
         """The next token.
@@ -163,6 +176,7 @@ class ActiveRequest:
             self.output += request.choices.forced(self.output)
         if self._matching is not None:
             self.output += self._matching.follow(token)
+            del self.output[request.max_tokens :]
         ended = self.output[-1] in end
         full = len(self.output) >= request.max_tokens
         if request.stop or self.listener or ended or full:
@@ -340,9 +354,9 @@ class _Chunk:
         """Indices of the rows that have not ended."""
         return [i for i, row in enumerate(self.members) if row.stop_reason is None]
 
-    def part(self, start: int, row: Tensor, position: Tensor, mask: Tensor | None = None) -> Part:
+    def part(self, start: int, row: Tensor, position: Tensor, following: Following | None = None) -> Part:
         """Tokens of the rows that lie at `start` in the packed sequence."""
-        return Part(self.rows, slice(start, start + len(row)), row, position, self.prefix, mask)
+        return Part(self.rows, slice(start, start + len(row)), row, position, self.prefix, following)
 
     def compacted(self) -> _Chunk:
         """Drop ended rows when they are half of the chunk: then copying the others costs less than carrying them."""
@@ -442,9 +456,11 @@ class Generation:
     def _fill(self, members: list[ActiveRequest], shared: int, prefix: KV | None) -> _Chunk:
         """Prefill each prompt's own tokens, which also gives the first token of each answer."""
         start = time.perf_counter()
-        own = [row.request.tokens[shared:] for row in members]
+        own = [(*row.request.tokens[shared:], *row.output) for row in members]
         room = max(row.request.max_tokens for row in members)
         chunk = _Chunk(members, shared, prefix, self._rows([len(tokens) for tokens in own], room))
+        for row in members:
+            row.computed = len(row.output)
         self._choose(self._forward(chunk, own), members)
         now = time.perf_counter()
         total = sum(map(len, own))
@@ -478,27 +494,42 @@ class Generation:
         return logits
 
     def _decode(self, chunks: list[_Chunk]) -> None:
-        """Generate one token per step for every row of every chunk, until all have ended."""
+        """Generate one token per step for every row of every chunk, and what the grammar forces after it."""
         while chunks := [chunk.compacted() for chunk in chunks if chunk.running]:
             start = time.perf_counter()
-            parts, positions, at = [], [], 0
+            parts, at = [], 0
             for chunk in chunks:
-                position = chunk.rows.lengths
-                reach = torch.arange(int(position.max()) + 1, device=position.device)
-                mask = torch.zeros(len(position), len(reach), dtype=self.weights.model.dtype, device=position.device)
-                mask.masked_fill_(reach > position[:, None], float("-inf"))
-                index = torch.arange(len(position), device=position.device)
-                parts.append((chunk, chunk.part(at, index, position, mask[:, None, None])))
-                positions.append(position + chunk.shared)
-                at += len(position)
+                parts.append((chunk, self._next(chunk, at)))
+                at = parts[-1][1].where.stop
             members = [row for chunk in chunks for row in chunk.members]
-            tokens = torch.tensor([row.output[-1] for row in members], device=self.weights.model.device)
-            logits = self._logits(tokens, torch.cat(positions), parts, torch.arange(at, device=tokens.device))
-            for chunk in chunks:
-                chunk.rows.lengths = chunk.rows.lengths + 1
+            unread = [row.unread for row in members]
+            tokens = torch.tensor([token for own in unread for token in own], device=self.weights.model.device)
+            last = torch.tensor([len(own) for own in unread], device=tokens.device).cumsum(0) - 1
+            positions = torch.cat([part.position + chunk.shared for chunk, part in parts])
+            logits = self._logits(tokens, positions, parts, last)
+            for row in members:
+                row.computed = len(row.output)
             self._choose(logits, members)
             for row in members:
                 row.device_s += (time.perf_counter() - start) / len(members)
+
+    def _next(self, chunk: _Chunk, start: int) -> Part:
+        """The unread tokens of a chunk's rows, which lie at `start` in the packed sequence; counts them as stored.
+
+        A row that has ended reads its last token again, in the same place.
+        """
+        on, dtype = chunk.rows.lengths.device, self.weights.model.dtype
+        counts = torch.tensor([len(row.unread) for row in chunk.members], device=on)
+        ended = torch.tensor([row.stop_reason is not None for row in chunk.members], device=on)
+        first = chunk.rows.lengths - ended.long()
+        chunk.rows.lengths = first + counts
+        row = torch.repeat_interleave(torch.arange(len(counts), device=on), counts)
+        column = torch.arange(len(row), device=on) - (counts.cumsum(0) - counts)[row]
+        reach = torch.arange(int(chunk.rows.lengths.max()), device=on)
+        seen = first[:, None] + torch.arange(int(counts.max()), device=on)  # by each column, the last key
+        mask = torch.zeros(*seen.shape, len(reach), dtype=dtype, device=on)
+        mask.masked_fill_(reach > seen[:, :, None], float("-inf"))
+        return chunk.part(start, row, first[row] + column, Following(column, mask[:, None]))
 
     def _choose(self, logits: Tensor, rows: Sequence[ActiveRequest]) -> None:
         """Append the next token to each row that has not ended."""
@@ -549,10 +580,26 @@ class Matching:
         may = np.unpackbits(bits, count=len(scores), bitorder="little").astype(bool)
         return scores.masked_fill(~torch.from_numpy(may).to(scores.device), float("-inf"))
 
+    def begin(self, most: int) -> list[int]:
+        """The tokens that every answer begins with, at most `most`; never all of an answer."""
+        forced = list(self.matcher.compute_ff_tokens())[:most]
+        while forced:
+            self.matcher.consume_tokens(forced)
+            if not self.matcher.is_stopped():
+                break
+            self.matcher.rollback(len(forced))
+            forced.pop()
+        return forced
+
     def follow(self, token: int) -> list[int]:
-        """Take a token; the end-of-sequence token if nothing else may follow."""
+        """Take a token; the tokens that must follow it, up to the end-of-sequence token."""
         self.matcher.consume_token(token)
-        return [self.end] if token != self.end and self.matcher.is_stopped() else []
+        if token == self.end:
+            return []
+        forced = [] if self.matcher.is_stopped() else list(self.matcher.compute_ff_tokens())
+        if forced:
+            self.matcher.consume_tokens(forced)
+        return [*forced, self.end] if self.matcher.is_stopped() and forced[-1:] != [self.end] else forced
 
 
 def vocabulary(tokenizer: PreTrainedTokenizerBase) -> Any:  # noqa: ANN401 - the library is optional

@@ -18,7 +18,7 @@ import threading
 import types
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from transformers import AttentionInterface, AutoModelForCausalLM, AutoTokenizer
@@ -282,6 +282,18 @@ class Rows:
     kv: KV = field(default_factory=list)
 
 
+class Following(NamedTuple):
+    """Where next tokens stand among those of their row, of which there are at most Q.
+
+    Attributes:
+        column: of each, from 0, [n].
+        mask: added to the scores, [B, 1, Q, longest].
+    """
+
+    column: Tensor
+    mask: Tensor
+
+
 @dataclass(frozen=True)
 class Part:
     """The tokens of some rows in one forward pass.
@@ -292,7 +304,7 @@ class Part:
         row: the row of each token, [n].
         position: its position in its row without the prefix, [n].
         prefix: keys and values that every row also attends to; None if there are none.
-        mask: added to the scores, [B, 1, 1, longest]; None for the first tokens of the rows, which attend causally.
+        following: of tokens that follow others in their rows; None for the first tokens, which attend causally.
     """
 
     rows: Rows
@@ -300,7 +312,7 @@ class Part:
     row: Tensor
     position: Tensor
     prefix: KV | None = None
-    mask: Tensor | None = None
+    following: Following | None = None
 
 
 def shared_prefix_attention(
@@ -333,9 +345,11 @@ def shared_prefix_attention(
     own = torch.empty_like(q)
     own_lse = torch.empty(q.shape[:2], dtype=torch.float32, device=q.device)
     for part in parts:
-        attend_own = _attend_filling if part.mask is None else _attend_next
         new = (q[:, part.where], k[:, part.where], v[:, part.where])
-        out, lse = attend_own(*new, part=part, layer=layer, scaling=scaling)
+        if part.following is None:
+            out, lse = _attend_filling(*new, part=part, layer=layer, scaling=scaling)
+        else:
+            out, lse = _attend_next(*new, part=part, following=part.following, layer=layer, scaling=scaling)
         own[:, part.where], own_lse[:, part.where] = out, lse
     for prefix, where in _spans(parts):
         keys, values = prefix[layer]
@@ -374,15 +388,22 @@ def _attend_filling(
 
 
 def _attend_next(
-    q: Tensor, k: Tensor, v: Tensor, *, part: Part, layer: int, scaling: float | None
+    q: Tensor, k: Tensor, v: Tensor, *, part: Part, following: Following, layer: int, scaling: float | None
 ) -> tuple[Tensor, Tensor]:
-    """One next token of each row, over all tokens of its row."""
+    """The next tokens of each row, over all tokens of its row up to themselves."""
     keys, values = _write(k, v, part, layer)
-    longest = part.mask.shape[-1] if part.mask is not None else keys.shape[2]
+    row, (column, mask) = part.row, following
+    count, _, most, longest = mask.shape
     heads, _, size = q.shape
-    grouped = q.transpose(0, 1).reshape(-1, keys.shape[1], heads // keys.shape[1], size)
-    out, lse = attend(grouped, keys[:, :, :longest], values[:, :, :longest], scaling, mask=part.mask)
-    return out.reshape(-1, heads, size).transpose(0, 1), lse.reshape(-1, heads).transpose(0, 1)
+    # Query heads of a group share their keys, which see them as more queries.
+    shared = heads // keys.shape[1]
+    padded = q.new_zeros(count, heads, most, size)
+    padded[row, :, column] = q.transpose(0, 1)
+    grouped = padded.reshape(count, -1, shared * most, size)
+    seen = mask.expand(-1, shared, -1, -1).reshape(count, 1, shared * most, longest)
+    out, lse = attend(grouped, keys[:, :, :longest], values[:, :, :longest], scaling, mask=seen)
+    out, lse = out.reshape(count, heads, most, size), lse.reshape(count, heads, most)
+    return out[row, :, column].transpose(0, 1), lse[row, :, column].transpose(0, 1)
 
 
 def _write(k: Tensor, v: Tensor, part: Part, layer: int) -> tuple[Tensor, Tensor]:
