@@ -33,6 +33,7 @@ from thirdlever.core.errors import MissingExtraError, ModelError, StrategyError,
 from thirdlever.core.files import write
 from thirdlever.core.text import counted
 from thirdlever.finetune.settings import Settings, Stopped, Trained, TrainingStep, set_base_name
+from thirdlever.models import threads
 from thirdlever.models.bundled import quiet
 from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.generate import common
@@ -328,7 +329,10 @@ def train(
             callbacks=[callback],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=_last_checkpoint(into))
+        try:
+            trainer.train(resume_from_checkpoint=_last_checkpoint(into))
+        finally:
+            threads.release()
     seconds = callback.seconds
     if trainer.is_world_process_zero():
         _finish(into, result, weights, tokenizer, base=model)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from thirdlever.core.errors import StrategyError, ThirdleverError, need
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import progress
-from thirdlever.models import bundled
+from thirdlever.models import bundled, threads
 from thirdlever.suites.readers import read_rows, read_text
 from thirdlever.suites.suite import Document, Item
 
@@ -73,6 +73,7 @@ def _encode(model: Any, texts: Sequence[str]) -> NDArray[np.float32]:  # noqa: A
     import numpy as np
 
     vectors: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False).astype(np.float32)
+    threads.release()
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # in float32: the model may compute in bfloat16
     return vectors
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from thirdlever.core.errors import ModelError
 from thirdlever.core.text import counted
+from thirdlever.models import threads
 from thirdlever.models.engine.generate import ActiveRequest, Batch, Generation, PrefixCache, Request, group
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class Engine:
                 if not future.done():
                     future.set_exception(error)
             raise
+        finally:
+            threads.release()
 
     def _gather(self) -> list[Entry]:
         """All waiting requests. Callers just served together tend to come back together, so wait a moment for them."""
