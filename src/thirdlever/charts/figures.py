@@ -574,8 +574,9 @@ def _scale(costs: Sequence[float | None], volume: float | None) -> _Scale:
 
 
 def _visible(options: Sequence[OptionMark]) -> tuple[list[OptionMark], list[OptionMark]]:
-    """Options that the scale shows, and those far below them."""
-    matter = [one for one in options if one.role != "other"] or list(options)
+    """Options that the scale shows, and those far below the ones that matter and the best of the others."""
+    others = sorted((one for one in options if one.role == "other"), key=lambda one: one.accuracy)
+    matter = [*(one for one in options if one.role != "other"), *others[-1:]]
     least = min((one.accuracy for one in matter), default=0.0) - _BELOW / 100
     return [one for one in options if one.accuracy >= least], [one for one in options if one.accuracy < least]
 
