@@ -32,7 +32,7 @@ def write(rows: int) -> None:
         )
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items), "utf-8")
     documents = (
-        {"id": f"d{n}", "title": "", "text": "card purchase at number 5 main street and so on " * 20}
+        {"id": f"d{n}", "title": "Payments", "text": "card purchase at number 5 main street and so on " * 20}
         for n in range(rows // 100)
     )
     (folder / "documents.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents), "utf-8")
@@ -51,7 +51,7 @@ def seconds(rows: int) -> tuple[float, float]:
 def main() -> None:
     """Print the least of the repeats."""
     print("| rows | load s | check s |")
-    print("|--:|--:|--:|")
+    print("|--:|--:|--:|", flush=True)
     for rows in ROWS:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
