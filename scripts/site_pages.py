@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "thirdlever"
 FROM_ROOT = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
+PICTURE = "results/reference/chart.png"  # in README
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages."""
     for name, content in pages():
         files.append(File.generated(config, name, content=content))
+    files.append(File.generated(config, PICTURE, abs_src_path=str(ROOT / PICTURE)))
     for notebook in list(files):
         if notebook.src_uri.endswith(".ipynb"):
             files.remove(notebook)
