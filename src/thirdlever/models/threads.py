@@ -24,5 +24,6 @@ def release() -> None:
 @cache
 def _libgomp() -> tuple[ctypes.CDLL, ...]:
     lines = _LOADED.read_text("utf-8").splitlines() if _LOADED.exists() else []
-    libraries = [ctypes.CDLL(path) for path in sorted({line.split()[-1] for line in lines if "libgomp" in line})]
+    paths = sorted({line.split(maxsplit=5)[-1] for line in lines if "libgomp" in line})
+    libraries = [ctypes.CDLL(path) for path in paths if Path(path).exists()]  # an upgrade may have removed the file
     return tuple(library for library in libraries if hasattr(library, "omp_pause_resource_all"))

@@ -350,8 +350,8 @@ def _at_risk(d: Decision) -> Fact:
     if d.worse_than_today or (one and one.today):
         return Fact("Money at risk", "$0", "nothing new is bought")
     if d.verdict in TUNE and (back := d.paybacks.get(d.tuned or "")):
-        takes = "payback unknown" if back.months is None else f"back in {months(back.months)}"
-        takes = "not paid back by its cost alone" if back.months == math.inf else takes
+        special = {None: "payback unknown", math.inf: "not paid back by its cost alone"}
+        takes = special.get(back.months, f"back in {months(back.months)}")
         return Fact("Money at risk", usd(cost.setup_usd if cost else None), f"set-up, {takes}")
     detail = "set-up, paid once"
     tune = d.costs.get(d.tuned or "")
