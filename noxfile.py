@@ -27,7 +27,7 @@ DEMO = {  # a suite of behaviour with all strategies, and one of knowledge with 
     ),
     "handbook": (
         ("--limit", "40", "--probe", "1"),
-        ("null", "few_shot:k=4", "rag:k=0,documents=4,passage=25,worked=4", "lora:examples=60,epochs=1"),
+        ("null", "few_shot:k=4", "rag:k=0,documents=4,passage=25,worked=4", "lora:examples=40,epochs=1"),
     ),
 }
 REGRESSION = ("null", "few_shot:k=4", "rag:k=8")  # quick to repeat for each base model

@@ -131,10 +131,6 @@ def base(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A local model, small enough to be tuned here."""
     from helpers import tiny
 
-    from thirdlever.models.engine import local
-
-    for cached in (local.folder, local.revision, local.tokenizer):
-        cached.cache_clear()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return f"hf/{tiny.save(project / 'base')}"
 

@@ -20,7 +20,8 @@ from thirdlever.cli import main, options
 from thirdlever.core.errors import ThirdleverError
 from thirdlever.suites import suite as loading
 
-HEAVY = ("torch", "transformers", "inspect_ai", "pandas", "numpy", "sklearn", "matplotlib", "chromadb", "rich")
+MODELS = ("torch", "transformers", "chromadb")
+HEAVY = (*MODELS, "inspect_ai", "pandas", "numpy", "sklearn", "matplotlib", "rich")
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,17 @@ except SystemExit:
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = f"import sys, thirdlever; print(sorted(set(sys.modules) & set({HEAVY!r})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_what_reads_a_run_loads_no_model() -> None:
+    code = f"""
+import importlib, sys
+for name in ("charts.figures", "decision.verdict", "lifecycle.baseline", "report.memo", "report.page", "report.tables"):
+    importlib.import_module("thirdlever." + name)
+print(sorted(set(sys.modules) & {set(MODELS)!r}))
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

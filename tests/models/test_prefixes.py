@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from thirdlever.models.engine.generate import Choices, PrefixCache, common, group, size
+from thirdlever.core.text import common
+from thirdlever.models.engine.generate import Choices, PrefixCache, group, size
 
 
 def sequence(start: int, length: int, *tail: int) -> tuple[int, ...]:

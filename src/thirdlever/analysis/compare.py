@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -96,10 +96,9 @@ class Differences:
     def interval(self, confidence: float) -> tuple[float, float]:
         """Of the mean difference."""
         if not self._corrected:
-            low, high = intervals.score_interval(*self._table, confidence)
-        else:
-            z2 = NormalDist().inv_cdf(0.5 + confidence / 2) ** 2
-            low, high = ratio_interval(*self._moments, self._calibration, judged=self._judged, z2=z2)
+            return _score_interval(*self._table, confidence)
+        z2 = NormalDist().inv_cdf(0.5 + confidence / 2) ** 2
+        low, high = ratio_interval(*self._moments, self._calibration, judged=self._judged, z2=z2)
         return float(low), float(high)
 
     def p_below(self, value: float) -> float:
@@ -146,6 +145,12 @@ class Differences:
                 # The means are nearly continuous, so the variance of few clusters matters, as in Student's t.
                 effective *= intervals.student_factor(len(self.sizes))
         return won * effective, lost * effective, effective
+
+
+@cache  # a decision asks for the same ones for each of hundreds of assumptions
+def _score_interval(won: float, lost: float, n: float, confidence: float) -> tuple[float, float]:
+    low, high = intervals.score_interval(won, lost, n, confidence)
+    return float(low), float(high)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -335,3 +335,19 @@ def normalise(text: str) -> str:
     A text that is all punctuation is returned as it is, so that "?" and "!" stay different.
     """
     return " ".join(text.casefold().translate(_BLANKED).split()) or text.strip()
+
+
+def common(a: Sequence[object], b: Sequence[object]) -> int:
+    """Length of what two texts or sequences of tokens begin with, by bisection: comparing slices is fast.
+
+    >>> common("category: pet", "category: pay")
+    11
+    """
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

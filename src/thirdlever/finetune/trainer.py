@@ -31,12 +31,11 @@ from transformers import (
 
 from thirdlever.core.errors import MissingExtraError, ModelError, StrategyError, need
 from thirdlever.core.files import write
-from thirdlever.core.text import counted
+from thirdlever.core.text import common, counted
 from thirdlever.finetune.settings import Settings, Stopped, Trained, TrainingStep, set_base_name
 from thirdlever.models import threads
 from thirdlever.models.bundled import quiet
 from thirdlever.models.engine import chat, local
-from thirdlever.models.engine.generate import common
 from thirdlever.models.engine.weights import best_dtype, device
 
 if TYPE_CHECKING:

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from thirdlever.analysis.scorecards import LOST, rows
 from thirdlever.core import files as atomic
 from thirdlever.core.errors import RunError
-from thirdlever.core.text import escape_html
+from thirdlever.core.text import common, escape_html
 from thirdlever.evaluation import logs as samples
 from thirdlever.evaluation.records import statuses
-from thirdlever.models.engine.generate import common
 from thirdlever.report.tables import measure, part_rows
 
 if TYPE_CHECKING:

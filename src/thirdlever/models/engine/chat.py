@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jinja2 import TemplateError
 
+from thirdlever.core.once import once
 from thirdlever.models.engine import local
 from thirdlever.models.engine.generate import Choices, compiled, vocabulary
 
@@ -65,7 +65,7 @@ def lead(tokenizer: PreTrainedTokenizerBase) -> str:
     return "" if tokenizer.chat_template else " "
 
 
-@cache
+@once
 def choices(name: str, answers: tuple[str, ...]) -> Choices:
     """A closed set of answers in a local model's tokens."""
     tokenizer = local.tokenizer(name)
@@ -75,13 +75,13 @@ def choices(name: str, answers: tuple[str, ...]) -> Choices:
     )
 
 
-@cache
+@once
 def grammar(name: str, schema: str) -> Grammar:
     """A JSON schema, as text, in a local model's tokens."""
     end: Any = local.tokenizer(name).eos_token_id
     return compiled(schema, _vocabulary(name), end=end)
 
 
-@cache
+@once
 def _vocabulary(name: str) -> Any:  # noqa: ANN401 - of an optional library
     return vocabulary(local.tokenizer(name))

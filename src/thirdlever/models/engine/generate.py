@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from thirdlever.core.errors import ModelError, need
+from thirdlever.core.text import common
 from thirdlever.models.engine.weights import KV, Adapters, Following, Part, Rows
 
 if TYPE_CHECKING:
@@ -223,18 +224,6 @@ class Group:
 
     members: tuple[int, ...]
     shared: int
-
-
-def common(a: Sequence[object], b: Sequence[object]) -> int:
-    """Length of the common prefix of two token sequences or texts, by bisection: comparing slices is fast."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def group(sequences: Sequence[Tokens]) -> list[Group]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thirdlever.core.errors import ModelError, need, require
+from thirdlever.core.once import once
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded"
 HF = "hf/"
 PUBLIC_NAMES = {EMBEDDED: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # names on the Hugging Face hub
-_one_at_a_time = threading.Lock()
 _NEEDED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
 
 
@@ -65,7 +64,7 @@ def folder(name: str) -> Path:
         raise ModelError(message) from error
 
 
-@cache
+@once
 def revision(name: str) -> str:
     """sha256 of configuration, weights and tokenizer; equal for two names of the same model."""
     digest = hashlib.sha256()
@@ -83,7 +82,7 @@ def reasons(name: str) -> bool:
     return any("<think>" in path.read_text("utf-8") for path in found)
 
 
-@cache
+@once
 def tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The model's tokenizer; its weights are not loaded."""
     from thirdlever.models.engine.weights import load_tokenizer
@@ -91,14 +90,9 @@ def tokenizer(name: str) -> PreTrainedTokenizerBase:
     return load_tokenizer(str(folder(name)))
 
 
+@once
 def engine(name: str) -> Engine:
     """The model's engine, one per process so that the weights are in memory once; they load at the first request."""
-    with _one_at_a_time:  # a cache alone runs twice if two threads call at once
-        return _engine(name)
-
-
-@cache
-def _engine(name: str) -> Engine:
     from thirdlever.models.engine.engine import Engine
     from thirdlever.models.engine.weights import load
 
