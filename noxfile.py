@@ -21,7 +21,7 @@ DEMO = {  # a suite of behaviour with all strategies, and one of knowledge with 
         ("--limit", "24", "--probe", "1", "--constrain"),
         (
             *("null", "zero_shot", "few_shot:k=4", "long_context:tokens=1000", "rag:k=3"),
-            *("lora:examples=300,epochs=1", "managed:examples=8,epochs=1"),
+            *("lora:examples=300,epochs=1", "managed:examples=10,epochs=1"),
             "distilled:teacher=rag:k=3,labelled=400,rows=8,epochs=1",
         ),
     ),

@@ -95,7 +95,7 @@ def test_an_array_of_objects_is_read(indent: int | None) -> None:
         ('[\n {"text": "a", "kind": ""},\n {"text": "b", "kind": "x"}]', r"a\.json:2:2: 'kind' is empty"),
         ('[{"text": "a", "kind": "x"},\n 5]', r"a\.json:2:2: a JSON int; expected an object"),
         ('[{"text": "a"},\n {"text" "b"}]', r"a\.json:2: not JSON \(Expecting ':' delimiter"),
-        ('{"text": "a"}', r"a\.json:1: a JSON dict; expected an array of objects, or \.jsonl with one a line"),
+        ('{"text": "a"}', r"a\.json:1: a JSON object without rows; give an array of objects"),
     ],
 )
 def test_an_unusable_array_is_refused_by_line(content: str, said: str) -> None:

@@ -5,6 +5,7 @@ Typer reads the annotations when the module is loaded. Heavy modules are importe
 
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +19,10 @@ from thirdlever.core.text import aligned, clipped, counted, escape_terminal, par
 from thirdlever.suites.detect import KINDS, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thirdlever.analysis.run import Run
+    from thirdlever.suites.create import Made
 
 _TARGET = 90  # characters of a target that `init` shows
 
@@ -26,20 +30,30 @@ models_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
 
 def init(
-    name: Annotated[str | None, argument("NAME", "Name of the suite. [default: copy the starter project]")] = None,
-    train: Annotated[Path | None, option("FILE", "Labelled rows for training: .csv, .tsv, .jsonl or .json.")] = None,
-    dev: Annotated[Path | None, option("FILE", "Rows for choosing settings. [default: a tenth of train]")] = None,
-    test: Annotated[Path | None, option("FILE", "Rows for measuring. [default: a fifth of train]")] = None,
-    input_: Annotated[str | None, option("COLUMN", "Column with the model's input.", "--input")] = None,
-    target: Annotated[
-        list[str] | None, option("COLUMN", "Column with the right answer; repeat it for one-hot columns or JSON keys.")
+    name: Annotated[
+        str | None,
+        argument("NAME", "Name of the suite, or its file: tickets.csv. [default: copy the starter project]"),
     ] = None,
+    train: Annotated[
+        str | None, option("FILE", "Labelled rows: CSV, TSV, JSON, JSONL, XLSX, Parquet, a folder, hf:OWNER/NAME.")
+    ] = None,
+    dev: Annotated[str | None, option("FILE", "Rows for choosing settings. [default: a tenth of train]")] = None,
+    test: Annotated[str | None, option("FILE", "Rows for measuring. [default: a fifth of train]")] = None,
+    input_: Annotated[
+        str | None, option("COLUMN", "Column with the model's input. [default: found]", "--input")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        option("COLUMN", "Column with the right answer; repeat it for one-hot columns or JSON keys. [default: found]"),
+    ] = None,
+    delimiter: Annotated[str | None, option("CHARACTER", "Between the fields of a table. [default: found]")] = None,
+    encoding: Annotated[str | None, option("NAME", "Such as cp1252. [default: UTF-8, or by the file's mark]")] = None,
     answer: Annotated[Kind | None, option("KIND", f"{', '.join(KINDS)}. [default: detected]")] = None,
     labels: Annotated[
         str | None, option("NAMES", "Names of labels that are numbers: a file of them, or 0=anger,1=joy.")
     ] = None,
     skip_unlabelled: Annotated[bool, flag("--skip-unlabelled", "Leave out rows without a right answer.")] = False,
-    documents: Annotated[Path | None, option("FILE", "Documents for retrieval, with columns title and text.")] = None,
+    documents: Annotated[str | None, option("FILE", "Documents for retrieval, with columns title and text.")] = None,
     slice_: Annotated[
         str | None, option("COLUMN", "Column naming a subgroup; results are per subgroup.", "--slice")
     ] = None,
@@ -47,10 +61,16 @@ def init(
     prompt: Annotated[
         list[Path] | None, option("FILE", "Your prompt; it can show every column by its name. Repeatable.")
     ] = None,
+    yes: Annotated[bool, flag("--yes", "Accept the columns that were found, without asking.")] = False,
 ) -> None:
     """Create a suite from your data, or copy the starter project."""
-    from thirdlever.suites.create import copy_starter, make_suite
+    from thirdlever.suites.create import copy_starter, make_suite, suite_name
+    from thirdlever.suites.sources import Reading
 
+    if train is None and name is not None and Path(name).suffix:
+        name, train = None, name
+    if name is None and train is not None:
+        name = suite_name(train)
     if name is None:
         given = (train, dev, test, input_, target, answer, labels, documents, slice_, group, prompt)
         if skip_unlabelled or any(option is not None for option in given):
@@ -60,16 +80,19 @@ def init(
         done = f"{counted(len(copied), 'file')} copied, {counted(len(kept), 'existing file')} kept"
         typer.echo(f"{done}; next: thirdlever run transactions")
         return
-    if train is None or input_ is None or not target:
-        message = f"data is missing; run: thirdlever init {name} --train FILE --input COLUMN --target COLUMN"
+    if train is None:
+        message = f"data is missing; run: thirdlever init {name} --train FILE"
         raise typer.TyperException(message)
+    asked = not (yes or (input_ and target)) and sys.stdin.isatty() and sys.stdout.isatty()
     made = make_suite(
         name,
         train=train,
         dev=dev,
         test=test,
         input=input_,
-        target=target,
+        target=target or (),
+        reading=Reading(delimiter, encoding),
+        confirm=_confirm if asked else None,
         documents=documents,
         slice=slice_,
         group=group,
@@ -78,25 +101,39 @@ def init(
         labels=labels,
         skip_unlabelled=skip_unlabelled,
     )
-    warnings = [*made.warnings, *(_remarks(name) if prompt else ())]
+    if not asked:
+        _understood(made, made.warnings)
+    for remark in _remarks(name) if prompt else ():
+        typer.echo(f"warning: {escape_terminal(remark)}")
+    first = f"read what is sent: thirdlever prompt {name}" if prompt else f"edit the instruction in evals/{name}.py"
+    typer.echo(f"next: {first}, then: thirdlever plan {name}")
+
+
+def _understood(made: "Made", warnings: "Sequence[str]") -> None:
+    """Print what a suite was made of."""
     counts = (
         counted(count, part.removesuffix("s")) if part.endswith("s") else f"{count:,} {part}"  # documents and labels
         for part, count in made.counts.items()
         if count
     )
-    typer.echo(f"datasets/{name}: {', '.join(counts)}")
     others = ", ".join(kind for kind in KINDS if kind != made.kind)
-    wrong = f"another kind: remove datasets/{name} and evals/{name}.py, and repeat with --answer KIND ({others})"
-    for line in (
+    lines = [
+        f"datasets/{made.name}: {', '.join(counts)}",
         f"answer kind: {made.answer}",
         *(f"- {clipped(text)} -> {clipped(read, _TARGET)}" for text, read in made.examples),
-        wrong,
-    ):
+        f"another kind: remove datasets/{made.name} and evals/{made.name}.py, and repeat with --answer KIND ({others})",
+        *(f"- {change}" for change in made.changes),
+        *(f"warning: {warning}" for warning in warnings),
+    ]
+    for line in lines:
         typer.echo(escape_terminal(line))
-    for line in (*(f"- {change}" for change in made.changes), *(f"warning: {warning}" for warning in warnings)):
-        typer.echo(escape_terminal(line))
-    first = f"read what is sent: thirdlever prompt {name}" if prompt else f"edit the instruction in evals/{name}.py"
-    typer.echo(f"next: {first}, then: thirdlever plan {name}")
+
+
+def _confirm(made: "Made") -> None:
+    """Ask at a terminal whether the data was understood."""
+    _understood(made, made.warnings)
+    if not typer.confirm("Write this suite?", default=True):
+        raise typer.Abort
 
 
 def _remarks(name: str) -> list[str]:

@@ -25,17 +25,19 @@ from thirdlever.core.errors import PromptError, SuiteError
 from thirdlever.core.text import clipped, counted, listed
 from thirdlever.suites.detect import Detected, Kind, detect
 from thirdlever.suites.prompts import read_prompt
-from thirdlever.suites.readers import Row, is_missing, read_label_names, read_rows, read_turns, transcript
+from thirdlever.suites.readers import Row, is_missing, read_label_names, read_turns, transcript
+from thirdlever.suites.sources import HUB, PARTS, Reading, joined, propose, read_source
 from thirdlever.suites.splitting import split
 from thirdlever.suites.suite import COLUMNS, Item
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 CLASSES: Mapping[Kind, str] = {"labels": "Labels", "number": "Number", "text": "Text", "json": "Json"}
 _LINE = 120  # characters
 _NAMED = 6  # keys that an instruction names
 _WIDTH = 60  # characters of an example in the docstring
+_SAY_NOTHING = {"input", "target"}  # names of columns
 
 _EVAL = '''"""{name}: {task}.
 
@@ -122,30 +124,34 @@ class Made:
 def make_suite(
     name: str,
     *,
-    train: Path,
-    input: str,  # noqa: A002 - the command line's word
-    target: str | Sequence[str],
-    test: Path | None = None,
-    dev: Path | None = None,
-    documents: Path | None = None,
+    train: Path | str,
+    input: str | None = None,  # noqa: A002 - the command line's word
+    target: str | Sequence[str] = (),
+    test: Path | str | None = None,
+    dev: Path | str | None = None,
+    documents: Path | str | None = None,
+    reading: Reading | None = None,
     slice: str | None = None,  # noqa: A002 - the command line's word
     group: str | None = None,
     prompts: Sequence[Path] = (),
     answer: Kind | None = None,
     labels: str | None = None,
     skip_unlabelled: bool = False,
+    confirm: Callable[[Made], None] | None = None,
     folder: Path | None = None,
 ) -> Made:
-    """Write `datasets/<name>/` and `evals/<name>.py` from .csv, .tsv, .jsonl or .json files: all of it or nothing.
+    """Write `datasets/<name>/` and `evals/<name>.py` from labelled files: all of it or nothing.
 
     Args:
         name: a Python identifier.
-        train: labelled rows to learn from.
-        input: the column that the model is shown.
-        target: the column with the right answer, or several: one-hot columns, or the keys of a JSON answer.
-        test: labelled rows to measure on; None draws them from train.
-        dev: labelled rows to choose parameters on; None draws them from train.
-        documents: knowledge to retrieve from, with columns `title` and `text`.
+        train: labelled rows to learn from: a file of any format that `read_source` knows, a folder, or "hf:owner/name".
+        input: the column that the model is shown; None finds it.
+        target: the column with the right answer, or several: one-hot columns, or the keys of a JSON answer; "a+b" joins
+            two to one label. Empty finds one.
+        test: labelled rows to measure on; None takes the split of train's file, or draws them from train.
+        dev: labelled rows to choose parameters on; likewise.
+        documents: knowledge to retrieve from, with columns `title` and `text`; None takes SQuAD's paragraphs.
+        reading: the files' delimiter and encoding, where they do not say it.
         slice: column naming a subgroup; results are reported per subgroup.
         group: column naming the source that rows share (author, merchant); rows drawn for test and dev take all of a
             source.
@@ -155,6 +161,7 @@ def make_suite(
         labels: names for labels that are numbers or codes: "0=anger,1=joy", or a file of them. The original is kept in
             a column of its own.
         skip_unlabelled: leave out rows without a target; by default they are refused.
+        confirm: called before anything is written; raises to prevent it.
         folder: the project; None is the current folder.
 
     Raises:
@@ -162,64 +169,67 @@ def make_suite(
     """
     folder = folder or Path.cwd()
     _refuse(name, folder)
-    targets = [target] if isinstance(target, str) else list(target)
-    roles = {"input": input, "slice": slice, "group": group}
-    columns = {role: column for role, column in roles.items() if column is not None}
     files = {"train": train, "dev": dev, "test": test, "documents": documents}
-    rows = {part: read_rows(path) for part, path in files.items() if path is not None}
-    if empty := next((part for part, read in rows.items() if not read), None):
-        message = f"{str(files[empty])!r} has no rows; give a file with rows"
-        raise SuiteError(message)
-    known = [
-        {"id": f"doc-{number:05}", "title": row.text("title"), "text": row.text("text")}
-        for number, row in enumerate(rows.pop("documents", ()), start=1)
-    ]
-    read, skipped = _labelled(rows, targets, read_label_names(labels) if labels else {}, skip=skip_unlabelled)
+    sources = {part: str(given) for part, given in files.items() if given is not None}
+    data = _read(sources, input, [target] if isinstance(target, str) else list(target), reading or Reading())
+    targets = data.targets
+    roles = {"input": data.input, "slice": slice, "group": group}
+    columns = {role: column for role, column in roles.items() if column is not None}
+    names = read_label_names(labels) if labels else data.names
+    read, skipped = _labelled(data.rows, targets, names, skip=skip_unlabelled)
     found, given, blank = _items(read, columns, targets, answer, skip=skip_unlabelled)
     splits = split(given, classes=lambda item: found.classes(item.target), closed=found.kind in {"label", "labels"})
-    changes = [*skipped, *blank, *found.changes, *splits.changes]
+    changes = [*data.changes, *skipped, *blank, *found.changes, *splits.changes]
     items = [item for part in splits.parts.values() for item in part]
+    known = data.documents
     counts = {part: len(items) for part, items in splits.parts.items()} | {"documents": len(known)}
     if found.kind in {"label", "labels"}:
         counts["labels"] = len({label for item in items for label in found.classes(item.target)})
     because = f"{found.words}, because {found.reason}"
     about: dict[str, Any] = {
-        "source": [
-            {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-            for path in files.values()
-            if path is not None
-        ],
+        "source": [_identity(given) for given in sources.values()],
         "schema": {role: f"column {column!r}" for role, column in columns.items()}
         | {"target": f"column {listed([repr(column) for column in targets])}"},
         "answer": because,
         "counts": counts,
         "changes": changes,
     }
-    data = Path("datasets", name)
+    into = Path("datasets", name)
     structured = found.kind in {"labels", "json"}
     tables = {part: list(_numbered(items, part, structured=structured)) for part, items in splits.parts.items()}
     tables |= {"documents": known} if known else {}
     contents = {
-        data / f"{part}.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table)
+        into / f"{part}.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table)
         for part, table in tables.items()
     }
-    contents[data / "card.yaml"] = _CARD.format(head=_yaml({"name": name}), facts=_yaml(about))
+    contents[into / "card.yaml"] = _CARD.format(head=_yaml({"name": name}), facts=_yaml(about))
     contents[Path("evals", f"{name}.py")] = eval_file(
         name,
         columns["input"],
         targets,
         found,
-        sources=[entry["file"] for entry in about["source"]],
+        sources=[next(iter(entry.values())) for entry in about["source"]],
+        instruction=data.instruction,
         items=items,
         prompt=prompts[0].stem if prompts else None,
     )
     warnings = [*found.warnings, *splits.contradictions()]
     for prompt in prompts:
         contents |= _prompt_file(prompt, folder)
-    _write({name: text.encode() for name, text in contents.items()}, folder)
     different = list({item.target: item for item in reversed(splits.parts["train"])}.values())[: -_EXAMPLES - 1 : -1]
     examples = [(item.input, found.shown(item.target)) for item in different]
-    return Made(name, counts, found.kind, because, examples, changes, warnings)
+    made = Made(name, counts, found.kind, because, examples, changes, warnings)
+    if confirm is not None:
+        confirm(made)
+    _write({name: text.encode() for name, text in contents.items()}, folder)
+    return made
+
+
+def suite_name(given: str) -> str:
+    """A name for the suite of a file: "Support tickets.csv.gz" becomes "support_tickets"."""
+    stem = Path(given.partition("@")[0].rpartition(":")[2]).name.partition(".")[0]
+    name = re.sub(r"\W+", "_", stem).strip("_").lower()
+    return name if name.isidentifier() else f"suite_{name}"
 
 
 def copy_starter(folder: Path | None = None) -> tuple[list[Path], list[Path]]:
@@ -237,6 +247,74 @@ def copy_starter(folder: Path | None = None) -> tuple[list[Path], list[Path]]:
 
 
 # Rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What the user's files hold.
+
+    Attributes:
+        rows: by part.
+        input: the column of the input.
+        targets: the columns of the target.
+        names: of the labels that are codes, where the file has them.
+        documents: rows of documents.jsonl.
+        instruction: which the file itself gives.
+        changes: how they were read, in sentences.
+    """
+
+    rows: Mapping[str, Sequence[Row]]
+    input: str
+    targets: Sequence[str]
+    names: Mapping[str, str]
+    documents: Sequence[Mapping[str, str]]
+    instruction: str | None
+    changes: Sequence[str]
+
+
+def _read(sources: Mapping[str, str], input_: str | None, targets: Sequence[str], reading: Reading) -> _Data:
+    found = {part: read_source(given, reading) for part, given in sources.items()}
+    train, pages = found["train"], found.pop("documents", None)
+    rows = {part: source.rows(part) for part, source in found.items()}
+    changes = [change for source in found.values() for change in source.changes]
+    own = {PARTS.get(name, name): name for name in train.parts if name}
+    rows |= {part: train.parts[own[part]] for part in ("dev", "test") if part in own and part not in rows}
+    if left := [name for part, name in own.items() if part not in rows]:
+        changes.append(f"splits left out: {', '.join(left)}")
+    empty = next((part for part, read in rows.items() if not read), None)
+    if empty or (pages and not pages.rows("documents")):
+        message = f"{sources.get(empty or 'documents', sources['train'])!r} has no rows; give a file with rows"
+        raise SuiteError(message)
+    chosen, wanted, proposed = propose(rows["train"], input_, targets)
+    made = {part: joined(some, wanted) for part, some in rows.items()}
+    rows = {part: some for part, (some, _, _) in made.items()}
+    _, wanted, together = made["train"]
+    documents = train.documents
+    if pages:
+        documents = pages.documents or [(row.text("title"), row.text("text")) for row in pages.rows("documents")]
+    return _Data(
+        rows=rows,
+        input=chosen,
+        targets=wanted,
+        names=train.labels.get(wanted[0], {}) if len(wanted) == 1 else {},
+        documents=[
+            {"id": f"doc-{number:05}", "title": title, "text": text}
+            for number, (title, text) in enumerate(documents, start=1)
+        ],
+        instruction=train.instruction,
+        changes=[*dict.fromkeys(changes), *proposed, *together],
+    )
+
+
+def _identity(given: str) -> dict[str, str]:
+    """What a card says of a source: its name, and the sha256 of a file."""
+    path = Path(given)
+    if given.startswith(HUB):
+        return {"dataset": given}
+    if path.is_dir():
+        return {"folder": path.resolve().name}
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
 
 _Read = tuple[str, Row, Any, Any]  # part, row, target, and the original if the target was renamed
 
@@ -423,6 +501,7 @@ def eval_file(
     sources: Sequence[str],
     items: Sequence[Item],
     prompt: str | None,
+    instruction: str | None = None,
 ) -> str:
     """Source of `evals/<name>.py`.
 
@@ -434,6 +513,7 @@ def eval_file(
         sources: names of the files that the suite was made from.
         items: all of the suite, train's first.
         prompt: the suite's own, in `prompts/`; None for the default one.
+        instruction: the team's own; None writes one.
     """
     further = (("input_column", source if source not in COLUMNS else None), ("prompt", prompt))
     shown, wanted = _in_words(source, "Text"), _wanted(targets, found)
@@ -442,6 +522,7 @@ def eval_file(
     kind = {"label": f"one of {several}", "labels": f"a set of {several}"}.get(found.kind, found.words)
     keys = [_in_words(key, "JSON").lower() for key in found.settings.get("keys", ())]
     extract = f"Extract {listed(keys) if len(keys) <= _NAMED else 'the fields'} from the {shown.lower()}."
+    give = f"Give the {wanted.lower()} of the {shown.lower()}."
     answer = None if found.kind == "label" else _answer(found, wanted, labels, [item.target for item in items])
     return _EVAL.format(
         name=name,
@@ -451,7 +532,7 @@ def eval_file(
         imports=", ".join(sorted({"Suite", "load_suite", "suite"} | ({answer.name} if answer else set()))),
         summary=f"The {wanted.lower()} of each {shown.lower()}",
         name_literal=_literal(name),
-        instruction=_literal(extract if keys else f"Give the {wanted.lower()} of the {shown.lower()}."),
+        instruction=_literal(instruction or (extract if keys else give)),
         answer=_source(answer, 8, len("answer=")) if answer else '"label"',
         input_name=_literal(shown),
         answer_name="" if answer else f"\n        answer_name={_literal(wanted)},",
@@ -480,7 +561,9 @@ def _answer(found: Detected, name: str, labels: Sequence[str], targets: Sequence
 
 
 def _in_words(column: str, otherwise: str) -> str:
-    """A column's name for the prompt: "merchant_name" becomes "Merchant name"."""
+    """A column's name for the prompt: "merchant_name" becomes "Merchant name"; "input" says nothing."""
+    if column.casefold() in _SAY_NOTHING:
+        return otherwise
     words = " ".join(re.sub(r"[\W_]+", " ", column).split())[:_WIDTH]
     return words[:1].upper() + words[1:] or otherwise
 

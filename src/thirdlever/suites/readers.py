@@ -1,4 +1,8 @@
-"""Strict readers of JSON lines, CSV and TSV; every row knows the line on which it starts."""
+"""Readers of JSON lines, JSON arrays, CSV and TSV; every row knows the line on which it starts.
+
+`read_rows` reads the project's own files, which are UTF-8 and whose format is their name's. Files from elsewhere are
+read by `thirdlever.suites.sources`, through the same readers.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,12 @@ from thirdlever.core.errors import SuiteError, ThirdleverError, unknown
 from thirdlever.core.text import clipped, counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_JSON_LINES = (".jsonl", ".ndjson")
-_JSON_ARRAY = ".json"
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+JSON_ARRAY = ".json"
 _BETWEEN = re.compile(r"[\s,]*")  # the objects of an array
 _SURROGATE = re.compile("[\ud800-\udfff]")  # cannot be encoded
 
@@ -118,13 +122,13 @@ def read_rows(path: Path) -> list[Row]:
         SuiteError: with file and line, if any row cannot be read.
     """
     suffix = path.suffix.casefold()
-    if suffix in _JSON_LINES:
-        return list(_json_lines(path))
-    if suffix in _SEPARATORS:
-        return list(_table(path, _SEPARATORS[suffix]))
-    if suffix == _JSON_ARRAY:
-        return list(_json_array(path))
-    known = ", ".join([*_SEPARATORS, *_JSON_LINES, _JSON_ARRAY])
+    if suffix in JSON_LINES:
+        return list(json_lines(read_text(path), path))
+    if suffix in SEPARATORS:
+        return list(table(read_text(path), path, SEPARATORS[suffix]))
+    if suffix == JSON_ARRAY:
+        return list(json_array(read_text(path), path))
+    known = ", ".join([*SEPARATORS, *JSON_LINES, JSON_ARRAY])
     message = f"{str(path)!r} has an unknown format; give a file that ends in {known}"
     raise SuiteError(message)
 
@@ -192,16 +196,7 @@ def read_text(path: Path, kind: type[ThirdleverError] = SuiteError) -> str:
     Raises:
         ThirdleverError: of that kind; the file does not exist (with a near match), cannot be opened, or is not UTF-8.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
-        message = f"no file {str(path)!r}; {f'did you mean {near[0]!r}?' if near else 'check the path'}"
-        raise kind(message) from None
-    except OSError as error:
-        message = f"cannot read {str(path)!r}: {error.strerror}; give a readable file"
-        raise kind(message) from None
+    content = read_bytes(path, kind)
     try:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -211,18 +206,44 @@ def read_text(path: Path, kind: type[ThirdleverError] = SuiteError) -> str:
         raise kind(message) from None
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
+def read_bytes(path: Path, kind: type[ThirdleverError] = SuiteError) -> bytes:
+    """What a file holds.
+
+    Raises:
+        ThirdleverError: of that kind; the file does not exist (with a near match), or cannot be opened.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
+        message = f"no file {str(path)!r}; {f'did you mean {near[0]!r}?' if near else 'check the path'}"
+        raise kind(message) from None
+    except OSError as error:
+        message = f"cannot read {str(path)!r}: {error.strerror}; give a readable file"
+        raise kind(message) from None
+
+
+def json_lines(text: str, path: Path) -> Iterator[Row]:
+    """The objects of JSON lines; blank lines are skipped.
+
+    Raises:
+        SuiteError: with file and line, at what is not one.
+    """
     # Not splitlines(), which splits at U+2028 and the like: JSON strings may contain them.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        yield _row(_json(line, path, number), f"{path}:{number}")
+        yield row_of(parsed_json(line, path, number), f"{path}:{number}")
 
 
-def _json_array(path: Path) -> Iterator[Row]:
-    """The objects of an array, each with the line and the column at which it starts: many may be on one line."""
-    text = read_text(path)
-    found = _json(text, path)
+def json_array(text: str, path: Path) -> Iterator[Row]:
+    """The objects of an array, each with the line and the column at which it starts: many may be on one line.
+
+    Raises:
+        SuiteError: with file and line, at what is not one.
+    """
+    found = parsed_json(text, path)
     if not isinstance(found, list):
         message = f"{path}:1: a JSON {type(found).__name__}; expected an array of objects, or .jsonl with one a line"
         raise SuiteError(message)
@@ -231,12 +252,17 @@ def _json_array(path: Path) -> Iterator[Row]:
         start = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
         line += text.count("\n", at, start)
         column = start - text.rfind("\n", 0, start)
-        yield _row(value, f"{path}:{line}:{column}")
+        yield row_of(value, f"{path}:{line}:{column}")
         _, at = decoder.raw_decode(text, start)
         line += text.count("\n", start, at)
 
 
-def _json(text: str, path: Path, line: int = 1) -> Any:  # noqa: ANN401 - any JSON value
+def parsed_json(text: str, path: Path, line: int = 1) -> Any:  # noqa: ANN401 - any JSON value
+    """JSON that begins on a line of a file.
+
+    Raises:
+        SuiteError: it is none.
+    """
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -248,35 +274,79 @@ def _json(text: str, path: Path, line: int = 1) -> Any:  # noqa: ANN401 - any JS
         raise SuiteError(message) from None
 
 
-def _row(value: object, where: str) -> Row:
+def row_of(value: object, where: str) -> Row:
+    """A JSON object as a row.
+
+    Raises:
+        SuiteError: it is no object.
+    """
     if not isinstance(value, dict):
         message = f"{where}: a JSON {type(value).__name__}; expected an object"
         raise SuiteError(message)
     return Row(where, value)
 
 
-def _table(path: Path, separator: str) -> Iterator[Row]:
+def table(text: str, path: Path, separator: str, *, line: int = 1, changes: list[str] | None = None) -> Iterator[Row]:
+    """The rows of a table with a header, all values texts.
+
+    Blanks around the columns' names are no part of them. Columns and rows without any name or value, which spreadsheets
+    leave behind, are left out.
+
+    Args:
+        text: the table.
+        path: of its file, for messages.
+        separator: between fields.
+        line: of the file, on which it begins.
+        changes: receives what was left out, in sentences.
+
+    Raises:
+        SuiteError: with file and line, if any row cannot be read.
+    """
     csv.field_size_limit(2**31 - 1)  # the default refuses inputs of 128 kB and more: documents can be longer
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=separator, strict=True)
-    header: list[str] | None = None
-    start = 1
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    header: list[str] = []
+    named: list[int] = []
+    start, blank, header_at = line, 0, ""
     try:
         for fields in reader:
-            if header is None:
-                twice = next((name for name in fields if fields.count(name) > 1), None)
-                if twice is not None:
-                    message = f"{path}:1: the header has {twice!r} twice; rename one of the columns"
-                    raise SuiteError(message)
-                header = fields
-            elif len(fields) == len(header):
-                yield Row(f"{path}:{start}", dict(zip(header, fields, strict=True)), header=f"{path}:1")
-            elif fields:
-                message = (
-                    f"{path}:{start}: {counted(len(fields), 'field')} where the header has {len(header)}; "
-                    f"put fields that contain {separator!r} or a line break in double quotes"
-                )
-                raise SuiteError(message)
-            start = reader.line_num + 1
+            where, start = f"{path}:{start}", line + reader.line_num
+            if not any(map(str.strip, fields)):
+                blank += bool(fields and header)
+            elif not header:
+                header, header_at = _header(fields, where), where
+                named = [i for i, name in enumerate(header) if name]
+            else:
+                values = _fields(fields, header, where, separator)
+                yield Row(where, {header[i]: values[i] for i in named}, header=header_at)
     except csv.Error as error:
         message = f"{path}:{start}: {error}; a field that begins with a double quote must end with one"
         raise SuiteError(message) from None
+    if changes is not None:
+        nameless = len(header) - len(named)
+        changes += [f"empty columns without a name left out: {nameless}"] if nameless else []
+        changes += [f"empty rows left out: {blank}"] if blank else []
+
+
+def _header(fields: Sequence[str], where: str) -> list[str]:
+    names = [field.strip() for field in fields]
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        message = f"{where}: the header has {twice!r} twice; rename one of the columns"
+        raise SuiteError(message)
+    return names
+
+
+def _fields(fields: list[str], header: Sequence[str], where: str, separator: str) -> list[str]:
+    """A row's fields, one a column with a name; beyond those, empty ones may be missing or too many."""
+    if any(header[len(fields) :]) or any(map(str.strip, fields[len(header) :])):
+        message = (
+            f"{where}: {counted(len(fields), 'field')} where the header has {len(header)}; "
+            f"put fields that contain {separator!r} or a line break in double quotes"
+        )
+        raise SuiteError(message)
+    pairs = enumerate(zip(header, fields, strict=False))
+    nameless = next((i for i, (name, value) in pairs if not name and value.strip()), None)
+    if nameless is not None:
+        message = f"{where}: column {nameless + 1} has a value but no name; name it in the header"
+        raise SuiteError(message)
+    return fields
