@@ -53,7 +53,8 @@ def distilled(
         teacher_model: the teacher's model; none uses the student's base model.
         labelled: items of train that the teacher may use; the student never sees their labels.
         rows: number of inputs that the teacher labels.
-        inputs: "unlabelled" uses the rest of train without its labels; "generated" has the teacher's model write them.
+        inputs: "unlabelled" uses those of the suite, or the rest of train without its labels; "generated" has the
+            teacher's model write them.
         samples: how often the teacher labels each input.
         agreement: share of these labels that must agree.
         epochs: the student's passes over the rows, or "auto".
@@ -76,7 +77,7 @@ def distilled(
             unlabelled: Sequence[str | Item] = texts
         else:
             held = {item.id for item in known}
-            rest = Split("unlabelled", tuple(item for item in suite.train if item.id not in held))
+            rest = Split("unlabelled", suite.unlabelled or tuple(item for item in suite.train if item.id not in held))
             unlabelled, writing = rest.sample(rows, how="random", seed=seed), None
         if not unlabelled:
             message = (

@@ -280,6 +280,18 @@ def test_a_hub_without_network_is_a_sentence(monkeypatch: pytest.MonkeyPatch) ->
         read_source("hf:nobody/nothing")
 
 
+def test_unlabelled_rows_are_refused_left_out_or_kept() -> None:
+    rows = csv(",") + "parcel 7 again,\nWhere is parcel 7,\nwhere is it,\nWHERE is it?,\n"
+    with pytest.raises(SuiteError, match=r"a\.csv:42: 'label' is empty: the row is unlabelled \(one of 4 such rows\)"):
+        make_suite("s", train=written("a.csv", rows))
+    made("a.csv", rows, keep_unlabelled=True)
+    suite = find_suite("s")
+    assert [item.input for item in suite.unlabelled][:1] == ["parcel 7 again"]
+    assert {item.target for item in suite.unlabelled} == {""}
+    tested = {item.input for split in (suite.dev, suite.test) for item in split}
+    assert len(suite.unlabelled) == (2 if "where is parcel 7" in tested else 3)
+
+
 def test_a_label_over_two_columns() -> None:
     rows = "".join(f"ring at {n};{('alarm', 'play')[n % 2]};{('set', 'music')[n % 2]}\n" for n in range(40))
     suite = made("nlu.csv", f"answer;scenario;intent\n{rows}", input="answer", target="scenario+intent")

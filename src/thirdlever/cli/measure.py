@@ -53,6 +53,9 @@ def init(
         str | None, option("NAMES", "Names of labels that are numbers: a file of them, or 0=anger,1=joy.")
     ] = None,
     skip_unlabelled: Annotated[bool, flag("--skip-unlabelled", "Leave out rows without a right answer.")] = False,
+    keep_unlabelled: Annotated[
+        bool, flag("--keep-unlabelled", "Keep their inputs, for a teacher to label (distilled).")
+    ] = False,
     documents: Annotated[str | None, option("FILE", "Documents for retrieval, with columns title and text.")] = None,
     slice_: Annotated[
         str | None, option("COLUMN", "Column naming a subgroup; results are per subgroup.", "--slice")
@@ -73,7 +76,7 @@ def init(
         name = suite_name(train)
     if name is None:
         given = (train, dev, test, input_, target, answer, labels, documents, slice_, group, prompt)
-        if skip_unlabelled or any(option is not None for option in given):
+        if skip_unlabelled or keep_unlabelled or any(option is not None for option in given):
             message = "the suite has no name; run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
             raise typer.TyperException(message)
         copied, kept = copy_starter()
@@ -100,6 +103,7 @@ def init(
         answer=answer,
         labels=labels,
         skip_unlabelled=skip_unlabelled,
+        keep_unlabelled=keep_unlabelled,
     )
     if not asked:
         _understood(made, made.warnings)

@@ -22,12 +22,12 @@ import yaml
 from thirdlever.answers.answer import most_tokens
 from thirdlever.core import project
 from thirdlever.core.errors import PromptError, SuiteError
-from thirdlever.core.text import clipped, counted, listed
+from thirdlever.core.text import clipped, counted, listed, normalise
 from thirdlever.suites.detect import Detected, Kind, detect
 from thirdlever.suites.prompts import read_prompt
 from thirdlever.suites.readers import Row, is_missing, read_label_names, read_turns, transcript
 from thirdlever.suites.sources import HUB, PARTS, Reading, joined, propose, read_source
-from thirdlever.suites.splitting import split
+from thirdlever.suites.splitting import Splits, split
 from thirdlever.suites.suite import COLUMNS, Item
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def make_suite(
     answer: Kind | None = None,
     labels: str | None = None,
     skip_unlabelled: bool = False,
+    keep_unlabelled: bool = False,
     confirm: Callable[[Made], None] | None = None,
     folder: Path | None = None,
 ) -> Made:
@@ -161,6 +162,7 @@ def make_suite(
         labels: names for labels that are numbers or codes: "0=anger,1=joy", or a file of them. The original is kept in
             a column of its own.
         skip_unlabelled: leave out rows without a target; by default they are refused.
+        keep_unlabelled: keep their inputs, for a teacher to label.
         confirm: called before anything is written; raises to prevent it.
         folder: the project; None is the current folder.
 
@@ -176,13 +178,17 @@ def make_suite(
     roles = {"input": data.input, "slice": slice, "group": group}
     columns = {role: column for role, column in roles.items() if column is not None}
     names = read_label_names(labels) if labels else data.names
-    read, skipped = _labelled(data.rows, targets, names, skip=skip_unlabelled)
-    found, given, blank = _items(read, columns, targets, answer, skip=skip_unlabelled)
+    read, blank, skipped = _labelled(data.rows, targets, names)
+    found, given, unanswered = _items(read, columns, targets, answer)
+    blank += unanswered
+    left_out = [] if keep_unlabelled else _left_out(blank, skip=skip_unlabelled)
     splits = split(given, classes=lambda item: found.classes(item.target), closed=found.kind in {"label", "labels"})
-    changes = [*data.changes, *skipped, *blank, *found.changes, *splits.changes]
+    unlabelled = _unlabelled(blank, columns["input"], splits) if keep_unlabelled else []
+    changes = [*data.changes, *left_out, *skipped, *found.changes, *splits.changes]
     items = [item for part in splits.parts.values() for item in part]
     known = data.documents
-    counts = {part: len(items) for part, items in splits.parts.items()} | {"documents": len(known)}
+    counts = {part: len(items) for part, items in splits.parts.items()}
+    counts |= ({"unlabelled": len(unlabelled)} if unlabelled else {}) | {"documents": len(known)}
     if found.kind in {"label", "labels"}:
         counts["labels"] = len({label for item in items for label in found.classes(item.target)})
     because = f"{found.words}, because {found.reason}"
@@ -197,7 +203,7 @@ def make_suite(
     into = Path("datasets", name)
     structured = found.kind in {"labels", "json"}
     tables = {part: list(_numbered(items, part, structured=structured)) for part, items in splits.parts.items()}
-    tables |= {"documents": known} if known else {}
+    tables |= {name: rows for name, rows in (("unlabelled", unlabelled), ("documents", known)) if rows}
     contents = {
         into / f"{part}.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table)
         for part, table in tables.items()
@@ -316,24 +322,21 @@ def _identity(given: str) -> dict[str, str]:
     return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
+_Blank = tuple[str, Row]  # what is there instead of a target, and the row
 _Read = tuple[str, Row, Any, Any]  # part, row, target, and the original if the target was renamed
 
 
 def _labelled(
-    rows: Mapping[str, Sequence[Row]], targets: Sequence[str], names: Mapping[str, str], *, skip: bool
-) -> tuple[list[_Read], list[str]]:
-    """Every row with its target, and what was left out, in sentences.
-
-    Raises:
-        SuiteError: a row has no target, and `skip` does not leave it out.
-    """
+    rows: Mapping[str, Sequence[Row]], targets: Sequence[str], names: Mapping[str, str]
+) -> tuple[list[_Read], list[_Blank], list[str]]:
+    """Every row with its target, those without one, and what else was done, in sentences."""
     every = [(part, row) for part, some in rows.items() for row in some]
     for column in targets:
         if not any(column in row.values for _, row in every):
             every[0][1].value(column)  # names the columns that there are
     lists = len(targets) == 1 and _are_lists(row.values.get(targets[0]) for _, row in every)
     read: list[_Read] = []
-    missing: list[tuple[str, str]] = []
+    blank: list[_Blank] = []
     absent = 0
     for part, row in every:
         original = _target(row, targets, lists=lists)
@@ -341,24 +344,46 @@ def _labelled(
         value = _named(original, names, row.where) if names else original
         cells = value.values() if len(targets) > 1 else [value]
         if all(map(is_missing, cells)):
-            missing.append((row.where, f"{targets[0]!r} is {_missing_as(original)}"))
+            blank.append((f"{targets[0]!r} is {_missing_as(original)}", row))
         else:
             read.append((part, row, value, original if names else None))
     changes = [f"rows without {targets[0]!r}, read as empty sets: {absent}"] if absent else []
-    return read, [*_skipped(missing, skip=skip), *changes]
+    return read, blank, changes
 
 
-def _skipped(missing: Sequence[tuple[str, str]], *, skip: bool) -> list[str]:
-    """What to say about rows without a target: (where, what is there instead)."""
-    if not missing:
+def _left_out(blank: Sequence[_Blank], *, skip: bool) -> list[str]:
+    """What to say about rows without a target.
+
+    Raises:
+        SuiteError: there are some, and the user did not ask to `skip` them.
+    """
+    if not blank:
         return []
-    where, what = missing[0]
+    what, row = blank[0]
     if skip:
-        shown = ", ".join(row for row, _ in missing[:_EXAMPLES]) + ", …" * (len(missing) > _EXAMPLES)
-        return [f"unlabelled rows left out: {len(missing)} ({shown})"]
-    more = f" (one of {len(missing)} such rows)" if len(missing) > 1 else ""
-    message = f"{where}: {what}: the row is unlabelled{more}; fill it in, or leave such rows out with --skip-unlabelled"
+        shown = ", ".join(row.where for _, row in blank[:_EXAMPLES]) + ", …" * (len(blank) > _EXAMPLES)
+        return [f"unlabelled rows left out: {len(blank)} ({shown})"]
+    more = f" (one of {len(blank)} such rows)" if len(blank) > 1 else ""
+    remedy = (
+        "fill it in, leave such rows out with --skip-unlabelled, or keep them to be labelled with --keep-unlabelled"
+    )
+    message = f"{row.where}: {what}: the row is unlabelled{more}; {remedy}"
     raise SuiteError(message)
+
+
+def _unlabelled(blank: Sequence[_Blank], column: str, splits: Splits) -> list[dict[str, Any]]:
+    """Rows of unlabelled.jsonl: each input once, and none that dev or test has."""
+    seen = {normalise(item.input) for part in ("dev", "test") for item in splits.parts[part]}
+    kept: list[dict[str, Any]] = []
+    for _, row in blank:
+        if is_missing(row.value(column)):
+            continue
+        text, turns = _input(row, column)
+        if (key := normalise(text)) not in seen:
+            seen.add(key)
+            chat = [{"role": role, "content": said} for role, said in turns]
+            kept.append({"id": f"unlabelled-{len(kept) + 1:05}", "input": chat or text})
+    return kept
 
 
 def _missing_as(value: object) -> str:
@@ -397,9 +422,9 @@ def _named(value: Any, names: Mapping[str, str], where: str) -> Any:  # noqa: AN
 
 
 def _items(
-    read: Sequence[_Read], columns: Mapping[str, str], targets: Sequence[str], kind: Kind | None, *, skip: bool
-) -> tuple[Detected, dict[str, list[Item]], list[str]]:
-    """The answer kind, the items by part, and what was left out, in sentences."""
+    read: Sequence[_Read], columns: Mapping[str, str], targets: Sequence[str], kind: Kind | None
+) -> tuple[Detected, dict[str, list[Item]], list[_Blank]]:
+    """The answer kind, the items by part, and the rows without a right answer."""
     inputs = [_input(row, columns["input"]) for _, row, _, _ in read]
     sample = {
         (text, json.dumps(value)): number
@@ -410,18 +435,18 @@ def _items(
     found = detect(values, targets, where, sample=list(sample.values()), kind=kind)
     given: dict[str, list[Item]] = {}
     own = {*columns.values(), *targets, *COLUMNS}
-    blank = []
+    blank: list[_Blank] = []
     for (part, row, _, original), (text, turns), target in zip(read, inputs, found.targets, strict=True):
         items = given.setdefault(part, [])
         if not target:
-            blank.append((row.where, f"{targets[0]!r} has no right answer"))
+            blank.append((f"{targets[0]!r} has no right answer", row))
             continue
         slice_, group = (row.text(columns[role]) if role in columns else "" for role in ("slice", "group"))
         fields = {name: value for name, value in row.values.items() if name not in own}
         if original is not None:
             fields[f"{targets[0]}_original"] = original
         items.append(Item(row.where, text, target, slice_, group, fields, turns))  # its id is, for now, its line
-    return found, given, _skipped(blank, skip=skip)
+    return found, given, blank
 
 
 def _input(row: Row, column: str) -> tuple[str, tuple[tuple[str, str], ...]]:

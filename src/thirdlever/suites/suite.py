@@ -2,7 +2,8 @@
 
 Data is in `datasets/<name>/`: `train.jsonl`, `test.jsonl` and optionally `dev.jsonl` (rows `id, input, target`,
 optionally `slice, group`, and any others, which prompts can show), `documents.jsonl` (rows `id, title, text`),
-`human.jsonl` (people's labels of answers: rows `id, answer, right`) and `card.yaml`. An eval file loads it:
+`unlabelled.jsonl` (rows `id, input`, for a teacher to label), `human.jsonl` (people's labels of answers: rows
+`id, answer, right`) and `card.yaml`. An eval file loads it:
 
     @suite
     def transactions() -> Suite:
@@ -238,6 +239,7 @@ class Suite:
     card: Mapping[str, Any] = field(default_factory=dict, repr=False)
     prompt: Prompt | None = None
     human: tuple[HumanLabel, ...] = field(default=(), repr=False, kw_only=True)
+    unlabelled: tuple[Item, ...] = field(default=(), repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse an `answer` that is not an answer kind.
@@ -306,7 +308,8 @@ class Suite:
     def _content_hash(self) -> str:
         documents = [[d.id, d.title, d.text] for d in self.documents]
         prompt = [self.name, self.instruction, self.input_name, repr(self.answer)]
-        return content_hash([self.train.hash, self.dev.hash, documents, prompt])
+        unlabelled = [[item.content for item in self.unlabelled]] if self.unlabelled else []
+        return content_hash([self.train.hash, self.dev.hash, documents, prompt, *unlabelled])
 
 
 SuiteFactory: TypeAlias = Callable[[], Suite]
@@ -366,6 +369,7 @@ def load_suite(
         input_name=input_name,
         card=_card(folder / "card.yaml"),
         prompt=find_prompt(prompt) if prompt else None,
+        unlabelled=_inputs(folder / "unlabelled.jsonl", input_column),
         human=_human(folder / "human.jsonl", known={item.id for split in (dev, test) for item in split}),
     )
 
@@ -461,6 +465,12 @@ def _split(folder: Path, name: str, input_column: str | None) -> Split:
     return Split(name, items, lines={item.id: row.where for item, row in zip(items, rows, strict=True)})
 
 
+def _inputs(path: Path, input_column: str | None) -> tuple[Item, ...]:
+    """Items without targets; none if there is no such file."""
+    rows = read_rows(path) if path.exists() else []
+    return tuple(_item(row, input_column, labelled=False) for row in rows)
+
+
 def _canonical(split: Split, answer: Answer) -> Split:
     """The split with its targets as answers are written, where the kind has one way: `["b", "a"]` becomes `a, b`."""
     canonical = getattr(answer, "canonical", None)
@@ -469,14 +479,15 @@ def _canonical(split: Split, answer: Answer) -> Split:
     return replace(split, items=tuple(replace(item, target=canonical(item.target)) for item in split))
 
 
-def _item(row: Row, input_column: str | None) -> Item:
+def _item(row: Row, input_column: str | None, *, labelled: bool = True) -> Item:
     turns = read_turns(row)
     text = transcript(turns) if turns else row.text("input")
     fields = {name: value for name, value in row.values.items() if name not in COLUMNS}
     if input_column is not None:
         fields[input_column] = text
     slice_, group = (str(row.values.get(name) or "") for name in ("slice", "group"))
-    return Item(row.text("id"), text, row.text("target"), slice_, group, fields, turns)
+    target = row.text("target") if labelled else ""
+    return Item(row.text("id"), text, target, slice_, group, fields, turns)
 
 
 def _human(path: Path, known: set[str]) -> tuple[HumanLabel, ...]:
