@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from thirdlever.cli import main
 from thirdlever.core.project import files
 from thirdlever.runner import runner
-from thirdlever.suites.suite import Audit, find_suite
+from thirdlever.suites.suite import Leakage, find_suite
 
 if TYPE_CHECKING:
     from thirdlever import Suite
@@ -63,7 +63,7 @@ def test_it_loads_and_is_checked(name: str) -> None:
 
 
 def test_nothing_of_its_test_split_is_anywhere_else(name: str) -> None:
-    Audit(load(name)).check_suite()
+    Leakage(load(name)).check_suite()
 
 
 def test_it_holds_data_only_where_data_is_meant_to_be(name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from thirdlever import Document, Item, Split, Suite
 from thirdlever.core.errors import LeakageError
-from thirdlever.suites.suite import Audit
+from thirdlever.suites.suite import Leakage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,8 @@ def document(text: str) -> Document:
 
 
 def test_a_clean_suite_passes(suite: Suite) -> None:
-    Audit(suite).check_suite()
-    Audit(suite).check_given([*suite.train, *suite.dev, document("How payments are sorted.")], strategy="plain")
+    Leakage(suite).check_suite()
+    Leakage(suite).check_given([*suite.train, *suite.dev, document("How payments are sorted.")], strategy="plain")
 
 
 @pytest.mark.parametrize(
@@ -42,28 +42,28 @@ def test_a_clean_suite_passes(suite: Suite) -> None:
 )
 def test_a_test_input_is_found_however_it_is_written(suite: Suite, given: Item | Document) -> None:
     with pytest.raises(LeakageError, match="strategy 'rag': the data it was given contains 1 test input") as caught:
-        Audit(suite).check_given([*suite.train, given], strategy="rag")
+        Leakage(suite).check_given([*suite.train, given], strategy="rag")
     assert f"'{given.id}' is test 'test-3'" in str(caught.value)
     assert str(caught.value).endswith("use suite.train, suite.dev and suite.documents only")
 
 
 def test_a_document_whose_title_is_a_test_input_is_found(suite: Suite) -> None:
     with pytest.raises(LeakageError):
-        Audit(suite).check_given([Document("d", LEAK, "")], strategy="rag")
+        Leakage(suite).check_given([Document("d", LEAK, "")], strategy="rag")
 
 
 @pytest.mark.parametrize(
     "text", ["POS test purchase at shop number 33", "XPOS test purchase at shop number 3x", "shop number 3"]
 )
 def test_part_of_a_test_input_or_of_a_word_is_not_a_leak(suite: Suite, text: str) -> None:
-    Audit(suite).check_given([document(text), item(text)], strategy="rag")
+    Leakage(suite).check_given([document(text), item(text)], strategy="rag")
 
 
 def test_a_short_test_input_inside_a_document_is_a_coincidence(suite: Suite) -> None:
     short = replace(suite, test_split=Split("test", (Item("t", "coffee", "food"),)))
-    Audit(short).check_given([document("We all like coffee.")], strategy="rag")
+    Leakage(short).check_given([document("We all like coffee.")], strategy="rag")
     with pytest.raises(LeakageError):
-        Audit(short).check_given([item("Coffee!")], strategy="rag")
+        Leakage(short).check_given([item("Coffee!")], strategy="rag")
 
 
 @pytest.mark.parametrize("part", ["train", "dev"])
@@ -73,17 +73,17 @@ def test_the_suites_own_splits_are_checked_against_test(suite: Suite, part: str)
     with pytest.raises(
         LeakageError, match=f"suite 'payments': {part} contains 1 .* remove them from {part} or from test"
     ):
-        Audit(leaky).check_suite()
+        Leakage(leaky).check_suite()
 
 
 def test_the_suites_documents_are_checked_against_test(suite: Suite) -> None:
     with pytest.raises(LeakageError, match="suite 'payments': documents contains 1"):
-        Audit(replace(suite, documents=(document(LEAK),))).check_suite()
+        Leakage(replace(suite, documents=(document(LEAK),))).check_suite()
 
 
 def test_many_leaks_are_counted_and_a_few_shown(suite: Suite) -> None:
     with pytest.raises(LeakageError) as caught:
-        Audit(suite).check_given(suite.test, strategy="cheat")
+        Leakage(suite).check_given(suite.test, strategy="cheat")
     assert "contains 12 test inputs ('test-0' is test 'test-0', 'test-1'" in str(caught.value)
     assert str(caught.value).count(" is test ") == 3
     assert ", …)" in str(caught.value)

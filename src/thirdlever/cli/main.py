@@ -16,7 +16,7 @@ INTERRUPTED = 130
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 TOPICS = {
-    "Measure": ("init", "suites", "strategies", "models", "check", "plan", "prompt", "run", "show"),
+    "Measure": ("init", "suites", "strategies", "models", "check", "audit", "plan", "prompt", "run", "show"),
     "Decide": ("compare", "decide", "memo", "report", "reprice"),
     "When a model changes": ("baseline", "regress", "diff", "stale", "replace", "history"),
     "Fine-tune": ("adapters", "jobs", "serve"),
@@ -46,6 +46,7 @@ for command in (
         measure.suites,
         measure.strategies,
         measure.check,
+        measure.audit,
         measure.plan,
         measure.prompt,
         measure.run,

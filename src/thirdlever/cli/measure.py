@@ -208,6 +208,31 @@ def check(
     raise typer.Exit(int(any(found.status == "failed" for found in findings)))
 
 
+def audit(
+    suite: options.Suite,
+    quick: Annotated[
+        bool, flag("--quick", "Leave out reworded leaks and doubtful labels, which need minutes.")
+    ] = False,
+    fix: Annotated[str | None, option("NAME", "Write a cleaned copy of the suite under this name.")] = None,
+    fmt: options.TextOrJson = "text",
+) -> None:
+    """Check a suite's data for leaks, conflicts, doubtful labels, secrets and more. Nothing is changed."""
+    from thirdlever.core import project
+    from thirdlever.core.store import Store
+    from thirdlever.report.tables import render_audit
+    from thirdlever.runner import audit as auditing
+    from thirdlever.suites.suite import find_suite
+
+    found = find_suite(suite)
+    concerns = auditing.audit(found, None if quick else Store(project.STORE))
+    options.print_text(render_audit(found, concerns, fmt))
+    if fix is not None:
+        dropped = auditing.clean(found, concerns, fix)
+        which = ", ".join(f"{number:,} from {file}" for file, number in dropped.items()) or "nothing"
+        typer.echo(f"datasets/{fix}: dropped {which} (dropped.jsonl); next: thirdlever audit {fix}")
+    raise typer.Exit(int(any(concern.level == "error" for concern in concerns)))
+
+
 def plan(
     suite: options.Suite,
     strategy: options.Strategies = None,

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import json
 import math
+import textwrap
 from dataclasses import asdict, astuple, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,8 +51,10 @@ if TYPE_CHECKING:
     from thirdlever.lifecycle.baseline import Baseline
     from thirdlever.lifecycle.diff import CandidateDiff
     from thirdlever.lifecycle.history import Point
+    from thirdlever.runner.audit import Concern
     from thirdlever.runner.plan import PlannedCandidate, RunPlan
     from thirdlever.runner.prompt import Rendered
+    from thirdlever.suites.suite import Suite
 
 
 # Results
@@ -927,3 +930,34 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - what JSON takes
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# An audit
+
+_SIGNS = {"ok": "ok", "note": "note", "warning": "warning", "error": "ERROR"}
+
+
+def render_audit(
+    suite: Suite, concerns: Sequence[Concern], fmt: Literal["text", "json"] = "text", *, width: int = WIDTH
+) -> str:
+    """What an audit found, one block a check.
+
+    Args:
+        suite: what was looked at.
+        concerns: of `runner.audit.audit`.
+        fmt: "text" for a terminal, "json" with the ids of all items concerned.
+        width: columns of the terminal.
+    """
+    if fmt == "json":
+        return json.dumps({"suite": suite.name, "concerns": [asdict(concern) for concern in concerns]}, indent=2)
+    splits = {"train": suite.train, "dev": suite.dev, "test": suite.test}
+    lines = [f"{suite.name}: {', '.join(f'{len(items):,} {name}' for name, items in splits.items())}", ""]
+    head = max(len(concern.check) for concern in concerns) + 2
+    for concern in concerns:
+        start = f"{_SIGNS[concern.level]:<9}{concern.check:<{head}}"
+        text = textwrap.wrap(concern.sentence, max(20, width - len(start))) or [""]
+        lines += [start + text[0], *(" " * len(start) + rest for rest in text[1:])]
+        lines += [f"{'':<9}  {escape_terminal(example)}" for example in concern.examples]
+    worst = max(concerns, key=lambda concern: list(_SIGNS).index(concern.level)).level
+    verdicts = {"error": "not ready: correct what is marked ERROR", "warning": "ready, with warnings"}
+    return "\n".join([*lines, "", verdicts.get(worst, "ready")])

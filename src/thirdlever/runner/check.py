@@ -20,7 +20,7 @@ from thirdlever.prompting.frame import check_prompt, remarks
 from thirdlever.strategies import specs
 from thirdlever.suites.prompts import available_prompts, read_prompt
 from thirdlever.suites.splitting import shared_groups
-from thirdlever.suites.suite import Audit, Inputs, Item, Split, find_suite
+from thirdlever.suites.suite import Inputs, Item, Leakage, Split, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -89,7 +89,7 @@ def check_eval(name: str, path: Path) -> Checked:
     """Load a suite, look for overlapping splits, and grade every target as an answer."""
     try:
         suite = find_suite(name)
-        Audit(suite).check_suite()
+        Leakage(suite).check_suite()
         _check_dev(suite)
         _check_grading(suite)
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
@@ -203,9 +203,9 @@ def _check_preparing(
     if replace(seen).seen_hash != replace(suite).seen_hash or seen.card != suite.card:
         message = "prepare changed the suite; make a copy with dataclasses.replace"
         raise StrategyError(message)
-    audit = Audit(suite)
-    audit.check_given(given, strategy=spec)
-    if any(leak := list(audit.test.quoted(prompt)) for prompt in prompts):
+    leakage = Leakage(suite)
+    leakage.check_given(given, strategy=spec)
+    if any(leak := list(leakage.test.quoted(prompt)) for prompt in prompts):
         message = f"prepare sends test item {leak[0]!r} to the model; use suite.train and suite.dev only"
         raise StrategyError(message)
 
@@ -309,7 +309,7 @@ def _faults(suite: Suite, deployment: Deployment, prompt: str) -> Iterator[str]:
     if _TARGET in prompt:
         yield "the prompt contains the item's target; `state.target` is for grading only"
     asked = {item.id for item in suite.test.items[:ASKED]}
-    others = [found for found in Audit(suite).test.quoted(prompt) if found not in asked]
+    others = [found for found in Leakage(suite).test.quoted(prompt) if found not in asked]
     if others:
         yield f"the prompt contains test item {others[0]!r}; use suite.train, suite.dev and suite.documents only"
     given = {normalise(piece.input if isinstance(piece, Item) else piece.text) for piece in deployment.given}

@@ -39,7 +39,7 @@ from thirdlever.evaluation.records import Journal, describe_lost, misread, monot
 from thirdlever.models.base import BaseModel, check_constrains
 from thirdlever.runner.budget import Budget, batches, priced_in_batch, timed_requests
 from thirdlever.strategies.specs import candidates, in_prompts, once, parse_all
-from thirdlever.suites.suite import Audit, Document, Suite, check, find_suite
+from thirdlever.suites.suite import Document, Leakage, Suite, check, find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -152,14 +152,14 @@ def run(
         session = Session(
             suite=suite,
             folder=folder,
-            audit=Audit(suite),
+            leakage=Leakage(suite),
             budget=money,
             batch=batch,
             max_connections=max_connections,
             grading=_grading(suite, grader, bases, money, folder=folder, max_connections=max_connections),
             **options,
         )
-        session.audit.check_suite()
+        session.leakage.check_suite()
         used = {prompt.name: prompt for group in groups for spec in group for prompt in spec.prompts}
         if out is None:
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
@@ -235,7 +235,7 @@ class Session:
 
     suite: Suite
     folder: Path
-    audit: Audit
+    leakage: Leakage
     budget: Budget
     limit: int | None
     epochs: int
@@ -413,7 +413,7 @@ class Session:
             metered(count, max_connections=self.max_connections),
         ):
             deployment = candidate.spec.prepare(self.suite.without_test(), candidate.model, store)
-        self.audit.check_given(deployment.given, strategy=candidate.spec.name)
+        self.leakage.check_given(deployment.given, strategy=candidate.spec.name)
         self.budget.admit(deployment.model)
         self.budget.add_setup(deployment.setup, candidate.model)
         return deployment

@@ -170,7 +170,7 @@ def make_suite(
         SuiteError: with file, line and what to do.
     """
     folder = folder or Path.cwd()
-    _refuse(name, folder)
+    refuse(name, folder)
     files = {"train": train, "dev": dev, "test": test, "documents": documents}
     sources = {part: str(given) for part, given in files.items() if given is not None}
     data = _read(sources, input, [target] if isinstance(target, str) else list(target), reading or Reading())
@@ -227,7 +227,7 @@ def make_suite(
     made = Made(name, counts, found.kind, because, examples, changes, warnings)
     if confirm is not None:
         confirm(made)
-    _write({name: text.encode() for name, text in contents.items()}, folder)
+    write_all({name: text.encode() for name, text in contents.items()}, folder)
     return made
 
 
@@ -248,7 +248,7 @@ def copy_starter(folder: Path | None = None) -> tuple[list[Path], list[Path]]:
     names = [path.relative_to(source) for pattern in _STARTER for path in sorted(source.glob(pattern))]
     kept = [name for name in names if (folder / name).exists()]
     copied = [name for name in names if name not in kept]
-    _write({name: (source / name).read_bytes() for name in copied}, folder)
+    write_all({name: (source / name).read_bytes() for name in copied}, folder)
     return copied, kept
 
 
@@ -457,7 +457,8 @@ def _input(row: Row, column: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 # Files
 
 
-def _refuse(name: str, folder: Path) -> None:
+def refuse(name: str, folder: Path) -> None:
+    """Refuse a name for a suite that is impossible or taken; raises `SuiteError`."""
     if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_") or name in _RESERVED:
         message = f"invalid suite name {name!r}; choose a word of letters, digits and _ that Python does not reserve"
         raise SuiteError(message)
@@ -497,7 +498,7 @@ def _yaml(value: Mapping[str, Any]) -> str:
     return text.rstrip()
 
 
-def _write(contents: Mapping[Path, bytes], folder: Path) -> None:
+def write_all(contents: Mapping[Path, bytes], folder: Path) -> None:
     """Write all files to a temporary folder, then move them; undo the moves if one fails."""
     with tempfile.TemporaryDirectory(prefix=".thirdlever-", dir=folder) as aside, ExitStack() as undo:
         for name, content in contents.items():

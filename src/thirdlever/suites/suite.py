@@ -594,7 +594,7 @@ def _put(node: _Node, text: str, item_id: str) -> None:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Leakage:
     """Finds a suite's test items in anything else: an equal input in an item, a quoted one in a document."""
 
     suite: Suite

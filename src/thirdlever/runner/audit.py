@@ -1,0 +1,425 @@
+"""`thirdlever audit`: is a suite's data good enough to spend money on?
+
+Each check looks at one thing and returns what it found, with examples and what to do. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from thirdlever.core import project
+from thirdlever.core.errors import SuiteError, need
+from thirdlever.core.text import clipped, counted, listed, normalise
+from thirdlever.suites.create import refuse, write_all
+from thirdlever.suites.near import near_pairs
+from thirdlever.suites.readers import read_rows, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from thirdlever.core.store import Store
+    from thirdlever.suites.readers import Row
+    from thirdlever.suites.suite import Item, Suite
+
+Level: TypeAlias = Literal["ok", "note", "warning", "error"]
+_MATTERS = ("unlabelled", "train", "dev", "test")  # the last most: its items are never dropped for another's
+MOST_NEAR = 0.01  # share of test items that may be nearly the same as one that strategies learn from
+REWORDED = 0.95  # cosine of sentence embeddings
+_RULE = 500  # labelled examples: what guides ask for before a model of 7B and more is tuned
+_FEW = 10  # examples of a label
+_EXAMPLES = 3
+_FOLDS = 5
+_CHARACTERS_PER_TOKEN = 3.0  # fewer than usual, to warn early
+_SHORT_WINDOW = 8_192  # tokens: the context window of small local models
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """What one check found.
+
+    Attributes:
+        check: what was looked at.
+        level: "error" makes results wrong, "warning" less reliable, "note" is worth knowing.
+        sentence: what was found and what to do.
+        items: ids of the items concerned, of which examples show some.
+        examples: for people, one a line.
+        surplus: ids of items that a cleaned copy does without.
+    """
+
+    check: str
+    level: Level
+    sentence: str
+    items: Sequence[str] = ()
+    examples: Sequence[str] = ()
+    surplus: Sequence[str] = ()
+
+
+def audit(suite: Suite, store: Store | None = None) -> list[Concern]:
+    """Every check, in the order of their importance for a result.
+
+    Args:
+        suite: what to look at.
+        store: keeps the embeddings, which the two slow checks need: reworded leaks and doubtful labels. None leaves
+            these out.
+    """
+    pools = {name: list(items) for name, items in _pools(suite).items() if items}
+    vectors = None if store is None else _vectors(pools, store)
+    concerns = [
+        _leaks(pools),
+        _near_leaks(pools),
+        None if vectors is None else _reworded(pools, vectors),
+        _conflicts(pools),
+        None if vectors is None or not suite.answer.choices else _doubtful(pools, vectors),
+        _repeats(pools),
+        _enough(suite),
+        _balance(suite),
+        _spelling(pools),
+        _lengths(pools),
+        _private(pools),
+    ]
+    return [concern for concern in concerns if concern is not None]
+
+
+def _pools(suite: Suite) -> Mapping[str, Iterable[Item]]:
+    return {"train": suite.train, "dev": suite.dev, "test": suite.test, "unlabelled": suite.unlabelled}
+
+
+def _vectors(pools: Mapping[str, Sequence[Item]], store: Store) -> dict[str, NDArray[np.float32]]:
+    """Sentence embeddings of each split's inputs: [items, 384]."""
+    from thirdlever.retrieval.index import embed_once
+
+    return {name: embed_once([item.input for item in items], store)[0] for name, items in pools.items()}
+
+
+# The same inputs
+
+
+def _leaks(pools: Mapping[str, Sequence[Item]]) -> Concern:
+    """Inputs of one split that another has, ignoring case, punctuation and white space."""
+    where: defaultdict[str, dict[str, Item]] = defaultdict(dict)
+    for name, items in pools.items():
+        for item in items:
+            where[normalise(item.input)].setdefault(name, item)
+    shared = [places for places in where.values() if len(places) > 1]
+    if not shared:
+        return Concern("equal inputs across splits", "ok", "none")
+    between = Counter(pair for places in shared for pair in combinations(places, 2))
+    level: Level = "error" if any("test" in pair for pair in between) else "warning"
+    which = listed([f"{number} of {a} and {b}" for (a, b), number in sorted(between.items())])
+    examples = [" = ".join(f"{name} {_shown(item)}" for name, item in places.items()) for places in shared]
+    return Concern(
+        "equal inputs across splits",
+        level,
+        f"{which}; remove them from one of the two",
+        [item.id for places in shared for item in places.values()],
+        examples[:_EXAMPLES],
+        _weaker(pools, shared),
+    )
+
+
+def _weaker(pools: Mapping[str, Sequence[Item]], shared: Sequence[Mapping[str, Item]]) -> list[str]:
+    """Ids of items whose input is also in a split that matters more: test before dev before train."""
+    keep = {normalise(next(iter(places.values())).input): max(places, key=_MATTERS.index) for places in shared}
+    return [item.id for name, items in pools.items() for item in items if keep.get(normalise(item.input), name) != name]
+
+
+def _near_leaks(pools: Mapping[str, Sequence[Item]]) -> Concern:
+    """Test items that are nearly the same as one that strategies learn from, with the same target."""
+    learned = [item for name in ("train", "dev") for item in pools.get(name, ())]
+    test = list(pools["test"])
+    items = [*learned, *test]
+    pairs = [
+        (items[a], items[b])
+        for a, b, _ in near_pairs([item.input for item in items])
+        if (a < len(learned)) != (b < len(learned)) and items[a].target == items[b].target
+    ]
+    return _of_leaks("nearly equal inputs across splits", pairs, len(test))
+
+
+def _reworded(pools: Mapping[str, Sequence[Item]], vectors: Mapping[str, NDArray[np.float32]]) -> Concern:
+    """Test items whose sentence embedding is next to that of one that strategies learn from, with the same target."""
+    import numpy as np
+
+    names = [name for name in ("train", "dev") if name in pools]
+    learned = [item for name in names for item in pools[name]]
+    of_learned = np.concatenate([vectors[name] for name in names])
+    test, of_test = pools["test"], vectors["test"]
+    pairs = []
+    for start in range(0, len(test), 256):
+        similar = of_test[start : start + 256] @ of_learned.T
+        nearest = similar.argmax(axis=1)
+        for row, column in enumerate(nearest):
+            pair = learned[int(column)], test[start + row]
+            same = normalise(pair[0].input) == normalise(pair[1].input)
+            if similar[row, column] >= REWORDED and not same and pair[0].target == pair[1].target:
+                pairs.append(pair)
+    return _of_leaks("reworded inputs across splits", pairs, len(test))
+
+
+def _of_leaks(check: str, pairs: Sequence[tuple[Item, Item]], size: int) -> Concern:
+    found = list(dict.fromkeys(b.id for _, b in pairs))
+    share = len(found) / size
+    if not found:
+        return Concern(check, "ok", "none")
+    level: Level = "warning" if share > MOST_NEAR else "note"
+    sentence = (
+        f"nearly given away by train or dev: {len(found):,} of {counted(size, 'test item')} ({100 * share:.1f} %)"
+    )
+    if level == "warning":
+        sentence += "; keep rows of one source together (init --group), unless such inputs recur in production, too"
+    examples = [f"{_shown(a)} ~ test {_shown(b)}" for a, b in pairs]
+    surplus = list(dict.fromkeys(a.id for a, _ in pairs))
+    return Concern(check, level, sentence, found, examples[:_EXAMPLES], surplus)
+
+
+def _repeats(pools: Mapping[str, Sequence[Item]]) -> Concern:
+    """Items of one split with the same input and target."""
+    seen: set[tuple[str, str, str]] = set()
+    found = []
+    for name, items in pools.items():
+        for item in items:
+            key = (name, normalise(item.input), item.target)
+            if key in seen:
+                found.append(item)
+            seen.add(key)
+    if not found:
+        return Concern("repeated items", "ok", "none")
+    sentence = f"{counted(len(found), 'item')} repeat another of their split; one of each is enough"
+    ids = [item.id for item in found]
+    surplus = [item.id for item in found if item.id not in {test.id for test in pools["test"]}]
+    return Concern("repeated items", "note", sentence, ids, [_shown(item) for item in found[:_EXAMPLES]], surplus)
+
+
+# Targets
+
+
+def _conflicts(pools: Mapping[str, Sequence[Item]]) -> Concern:
+    """Equal inputs with different targets: at least one is wrong, or the input does not say enough."""
+    targets: defaultdict[str, dict[str, Item]] = defaultdict(dict)
+    labelled = (item for name, items in pools.items() if name != "unlabelled" for item in items)
+    for item in labelled:
+        targets[normalise(item.input)].setdefault(item.target, item)
+    found = [list(different.values()) for different in targets.values() if len(different) > 1]
+    if not found:
+        return Concern("conflicting targets", "ok", "none")
+    sentence = f"{counted(len(found), 'input')} have more than one target; correct them, or say more in the input"
+    examples = [f"{_shown(items[0])}: {listed([clipped(item.target) for item in items])}" for items in found]
+    ids = [item.id for items in found for item in items]
+    return Concern("conflicting targets", "warning", sentence, ids, examples[:_EXAMPLES])
+
+
+def _doubtful(pools: Mapping[str, Sequence[Item]], vectors: Mapping[str, NDArray[np.float32]]) -> Concern | None:
+    """Labels that a classifier, which has not seen them, finds very unlikely: confident learning.
+
+    Northcutt, Jiang and Chuang, Confident Learning (JAIR 70, 2021), as cleanlab has it, on out-of-fold probabilities of
+    logistic regression over sentence embeddings.
+    """
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    names = [name for name in ("train", "dev", "test") if name in pools]
+    every = [item for name in names for item in pools[name]]
+    frequency = Counter(item.target for item in every)
+    kept = [place for place, item in enumerate(every) if frequency[item.target] >= _FOLDS]
+    items, inputs = [every[place] for place in kept], np.concatenate([vectors[name] for name in names])[kept]
+    labels = sorted({item.target for item in items})
+    if len(labels) < 2:  # noqa: PLR2004 - a classifier needs two
+        return None
+    library = need("cleanlab.filter", extra="audit")
+    number = {label: place for place, label in enumerate(labels)}
+    codes = np.array([number[item.target] for item in items])
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
+    model = LogisticRegression(C=10.0, max_iter=300)
+    likely = cross_val_predict(model, inputs, codes, cv=folds, method="predict_proba")
+    ranked = library.find_label_issues(codes, likely, return_indices_ranked_by="self_confidence", n_jobs=1)
+    found = [(items[int(place)], labels[int(likely[int(place)].argmax())]) for place in ranked]
+    if not found:
+        return Concern("doubtful labels", "ok", "none")
+    share = 100 * len(found) / len(items)
+    sentence = f"{len(found):,} of {len(items):,} ({share:.1f} %) may be wrong by a classifier; look at them first"
+    examples = [f"{_shown(item)}: {clipped(item.target)}, or {clipped(other)}?" for item, other in found]
+    return Concern("doubtful labels", "note", sentence, [item.id for item, _ in found], examples[:_EXAMPLES])
+
+
+def _enough(suite: Suite) -> Concern:
+    train, test = len(suite.train), len(suite.test)
+    size = f"{counted(train, 'example')} to learn from, {counted(test, 'item')} to measure on"
+    if train < _RULE:
+        remedy = f"guides ask for {_RULE} and more before a model of several billion parameters is tuned"
+        return Concern("size", "note", f"{size}; {remedy}")
+    return Concern("size", "ok", size)
+
+
+def _balance(suite: Suite) -> Concern:
+    """Labels with few examples to learn from, and labels that are not measured."""
+    if not suite.answer.choices:
+        return Concern("balance", "ok", "the answers are no labels")
+    given = Counter(item.target for item in suite.train)
+    few = sorted((number, label) for label, number in given.items() if number < _FEW)
+    unmeasured = sorted(set(given) - {item.target for item in suite.test})
+    parts = []
+    if few:
+        parts.append(f"{counted(len(few), 'label')} have fewer than {_FEW} examples in train; label more of them")
+    if unmeasured:
+        parts.append(f"{counted(len(unmeasured), 'label')} of train are in no test item")
+    most, least = max(given.values()), min(given.values())
+    spread = f"{counted(len(given), 'label')}, {least:,} to {most:,} examples each"
+    examples = [f"{clipped(label)}: {counted(number, 'example')}" for number, label in few[:_EXAMPLES]]
+    return Concern("balance", "warning" if parts else "ok", "; ".join(parts) or spread, (), examples)
+
+
+def _spelling(pools: Mapping[str, Sequence[Item]]) -> Concern:
+    """Targets that differ from others only in case, punctuation or white space, or have some at their ends."""
+    items = [item for name, items in pools.items() if name != "unlabelled" for item in items]
+    written: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for item in items:
+        written[normalise(item.target)][item.target] += 1
+    variants = [spellings for spellings in written.values() if len(spellings) > 1]
+    rare = {target for spellings in variants for target, _ in spellings.most_common()[1:]}
+    padded = {item.target for item in items if item.target != item.target.strip()}
+    found = [item for item in items if item.target in rare | padded]
+    if not found:
+        return Concern("spelling of targets", "ok", "each answer is written in one way")
+    sentence = f"{counted(len(found), 'target')} are written in another way than most; write each answer in one way"
+    examples = [" or ".join(clipped(target) for target in spellings) for spellings in variants[:_EXAMPLES]]
+    return Concern("spelling of targets", "warning", sentence, [item.id for item in found], examples)
+
+
+# Texts
+
+
+def _lengths(pools: Mapping[str, Sequence[Item]]) -> Concern:
+    """Inputs that a small model's window does not hold."""
+    items = [item for items in pools.values() for item in items]
+    lengths = sorted(len(item.input) for item in items)
+    middle, longest = lengths[len(lengths) // 2], lengths[-1]
+    size = f"{middle:,} characters in the middle, {longest:,} at most"
+    too_long = [item for item in items if len(item.input) / _CHARACTERS_PER_TOKEN > _SHORT_WINDOW]
+    if not too_long:
+        return Concern("lengths", "ok", size)
+    sentence = f"{size}; {counted(len(too_long), 'input')} may exceed a window of {_SHORT_WINDOW:,} tokens"
+    return Concern(
+        "lengths", "warning", sentence, [item.id for item in too_long], [_shown(i) for i in too_long[:_EXAMPLES]]
+    )
+
+
+_SECRETS = {
+    "an API key": re.compile(r"\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{36,}|xox[abprs]-[A-Za-z0-9-]{10,})"),
+    "an AWS key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    "a token (JWT)": re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"),
+    "a password": re.compile(r"\b(?:password|passwd|passwort|pwd)\s*(?::|=|is)\s*\S{6,}", re.IGNORECASE),
+}
+_PERSONAL = {
+    "an e-mail address": re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]*[a-z]{2,}\b", re.IGNORECASE),
+    # Visa, Mastercard, American Express and Discover: the beginnings and lengths that ISO/IEC 7812 registers.
+    "a card number": re.compile(
+        r"\b(?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d)(?:([ -]?)\d{4}(?:\1\d{4}){2})\b"
+        r"|\b3[47]\d\d([ -]?)\d{6}\2\d{5}\b"
+    ),
+    "an IBAN": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b"),
+    "a phone number": re.compile(r"(?<![\w.])(?:\+\d{1,3}[ -]?)\(?\d{2,4}\)?(?:[ -]?\d{2,4}){2,4}\b"),
+}
+
+
+def hints(text: str) -> Iterator[str]:
+    """What in a text looks like a secret or like a person's data."""
+    for what, pattern in {**_SECRETS, **_PERSONAL}.items():
+        confirm = {"a card number": _luhn, "an IBAN": _iban}.get(what)
+        if any(confirm is None or confirm(match[0]) for match in pattern.finditer(text)):
+            yield what
+
+
+def _private(pools: Mapping[str, Sequence[Item]]) -> Concern:
+    """Secrets and personal data, which a provider would be sent and a tuned model may repeat."""
+    found = [
+        (item, what) for items in pools.values() for item in items for what in hints(f"{item.input}\n{item.target}")
+    ]
+    if not found:
+        return Concern("secrets and personal data", "ok", "none of the usual forms")
+    kinds = Counter(what for _, what in found)
+    level: Level = "warning" if any(what in _SECRETS for what in kinds) else "note"
+    which = listed([f"{number} like {what}" for what, number in kinds.most_common()])
+    sentence = f"{which}; remove what may not leave your house, since prompts and training files show it"
+    # Never the text itself: a secret must not be copied into a report.
+    return Concern(
+        "secrets and personal data",
+        level,
+        sentence,
+        list(dict.fromkeys(item.id for item, _ in found)),
+        [f"{item.id}: {what}" for item, what in found[:_EXAMPLES]],
+    )
+
+
+def _luhn(text: str) -> bool:
+    """Whether the digits end in the check digit of payment cards (ISO/IEC 7812)."""
+    digits = [int(each) for each in text if each.isdigit()][::-1]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]
+    return len(set(digits)) > 1 and (sum(digits[::2]) + sum(doubled)) % 10 == 0
+
+
+def _iban(text: str) -> bool:
+    """Whether the account number's check digits are right (ISO 13616)."""
+    plain = text.replace(" ", "")
+    return int("".join(str(int(each, 36)) for each in plain[4:] + plain[:4])) % 97 == 1
+
+
+def _shown(item: Item) -> str:
+    return f"{item.id} {clipped(item.input)}"
+
+
+# A cleaned copy
+
+
+def clean(suite: Suite, concerns: Sequence[Concern], name: str, folder: Path | None = None) -> dict[str, int]:
+    """Write a copy of a suite without its surplus items, and what was left out in `dropped.jsonl`.
+
+    Test items stay as they are: what is in train or dev as well is dropped there.
+
+    Args:
+        suite: whose data is in `datasets/`.
+        concerns: of `audit`.
+        name: of the copy.
+        folder: the project; None is the current folder.
+
+    Returns:
+        How many items were dropped from each file.
+
+    Raises:
+        SuiteError: the name is taken or impossible, or the suite's data is not in `datasets/`.
+    """
+    refuse(name, folder or Path.cwd())
+    source, evals = project.dataset(suite.name), project.files("evals")
+    if not source.is_dir():
+        message = f"suite {suite.name!r} has no folder {str(source)!r}; only data in datasets/ can be cleaned"
+        raise SuiteError(message)
+    why = {item: concern.check for concern in reversed(concerns) for item in concern.surplus}
+    contents: dict[Path, bytes] = {}
+    dropped: list[tuple[str, Row]] = []
+    for path in sorted(source.iterdir()):
+        if path.stem not in _MATTERS or path.suffix != ".jsonl":
+            contents[Path("datasets", name, path.name)] = path.read_bytes()
+            continue
+        rows = read_rows(path)
+        dropped += [(path.name, row) for row in rows if row.values.get("id") in why]
+        kept = (json.dumps(row.values, ensure_ascii=False) for row in rows if row.values.get("id") not in why)
+        contents[Path("datasets", name, path.name)] = "".join(f"{line}\n" for line in kept).encode()
+    lines = ({**row.values, "file": file, "why": why[row.values["id"]]} for file, row in dropped)
+    listing = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    contents[Path("datasets", name, "dropped.jsonl")] = listing.encode()
+    code = read_text(evals[suite.name])
+    code = re.sub(rf"^def {suite.name}\(", f"def {name}(", code, flags=re.MULTILINE)
+    code = re.sub(rf'(load_suite\(\s*)(["\']){suite.name}\2', rf'\1"{name}"', code)
+    contents[Path("evals", f"{name}.py")] = code.encode()
+    write_all(contents, folder or Path.cwd())
+    return dict(Counter(file for file, _ in dropped))
