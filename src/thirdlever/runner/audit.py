@@ -171,9 +171,7 @@ def _of_leaks(check: str, pairs: Sequence[tuple[Item, Item]], size: int) -> Conc
     if not found:
         return Concern(check, "ok", "none")
     level: Level = "warning" if share > MOST_NEAR else "note"
-    sentence = (
-        f"nearly given away by train or dev: {len(found):,} of {counted(size, 'test item')} ({100 * share:.1f} %)"
-    )
+    sentence = f"{len(found):,} of {counted(size, 'test item')} ({100 * share:.1f} %) nearly in train or dev"
     if level == "warning":
         sentence += "; keep rows of one source together (init --group), unless such inputs recur in production, too"
     examples = [f"{_shown(a)} ~ test {_shown(b)}" for a, b in pairs]
