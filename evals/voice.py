@@ -15,11 +15,12 @@ Run it:
 
 from __future__ import annotations
 
-from thirdlever import Checks, Suite, at_most, ends_with, load_suite, matches, must, must_not, suite
+from thirdlever import Checks, Suite, at_most, ends_with, load_suite, matches, must, must_not, same, suite
 
 STYLE = Checks(
     (
         matches(r"^Hi [A-Z]\w+,"),
+        same("name of the customer", r"^Hi (\w+),"),
         must("Next,"),
         must_not("!"),
         must_not("sorry"),

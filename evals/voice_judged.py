@@ -15,7 +15,7 @@ Run it:
 
 from __future__ import annotations
 
-from thirdlever import Checks, Judge, Suite, at_most, ends_with, load_suite, matches, must, must_not, suite
+from thirdlever import Checks, Judge, Suite, at_most, ends_with, load_suite, matches, must, must_not, same, suite
 
 RUBRIC = """\
 The reply takes up what the customer wrote, promises nothing that the firm does not do, and says what happens now.
@@ -24,6 +24,7 @@ It is calm and friendly, in plain words, and neither begs pardon nor talks down 
 STYLE = Checks(
     (
         matches(r"^Hi [A-Z]\w+,"),
+        same("name of the customer", r"^Hi (\w+),"),
         must("Next,"),
         must_not("!"),
         must_not("sorry"),

@@ -25,6 +25,7 @@ from thirdlever.answers.rules import (
     must,
     must_not,
     not_matches,
+    same,
     starts_with,
 )
 from thirdlever.answers.sets import Labels
@@ -89,6 +90,7 @@ __all__ = [  # noqa: RUF022 - sorted within four groups
     "must",
     "must_not",
     "not_matches",
+    "same",
     "starts_with",
     # Helpers: what a strategy may call.
     "CONFIDENCE",

@@ -17,6 +17,7 @@ from thirdlever import (
     must,
     must_not,
     not_matches,
+    same,
     starts_with,
 )
 
@@ -51,6 +52,20 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required"
 def test_a_rule_is_kept_or_broken(rule: Rule, kept: str, broken: str) -> None:
     assert rule.fault(kept) is None
     assert rule.fault(broken)
+
+
+def test_a_rule_can_ask_for_what_the_target_has() -> None:
+    reply = Checks((same("customer's name", r"^Hi (\w+),"), at_most(words=9)))
+    target = "Hi Jo, your parcel is on its way."
+    assert reply.grade("hi JO, it left.", target).value == 1
+    assert reply.grade("Hi Al, it left.", target).reason.startswith("must have the right customer's name: lacks 'Jo'")
+    assert (
+        reply.problem("Dear Jo, it left.")
+        == "'Dear Jo, it left.' has no customer's name: '^Hi (\\\\w+),' finds nothing in it"
+    )
+    assert (
+        reply.describe() == "Answer with the answer only. It must have the right customer's name; have at most 9 words."
+    )
 
 
 def test_every_rule_is_named_in_the_reason() -> None:

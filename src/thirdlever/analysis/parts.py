@@ -180,9 +180,9 @@ def _of_fields(kind: Json, answered: Answered) -> PartTable:
 
 def _of_rules(kind: Checks, answered: Answered) -> PartTable:
     kept: Counter[str] = Counter()
-    for prediction, _ in answered:
-        held = kind.parts(prediction) if prediction is not None else {}
-        kept.update(rule for rule, kept_it in held.items() if kept_it == "yes")
+    for prediction, target in answered:
+        if prediction is not None:
+            kept.update(str(rule) for rule in kind.rules if rule.fault(prediction, target) is None)
     rules = list(dict.fromkeys(map(str, kind.rules)))
     n = len(answered)
     return PartTable(

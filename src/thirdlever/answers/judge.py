@@ -100,7 +100,7 @@ class Judge:
         if self.repeats < 1 or (self.mode == "pointwise" and self.repeats % 2 == 0):
             message = f"Judge(repeats={self.repeats}) has no majority; write an odd number, such as 3"
             raise SuiteError(message)
-        for check in self._checks:
+        for check in self.rules_first:
             if not callable(getattr(check, "grade", None)):
                 message = f"Judge(checks={clipped(check)}) takes answer kinds; write Checks((must('…'),))"
                 raise SuiteError(message)
@@ -121,7 +121,8 @@ class Judge:
         return f"Judge({', '.join([repr(self.rubric), *changed])})"
 
     @property
-    def _checks(self) -> tuple[Answer, ...]:
+    def rules_first(self) -> tuple[Answer, ...]:
+        """The answer kinds whose grade must be 1 before the grader is asked."""
         return self.checks if isinstance(self.checks, tuple) else (self.checks,)
 
     @property
@@ -135,7 +136,7 @@ class Judge:
 
     def describe(self) -> str:
         """What the checks ask for; the rubric is the grader's, and the suite's instruction says what to write."""
-        return " ".join(check.describe() for check in self._checks) or self._text.describe()
+        return " ".join(check.describe() for check in self.rules_first) or self._text.describe()
 
     def read(self, completion: str, *, cut_off: bool = False) -> Reading:
         """The text, without reasoning."""
@@ -143,7 +144,7 @@ class Judge:
 
     def grade(self, value: str, target: str) -> Grade:
         """0 if a check fails; otherwise `UNGRADED`: the grader decides."""
-        for check in self._checks:
+        for check in self.rules_first:
             reading = check.read(value)
             grade = Grade(0.0, reading.reason) if reading.value is None else check.grade(reading.value, target)
             if grade.value < 1:

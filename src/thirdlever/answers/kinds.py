@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from thirdlever.answers.answer import Label, Text
+from thirdlever.answers.judge import Judge
 from thirdlever.answers.number import Number
 from thirdlever.answers.rules import Checks, Rule
 from thirdlever.answers.sets import Labels
@@ -25,6 +26,9 @@ _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Label, Labels, Json, 
 def described(answer: Any) -> dict[str, Any]:  # noqa: ANN401 - an answer kind
     """An answer kind as JSON: the name of its class, and the arguments of a built-in one."""
     name = type(answer).__name__
+    if isinstance(answer, Judge):
+        rules = [described(check) for check in answer.rules_first]
+        return {"kind": name, "rubric": answer.rubric, "mode": answer.mode, "repeats": answer.repeats, "checks": rules}
     if type(answer) is not _KINDS.get(name):
         return {"kind": name}
     built_in: Any = answer
@@ -34,7 +38,7 @@ def described(answer: Any) -> dict[str, Any]:  # noqa: ANN401 - an answer kind
 
 
 def restored(stated: Mapping[str, Any] | None) -> Answer | None:
-    """The answer kind that `described` stated; None for a user's own, and for runs of releases that stated none."""
+    """The answer kind that `described` stated; None for a user's own, a judge, and runs that stated none."""
     arguments = dict(stated or {})
     kind = _KINDS.get(arguments.pop("kind", ""))
     if kind is None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 Test: TypeAlias = Literal[
-    "must", "must_not", "matches", "not_matches", "starts_with", "ends_with", "at_most", "at_least", "is_json"
+    "must", "must_not", "matches", "not_matches", "starts_with", "ends_with", "same", "at_most", "at_least", "is_json"
 ]
 Unit: TypeAlias = Literal["words", "characters", "sentences"]
 
@@ -42,13 +42,13 @@ _SENTENCE = re.compile(r"\w[^.!?。！？]*(?:[.!?。！？]+(?=\s|$)|$)")
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule; made by `must`, `must_not`, `matches`, `not_matches`, `starts_with`, `ends_with`, `at_most`, ….
+    """One rule; made by `must`, `must_not`, `matches`, `not_matches`, `starts_with`, `ends_with`, `same`, `at_most`, ….
 
     Attributes:
         test: what is checked.
         text: the text or regular expression; the JSON schema as text for "is_json".
         number: of `unit`, for "at_most" and "at_least".
-        unit: what is counted.
+        unit: what is counted; for "same", what the regular expression finds.
     """
 
     test: Test
@@ -69,7 +69,9 @@ class Rule:
             fault = f"write {self.test}(words=N), (characters=N) or (sentences=N)"
         elif self.test in {"must", "must_not", "starts_with", "ends_with"} and not self.text.strip():
             fault = "the text is empty"
-        elif self.test in {"matches", "not_matches"}:
+        elif self.test == "same" and not self.unit.strip():
+            fault = "say what is the same, such as same('name', r'Hi (\\w+),')"
+        elif self.test in {"matches", "not_matches", "same"}:
             try:
                 re.compile(self.text)
             except re.error as error:
@@ -83,12 +85,14 @@ class Rule:
         verb = _VERBS.get(self.test)
         if verb is not None:
             return f"{verb} {self.text!r}"
+        if self.test == "same":
+            return f"have the right {self.unit}"
         if self.test == "is_json":
             return "be JSON" if self.text == "{}" else "be JSON by the schema"
         return f"have {self.test.replace('_', ' ')} {self.number} {self.unit}"
 
-    def fault(self, value: str) -> str | None:
-        """Why a text breaks the rule; None if it keeps it."""
+    def fault(self, value: str, target: str = "") -> str | None:
+        """Why a text breaks the rule, given the item's target; None if it keeps it."""
         folded, text = _folded(value), _folded(self.text)
         match self.test:
             case "must" | "must_not":
@@ -101,11 +105,18 @@ class Rule:
                 held = folded.endswith(text)
             case "is_json":
                 return self._invalid(value)
+            case "same":
+                missing = [found for found in self.found(target) if _folded(found) not in folded]
+                return f"lacks {missing[0]!r}" if missing else None
             case _:
                 counted = _count(value, self.unit)
                 held = counted <= self.number if self.test == "at_most" else counted >= self.number
                 return None if held else f"has {counted} {self.unit}"
         return None if held else "does not" if self.test in {"must", "matches", "starts_with", "ends_with"} else "does"
+
+    def found(self, target: str) -> list[str]:
+        """What the regular expression finds in a target: its first group, or all of it."""
+        return [match[1] if match.re.groups else match[0] for match in re.finditer(self.text, target)]
 
     def _invalid(self, value: str) -> str | None:
         schema = json.loads(self.text)
@@ -144,6 +155,14 @@ def starts_with(text: str) -> Rule:
 def ends_with(text: str) -> Rule:
     """The answer ends with the text, ignoring case and white space."""
     return Rule("ends_with", text)
+
+
+def same(what: str, pattern: str) -> Rule:
+    r"""The answer has what the regular expression finds in the item's target, such as `same("name", r"Hi (\w+),")`.
+
+    A group in the expression is the part that counts. Case and white space are ignored.
+    """
+    return Rule("same", pattern, unit=what)
 
 
 def at_most(*, words: int = 0, characters: int = 0, sentences: int = 0) -> Rule:
@@ -185,7 +204,7 @@ def _count(text: str, unit: str) -> int:
 class Checks:
     """A text that keeps rules; right if it keeps all of them.
 
-    The target is a text that keeps them, for demonstrations and training; it is not compared with the answer.
+    The target is a text that keeps them, for demonstrations and training; only `same` compares the answer with it.
 
     Attributes:
         rules: which.
@@ -230,9 +249,9 @@ class Checks:
             return unread(text, "the answer is not complete" if cut_off else "the completion is empty", cut_off=cut_off)
         return Reading(value, "answered", "")
 
-    def grade(self, value: str, target: str) -> Grade:  # noqa: ARG002 - rules alone decide
+    def grade(self, value: str, target: str) -> Grade:
         """Right if every rule is kept; the reason names each, and says why one is not."""
-        faults = {rule: rule.fault(value) for rule in self.rules}
+        faults = {rule: rule.fault(value, target) for rule in self.rules}
         kept = [str(rule) for rule, fault in faults.items() if fault is None]
         broken = [f"must {rule}: {fault}" for rule, fault in faults.items() if fault is not None]
         reason = "; ".join([*broken, *([f"kept: {', '.join(kept)}"] if kept else [])])
@@ -240,9 +259,12 @@ class Checks:
 
     def problem(self, target: str) -> str | None:
         """A target must keep every rule."""
-        broken = next(((rule, fault) for rule in self.rules if (fault := rule.fault(target)) is not None), None)
         if not target.strip():
             return "the target is empty"
+        without = next((rule for rule in self.rules if rule.test == "same" and not rule.found(target)), None)
+        if without is not None:
+            return f"{clipped(target)} has no {without.unit}: {without.text!r} finds nothing in it"
+        broken = next(((rule, fault) for rule in self.rules if (fault := rule.fault(target, target)) is not None), None)
         return None if broken is None else f"{clipped(target)} must {broken[0]}: {broken[1]}"
 
     def parts(self, value: str) -> dict[str, str]:
