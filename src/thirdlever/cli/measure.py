@@ -209,28 +209,38 @@ def check(
 
 
 def audit(
-    suite: options.Suite,
+    suite: Annotated[list[str], argument("SUITE", "Suites, or files of their data. See `thirdlever suites`.")],
     quick: Annotated[
         bool, flag("--quick", "Leave out reworded leaks and doubtful labels, which need minutes.")
     ] = False,
     fix: Annotated[str | None, option("NAME", "Write a cleaned copy of the suite under this name.")] = None,
     fmt: options.TextOrJson = "text",
 ) -> None:
-    """Check a suite's data for leaks, conflicts, doubtful labels, secrets and more. Nothing is changed."""
+    """Check a suite's data for leaks, conflicts, doubtful labels, secrets and more. Nothing is changed.
+
+    Exit code 1 if a split has inputs of test.
+    """
     from thirdlever.core import project
     from thirdlever.core.store import Store
     from thirdlever.report.tables import render_audit
     from thirdlever.runner import audit as auditing
     from thirdlever.suites.suite import find_suite
 
-    found = find_suite(suite)
-    concerns = auditing.audit(found, None if quick else Store(project.STORE))
-    options.print_text(render_audit(found, concerns, fmt))
-    if fix is not None:
-        dropped = auditing.clean(found, concerns, fix)
-        which = ", ".join(f"{number:,} from {file}" for file, number in dropped.items()) or "nothing"
-        typer.echo(f"datasets/{fix}: dropped {which} (dropped.jsonl); next: thirdlever audit {fix}")
-    raise typer.Exit(int(any(concern.level == "error" for concern in concerns)))
+    names = list(dict.fromkeys(Path(name).parent.name if name.endswith(".jsonl") else name for name in suite))
+    if fix is not None and len(names) > 1:
+        message = "--fix takes one suite; audit the others in a command of their own"
+        raise typer.TyperException(message)
+    failed = False
+    for name in names:
+        found = find_suite(name)
+        concerns = auditing.audit(found, None if quick else Store(project.STORE))
+        failed |= any(concern.level == "error" for concern in concerns)
+        options.print_text(render_audit(found, concerns, fmt))
+        if fix is not None:
+            dropped = auditing.clean(found, concerns, fix)
+            which = ", ".join(f"{number:,} from {file}" for file, number in dropped.items()) or "nothing"
+            typer.echo(f"datasets/{fix}: dropped {which} (dropped.jsonl); next: thirdlever audit {fix}")
+    raise typer.Exit(int(failed))
 
 
 def plan(

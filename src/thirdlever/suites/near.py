@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thirdlever.core.errors import need
 from thirdlever.core.text import normalise
 
 if TYPE_CHECKING:
@@ -38,11 +37,9 @@ def near_pairs(texts: Sequence[str], *, at_least: float = NEAR) -> Iterator[tupl
     Args:
         texts: in any order.
         at_least: Jaccard similarity of their pieces, 0 to 1.
-
-    Raises:
-        MissingExtraError: the `audit` extra is not installed.
     """
-    library = need("datasketch", extra="audit")
+    import datasketch as library
+
     first = {normalise(text): number for number, text in reversed(list(enumerate(texts)))}
     found = {number: found for number in sorted(first.values()) if len(found := pieces(texts[number])) >= _FEWEST}
     index = library.MinHashLSH(threshold=max(0.1, at_least - _LOOSER), num_perm=_HASHES)
