@@ -216,7 +216,7 @@ def audit(
     fix: Annotated[str | None, option("NAME", "Write a cleaned copy of the suite under this name.")] = None,
     fmt: options.TextOrJson = "text",
 ) -> None:
-    """Check a suite's data for leaks, conflicts, doubtful labels, secrets and more. Nothing is changed.
+    """Check data for leaks, conflicts, doubtful labels and secrets.
 
     Exit code 1 if a split has inputs of test.
     """
