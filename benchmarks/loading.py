@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from thirdlever import Label, load_suite
-from thirdlever.suites.suite import Audit
+from thirdlever.suites.suite import Leakage
 
 ROWS = (12_000, 120_000)
 REPEATS = 3
@@ -44,7 +44,7 @@ def seconds(rows: int) -> tuple[float, float]:
     suite = load_suite("ledger", instruction="Name the kind.", answer=Label(LABELS))
     assert len(suite.train) == rows * 4 // 5  # noqa: S101 - a measurement of less would mislead
     loaded = time.process_time()
-    Audit(suite).check_suite()
+    Leakage(suite).check_suite()
     return loaded - start, time.process_time() - loaded
 
 
