@@ -58,15 +58,18 @@ CASES = [
     Case("missing extra", "run tiny --strategy rag", ("chromadb", "python -m pip install 'thirdlever[rag]'")),
     Case("missing file", INIT.replace("train.csv", "trian.csv"), ("no file 'trian.csv'", "did you mean 'train.csv'?")),
     Case("missing column", INIT.replace("kind", "knd"), ("train.csv:1", "'knd' not found", "did you mean 'kind'?")),
-    Case("missing options", "init mine --train train.csv", ("data is missing", "--input COLUMN")),
-    Case("missing name", "init --train train.csv", ("has no name", "thirdlever init NAME")),
+    Case("missing options", "init mine --input text", ("data is missing", "thirdlever init mine --train FILE")),
+    Case("missing name", "init --input text", ("has no name", "thirdlever init NAME")),
     # Data.
     Case("existing suite", INIT.replace("mine", "tiny"), ("'datasets/tiny' already exists", "another name")),
     Case("name not allowed", INIT.replace("mine", "my-own"), ("'my-own'", "choose a word")),
     Case("empty split", "run tiny", ("the test split is empty",), write("datasets/tiny/test.jsonl", "")),
     Case("malformed line", "run tiny", ("train.jsonl:1: not JSON",), write("datasets/tiny/train.jsonl", "{'id': 1}\n")),
     Case(
-        "not UTF-8", INIT, ("train.csv:2: byte 13 is not UTF-8", "save"), write("train.csv", b"text,kind\ncaf\xe9,a\n")
+        "not UTF-8",
+        INIT,
+        ("train.csv:2: byte 13 is not UTF-8", "with --encoding cp1252"),
+        write("train.csv", b"text,kind\ncaf\xe9,a\n"),
     ),
     Case("ragged", INIT, ("train.csv:3: 3 fields where", "quotes"), write("train.csv", "text,kind\nx,a\ny,b,c\n")),
     Case("no rows", INIT, ("'train.csv' has no rows",), write("train.csv", "text,kind\n")),

@@ -44,7 +44,7 @@ def xlsx(rows: list[list[Any]], *, sheets: int = 1) -> bytes:
 
     book = openpyxl.Workbook()
     for row in rows:
-        book.active.append(row)
+        book.worksheets[0].append(row)
     for _ in range(1, sheets):
         book.create_sheet()
     file = io.BytesIO()

@@ -186,7 +186,8 @@ def _find(run: str | Path) -> Run:
         newest = max(finished.values(), key=lambda folder: (folder / INFO).stat().st_mtime)
         note(f"latest: {newest}")  # a regression gate may have written a newer run than the one that was meant
         return Run(newest)
-    for folder in (Path(run), project.RESULTS / run):
+    shipped = project.roots()[-1] / project.RESULTS  # with the finished runs of the demo
+    for folder in (Path(run), project.RESULTS / run, shipped / run):
         if folder.is_dir():
             return Run(folder)
     raise RunError(unknown("run", str(run), finished) + "; create one with `thirdlever run SUITE`")

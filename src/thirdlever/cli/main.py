@@ -71,6 +71,8 @@ def _run(arguments: list[str]) -> int:
     try:
         code: int | None = app(arguments, prog_name="thirdlever", standalone_mode=False)
         sys.stdout.flush()
+    except typer.Abort:  # Ctrl-C at a question
+        code = INTERRUPTED
     except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -110,7 +110,7 @@ def init(
     for remark in _remarks(name) if prompt else ():
         typer.echo(f"warning: {escape_terminal(remark)}")
     first = f"read what is sent: thirdlever prompt {name}" if prompt else f"edit the instruction in evals/{name}.py"
-    typer.echo(f"next: {first}, then: thirdlever plan {name}")
+    typer.echo(f"next: thirdlever audit {name}, {first}, then: thirdlever plan {name}")
 
 
 def _understood(made: "Made", warnings: "Sequence[str]") -> None:
@@ -137,7 +137,8 @@ def _confirm(made: "Made") -> None:
     """Ask at a terminal whether the data was understood."""
     _understood(made, made.warnings)
     if not typer.confirm("Write this suite?", default=True):
-        raise typer.Abort
+        typer.echo("nothing was written")
+        raise typer.Exit(1)
 
 
 def _remarks(name: str) -> list[str]:
@@ -224,12 +225,15 @@ def audit(
     from thirdlever.core.store import Store
     from thirdlever.report.tables import render_audit
     from thirdlever.runner import audit as auditing
+    from thirdlever.suites.create import refuse
     from thirdlever.suites.suite import find_suite
 
     names = list(dict.fromkeys(Path(name).parent.name if name.endswith(".jsonl") else name for name in suite))
     if fix is not None and len(names) > 1:
         message = "--fix takes one suite; audit the others in a command of their own"
         raise typer.TyperException(message)
+    if fix is not None:
+        refuse(fix, Path.cwd())
     failed = False
     for name in names:
         found = find_suite(name)

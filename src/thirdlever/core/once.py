@@ -21,6 +21,6 @@ def once(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def one_at_a_time(*args: P.args, **kwargs: P.kwargs) -> R:
         with lock:
-            return cached(*args, **kwargs)
+            return cached(*args, **kwargs)  # type: ignore[arg-type]  # as `cache`, it takes what can be hashed
 
     return one_at_a_time

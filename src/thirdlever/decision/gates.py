@@ -824,7 +824,9 @@ def _behaviour(e: Evidence, a: Assumptions, tuned: Standing | None) -> Question:
         reason=reasons[answer],
         evidence=evidence,
         threshold="No: do not fine-tune. It changes how a model answers, not what it knows.",
-        change="State whether a change of behaviour is needed (--assume behaviour=yes or no), or measure a tuned "
+        change="State behaviour=yes if answers must change in format, tone or by house rules after all."
+        if answer == "no"
+        else "State whether a change of behaviour is needed (--assume behaviour=yes or no), or measure a tuned "
         "candidate that is significantly better.",
     )
 

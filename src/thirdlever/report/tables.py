@@ -196,7 +196,7 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     tested = f"{_span(summary['n'], 'test item')}{'' if sources == items else f' from {sources}'}"
     lines = [
         _accuracy_legend(summary, tested),
-        f"Latency: percentiles of {timed}{few}." if most else "Latency: not measured.",
+        f"Latency: {'percentiles of ' if most > 1 else ''}{timed}{few}." if most else "Latency: not measured.",
         "Tokens: mean per request; cached tokens are part of the input"
         + (", reasoning tokens of the output." if summary["reasoning_tokens"].max() > 0 else "."),
         "Costs: model usage only, without labels and engineering. Set-up: paid once.",

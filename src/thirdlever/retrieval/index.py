@@ -136,6 +136,7 @@ def index(entries: Sequence[Entry], store: Store) -> Index[Entry]:
     """
     if not entries:
         return Index(entries, 0.0, None)
+    _model()  # before the first search, which should not pay for it
     texts = [text_of(entry) for entry in entries]
     vectors, seconds = embed_once(texts, store)
     name = f"thirdlever-{content_hash([texts, EMBEDDER])[:32]}"

@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Level: TypeAlias = Literal["ok", "note", "warning", "error"]
 _MATTERS = ("unlabelled", "train", "dev", "test")  # the last most: its items are never dropped for another's
 MOST_NEAR = 0.01  # share of test items that may be nearly the same as one that strategies learn from
+TOO_NEAR = 0.1  # then the results say little of new inputs
 REWORDED = 0.95  # cosine of sentence embeddings
 _RULE = 500  # labelled examples: what guides ask for before a model of 7B and more is tuned
 _FEW = 10  # examples of a label
@@ -135,14 +136,18 @@ def _weaker(pools: Mapping[str, Sequence[Item]], shared: Sequence[Mapping[str, I
 def _near_leaks(pools: Mapping[str, Sequence[Item]]) -> Concern:
     """Test items that are nearly the same as one that strategies learn from, with the same target."""
     learned = [item for name in ("train", "dev") for item in pools.get(name, ())]
-    test = list(pools["test"])
-    items = [*learned, *test]
+    items = [*learned, *pools["test"]]
+    same: defaultdict[str, list[int]] = defaultdict(list)
+    for place, item in enumerate(items):
+        same[normalise(item.input)].append(place)
+    groups = list(same.values())
     pairs = [
-        (items[a], items[b])
-        for a, b, _ in near_pairs([item.input for item in items])
-        if (a < len(learned)) != (b < len(learned)) and items[a].target == items[b].target
+        (items[min(a, b)], items[max(a, b)])
+        for first, second, _ in near_pairs([items[group[0]].input for group in groups])
+        for a, b in product(groups[first], groups[second])
+        if min(a, b) < len(learned) <= max(a, b) and items[a].target == items[b].target
     ]
-    return _of_leaks("nearly equal inputs across splits", pairs, len(test))
+    return _of_leaks("nearly equal inputs across splits", pairs, len(pools["test"]))
 
 
 def _reworded(pools: Mapping[str, Sequence[Item]], vectors: Mapping[str, NDArray[np.float32]]) -> Concern:
@@ -170,10 +175,10 @@ def _of_leaks(check: str, pairs: Sequence[tuple[Item, Item]], size: int) -> Conc
     share = len(found) / size
     if not found:
         return Concern(check, "ok", "none")
-    level: Level = "warning" if share > MOST_NEAR else "note"
+    level: Level = "error" if share > TOO_NEAR else "warning" if share > MOST_NEAR else "note"
     sentence = f"{len(found):,} of {counted(size, 'test item')} ({100 * share:.1f} %) nearly in train or dev"
-    if level == "warning":
-        sentence += "; keep rows of one source together (init --group), unless such inputs recur in production, too"
+    if level != "note":
+        sentence += "; keep rows of one source together (init --group), or drop those of train with --fix NAME"
     examples = [f"{_shown(a)} ~ test {_shown(b)}" for a, b in pairs]
     surplus = list(dict.fromkeys(a.id for a, _ in pairs))
     return Concern(check, level, sentence, found, examples[:_EXAMPLES], surplus)

@@ -273,7 +273,7 @@ class _Data:
     input: str
     targets: Sequence[str]
     names: Mapping[str, str]
-    documents: Sequence[Mapping[str, str]]
+    documents: list[dict[str, Any]]
     instruction: str | None
     changes: Sequence[str]
 

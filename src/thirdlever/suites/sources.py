@@ -50,6 +50,7 @@ _MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _EXCEL_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+_CONTROL = re.compile("[\x80-\x9f]")  # what Windows writes quotation marks and dashes as, read as another encoding
 _GUESSED = 200_000  # bytes by which the encoding is guessed
 _TOO_OLD = {".xls": "open it in a spreadsheet and save it as .xlsx or .csv"}
 
@@ -161,6 +162,9 @@ def _text(content: bytes, path: Path, reading: Reading) -> tuple[str, list[str]]
         raise SuiteError(message) from None
     except UnicodeDecodeError as error:
         raise SuiteError(_not_decoded(content, path, encoding, error)) from None
+    if control := _CONTROL.search(text):
+        message = f"{path}: as {encoding} its text has control characters ({control[0]!r}); try --encoding cp1252"
+        raise SuiteError(message)
     plain = encoding == "utf-8" or reading.encoding is not None
     return text.removeprefix("\ufeff"), [] if plain else [f"read as {encoding.upper()}"]
 
@@ -178,7 +182,7 @@ def _not_decoded(content: bytes, path: Path, encoding: str, error: UnicodeDecode
     usual = best is None or "cp1252" in possible or best.encoding in {"utf_8", "ascii", encoding}
     guess = "cp1252" if usual or best is None else best.encoding.replace("_", "-")
     shown = clipped(broken.decode(guess, "replace").strip())
-    return f"{where}; with --encoding {guess} the line reads {shown}: choose the encoding with which it is right"
+    return f"{where}; with --encoding {guess} the line reads {shown}: repeat with it, or with the one that is right"
 
 
 def _table(content: bytes, path: Path, reading: Reading) -> Source:
@@ -267,7 +271,8 @@ def _json_object(found: Mapping[str, Any], path: Path, changes: list[str]) -> So
 
 def _squad(articles: Sequence[Mapping[str, Any]], path: Path, changes: list[str]) -> Source:
     """Questions with their right answers; the paragraphs become documents."""
-    rows, documents = [], []
+    rows: list[Row] = []
+    documents: list[tuple[str, str]] = []
     for article in articles:
         for paragraph in article["paragraphs"]:
             title, context = str(article.get("title") or ""), str(paragraph["context"])
@@ -413,8 +418,10 @@ _INPUTS = (
     "body",
     "title",
 )
-_TARGETS = ("target", "label", "labels", "category", "class", "intent", "intents", "answer", "answers", "output")
-_TARGETS += ("completion", "response", "expected", "gold")
+_TARGETS = (
+    *("target", "label", "labels", "category", "class", "intent", "intents", "answer", "answers"),
+    *("output", "completion", "response", "expected", "gold"),
+)
 
 
 def propose(rows: Sequence[Row], input_: str | None, targets: Sequence[str]) -> tuple[str, list[str], list[str]]:
