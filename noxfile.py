@@ -18,16 +18,16 @@ EVERYTHING = ".[all]"
 USD_PER_HOUR = "0.09"  # about what two cores are rented for; the charts are then of money
 DEMO = {  # a suite of behaviour with all strategies, and one of knowledge with those that may decide it
     "tickets": (
-        ("--limit", "24", "--probe", "1", "--constrain"),
+        ("--limit", "30", "--probe", "1", "--constrain"),
         (
             *("null", "zero_shot", "few_shot:k=4", "long_context:tokens=1000", "rag:k=3"),
-            *("lora:examples=300,epochs=1", "managed:examples=10,epochs=1"),
-            "distilled:teacher=rag:k=3,labelled=400,rows=8,epochs=1",
+            *("lora:examples=300,epochs=1", "managed:examples=12,epochs=1"),
+            "distilled:teacher=rag:k=3,labelled=400,rows=12,epochs=1",
         ),
     ),
     "handbook": (
-        ("--limit", "30", "--probe", "1"),
-        ("null", "few_shot:k=4", "rag:k=0,documents=4,passage=25,worked=4", "lora:examples=32,epochs=1"),
+        ("--limit", "40", "--probe", "1"),
+        ("null", "few_shot:k=4", "rag:k=0,documents=4,passage=25,worked=4", "lora:examples=60,epochs=1"),
     ),
 }
 REGRESSION = ("null", "few_shot:k=4", "rag:k=8")  # quick to repeat for each base model

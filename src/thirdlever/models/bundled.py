@@ -14,8 +14,9 @@ import warnings
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 from filelock import FileLock
@@ -152,14 +153,26 @@ def _dequantise(source: Path, target: Path) -> None:
     """Convert the GGUF file's weights to bfloat16, which runs 20 to 60 times faster on a CPU than packed weights."""
     transformers = need("transformers", extra="local")
     torch = need("torch", extra="local")
-    need("gguf", extra="local")
     _say("converting it to safetensors, once")
     options = {"gguf_file": LLM.weights, "quantization_config": transformers.GgufConfig(dequantize=True)}
-    with quiet():
+    with quiet(), _answering_once(need("gguf", extra="local")):
         model = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **options)
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, gguf_file=LLM.weights)
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
+
+
+@contextmanager
+def _answering_once(gguf: Any) -> Iterator[None]:  # noqa: ANN401 - an optional library
+    """Let gguf keep what it has read: transformers opens the file three times, and lists all names for each of them."""
+    asked = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    for name, answer in asked.items():
+        setattr(gguf, name, cache(answer))
+    try:
+        yield
+    finally:
+        for name, answer in asked.items():
+            setattr(gguf, name, answer)
 
 
 @contextmanager
