@@ -128,7 +128,7 @@ def test_the_readme_is_short() -> None:
 def test_no_document_mentions_a_file_that_is_not_there(name: str) -> None:
     text = DOCS[name]
     shown = re.findall(r"^`([\w/.]+)`$", text, re.MULTILINE)  # files whose content the document has
-    inits = re.findall(r"thirdlever init (\w+)", text)  # what its reader creates
+    inits = re.findall(r"thirdlever init (?:\S*/)?(\w+)", text)  # what its reader creates
     made = {"results", *inits, *(Path(path).stem for path in shown)}
     paths = {
         path.rstrip(".")
