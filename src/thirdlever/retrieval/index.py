@@ -136,9 +136,9 @@ def index(entries: Sequence[Entry], store: Store) -> Index[Entry]:
     """
     if not entries:
         return Index(entries, 0.0, None)
-    _model()  # before the first search, which should not pay for it
     texts = [text_of(entry) for entry in entries]
     vectors, seconds = embed_once(texts, store)
+    _model()  # before the first search, which should not pay for it
     name = f"thirdlever-{content_hash([texts, EMBEDDER])[:32]}"
     if url := os.environ.get(SERVER):
         chromadb, httpx = need("chromadb", extra="rag"), need("httpx", extra="rag")
