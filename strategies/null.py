@@ -98,7 +98,7 @@ def learned(suite: Suite, store: Store, *, copy: bool) -> tuple[Callable[[str], 
 
     depends = {"data": [suite.train.hash, suite.dev.hash], "answer": repr(suite.answer), "embedder": EMBEDDER}
     made = store.once("classifier", of=depends, build=build)
-    embed(["warm"])  # loads the embedder, for which no request should pay
+    embed([])  # loads the embedder, for which no request should pay
 
     def predictor(number: int, part: str) -> Predict:
         values = columns[part]

@@ -175,7 +175,7 @@ def test_the_eval_file_is_as_a_formatter_would_leave_it() -> None:
 
 def test_a_count_of_one_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
     train, documents = csv("a.csv", *many(20)), csv("d.csv", "Rules,Be kind.", header="title,text")
-    measure.init("made", train=train, input_="text", target=["kind"], documents=documents)
+    measure.init("made", train=str(train), input_="text", target=["kind"], documents=str(documents))
     assert "1 document, 1 label\n" in capsys.readouterr().out
 
 

@@ -34,14 +34,16 @@ _BATCH = 512  # texts; progress is shown for more
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:
     """Unit vectors of texts from all-MiniLM-L6-v2: [len(texts), 384].
 
+    The first call loads the model, also without texts.
+
     Raises:
         MissingExtraError: the `local` extra is not installed.
     """
     import numpy as np
 
+    model = _model()
     if not texts:
         return np.zeros((0, DIMENSIONS), np.float32)
-    model = _model()
     if len(texts) <= _BATCH:
         return _encode(model, texts)
     parts = []
@@ -138,7 +140,7 @@ def index(entries: Sequence[Entry], store: Store) -> Index[Entry]:
         return Index(entries, 0.0, None)
     texts = [text_of(entry) for entry in entries]
     vectors, seconds = embed_once(texts, store)
-    _model()  # before the first search, which should not pay for it
+    embed([])  # loads the model, for which the first search should not pay
     name = f"thirdlever-{content_hash([texts, EMBEDDER])[:32]}"
     if url := os.environ.get(SERVER):
         chromadb, httpx = need("chromadb", extra="rag"), need("httpx", extra="rag")
