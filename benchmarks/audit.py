@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SUITES = ("transactions", "tickets", "handbook", "voice")
 PLANTED = 40
 BIG = 100_000
-SECRETS = ("sk-proj-a1B2c3D4e5F6g7H8i9J0", "AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1B2" * 9, "password: hunter2hunter2")
+SECRETS = ("sk-proj-" + "a1B2" * 5, "AKIA" + "A1B2" * 4, "ghp_" + "a1B2" * 9, "password: hunter2hunter2")
 
 
 def other_word(text: str) -> str:

@@ -11,13 +11,12 @@ import pytest
 
 from thirdlever.core import project
 from thirdlever.core.store import Store
-from thirdlever.runner.audit import Concern, audit, clean, hints
-from thirdlever.suites.near import near_pairs
+from thirdlever.runner.audit import Concern, audit, clean, hints, near_pairs
 from thirdlever.suites.suite import Item, Suite, find_suite
 
 KEYS = [
-    "sk-proj-a1B2c3D4e5F6g7H8i9J0",
-    "AKIAIOSFODNN7EXAMPLE",
+    "sk-proj-" + "a1B2" * 5,
+    "AKIA" + "A1B2" * 4,
     "ghp_" + "a1B2" * 9,
     "-----BEGIN RSA PRIVATE KEY-----",
     "my password is hunter2hunter2",
