@@ -42,8 +42,9 @@ class Answer(Protocol):
     """What a suite's `answer` must have.
 
     A kind may have more: `schema`, the JSON schema of its answers, for structured output; `canonical(target)`, the form
-    in which targets are kept; `parts(value)`, an answer as named parts, by which figures are counted; and
-    `join(parts)`, the answer of such parts, which the null baseline predicts one by one.
+    in which targets are kept; `parts(value)`, an answer as named parts, by which figures are counted; `join(parts)`,
+    the answer of such parts, which the null baseline predicts one by one; and `grade_item(value, item_id, target)`,
+    in place of `grade`, where the target alone does not say what is right.
     """
 
     @property
@@ -224,6 +225,13 @@ class Text:
     def problem(self, target: str) -> str | None:
         """Any text that is not empty is possible."""
         return None if target.strip(f"{self.separator} \n\t") else "the target is empty"
+
+
+def grade_item(answer: Answer, value: str, item_id: str, target: str) -> Grade:
+    """The grade of an answer to an item."""
+    by_item = getattr(answer, "grade_item", None)
+    grade: Grade = by_item(value, item_id, target) if by_item else answer.grade(value, target)
+    return grade
 
 
 def most_tokens(text: str) -> int:

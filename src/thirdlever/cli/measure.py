@@ -249,6 +249,7 @@ def audit(
 
 def plan(
     suite: options.Suite,
+    train: options.Train = None,
     strategy: options.Strategies = None,
     model: options.Models = None,
     prompt: options.Prompts = None,
@@ -271,6 +272,7 @@ def plan(
     planned = planning.plan(
         suite,
         strategy or options.STRATEGIES,
+        train=train,
         models=model or options.MODELS,
         prompts=prompt,
         limit=limit,
@@ -304,6 +306,7 @@ def prompt(
 
 def run(
     suite: options.Suite,
+    train: options.Train = None,
     strategy: options.Strategies = None,
     model: options.Models = None,
     prompt: options.Prompts = None,
@@ -340,6 +343,7 @@ def run(
     done = runner.run(
         suite,
         strategy or options.STRATEGIES,
+        train=train,
         models=model or options.MODELS,
         prompts=prompt,
         limit=limit,

@@ -28,7 +28,13 @@ def flag(name: str, text: str) -> Any:  # noqa: ANN401 - typer's type
     return typer.Option(name, help=text)
 
 
-Suite: TypeAlias = Annotated[str, argument("SUITE", "Name of a suite; see `thirdlever suites`.")]
+Suite: TypeAlias = Annotated[
+    str, argument("SUITE", "Name of a suite, see `thirdlever suites`; or an inspect task: FILE.py@TASK, PACKAGE/TASK.")
+]
+Train: TypeAlias = Annotated[
+    str | None,
+    option("TASK", "Task whose samples strategies learn from, if SUITE is a task. [default: four fifths of its own]"),
+]
 Run: TypeAlias = Annotated[str, argument("RUN", "A run's folder, its name under results/, or latest.")]
 Strategies: TypeAlias = Annotated[
     list[str] | None,

@@ -17,6 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from thirdlever.answers.answer import grade_item
 from thirdlever.answers.reading import SHOWN, Reading
 from thirdlever.core.files import content_hash
 from thirdlever.core.text import counted, normalise
@@ -153,7 +154,7 @@ class Reply:
         reading = self.read(answer)
         if reading.value is None:
             return dataclasses.replace(self, score=0.0, status=reading.status, reason=reading.reason)
-        grade = answer.grade(reading.value, target)
+        grade = grade_item(answer, reading.value, self.item_id, target)
         score = None if math.isnan(grade.value) else grade.value
         reason = "; ".join(filter(None, ["" if score is None else grade.reason, reading.reason]))
         return dataclasses.replace(self, score=score, prediction=reading.value, status=reading.status, reason=reason)

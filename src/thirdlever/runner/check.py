@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from thirdlever.answers.answer import grade_item
 from thirdlever.core import project
 from thirdlever.core.errors import StrategyError, SuiteError, ThirdleverError, unknown
 from thirdlever.core.mistakes import explained, line_in
@@ -346,7 +347,7 @@ def _check_dev(suite: Suite) -> None:
 def _check_grading(suite: Suite) -> None:
     for item in (*suite.train, *suite.dev, *suite.test):
         reading = suite.answer.read(item.target)
-        grade = None if reading.value is None else suite.answer.grade(reading.value, item.target)
+        grade = None if reading.value is None else grade_item(suite.answer, reading.value, item.id, item.target)
         if grade is None or grade.value < 1:  # nan: a grader has yet to decide
             wrong = f"the target {item.target!r} of item {item.id!r} is graded as wrong ({(grade or reading).reason})"
             message = f"{wrong}; correct the answer's `read` or `grade`"

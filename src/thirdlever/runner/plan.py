@@ -169,6 +169,7 @@ def plan(
     suite: str | Suite,
     strategies: Sequence[str],
     *,
+    train: str | None = None,
     models: Sequence[str | BaseModel] = ("embedded",),
     prompts: Sequence[str | Path] | None = None,
     limit: int | None = None,
@@ -201,7 +202,7 @@ def plan(
             raise RunError(message)
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises if either is invalid
     probe = timed_requests(probe, limit)
-    suite = find_suite(suite) if isinstance(suite, str) else check(suite)
+    suite = find_suite(suite, train) if isinstance(suite, str) else check(suite)
     judge = judging.check_grader(suite, grader)
     groups = in_prompts(parse_all(strategies, defer_extras=True), suite, prompts)
     bases = {_name(model): _resolved(model) for model in models}

@@ -62,6 +62,7 @@ def run(
     suite: str | Suite,
     strategies: Sequence[str],
     *,
+    train: str | None = None,
     models: Sequence[str | BaseModel] = ("embedded",),
     prompts: Sequence[str | Path] | None = None,
     limit: int | None = None,
@@ -82,8 +83,9 @@ def run(
     """Run strategies over a suite, side by side. Also works in a notebook.
 
     Args:
-        suite: a suite, or the name of one under `evals/`.
+        suite: a suite, the name of one under `evals/`, or an inspect task such as "file.py@task".
         strategies: such as "rag:k=20", or "rag" for its defaults.
+        train: another inspect task, whose samples strategies learn from, if `suite` is a task.
         models: base models. Each strategy runs on each of them; one that needs no model runs once.
         prompts: names of prompt files in `prompts/`, or paths; "default" is the prompt that ships. Each strategy runs
             in each of them; one that calls no model runs once. None is the suite's own prompt.
@@ -127,7 +129,7 @@ def run(
     tolerance = Tolerance(max_failed, max_unparsed)
     device_cost(0.0, device_usd_per_hour, utilisation)  # raises for an invalid rate or utilisation
     probe = timed_requests(probe, limit)
-    suite = find_suite(suite) if isinstance(suite, str) else check(suite)
+    suite = find_suite(suite, train) if isinstance(suite, str) else check(suite)
     check_grader(suite, grader)
     groups = in_prompts(parse_all(strategies), suite, prompts)
     money = Budget(limit=budget, device_usd_per_hour=device_usd_per_hour, utilisation=utilisation)

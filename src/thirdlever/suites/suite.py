@@ -374,12 +374,23 @@ def load_suite(
     )
 
 
-def find_suite(name: str) -> Suite:
-    """Load `evals/<name>.py` and check its suite.
+def find_suite(name: str, train: str | None = None) -> Suite:
+    """Load `evals/<name>.py`, or an inspect task such as `file.py@task` or `inspect_evals/task`, and check the suite.
+
+    Args:
+        name: of the suite, or the task.
+        train: another task, whose samples strategies learn from.
 
     Raises:
         SuiteError: no such file, it defines no suite, or the suite cannot be measured with.
     """
+    if is_task(name):
+        from thirdlever.suites.tasks import from_task
+
+        return check(from_task(name, train))
+    if train is not None:
+        message = f"--train {train}: suite {name!r} has a train split; only an inspect task takes another's samples"
+        raise SuiteError(message)
     evals = project.files("evals")
     if name not in evals:
         message = f"{unknown('suite', name, evals)}; {_REMEDY}"
@@ -397,6 +408,11 @@ def find_suite(name: str) -> Suite:
         message = f"{path}: {name}() returned {type(made).__name__}; it must return a Suite, e.g. from load_suite"
         raise SuiteError(message)
     return check(replace(made, name=name))
+
+
+def is_task(name: str) -> bool:
+    """Whether a suite's name is that of an inspect task."""
+    return "/" in name or "@" in name or name.endswith(".py")
 
 
 def check(suite: Suite) -> Suite:
