@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from thirdlever.core import project
 from thirdlever.core.store import Store
 from thirdlever.runner.audit import audit
-from thirdlever.suites.suite import Item, Split, Suite, find_suite
+from thirdlever.suites.find import find_suite
+from thirdlever.suites.suite import Item, Split, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,7 +18,7 @@ from thirdlever import Json, Label
 from thirdlever.models.base import answer_schema
 from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.generate import ActiveRequest, Request
-from thirdlever.suites.suite import find_suite
+from thirdlever.suites.find import find_suite
 
 if TYPE_CHECKING:
     from thirdlever.answers.answer import Answer

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from thirdlever.suites.suite import find_suite
+from thirdlever.suites.find import find_suite
 from thirdlever.testing import Behaviour, LoopbackProvider, TokenPrices
 
 ITEMS, RIGHT = 100, 82

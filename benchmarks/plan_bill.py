@@ -24,7 +24,7 @@ from unittest import mock
 import thirdlever
 from thirdlever.retrieval import index
 from thirdlever.runner.plan import PlannedCandidate, plan
-from thirdlever.suites.suite import find_suite
+from thirdlever.suites.find import find_suite
 from thirdlever.testing import Behaviour, FakeEmbedder, LoopbackProvider, TokenPrices
 
 SUITE, LIMIT, PROBE, FIRST = "transactions", 60, 5, 10

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from thirdlever import Label, load
 from thirdlever.evaluation.records import LIMITS
-from thirdlever.suites.suite import find_suite
+from thirdlever.suites.find import find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from thirdlever.models.engine import chat, local
 from thirdlever.models.engine.engine import Engine
 from thirdlever.models.engine.generate import Request
 from thirdlever.models.engine.weights import load
-from thirdlever.suites.suite import find_suite
+from thirdlever.suites.find import find_suite
 
 if TYPE_CHECKING:
     from pathlib import Path

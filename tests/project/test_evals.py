@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from thirdlever.cli import main
 from thirdlever.core.project import files
 from thirdlever.runner import runner
-from thirdlever.suites.suite import Leakage, find_suite
+from thirdlever.suites.find import find_suite
+from thirdlever.suites.suite import Leakage
 
 if TYPE_CHECKING:
     from thirdlever import Suite

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from thirdlever.answers.structured import Json
-from thirdlever.suites.suite import find_suite
+from thirdlever.suites.find import find_suite
 
 ROOT = Path(__file__).parents[2]
 SIZES = {

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from thirdlever.cli import main
 from thirdlever.runner.check import check
-from thirdlever.suites.suite import find_suite
+from thirdlever.suites.find import find_suite
 
 if TYPE_CHECKING:
     from thirdlever import Suite

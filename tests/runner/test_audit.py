@@ -6,13 +6,17 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from thirdlever.core import project
 from thirdlever.core.store import Store
 from thirdlever.runner.audit import Concern, audit, clean, hints, near_pairs
-from thirdlever.suites.suite import Item, Suite, find_suite
+from thirdlever.suites.find import find_suite
+
+if TYPE_CHECKING:
+    from thirdlever.suites.suite import Item, Suite
 
 KEYS = [
     "sk-proj-" + "a1B2" * 5,

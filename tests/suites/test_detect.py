@@ -17,8 +17,9 @@ from thirdlever.runner import runner
 from thirdlever.runner.check import check
 from thirdlever.suites.create import Made, make_suite
 from thirdlever.suites.detect import KINDS, infer_schema
+from thirdlever.suites.find import find_suite
 from thirdlever.suites.prompts import read_prompt
-from thirdlever.suites.suite import Item, Split, Suite, find_suite
+from thirdlever.suites.suite import Item, Split, Suite
 from thirdlever.testing import FakeModel, offline
 
 NLUPP = Path(__file__).parents[3] / "shared" / "data" / "nlupp"

@@ -17,7 +17,8 @@ from thirdlever.core.text import normalise
 from thirdlever.prompting.frame import chat
 from thirdlever.suites import splitting
 from thirdlever.suites.create import Made, copy_starter, make_suite
-from thirdlever.suites.suite import Item, find_suite
+from thirdlever.suites.find import find_suite
+from thirdlever.suites.suite import Item
 
 BANKING77 = Path(__file__).parents[3] / "shared" / "data" / "banking77"
 

@@ -7,7 +7,8 @@ import pytest
 
 from thirdlever.answers.answer import Label, Text
 from thirdlever.core.errors import SuiteError
-from thirdlever.suites.suite import Document, Item, Suite, available_suites, find_suite, load_suite
+from thirdlever.suites.find import available_suites, find_suite
+from thirdlever.suites.suite import Document, Item, Suite, load_suite
 
 EVAL = '''"""toys: the kind of a toy."""
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from thirdlever.core.errors import SuiteError
 from thirdlever.suites.create import make_suite, suite_name
+from thirdlever.suites.find import find_suite
 from thirdlever.suites.sources import Reading, propose, read_source
-from thirdlever.suites.suite import Suite, find_suite
+
+if TYPE_CHECKING:
+    from thirdlever.suites.suite import Suite
 
 PAIRS = [(f"where is parcel {number}", ("shipping", "refund")[number % 2]) for number in range(40)]
 

@@ -10,7 +10,7 @@ import pytest
 
 import thirdlever
 from thirdlever import Context, SuiteError, messages
-from thirdlever.suites.suite import find_suite
+from thirdlever.suites.find import find_suite
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:

@@ -193,6 +193,14 @@ def _find(run: str | Path) -> Run:
     raise RunError(unknown("run", str(run), finished) + "; create one with `thirdlever run SUITE`")
 
 
+def without(run: Run, items: Collection[str]) -> Run:
+    """The same run as if it had not asked these test items; its folder is unchanged."""
+    records = run.records
+    other = Run(run.folder)
+    vars(other).update(info=run.info, records=records[~records["item_id"].isin(list(items))])
+    return other
+
+
 @dataclass(frozen=True, kw_only=True)
 class Repriced:
     """A run at other prices.

@@ -144,7 +144,7 @@ def _confirm(made: "Made") -> None:
 def _remarks(name: str) -> list[str]:
     """What is wrong with a new suite's prompt file, or was perhaps overlooked in it."""
     from thirdlever.prompting.frame import check_prompt, remarks
-    from thirdlever.suites.suite import find_suite
+    from thirdlever.suites.find import find_suite
 
     suite = find_suite(name)
     if suite.prompt is None:
@@ -158,7 +158,7 @@ def _remarks(name: str) -> list[str]:
 
 def suites() -> None:
     """List the available suites."""
-    from thirdlever.suites.suite import available_suites
+    from thirdlever.suites.find import available_suites
 
     for line in aligned([*available_suites().items()]):
         typer.echo(line)
@@ -226,7 +226,7 @@ def audit(
     from thirdlever.report.tables import render_audit
     from thirdlever.runner import audit as auditing
     from thirdlever.suites.create import refuse
-    from thirdlever.suites.suite import find_suite
+    from thirdlever.suites.find import find_suite
 
     names = list(dict.fromkeys(Path(name).parent.name if name.endswith(".jsonl") else name for name in suite))
     if fix is not None and len(names) > 1:
@@ -329,6 +329,9 @@ def run(
     max_unparsed: Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)] = MAX_UNPARSED,
     max_connections: options.MaxConnections = None,
     grader: options.Grader = None,
+    allow_near_leaks: Annotated[
+        bool, flag("--allow-near-leaks", "Run even if more than 1 % of test items are nearly in train or dev.")
+    ] = False,
 ) -> None:
     """Run strategies on a suite and compare them in a table.
 
@@ -360,9 +363,10 @@ def run(
         max_unparsed=max_unparsed,
         max_connections=max_connections,
         grader=grader,
+        allow_near_leaks=allow_near_leaks,
     )
     options.print_text(tables.render_summary(done.summary))
-    _print_grader(done)
+    _print_facts(done)
     _print_searched(done)
     typer.echo(f"\nRecords, logs and chart: {done.folder}")
     for name, why in done.not_measured.items():
@@ -395,15 +399,15 @@ def show(
         return
     options.print_text(tables.render_summary(found.summary, fmt))
     if fmt == "table":
-        _print_grader(found)
+        _print_facts(found)
         _print_searched(found)
 
 
-def _print_grader(run: "Run") -> None:
-    """How far the grader agrees with people, below a run's table."""
-    from thirdlever.report.memo_content import grader_facts
+def _print_facts(run: "Run") -> None:
+    """How far the grader agrees with people, and what near-leaks do to the accuracies, below a run's table."""
+    from thirdlever.report.memo_content import grader_facts, near_leak_facts
 
-    for what, value in grader_facts(run):
+    for what, value in [*grader_facts(run), *near_leak_facts(run)]:
         typer.echo(paragraph(escape_terminal(f"{what}: {value}."), rest="  "))
 
 

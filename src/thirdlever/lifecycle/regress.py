@@ -32,8 +32,8 @@ from thirdlever.lifecycle.checks import (
 )
 from thirdlever.models.parameters import canonical
 from thirdlever.strategies.specs import parse, spec
+from thirdlever.suites.find import find_suite
 from thirdlever.suites.prompts import DEFAULT
-from thirdlever.suites.suite import find_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -484,6 +484,7 @@ class Rerun:
             budget=self.budget,
             max_connections=self.max_connections,
             grader=self.grader,
+            allow_near_leaks=True,  # the baseline has the same
             **{name: options[name] for name in _RUN_OPTIONS},
             **asdict(self.tolerance),
         )

@@ -534,6 +534,27 @@ def searched(found: Mapping[str, Any], figures: CandidateFigures) -> str:
     )
 
 
+def near_leak_facts(run: Run) -> list[tuple[str, str]]:
+    """Measured test items that are nearly in train or dev, and the accuracies without them; empty without any."""
+    from thirdlever.analysis.run import without
+
+    found = run.info.get("near_leaks")
+    measured = set(run.records["item_id"]) & set(found["items"]) if found else set()
+    if not found or not measured:
+        return []
+    others = without(run, measured)
+    ranked = sorted(others.summary.itertuples(), key=lambda row: row.measured and -row.accuracy)
+    known = {row.candidate: row for row in run.summary.itertuples()}
+    pairs = [
+        f"{row.candidate} {percent(row.accuracy)} ({percent(known[row.candidate].accuracy)} with them)"
+        for row in ranked
+        if row.measured
+    ]
+    share = f"{len(measured):,} of {counted(int(run.records['item_id'].nunique()), 'test item')}"
+    allowed = f"; allowed: {found['allowed']}" if found["allowed"] else ""
+    return [("Nearly in train or dev", f"{share}{allowed}"), ("Accuracy without them", ", ".join(pairs))]
+
+
 def grader_facts(run: Run) -> list[tuple[str, str]]:
     """The grader and how far it agrees with people, as (name, value); empty if answers are graded without one."""
     if not (found := run.info.get("grader")):

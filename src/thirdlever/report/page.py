@@ -146,7 +146,7 @@ def page_data(run: Run) -> PageData:
 
 
 def _head(run: Run, cells: Cells) -> dict[str, Any]:
-    from thirdlever.report.memo_content import grader_facts
+    from thirdlever.report.memo_content import grader_facts, near_leak_facts
 
     info = run.info
     suite = info.get("suite") or {}
@@ -160,7 +160,7 @@ def _head(run: Run, cells: Cells) -> dict[str, Any]:
         "items": len(cells.items),
         "epochs": cells.epochs,
         "memo": _memo(run),
-        "grader": [f"{what}: {value}." for what, value in grader_facts(run)],
+        "grader": [f"{what}: {value}." for what, value in [*grader_facts(run), *near_leak_facts(run)]],
     }
 
 

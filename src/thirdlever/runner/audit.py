@@ -178,20 +178,34 @@ def _weaker(pools: Mapping[str, Sequence[Item]], shared: Sequence[Mapping[str, I
 
 
 def _near_leaks(pools: Mapping[str, Sequence[Item]]) -> Concern:
-    """Test items that are nearly the same as one that strategies learn from, with the same target."""
+    return _of_leaks("nearly equal inputs across splits", _near_leak_pairs(pools), len(pools["test"]))
+
+
+def near_leaks(suite: Suite, store: Store) -> tuple[str, ...]:
+    """Ids of test items that are nearly the same as one of train or dev, with the same target; found once and kept."""
+
+    def build(folder: Path) -> Mapping[str, list[str]]:  # noqa: ARG001 - the answer is kept as a fact
+        pools = {"train": [*suite.train], "dev": [*suite.dev], "test": [*suite.test]}
+        return {"near": list(dict.fromkeys(item.id for _, item in _near_leak_pairs(pools)))}
+
+    of = {"splits": [split.hash for split in (suite.train, suite.dev, suite.test)], "near": [NEAR, _FEWEST, _HASHES]}
+    return tuple(store.once("near-leaks", of=of, build=build).facts["near"])
+
+
+def _near_leak_pairs(pools: Mapping[str, Sequence[Item]]) -> list[tuple[Item, Item]]:
+    """Test items that are nearly the same as one that strategies learn from, with the same target, after that one."""
     learned = [item for name in ("train", "dev") for item in pools.get(name, ())]
     items = [*learned, *pools["test"]]
     same: defaultdict[str, list[int]] = defaultdict(list)
     for place, item in enumerate(items):
         same[normalise(item.input)].append(place)
     groups = list(same.values())
-    pairs = [
+    return [
         (items[min(a, b)], items[max(a, b)])
         for first, second, _ in near_pairs([items[group[0]].input for group in groups])
         for a, b in product(groups[first], groups[second])
         if min(a, b) < len(learned) <= max(a, b) and items[a].target == items[b].target
     ]
-    return _of_leaks("nearly equal inputs across splits", pairs, len(pools["test"]))
 
 
 def _reworded(pools: Mapping[str, Sequence[Item]], vectors: Mapping[str, NDArray[np.float32]]) -> Concern:

@@ -19,9 +19,10 @@ from thirdlever.core.store import Store
 from thirdlever.core.text import clipped, counted, normalise
 from thirdlever.prompting.frame import check_prompt, remarks
 from thirdlever.strategies import specs
+from thirdlever.suites.find import find_suite
 from thirdlever.suites.prompts import available_prompts, read_prompt
 from thirdlever.suites.splitting import shared_groups
-from thirdlever.suites.suite import Inputs, Item, Leakage, Split, find_suite
+from thirdlever.suites.suite import Inputs, Item, Leakage, Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

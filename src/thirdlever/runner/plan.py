@@ -41,7 +41,8 @@ from thirdlever.retrieval.index import SERVER
 from thirdlever.runner.budget import batches, timed_requests
 from thirdlever.strategies.contract import Deployment
 from thirdlever.strategies.specs import in_prompts, once, parse_all
-from thirdlever.suites.suite import Suite, check, find_suite
+from thirdlever.suites.find import find_suite
+from thirdlever.suites.suite import Suite, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -13,7 +13,8 @@ from thirdlever.models.recorder import Recorder, cacheable, resolve_offline
 from thirdlever.prompting.frame import remarks
 from thirdlever.runner.plan import recorded
 from thirdlever.strategies.specs import in_prompts, parse
-from thirdlever.suites.suite import Split, check, find_suite
+from thirdlever.suites.find import find_suite
+from thirdlever.suites.suite import Split, check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

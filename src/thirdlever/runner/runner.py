@@ -27,19 +27,21 @@ from thirdlever.answers.kinds import described
 from thirdlever.catalog.listings import snapshots
 from thirdlever.catalog.prices import device_cost
 from thirdlever.core import files, project
-from thirdlever.core.errors import BudgetError, ProviderError, RunError, TuningError
+from thirdlever.core.errors import BudgetError, LeakageError, ProviderError, RunError, TuningError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
 from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
-from thirdlever.core.text import counted
+from thirdlever.core.text import counted, percent
 from thirdlever.evaluation.ask import metered
 from thirdlever.evaluation.judging import Case, Grading, check_grader
 from thirdlever.evaluation.records import Journal, describe_lost, misread, monotonous, table, to_parquet
 from thirdlever.models.base import BaseModel, check_constrains
+from thirdlever.runner.audit import MOST_NEAR, near_leaks
 from thirdlever.runner.budget import Budget, batches, priced_in_batch, timed_requests
 from thirdlever.strategies.specs import candidates, in_prompts, once, parse_all
-from thirdlever.suites.suite import Document, Leakage, Suite, check, find_suite
+from thirdlever.suites.find import find_suite
+from thirdlever.suites.suite import Document, Leakage, Suite, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from thirdlever.strategies.specs import Candidate, StrategySpec
 
 
+MOST_COMPARED = 100_000  # items, of which near-leaks are found in less than a minute
 _LOCK = ".lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
@@ -79,6 +82,7 @@ def run(
     max_unparsed: float = MAX_UNPARSED,
     max_connections: int | None = None,
     grader: str | BaseModel | None = None,
+    allow_near_leaks: bool = False,
 ) -> Run:
     """Run strategies over a suite, side by side. Also works in a notebook.
 
@@ -104,6 +108,7 @@ def run(
         max_unparsed: the same of unparsed answers.
         max_connections: requests in flight at once; by default, as many as the provider allows.
         grader: the model that judges the answers of a suite whose answer kind is `Judge`.
+        allow_near_leaks: measure also if more than 1 % of the test items are nearly the same as one of train or dev.
 
     Returns:
         The run, with pandas DataFrames as `summary` and `records`.
@@ -162,6 +167,7 @@ def run(
             **options,
         )
         session.leakage.check_suite()
+        near = _near_leaks(suite, allowed=allow_near_leaks)
         used = {prompt.name: prompt for group in groups for spec in group for prompt in spec.prompts}
         if out is None:
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
@@ -185,6 +191,7 @@ def run(
             "spent_usd": money.spent if budget is not None else None,
             "usage_unreported": money.unreported,
             **about_grader,
+            **near,
             "prices": {name: price and price.to_dict() for name, price in money.prices.items()},
             "device_usd_per_hour": device_usd_per_hour,
             "utilisation": utilisation,
@@ -544,6 +551,29 @@ def _grading(
     return Grading(
         suite=suite, judge=suite.answer, model=model, folder=journals, count=count, max_connections=max_connections
     )
+
+
+def _near_leaks(suite: Suite, *, allowed: bool) -> dict[str, Any]:
+    """What run.json says of test items that are nearly in train or dev; empty if there are none.
+
+    Raises:
+        LeakageError: they are more than 1 %, and nobody has allowed it.
+    """
+    size = sum(len(split) for split in (suite.train, suite.dev, suite.test))
+    if size > MOST_COMPARED:
+        note(f"suite {suite.name!r} is too large to look for near-leaks at each run: thirdlever audit {suite.name}")
+        return {}
+    near = near_leaks(suite, Store(project.STORE))
+    share = len(near) / len(suite.test)
+    reason = "by --allow-near-leaks" if allowed else suite.card.get("near_leaks")
+    if share > MOST_NEAR and not reason:
+        found = (
+            f"{len(near):,} of {counted(len(suite.test), 'test item')} ({percent(share)}) are nearly in train or dev"
+        )
+        remedy = f"see: thirdlever audit {suite.name}; drop them with its --fix, or allow them: --allow-near-leaks"
+        message = f"suite {suite.name!r}: {found}; {remedy}"
+        raise LeakageError(message)
+    return {"near_leaks": {"items": list(near), "allowed": str(reason) if share > MOST_NEAR else None}} if near else {}
 
 
 def _in_a_filename(name: str) -> str:

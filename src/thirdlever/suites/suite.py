@@ -12,7 +12,6 @@ optionally `slice, group`, and any others, which prompts can show), `documents.j
 
 from __future__ import annotations
 
-import ast
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
@@ -25,7 +24,7 @@ from thirdlever.answers.answer import Answer, Label, least_tokens, most_tokens
 from thirdlever.core import project
 from thirdlever.core.errors import LeakageError, SuiteError, unknown
 from thirdlever.core.files import content_hash
-from thirdlever.core.mistakes import explained, misuse
+from thirdlever.core.mistakes import misuse
 from thirdlever.core.text import clipped, counted, listed, normalise
 from thirdlever.suites.prompts import find_prompt
 from thirdlever.suites.readers import read_rows, read_text, read_turns, transcript
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
 
 Parts: TypeAlias = Callable[[str], Mapping[str, str]]
-_MARK = "__thirdlever_suite__"
+MARK = "__thirdlever_suite__"
 COLUMNS = {"id", "input", "target", "slice", "group"}  # an item's own
 _ANSWER = ("describe", "read", "grade", "problem")  # methods of an answer kind
 _KINDS = {
@@ -50,7 +49,7 @@ _KINDS = {
     "json": 'answer=Json(("KEY", "KEY"))',
     "checks": 'answer=Checks((must("TEXT"), at_most(words=80)))',
 }
-_REMEDY = "to make a suite of your data, run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
+REMEDY = "to make a suite of your data, run: thirdlever init NAME --train FILE --input COLUMN --target COLUMN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +316,7 @@ SuiteFactory: TypeAlias = Callable[[], Suite]
 
 def suite(factory: SuiteFactory) -> SuiteFactory:
     """Mark a function without arguments as a suite; `evals/<name>.py` must contain one called `<name>`."""
-    setattr(factory, _MARK, True)
+    setattr(factory, MARK, True)
     return factory
 
 
@@ -348,7 +347,7 @@ def load_suite(
     folder = project.dataset(name)
     if not folder.is_dir():
         beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        message = f"{folder.parent}: {unknown('data set', name, beside)}; {_REMEDY}"
+        message = f"{folder.parent}: {unknown('data set', name, beside)}; {REMEDY}"
         raise SuiteError(message)
     train, dev, test = (_split(folder, part, input_column) for part in ("train", "dev", "test"))
     if answer == "label":
@@ -372,47 +371,6 @@ def load_suite(
         unlabelled=_inputs(folder / "unlabelled.jsonl", input_column),
         human=_human(folder / "human.jsonl", known={item.id for split in (dev, test) for item in split}),
     )
-
-
-def find_suite(name: str, train: str | None = None) -> Suite:
-    """Load `evals/<name>.py`, or an inspect task such as `file.py@task` or `inspect_evals/task`, and check the suite.
-
-    Args:
-        name: of the suite, or the task.
-        train: another task, whose samples strategies learn from.
-
-    Raises:
-        SuiteError: no such file, it defines no suite, or the suite cannot be measured with.
-    """
-    if is_task(name):
-        from thirdlever.suites.tasks import from_task
-
-        return check(from_task(name, train))
-    if train is not None:
-        message = f"--train {train}: suite {name!r} has a train split; only an inspect task takes another's samples"
-        raise SuiteError(message)
-    evals = project.files("evals")
-    if name not in evals:
-        message = f"{unknown('suite', name, evals)}; {_REMEDY}"
-        raise SuiteError(message)
-    path = evals[name]
-    factory = getattr(project.load_module(path, SuiteError), name, None)
-    if factory is None or not hasattr(factory, _MARK):
-        message = f"{path}: no suite {name!r} in it; define a function of that name with @suite"
-        raise SuiteError(message)
-    try:
-        made = factory()
-    except (ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, OSError) as cause:
-        raise SuiteError(explained(cause, path)) from cause
-    if not isinstance(made, Suite):
-        message = f"{path}: {name}() returned {type(made).__name__}; it must return a Suite, e.g. from load_suite"
-        raise SuiteError(message)
-    return check(replace(made, name=name))
-
-
-def is_task(name: str) -> bool:
-    """Whether a suite's name is that of an inspect task."""
-    return "/" in name or "@" in name or name.endswith(".py")
 
 
 def check(suite: Suite) -> Suite:
@@ -458,20 +416,6 @@ def _too_long(suite: Suite) -> Iterator[str]:
     if (needed := least_tokens(longest.target)) > most:
         what = f"the target of item {longest.id!r} has at least {needed} tokens, the answer may have {most}"
         yield f"suite {suite.name!r}: {what}; write max_tokens={most_tokens(longest.target)} in the answer kind"
-
-
-def available_suites() -> dict[str, str]:
-    """Names of all suites, each with the first line of its file's docstring, without the name."""
-    files = sorted(project.files("evals").items())
-    return {name: _headline(path).removeprefix(f"{name}:").strip() for name, path in files}
-
-
-def _headline(path: Path) -> str:
-    try:
-        docstring = ast.get_docstring(ast.parse(read_text(path)))
-    except (SyntaxError, ValueError):  # running a broken file reports it; listing does not
-        return ""
-    return (docstring or "").partition("\n")[0]
 
 
 def _split(folder: Path, name: str, input_column: str | None) -> Split:
