@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -247,6 +247,7 @@ class Compared:
         non_inferiority: of b to a for each comparison, in the same order; empty without a margin.
         variances: of recipes that ran with several seeds.
         not_measured: why candidates are left out, by name.
+        same_answer: which candidates give nearly always the same answer, as clauses, by name.
         by: what alone differs in each pair: "prompt", "model" or "strategy"; None for any pair.
         overall: with `by`, the same over all pairs with the same two prompts, models or strategies: the mean of their
             candidates' scores on each item. Only where there are several such pairs.
@@ -263,6 +264,7 @@ class Compared:
     non_inferiority: Sequence[NonInferiority]
     variances: Sequence[Variance]
     not_measured: Mapping[str, str]
+    same_answer: Mapping[str, str] = field(default_factory=dict)
     by: By | None = None
     overall: Sequence[Comparison] = ()
 
@@ -326,6 +328,7 @@ def compared(
         non_inferiority=[] if margin is None else [non_inferior(o, one.b, one.a, margin) for one in found],
         variances=by_recipe(o, run.info),
         not_measured=lost,
+        same_answer={name: why for name in accuracies if (why := measured[name].same_answer)},
         by=by,
         overall=overall,
     )

@@ -187,7 +187,8 @@ def _find(run: str | Path) -> Run:
         note(f"latest: {newest}")  # a regression gate may have written a newer run than the one that was meant
         return Run(newest)
     shipped = project.roots()[-1] / project.RESULTS  # with the finished runs of the demo
-    for folder in (Path(run), project.RESULTS / run, shipped / run):
+    places = [Path(run), project.RESULTS / run, shipped / run]
+    for folder in sorted(places, key=lambda place: not (place / INFO).is_file()):  # a run before any other folder
         if folder.is_dir():
             return Run(folder)
     raise RunError(unknown("run", str(run), finished) + "; create one with `thirdlever run SUITE`")

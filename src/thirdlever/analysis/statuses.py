@@ -100,7 +100,7 @@ def why_not(records: pd.DataFrame, tolerance: Tolerance) -> str | None:
         tolerance: the largest shares that are tolerated.
     """
     if records.empty:
-        return "not measured: no request was sent; repeat the run's command with a larger --budget"
+        return "not measured: no request was answered; repeat the run's command, with a larger --budget if it was spent"
     found = statuses(records)
     counts = count(found)
     if (sentence := sentence_for(counts, tolerance)) is None:

@@ -552,7 +552,7 @@ def _money(one: OptionMark, volume: float | None) -> str:
     least = "at most " if one.at_most else ""
     if volume is None:
         return f"{least}{usd(one.usd)} per 1,000"
-    each = "" if one.usd_per_1000 is None or one.at_most else f" ({usd(one.usd_per_1000)} per 1,000)"
+    each = "" if one.usd_per_1000 is None or one.at_most else f" (requests: {usd(one.usd_per_1000)} per 1,000)"
     return f"{least}{usd(one.usd)} a month{each}"
 
 

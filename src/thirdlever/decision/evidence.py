@@ -169,6 +169,8 @@ class Evidence:
         answers: number of possible answers; 0 for free text.
         looks: test items at each look at the run, the last one being the present; empty for stated figures.
         test_items: size of the test split; 0 if unknown.
+        documents: that the suite has, for retrieval; None if unknown.
+        near_leaks: measured test items that are nearly the same as one of train or dev.
         repeats: candidates that differ in their seed alone, by the name of their recipe, which stands for them.
         no_verdict: why no accuracy counts, and the remedy: the grader is not calibrated. None if they count.
     """
@@ -182,6 +184,8 @@ class Evidence:
     answers: int = 0
     looks: Sequence[int] = ()
     test_items: int = 0
+    documents: int | None = None
+    near_leaks: int = 0
     repeats: Mapping[str, Sequence[str]] = field(default_factory=dict)
     no_verdict: str | None = None
     _bounds: dict[tuple[str, str, int], float] = field(default_factory=dict, repr=False, compare=False)
@@ -281,7 +285,10 @@ def gather(run: Run) -> Evidence:
         looks=info.get("looks") or (),
         test_items=int((suite.get("counts") or {}).get("test") or 0),
     )
-    return replace(found, repeats=repeats, no_verdict=no_verdict)
+    near = {*(info.get("near_leaks") or {}).get("items", ())} & {*scores.items}
+    return replace(
+        found, documents=suite.get("documents"), near_leaks=len(near), repeats=repeats, no_verdict=no_verdict
+    )
 
 
 def _together(standings: Sequence[Standing], repeats: Mapping[str, Sequence[str]], scores: Outcomes) -> list[Standing]:

@@ -333,7 +333,7 @@ def _untuned(e: Evidence, a: Assumptions) -> Finding:
     if one := next((one for one in e.untuned if one.against(target) == "open"), None):
         reason = f"{counted(one.n, 'item')} are too few to tell whether {one.name} reaches {percent(target)}"
         needed = one.needed(target, a.margin)
-        return Finding("open", "target_open", reason, _more_items(needed, one.n, a), items=needed)
+        return Finding("open", "target_open", reason, _more_items(needed, one.n, e, a), items=needed)
     goal = percent(target) + ("" if a.target_p95_s is None else f" with a p95 within {duration(a.target_p95_s)}")
     reason = f"nothing without tuning reaches {goal}"
     return Finding("passed", "target_missed", reason, f"A prompt or retrieval candidate that reaches {goal}.")
@@ -491,7 +491,7 @@ def _undecided(
         reason = f"{counted(had, 'item')} are too few to tell whether {tuned.name} reaches {percent(a.target_accuracy)}"
     else:
         return None
-    return Finding("open", code, reason, _more_items(n, had, a), items=n)
+    return Finding("open", code, reason, _more_items(n, had, e, a), items=n)
 
 
 def _saves(e: Evidence, a: Assumptions, tuned: Standing, payback: Payback | None) -> Finding:
@@ -537,7 +537,7 @@ def _worse(e: Evidence, a: Assumptions, tuned: Standing, best: Standing) -> Find
         return None
     reason = f"{tuned.name} may be {points(a.margin)} or more worse than {best.name}"
     needed = e.items_for(tuned.name, best.name, a.margin)
-    return Finding("failed", "may_be_worse", reason, _more_items(needed, tuned.n, a), items=needed)
+    return Finding("failed", "may_be_worse", reason, _more_items(needed, tuned.n, e, a), items=needed)
 
 
 def _money(e: Evidence, a: Assumptions, payback: Payback | None, *, priced: bool = False) -> Finding:
@@ -658,10 +658,10 @@ def _to_measure(levers: Sequence[str]) -> str:
     return " and ".join(f"a candidate for {lever} (--strategy {_STRATEGIES[lever]})" for lever in levers)
 
 
-def _more_items(needed: int, had: int, a: Assumptions) -> str:
-    return (
-        f"About {counted(needed, 'test item')} instead of {had:,} would settle it down to {points(a.margin or POINT)}."
-    )
+def _more_items(needed: int, had: int, e: Evidence, a: Assumptions) -> str:
+    at_hand = f"; the suite has {e.test_items:,}" if e.test_items > had else ""
+    settled = f"would settle it down to {points(a.margin or POINT)}"
+    return f"About {counted(needed, 'test item')} instead of {had:,} {settled}{at_hand}."
 
 
 def _difference(tuned: Standing, best: Standing, compared: Comparison | None) -> float:
@@ -770,9 +770,14 @@ def _knowledge(e: Evidence, a: Assumptions) -> Question:
         reason=reason if passes else "retrieval of documents supplies new facts, and it was not tried",
         evidence=" ".join([_retrieved(e), stated[a.changing_knowledge], *_slices(e)]),
         threshold="Yes: add retrieval, then reassess. Tuning does not reliably teach facts.",
-        change="Measure retrieval of documents (--strategy rag:documents=3), or state that no facts change "
-        "(--assume changing_knowledge=no).",
+        change=f"{_retrieval_to_measure(e)}, or state that no facts change (--assume changing_knowledge=no).",
     )
+
+
+def _retrieval_to_measure(e: Evidence) -> str:
+    if e.documents == 0:
+        return "Add documents to the suite (documents.jsonl) and measure retrieval of them"
+    return "Measure retrieval of documents (--strategy rag:documents=3)"
 
 
 def _facts_needed(e: Evidence, a: Assumptions) -> tuple[Answer, Basis]:

@@ -587,8 +587,11 @@ def _steps(d: Decision) -> Iterator[Step]:
     actions = [_order(change) for change in dict.fromkeys(one.change for one in wanted if not one.items)]
     yield from (Step(action=action) for action in actions)
     if items := max((one.items for one in wanted), default=0):
-        more = f"{counted(items, 'test item')} instead of {max(one.n for one in d.standings.values()):,}"
-        if not any(more in action for action in actions):
+        had, at_hand = max(one.n for one in d.standings.values()), d.evidence.test_items
+        more = f"{counted(items, 'test item')} instead of {had:,}"
+        if had < at_hand < items:
+            yield Step(action=f"measure on all {at_hand:,} test items of the suite; about {items:,} would settle it")
+        elif not any(more in action for action in actions):
             yield Step(action=f"measure on {more}")
 
 

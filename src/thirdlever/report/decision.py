@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import asdict, fields, is_dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.analysis.stats.power import Design
@@ -430,15 +431,15 @@ def what_would_change(d: Decision) -> list[str]:
     return [*dict.fromkeys(asked), *[flipped(flip, d.outcome) for flip in d.flips if flip.becomes][:_FLIPS]]
 
 
+def searched_for(value: float, *, unit: str) -> str:
+    """A value of an assumption that a search found within a thousandth, and so in three digits."""
+    return quantity(float(f"{value:.3g}"), unit)
+
+
 def flipped(flip: VerdictChange, now: str) -> str:
     """What another value of an assumption would do."""
     row = about(flip.name)
-
-    def shown(value: Any) -> str:  # noqa: ANN401 - of any assumption
-        plain = isinstance(value, float) and row.unit != "share" and not row.unit.startswith("USD")
-        return quantity(float(f"{value:.3g}") if plain else value, row.unit)
-
-    other = f"{flip.name} is {flip.at(shown)} (now {shown(flip.value)})"
+    other = f"{flip.name} is {flip.at(partial(searched_for, unit=row.unit))} (now {quantity(flip.value, row.unit)})"
     return f"{flip.becomes} instead of {now} if {other}: {row.meaning}."
 
 

@@ -18,9 +18,20 @@ from thirdlever.analysis.run import INFO, RECORDS
 from thirdlever.analysis.scorecards import LEAST_TIMED, LOST, rows
 from thirdlever.analysis.statuses import Tolerance
 from thirdlever.core.errors import RunError
-from thirdlever.core.text import UNKNOWN, counted, duration, escape_terminal, interval, listed, months, percent, usd
+from thirdlever.core.text import (
+    UNKNOWN,
+    counted,
+    duration,
+    escape_terminal,
+    interval,
+    listed,
+    months,
+    percent,
+    quantity,
+    usd,
+)
 from thirdlever.report import tables
-from thirdlever.report.decision import mark
+from thirdlever.report.decision import mark, searched_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -284,15 +295,7 @@ def assumptions(decision: Decision) -> MemoTable:
 
 
 def _value(value: Value, unit: str) -> str:
-    if value is None:
-        return UNKNOWN
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return clean(value)
-    if unit == "share":
-        return percent(value)
-    return usd(value) if unit.startswith("USD") else f"{value:,.10g}"
+    return quantity(clean(value) if isinstance(value, str) else value, unit)
 
 
 def details(decision: Decision, summary: pd.DataFrame | None) -> list[MemoTable]:
@@ -478,12 +481,8 @@ def _return(roi: float | None) -> str:
 def _sensitivity(decision: Decision) -> MemoTable:
     """The assumptions that can change the verdict, then all others in one row."""
     units = {one.name: one.unit for one in decision.assumptions.listed()}
-
-    def found(value: float, unit: str) -> str:
-        return _value(float(f"{value:.4g}"), unit)  # the search is no more precise
-
     cells = [
-        (one.name, _value(one.value, units[one.name]), one.at(partial(found, unit=units[one.name])), one.becomes)
+        (one.name, _value(one.value, units[one.name]), one.at(partial(searched_for, unit=units[one.name])), one.becomes)
         for one in decision.flips
         if one.becomes
     ]

@@ -545,4 +545,5 @@ def _items(d: Decision) -> str:
     e, n = d.evidence, max((one.n for one in d.standings.values()), default=0)
     size = f" of {e.test_items:,}" if e.test_items else ""
     look = f"; look {len(e.looks)} at them" if len(e.looks) > 1 else "; first look at them" if e.looks else ""
-    return f"{n:,}{size}, the same for all{look}"
+    near = f"; {e.near_leaks:,} nearly in train or dev" if e.near_leaks else ""
+    return f"{n:,}{size}, the same for all{look}{near}"

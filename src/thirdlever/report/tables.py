@@ -824,6 +824,7 @@ def _notes(found: Compared) -> list[str]:
     notes = [
         *([overall] if found.overall else []),
         *(f"{name} is left out: {why}." for name, why in found.not_measured.items()),
+        *(f"{name}: {why}." for name, why in found.same_answer.items()),
         f"Test: {methods}; p {f'adjusted (Holm) for all {found.family} comparisons' if several else 'not adjusted'}.",
         "Items better/worse: where the candidate does better/worse than the reference.",
         "Detectable: the smallest true difference found with 80 % power on this many items (two-sided, 5 % level).",
