@@ -3,6 +3,7 @@
 Typer reads the annotations when the module is loaded. Heavy modules are imported by the command that needs them.
 """
 
+import datetime as dt
 import os
 import shlex
 import sys
@@ -29,6 +30,10 @@ _CONSTRAINED = {
     "labels": "with a set of the labels only",
     "json": "with JSON that fits the schema only",
 }
+
+_QUICKLY_FIXED = (
+    "with --quick, reworded leaks and doubtful labels were not looked for: without it, --fix drops reworded leaks too"
+)
 
 models_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 data_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
@@ -283,6 +288,7 @@ def audit(
         bool, flag("--quick", "Leave out reworded leaks and doubtful labels, which need minutes.")
     ] = False,
     fix: Annotated[str | None, option("NAME", "Write a cleaned copy of the suite under this name.")] = None,
+    page: Annotated[Path | None, option("FILE", "Write a page with every item concerned, such as audit.html.")] = None,
     fmt: options.TextOrJson = "text",
 ) -> None:
     """Check data for leaks, conflicts, doubtful labels and secrets.
@@ -297,8 +303,11 @@ def audit(
     from thirdlever.suites.find import find_suite
 
     names = list(dict.fromkeys(Path(name).parent.name if name.endswith(".jsonl") else name for name in suite))
-    if fix is not None and len(names) > 1:
-        message = "--fix takes one suite; audit the others in a command of their own"
+    if (fix is not None or page is not None) and len(names) > 1:
+        message = f"{'--page' if fix is None else '--fix'} takes one suite; audit the others in a command of their own"
+        raise typer.TyperException(message)
+    if page is not None and not page.parent.is_dir():
+        message = f"folder {str(page.parent)!r} does not exist; create it, or give another path with --page"
         raise typer.TyperException(message)
     if fix is not None:
         refuse(fix, Path.cwd())
@@ -312,6 +321,14 @@ def audit(
             dropped = auditing.clean(found, concerns, fix)
             which = ", ".join(f"{number:,} from {file}" for file, number in dropped.items()) or "nothing"
             typer.echo(f"datasets/{fix}: dropped {which} (dropped.jsonl); next: thirdlever audit {fix}")
+            if quick:
+                typer.echo(_QUICKLY_FIXED)
+        if page is not None:
+            from thirdlever.core.files import write
+            from thirdlever.report.audit_page import render
+
+            write(page, render(found, concerns, dt.datetime.now(dt.UTC).date()).encode())
+            typer.echo(f"page: {escape_terminal(str(page))}")
     raise typer.Exit(int(failed))
 
 
