@@ -463,7 +463,7 @@ def test_the_teams_own_prompt_is_what_is_shown(capsys: pytest.CaptureFixture[str
 
 
 def test_groups_too_large_for_dev_are_reported() -> None:
-    train = csv("a.csv", *(f"text {n},k{n % 2},g{n // 6}" for n in range(84)), header="text,kind,source")
+    train = csv("a.csv", *(f"text {n},k{n % 2},g{n // 5}" for n in range(60)), header="text,kind,source")
     warned = make(train, group="source").warnings
     assert any("dev is empty, because each group of 'source' is larger than a tenth of train" in one for one in warned)
     train = csv("a.csv", *(f"text {n},k{n % 2},g{n // 2}" for n in range(60)), header="text,kind,source")
