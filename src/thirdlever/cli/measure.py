@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _TARGET = 90  # characters of a target that `init` shows
 _SENT = 600  # and of each message
 _CONSTRAINED = {
-    "label": "with one of the labels only",
-    "labels": "with a set of the labels only",
-    "json": "with JSON that fits the schema only",
+    "label": "one of the labels",
+    "labels": "a set of the labels",
+    "json": "JSON that fits the schema",
 }
 
 _QUICKLY_FIXED = (
@@ -129,9 +129,8 @@ def _next(made: "Made", edit: str | None = None) -> None:
     steps = [f"thirdlever audit {made.name}", *([edit] if edit else [])]
     typer.echo(f"next: {', '.join(steps)}, then: thirdlever plan {made.name}")
     if made.kind in _CONSTRAINED:
-        typer.echo(
-            f"with --constrain, models can answer {_CONSTRAINED[made.kind]}: thirdlever run {made.name} --constrain"
-        )
+        only = f"with --constrain, models can only answer with {_CONSTRAINED[made.kind]}"
+        typer.echo(f"{only}: thirdlever run {made.name} --constrain")
 
 
 def _other_kinds(made: "Made") -> str:

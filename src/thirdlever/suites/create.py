@@ -629,7 +629,8 @@ def eval_file(
 def _wanted(targets: Sequence[str], found: Detected) -> str:
     """What the prompt calls an answer."""
     if len(targets) == 1:
-        return _in_words(targets[0], "Category")
+        words = _in_words(targets[0], "Category")
+        return words.removesuffix("s") if "separator" in found.settings and found.kind == "text" else words
     return "Categories" if found.kind == "labels" else "JSON"
 
 

@@ -145,7 +145,7 @@ def get(name: str, given: Path | None = None, folder: Path | None = None) -> Mad
     else:
         _take(data, given)
     with tempfile.TemporaryDirectory() as aside:
-        return make_suite(
+        made = make_suite(
             name,
             train=_together(data, "train", data.train, Path(aside)),
             test=_together(data, "test", data.test, Path(aside)) if data.test else None,
@@ -157,6 +157,8 @@ def get(name: str, given: Path | None = None, folder: Path | None = None) -> Mad
             origin=_origin(data),
             folder=folder,
         )
+    short = [line.replace(f"{data.home}{os.sep}", "").replace(f"{aside}{os.sep}", "") for line in made.warnings]
+    return replace(made, warnings=short)
 
 
 def _origin(data: PublicData) -> Origin:
