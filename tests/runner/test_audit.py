@@ -192,10 +192,10 @@ def test_a_card_without_changes_gets_its_first(project_of_tickets: Path, changes
     assert change == "copied from mail by audit --fix, which dropped 2 of train.jsonl (dropped.jsonl)"
 
 
+@pytest.mark.usefixtures("project_of_tickets")
 def test_a_quick_fix_says_what_it_did_not_look_for(
-    project_of_tickets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert project_of_tickets
     monkeypatch.setattr("sys.argv", ["thirdlever", "audit", "mail", "--quick", "--fix", "post"])
     with pytest.raises(SystemExit):
         main.main()
@@ -226,7 +226,7 @@ def test_what_a_provider_would_refuse_or_screen_is_named(transactions: Suite) ->
 
 def test_a_file_too_large_for_a_provider_names_it(transactions: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {name: replace(one, max_file_mb=0) for name, one in profiles().items() if one.title == "OpenAI"}
-    monkeypatch.setattr("thirdlever.runner.audit.profiles", lambda: profiles() | small)
+    monkeypatch.setattr("thirdlever.runner.audit.profiles", lambda: {**profiles(), **small})
     assert "too large for OpenAI" in found(transactions, "training file").sentence
 
 

@@ -10,7 +10,7 @@ import zipfile
 from fnmatch import fnmatch
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project, and an empty cache."""
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setattr(public.platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
     return tmp_path / "project"
 
 
@@ -94,8 +94,8 @@ def host(original: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
         server.shutdown()
 
 
-def card(name: str) -> dict[str, object]:
-    found: dict[str, object] = yaml.safe_load(Path("datasets", name, "card.yaml").read_text())
+def card(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(Path("datasets", name, "card.yaml").read_text())
     return found
 
 
@@ -164,7 +164,7 @@ def test_the_card_says_where_the_data_come_from(host: list[str]) -> None:
     assert host
     about = card("tiny")
     assert (about["title"], about["licence"], about["cite"]) == ("Tiny", "CC0 1.0", "A. Nobody 2026")
-    (source,) = about["source"]  # type: ignore[misc]
+    (source,) = about["source"]
     assert (source["repository"], source["revision"]) == ("https://github.com/owner/repo", "abc123")
     assert source["sha256"]["data/test.csv"] == hashlib.sha256(TEST.encode()).hexdigest()
     assert "Licence: CC0 1.0." in Path("evals/tiny.py").read_text()
@@ -227,8 +227,8 @@ def test_another_version_of_a_file_is_refused_with_both_hashes(original: Path) -
 
 
 @pytest.mark.parametrize("name", ["absent.zip", "broken.zip", "empty"])
-def test_what_cannot_be_read_is_refused(original: Path, tmp_path: Path, name: str) -> None:
-    assert original
+@pytest.mark.usefixtures("original")
+def test_what_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04" + b"\0" * 30 + b"PK\x05\x06" + b"\x01" * 18)
     with pytest.raises(SuiteError, match=r"cannot read|lacks 'data/a/train\.csv' and 2 other files of tiny"):
