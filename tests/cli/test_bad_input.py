@@ -61,7 +61,11 @@ CASES = [
     Case("missing options", "init mine --input text", ("data is missing", "thirdlever init mine --train FILE")),
     Case("missing name", "init --input text", ("has no name", "thirdlever init NAME")),
     # Data.
-    Case("existing suite", INIT.replace("mine", "tiny"), ("'datasets/tiny' already exists", "another name")),
+    Case(
+        "existing suite",
+        INIT.replace("mine", "tiny"),
+        ("'datasets/tiny' and 'evals/tiny.py' already exist", "another name"),
+    ),
     Case("name not allowed", INIT.replace("mine", "my-own"), ("'my-own'", "choose a word")),
     Case("empty split", "run tiny", ("the test split is empty",), write("datasets/tiny/test.jsonl", "")),
     Case("malformed line", "run tiny", ("train.jsonl:1: not JSON",), write("datasets/tiny/train.jsonl", "{'id': 1}\n")),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from thirdlever.catalog.tuning import profiles
+from thirdlever.cli import main
 from thirdlever.core import project
 from thirdlever.core.store import Store
-from thirdlever.runner.audit import Concern, audit, clean, hints, near_pairs
+from thirdlever.runner.audit import Concern, audit, clean, hints, near_pairs, windows
 from thirdlever.suites.find import find_suite
+from thirdlever.suites.suite import Item
 
 if TYPE_CHECKING:
-    from thirdlever.suites.suite import Item, Suite
+    from thirdlever.suites.suite import Suite
 
 KEYS = [
     "sk-proj-" + "a1B2" * 5,
@@ -160,6 +164,96 @@ def test_a_cleaned_copy_drops_leaks_and_lists_them(project_of_tickets: Path) -> 
         ("t99", "repeated items"),
     ]
     assert project_of_tickets.joinpath("datasets/mail/train.jsonl").read_text().count("\n") == 42
+
+
+def test_a_cleaned_copy_has_its_own_counts_history_and_command(project_of_tickets: Path) -> None:
+    card = project_of_tickets / "datasets" / "mail" / "card.yaml"
+    card.write_text(
+        "# Describes the data.\nname: mail\nlicence: mine  # and how to credit it\n"
+        "counts:\n  train: 42\n  test: 10\n  labels: 2\nchanges:\n- 'rows: 3'\nstable: true\n"
+    )
+    code = project_of_tickets / "evals" / "mail.py"
+    code.write_text(code.read_text().replace('"""mail"""', '"""mail: sort.\n\nRun:     thirdlever run mail\n"""'))
+    clean(find_suite("mail"), audit(find_suite("mail")), "post")
+    assert Path("datasets/post/card.yaml").read_text() == (
+        "# Describes the data.\nname: post\nlicence: mine  # and how to credit it\n"
+        "counts:\n  train: 40\n  test: 10\n  labels: 2\nchanges:\n- 'rows: 3'\n"
+        "- copied from mail by audit --fix, which dropped 2 of train.jsonl (dropped.jsonl)\nstable: true\n"
+    )
+    assert Path("evals/post.py").read_text().startswith('"""post: sort.\n\nRun:     thirdlever run post\n"""')
+
+
+@pytest.mark.parametrize("changes", ["changes: []\n", ""])
+def test_a_card_without_changes_gets_its_first(project_of_tickets: Path, changes: str) -> None:
+    card = project_of_tickets / "datasets" / "mail" / "card.yaml"
+    card.write_text(f"name: mail\n{changes}")
+    clean(find_suite("mail"), audit(find_suite("mail")), "post")
+    (change,) = find_suite("post").card["changes"]
+    assert change == "copied from mail by audit --fix, which dropped 2 of train.jsonl (dropped.jsonl)"
+
+
+@pytest.mark.usefixtures("project_of_tickets")
+def test_a_quick_fix_says_what_it_did_not_look_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["thirdlever", "audit", "mail", "--quick", "--fix", "post"])
+    with pytest.raises(SystemExit):
+        main.main()
+    assert "reworded leaks and doubtful labels were not looked for" in capsys.readouterr().out
+
+
+# A training file, and JSON
+
+
+def test_a_training_file_without_faults_is_ok(transactions: Suite) -> None:
+    concern = found(transactions, "training file")
+    assert (concern.level, concern.items) == ("ok", [])
+    assert re.match(r"600 examples, 0\.\d MB; providers screen what is uploaded$", concern.sentence)
+
+
+def test_what_a_provider_would_refuse_or_screen_is_named(transactions: Suite) -> None:
+    first = transactions.train.items[0]
+    added = [replace(first, id="empty", target=" "), replace(first, id="knife", input="TACTICAL KNIFE 12.00")]
+    concern = found(planted(transactions, *added), "training file")
+    assert concern.level == "warning"
+    assert concern.notes == {
+        "knife": "the word 'tactical' (weapons)",
+        "empty": "the last message is empty; it must be the answer to learn",
+    }
+    few = replace(transactions, train=transactions.train.first(9))
+    assert "9 are fewer than the 10 that providers ask for" in found(few, "training file").sentence
+
+
+def test_a_file_too_large_for_a_provider_names_it(transactions: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {name: replace(one, max_file_mb=0) for name, one in profiles().items() if one.title == "OpenAI"}
+    monkeypatch.setattr("thirdlever.runner.audit.profiles", lambda: {**profiles(), **small})
+    assert "too large for OpenAI" in found(transactions, "training file").sentence
+
+
+def test_lengths_are_compared_with_the_windows_of_models(transactions: Suite) -> None:
+    assert windows()[8_192] == ["embedded"]
+    assert "gpt-4o" in windows()[128_000]
+    first = transactions.train.items[0]
+    added = [replace(first, id=f"l{n}", input="x " * size) for n, size in enumerate((10_000, 13_000, 195_000))]
+    concern = found(planted(transactions, *added), "lengths")
+    assert concern.items == ["l1", "l2"]
+    assert concern.sentence.endswith(
+        "2 that of embedded (8,192 tokens) and 1 that of gpt-4o and gpt-4o-mini (128,000 tokens)"
+    )
+    assert "1 that of gpt-4o" in found(planted(transactions, *added), "training file").sentence
+
+
+def test_json_targets_in_another_order_spelling_or_type_are_found(transactions: Suite) -> None:
+    targets = ['{"team": "a", "order": "1"}'] * 5 + ['{"order": "2", "team": "b"}', '{"team": "b", "order": 3}']
+    targets += ['{"Team": "a", "order": "1"}', '{"team": null, "order": "1"}']
+    items = tuple(Item(f"i{n}", f"text {n}", target) for n, target in enumerate(targets))
+    concern = found(replace(transactions, train=replace(transactions.train, items=items)), "format of targets")
+    assert concern.level == "warning"
+    assert concern.notes == {
+        "i5": "'team' stands before 'order' in most",
+        "i6": "'order' is a text in most",
+        "i7": "key 'Team' is spelt otherwise in most",
+    }
 
 
 @pytest.fixture

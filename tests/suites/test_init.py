@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,10 @@ from thirdlever.answers.answer import Label, Text
 from thirdlever.cli import measure
 from thirdlever.core.errors import PromptError, SuiteError
 from thirdlever.core.text import normalise
-from thirdlever.prompting.frame import chat
+from thirdlever.prompting.frame import chat, messages
 from thirdlever.suites import splitting
 from thirdlever.suites.create import Made, copy_starter, make_suite
+from thirdlever.suites.detect import Kind
 from thirdlever.suites.find import find_suite
 from thirdlever.suites.suite import Item
 
@@ -415,3 +417,60 @@ def test_a_conversation_must_end_with_the_user() -> None:
     Path("..", "a.jsonl").write_text("\n".join(lines), "utf-8")
     with pytest.raises(SuiteError, match=r"a\.jsonl:1: the last message of 'text' is the assistant's; end with"):
         make(Path("..", "a.jsonl"))
+
+
+# What will be sent.
+
+
+def test_the_first_test_item_is_shown_as_it_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    train = csv("a.csv", *many(20, 20))
+    measure.init("made", train=str(train), test=str(csv("b.csv", "new text,k1")), input_="text", target=["kind"])
+    shown = capsys.readouterr().out
+    sent = messages(find_suite("made"), find_suite("made").test.items[0])
+    assert len(sent) == 2
+    for role, text in ((turn.role, turn.text) for turn in sent):
+        first, *rest = text.split("\n")
+        assert "\n".join([f"  {role + ':':<8}{first}", *(f"{'':<10}{line}" for line in rest)]) in shown
+
+
+def test_a_long_message_is_shortened(capsys: pytest.CaptureFixture[str]) -> None:
+    train = csv("a.csv", *(f"text {n} {'long ' * 400},k{n % 2}" for n in range(20)))
+    measure.init("made", train=str(train), input_="text", target=["kind"])
+    assert "more characters: thirdlever prompt made)" in capsys.readouterr().out
+
+
+def test_what_is_sent_is_known_before_anything_is_written() -> None:
+    seen: list[str] = []
+
+    def refuse(made: Made) -> None:
+        seen.extend(item.input for item in made.draft.test)
+        assert made.draft.answer.choices == ("k0", "k1")
+        assert not Path("datasets").exists()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(csv("a.csv", *many(20, 20)), test=csv("b.csv", "new text,k1", "second,k0"), confirm=refuse)
+    assert seen == ["new text"]
+    assert list(Path().iterdir()) == []
+
+
+def test_the_teams_own_prompt_is_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("..", "mine.jinja").write_text("Which kind is {{ text }}?")
+    for name in ("one", "two"):  # the second finds the prompt in the project
+        train = csv("a.csv", *many(20, 20))
+        measure.init(name, train=str(train), input_="text", target=["kind"], prompt=[Path("..", "mine.jinja")])
+        assert re.search(r"  user:   Which kind is text \d \d+\?", capsys.readouterr().out)
+
+
+def test_groups_too_large_for_dev_are_reported() -> None:
+    train = csv("a.csv", *(f"text {n},k{n % 2},g{n // 5}" for n in range(60)), header="text,kind,source")
+    warned = make(train, group="source").warnings
+    assert any("dev is empty, because each group of 'source' is larger than a tenth of train" in one for one in warned)
+    train = csv("a.csv", *(f"text {n},k{n % 2},g{n // 2}" for n in range(60)), header="text,kind,source")
+    assert make_suite("fine", train=train, input="text", target="kind", group="source").warnings == []
+
+
+@pytest.mark.parametrize(("answer", "told"), [("label", True), ("text", False)])
+def test_closed_answers_point_to_constrain(answer: Kind, told: bool, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: FBT001 - expected
+    measure.init("made", train=str(csv("a.csv", *many(20, 20))), input_="text", target=["kind"], answer=answer)
+    assert ("thirdlever run made --constrain" in capsys.readouterr().out) == told

@@ -336,3 +336,21 @@ def test_columns_are_found_by_name_or_by_what_they_hold(header: tuple[str, ...],
 )
 def test_a_suite_without_a_name_has_its_files(given: str, name: str) -> None:
     assert suite_name(given) == name
+
+
+def test_annotated_texts_have_an_intent_and_slots() -> None:
+    pieces = [{"text": "Add "}, {"text": "Hey", "entity": "song"}, {"text": " and "}, {"text": "Ho", "entity": "song"}]
+    name = written("a.json", json.dumps({"Add": [{"data": pieces}], "Stop": [{"data": [{"text": "stop"}]}]}))
+    found = read_source(name)
+    assert [dict(row.values) for row in found.parts[""]] == [
+        {"text": "Add Hey and Ho", "intent": "Add", "slots": {"song": ["Hey", "Ho"]}},
+        {"text": "stop", "intent": "Stop", "slots": {}},
+    ]
+    assert found.changes == ["annotated texts, read as text, intent and slots"]
+
+
+def test_an_emoji_in_two_surrogates_is_read() -> None:
+    content = "text,label\n\ud83d\udc95 hi,a\n".encode("utf-8", "surrogatepass")
+    found = read_source(written("a.csv", content))
+    assert [row.values["text"] for row in found.parts[""]] == ["\N{TWO HEARTS} hi"]
+    assert found.changes == ["read as CESU-8"]

@@ -16,7 +16,7 @@ INTERRUPTED = 130
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 TOPICS = {
-    "Measure": ("init", "suites", "strategies", "models", "check", "audit", "plan", "prompt", "run", "show"),
+    "Measure": ("init", "suites", "strategies", "models", "data", "check", "audit", "plan", "prompt", "run", "show"),
     "Decide": ("compare", "decide", "memo", "report", "reprice"),
     "When a model changes": ("baseline", "regress", "diff", "stale", "replace", "history"),
     "Fine-tune": ("adapters", "jobs", "serve"),
@@ -57,6 +57,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(measure.models_app, name="models")
+app.add_typer(measure.data_app, name="data")
 app.add_typer(lifecycle.baseline_app, name="baseline")
 app.add_typer(finetune.adapters_app, name="adapters")
 app.add_typer(finetune.jobs_app, name="jobs")

@@ -3,6 +3,7 @@
 Typer reads the annotations when the module is loaded. Heavy modules are imported by the command that needs them.
 """
 
+import datetime as dt
 import os
 import shlex
 import sys
@@ -19,14 +20,23 @@ from thirdlever.core.text import aligned, clipped, counted, escape_terminal, par
 from thirdlever.suites.detect import KINDS, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from thirdlever.analysis.run import Run
     from thirdlever.suites.create import Made
 
 _TARGET = 90  # characters of a target that `init` shows
+_SENT = 600  # and of each message
+_CONSTRAINED = {
+    "label": "one of the labels",
+    "labels": "a set of the labels",
+    "json": "JSON that fits the schema",
+}
+
+_QUICKLY_FIXED = (
+    "with --quick, reworded leaks and doubtful labels were not looked for: without it, --fix drops reworded leaks too"
+)
 
 models_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+data_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
 
 def init(
@@ -106,36 +116,69 @@ def init(
         keep_unlabelled=keep_unlabelled,
     )
     if not asked:
-        _understood(made, made.warnings)
+        _understood(made, _other_kinds(made))
     for remark in _remarks(name) if prompt else ():
         typer.echo(f"warning: {escape_terminal(remark)}")
-    first = f"read what is sent: thirdlever prompt {name}" if prompt else f"edit the instruction in evals/{name}.py"
-    typer.echo(f"next: thirdlever audit {name}, {first}, then: thirdlever plan {name}")
+    _next(
+        made, f"read what is sent: thirdlever prompt {name}" if prompt else f"edit the instruction in evals/{name}.py"
+    )
 
 
-def _understood(made: "Made", warnings: "Sequence[str]") -> None:
-    """Print what a suite was made of."""
+def _next(made: "Made", edit: str | None = None) -> None:
+    """Print what to do with a new suite."""
+    steps = [f"thirdlever audit {made.name}", *([edit] if edit else [])]
+    typer.echo(f"next: {', '.join(steps)}, then: thirdlever plan {made.name}")
+    if made.kind in _CONSTRAINED:
+        only = f"with --constrain, models can only answer with {_CONSTRAINED[made.kind]}"
+        typer.echo(f"{only}: thirdlever run {made.name} --constrain")
+
+
+def _other_kinds(made: "Made") -> str:
+    others = ", ".join(kind for kind in KINDS if kind != made.kind)
+    remove = f"remove datasets/{made.name} and evals/{made.name}.py"
+    return f"another kind: {remove}, and repeat with --answer KIND ({others})"
+
+
+def _understood(made: "Made", *notes: str) -> None:
+    """Print what a suite was made of, and what will be sent."""
     counts = (
         counted(count, part.removesuffix("s")) if part.endswith("s") else f"{count:,} {part}"  # documents and labels
         for part, count in made.counts.items()
         if count
     )
-    others = ", ".join(kind for kind in KINDS if kind != made.kind)
     lines = [
         f"datasets/{made.name}: {', '.join(counts)}",
         f"answer kind: {made.answer}",
         *(f"- {clipped(text)} -> {clipped(read, _TARGET)}" for text, read in made.examples),
-        f"another kind: remove datasets/{made.name} and evals/{made.name}.py, and repeat with --answer KIND ({others})",
+        *notes,
         *(f"- {change}" for change in made.changes),
-        *(f"warning: {warning}" for warning in warnings),
+        *(f"warning: {warning}" for warning in made.warnings),
     ]
-    for line in lines:
+    for line in [*lines, *_sent(made)]:
         typer.echo(escape_terminal(line))
+
+
+def _sent(made: "Made") -> list[str]:
+    """The first test item as the instruction alone asks it, shortened."""
+    from thirdlever.prompting.frame import messages
+
+    try:
+        turns = messages(made.draft, made.draft.test.items[0])
+    except PromptError:  # of the user's prompt file: reported once the suite is there
+        return []
+    lines = ["the first test item, as it is sent without examples:"]
+    for turn in turns:
+        shown, left = turn.text[:_SENT], len(turn.text) - _SENT
+        more = f" … ({left:,} more characters: thirdlever prompt {made.name})" if left > 0 else ""
+        label = f"  {turn.role}: "
+        first, *rest = f"{shown}{more}".split("\n")
+        lines += [f"{label:<10}{first}", *(f"{'':<10}{line}" for line in rest)]
+    return lines
 
 
 def _confirm(made: "Made") -> None:
     """Ask at a terminal whether the data was understood."""
-    _understood(made, made.warnings)
+    _understood(made, _other_kinds(made))
     if not typer.confirm("Write this suite?", default=True):
         typer.echo("nothing was written")
         raise typer.Exit(1)
@@ -154,6 +197,35 @@ def _remarks(name: str) -> list[str]:
     except PromptError as error:
         return [str(error)]
     return [f"{suite.prompt.path} {remark}" for remark in remarks(suite.prompt, suite)]
+
+
+@data_app.callback()
+def list_data(context: typer.Context) -> None:
+    """List public data sets, or make a suite of one."""
+    if context.invoked_subcommand is not None:
+        return
+    from thirdlever.suites.public import public_data
+
+    for name, data in public_data().items():
+        here = "made here" if Path("datasets", name).is_dir() else ""
+        typer.echo(f"{name:<15}{data.size / 1e6:>4.1f} MB  {data.licence:<14}{here:<11}{data.task}")
+
+
+@data_app.command("get")
+def get_data(
+    name: Annotated[str, argument("NAME", "Name of a data set; see `thirdlever data`.")],
+    source: Annotated[
+        Path | None, option("PATH", "Its files, if you have them: a file, a folder or an archive.", "--from")
+    ] = None,
+) -> None:
+    """Download a public data set, verify it and make a suite of it."""
+    from thirdlever.suites.public import get, public_data
+
+    made = get(name, source)
+    _understood(made)
+    data = public_data()[name]
+    typer.echo(f"licence: {data.licence} ({data.address}); please cite {data.cite}")
+    _next(made)
 
 
 def suites() -> None:
@@ -215,6 +287,7 @@ def audit(
         bool, flag("--quick", "Leave out reworded leaks and doubtful labels, which need minutes.")
     ] = False,
     fix: Annotated[str | None, option("NAME", "Write a cleaned copy of the suite under this name.")] = None,
+    page: Annotated[Path | None, option("FILE", "Write a page with every item concerned, such as audit.html.")] = None,
     fmt: options.TextOrJson = "text",
 ) -> None:
     """Check data for leaks, conflicts, doubtful labels and secrets.
@@ -229,8 +302,11 @@ def audit(
     from thirdlever.suites.find import find_suite
 
     names = list(dict.fromkeys(Path(name).parent.name if name.endswith(".jsonl") else name for name in suite))
-    if fix is not None and len(names) > 1:
-        message = "--fix takes one suite; audit the others in a command of their own"
+    if (fix is not None or page is not None) and len(names) > 1:
+        message = f"{'--page' if fix is None else '--fix'} takes one suite; audit the others in a command of their own"
+        raise typer.TyperException(message)
+    if page is not None and not page.parent.is_dir():
+        message = f"folder {str(page.parent)!r} does not exist; create it, or give another path with --page"
         raise typer.TyperException(message)
     if fix is not None:
         refuse(fix, Path.cwd())
@@ -244,6 +320,14 @@ def audit(
             dropped = auditing.clean(found, concerns, fix)
             which = ", ".join(f"{number:,} from {file}" for file, number in dropped.items()) or "nothing"
             typer.echo(f"datasets/{fix}: dropped {which} (dropped.jsonl); next: thirdlever audit {fix}")
+            if quick:
+                typer.echo(_QUICKLY_FIXED)
+        if page is not None:
+            from thirdlever.core.files import write
+            from thirdlever.report.audit_page import render
+
+            write(page, render(found, concerns, dt.datetime.now(dt.UTC).date()).encode())
+            typer.echo(f"page: {escape_terminal(str(page))}")
     raise typer.Exit(int(failed))
 
 

@@ -7,6 +7,8 @@ import importlib.util
 import os
 import platform
 import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from thirdlever.core.errors import ThirdleverError
 from thirdlever.core.mistakes import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import ModuleType
 
 
@@ -34,11 +36,24 @@ _REPORTED = (
 )
 
 
+_drafts: ContextVar[tuple[Path, ...]] = ContextVar("drafts", default=())
+
+
 def roots() -> tuple[Path, ...]:
     """Folders searched, in order: the current one, then the starter project (in a checkout, the checkout itself)."""
     package = Path(__file__).parents[1]
     starter = package / "starter"
-    return (Path.cwd(), starter if starter.is_dir() else package.parents[1])
+    return (*_drafts.get(), Path.cwd(), starter if starter.is_dir() else package.parents[1])
+
+
+@contextmanager
+def first_in(folder: Path) -> Iterator[None]:
+    """Search a folder before the current one, for files that are not yet part of the project."""
+    token = _drafts.set((folder, *_drafts.get()))
+    try:
+        yield
+    finally:
+        _drafts.reset(token)
 
 
 def files(kind: str) -> Mapping[str, Path]:

@@ -18,7 +18,7 @@ from thirdlever.core.text import counted
 from thirdlever.prompting.frame import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -102,6 +102,15 @@ def parse(text: str | bytes, *, param: str = "training_file", minimum: int = MIN
         message = f"the file has {size}, but must have at least {minimum}; add {minimum - len(found)}"
         raise FormatError(message, param=param, code="invalid_n_examples")
     return found
+
+
+def problems(examples: Iterable[Conversation]) -> Iterator[tuple[int, str]]:
+    """Every example that `parse` would refuse, by its number from 1, and why."""
+    for number, example in enumerate(examples, 1):
+        try:
+            _conversation(to_jsonl([example]))
+        except ValueError as error:
+            yield number, str(error)
 
 
 def _decode(data: bytes, param: str) -> str:

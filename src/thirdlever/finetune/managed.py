@@ -43,12 +43,18 @@ _NOT_DEPLOYED: dict[str, Any] = {"served": None, "ours": False, "idle_usd_per_ho
 _torn_down_at_exit: set[str] = set()
 
 
+def too_large(provider: Profile, size: int) -> bool:
+    """Whether the provider refuses a training file of so many bytes."""
+    return provider.max_file_mb is not None and size / 1e6 > provider.max_file_mb
+
+
 def check_format(provider: Profile, training: str, validation: str) -> None:
     """Refuse files that the provider would refuse hours later; raises `StrategyError`."""
-    size = len(training.encode()) / 1e6
-    if provider.max_file_mb is not None and size > provider.max_file_mb:
+    size = len(training.encode())
+    if too_large(provider, size):
         message = (
-            f"managed: {provider.title} accepts at most {provider.max_file_mb} MB, not {size:.0f}; give fewer examples"
+            f"managed: {provider.title} accepts at most {provider.max_file_mb} MB, not {size / 1e6:.0f}; "
+            "give fewer examples"
         )
         raise StrategyError(message)
     try:

@@ -71,14 +71,14 @@ def render(run: Run) -> str:
         RunError: the run has no answers.
     """
     data = page_data(run)
-    style = _asset("report.css")
-    script = "\n".join(['"use strict";', "{", *(_asset(f"report_{name}.js") for name in _SCRIPTS), "}"])
+    style = asset("report.css")
+    script = "\n".join(['"use strict";', "{", *(asset(f"report_{name}.js") for name in _SCRIPTS), "}"])
     matrix, *texts = (f'<script type="text/plain" id="{name}">{text}</script>' for name, text in data.blocks.items())
     head = json.dumps(data.head, allow_nan=False)
-    return Template(_asset("report.html")).substitute(
+    return Template(asset("report.html")).substitute(
         title=escape_html(f"{data.head['suite']}, {data.head['run']}: every answer"),
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=policy_hash(style),
+        script_hash=policy_hash(script),
         style=style,
         head=head.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),  # no tag begins or ends
         matrix=matrix,
@@ -87,11 +87,12 @@ def render(run: Run) -> str:
     )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of `templates/`."""
     return (files("thirdlever.report") / "templates" / name).read_text("utf-8")
 
 
-def _hash(text: str) -> str:
+def policy_hash(text: str) -> str:
     """As a Content-Security-Policy names a script or a style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 

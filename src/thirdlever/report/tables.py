@@ -951,14 +951,24 @@ def render_audit(
     """
     if fmt == "json":
         return json.dumps({"suite": suite.name, "concerns": [asdict(concern) for concern in concerns]}, indent=2)
-    splits = {"train": suite.train, "dev": suite.dev, "test": suite.test}
-    lines = [f"{suite.name}: {', '.join(f'{len(items):,} {name}' for name, items in splits.items())}", ""]
+    lines = [f"{suite.name}: {split_sizes(suite)}", ""]
     head = max(len(concern.check) for concern in concerns) + 2
     for concern in concerns:
         start = f"{_SIGNS[concern.level]:<9}{concern.check:<{head}}"
         text = textwrap.wrap(concern.sentence, max(20, width - len(start))) or [""]
         lines += [start + text[0], *(" " * len(start) + rest for rest in text[1:])]
         lines += [f"{'':<9}  {escape_terminal(example)}" for example in concern.examples]
+    return "\n".join([*lines, "", audit_verdict(concerns)])
+
+
+def split_sizes(suite: Suite) -> str:
+    """Number of items of each split."""
+    splits = {"train": suite.train, "dev": suite.dev, "test": suite.test}
+    return ", ".join(f"{len(items):,} {name}" for name, items in splits.items())
+
+
+def audit_verdict(concerns: Sequence[Concern]) -> str:
+    """Whether the data can be used, in a few words."""
     worst = max(concerns, key=lambda concern: list(_SIGNS).index(concern.level)).level
     verdicts = {"error": "not ready: correct what is marked ERROR", "warning": "ready, with warnings"}
-    return "\n".join([*lines, "", verdicts.get(worst, "ready")])
+    return verdicts.get(worst, "ready")

@@ -8,14 +8,21 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import yaml
+
+from thirdlever.catalog.tuning import profiles, rates
 from thirdlever.core import project
-from thirdlever.core.errors import SuiteError, need
+from thirdlever.core.errors import PromptError, SuiteError, need
 from thirdlever.core.text import clipped, counted, listed, normalise
+from thirdlever.finetune.conversations import MINIMUM, conversations, problems, suspects, to_jsonl
+from thirdlever.finetune.managed import too_large
+from thirdlever.models.bundled import CONTEXT_WINDOW
+from thirdlever.models.engine.local import EMBEDDED
 from thirdlever.suites.create import refuse, write_all
 from thirdlever.suites.readers import read_rows, read_text
 
@@ -44,7 +51,7 @@ _FEW = 10  # examples of a label
 _EXAMPLES = 3
 _FOLDS = 5
 _CHARACTERS_PER_TOKEN = 3.0  # fewer than usual, to warn early
-_SHORT_WINDOW = 8_192  # tokens: the context window of small local models
+_MODELS = 3  # named for each window
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,9 @@ class Concern:
         items: ids of the items concerned, of which examples show some.
         examples: for people, one a line.
         surplus: ids of items that a cleaned copy does without.
+        notes: what there is to say about an item, by its id.
+        beside: the item that another is like, by id.
+        private: whether the texts of its items may not be shown.
     """
 
     check: str
@@ -66,6 +76,9 @@ class Concern:
     items: Sequence[str] = ()
     examples: Sequence[str] = ()
     surplus: Sequence[str] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
+    private: bool = False
 
 
 def audit(suite: Suite, store: Store | None = None) -> list[Concern]:
@@ -77,7 +90,7 @@ def audit(suite: Suite, store: Store | None = None) -> list[Concern]:
             these out.
     """
     pools = {name: list(items) for name, items in _pools(suite).items() if items}
-    vectors = None if store is None else _vectors(pools, store)
+    vectors, known = None if store is None else _vectors(pools, store), windows()
     concerns = [
         _leaks(pools),
         _near_leaks(pools),
@@ -88,10 +101,25 @@ def audit(suite: Suite, store: Store | None = None) -> list[Concern]:
         _enough(suite),
         _balance(suite),
         _spelling(pools),
-        _lengths(pools),
+        _format(pools),
+        _lengths(pools, known),
+        _training_file(suite, known),
         _private(pools),
     ]
-    return [concern for concern in concerns if concern is not None]
+    return _withheld([concern for concern in concerns if concern is not None], pools)
+
+
+def _withheld(concerns: Sequence[Concern], pools: Mapping[str, Sequence[Item]]) -> list[Concern]:
+    """The same concerns, in whose examples no text of an item with secrets or personal data stands."""
+    ids = {name for concern in concerns if concern.private for name in concern.items}
+    shown = {_shown(item): f"{item.id} (not shown)" for items in pools.values() for item in items if item.id in ids}
+
+    def without(line: str) -> str:
+        for text, instead in shown.items():
+            line = line.replace(text, instead)
+        return line
+
+    return [replace(concern, examples=[without(line) for line in concern.examples]) for concern in concerns]
 
 
 def _pools(suite: Suite) -> Mapping[str, Iterable[Item]]:
@@ -239,25 +267,27 @@ def _of_leaks(check: str, pairs: Sequence[tuple[Item, Item]], size: int) -> Conc
         sentence += "; keep rows of one source together (init --group), or drop those of train with --fix NAME"
     examples = [f"{_shown(a)} ~ test {_shown(b)}" for a, b in pairs]
     surplus = list(dict.fromkeys(a.id for a, _ in pairs))
-    return Concern(check, level, sentence, found, examples[:_EXAMPLES], surplus)
+    like = {b.id: a.id for a, b in reversed(pairs)}
+    return Concern(check, level, sentence, found, examples[:_EXAMPLES], surplus, beside=like)
 
 
 def _repeats(pools: Mapping[str, Sequence[Item]]) -> Concern:
     """Items of one split with the same input and target."""
-    seen: set[tuple[str, str, str]] = set()
-    found = []
+    seen: dict[tuple[str, str, str], str] = {}
+    found, like = [], {}
     for name, items in pools.items():
         for item in items:
-            key = (name, normalise(item.input), item.target)
-            if key in seen:
+            first = seen.setdefault((name, normalise(item.input), item.target), item.id)
+            if first != item.id:
                 found.append(item)
-            seen.add(key)
+                like[item.id] = first
     if not found:
         return Concern("repeated items", "ok", "none")
     sentence = f"{counted(len(found), 'item')} repeat another of their split; one of each is enough"
     ids = [item.id for item in found]
     surplus = [item.id for item in found if item.id not in {test.id for test in pools["test"]}]
-    return Concern("repeated items", "note", sentence, ids, [_shown(item) for item in found[:_EXAMPLES]], surplus)
+    examples = [_shown(item) for item in found[:_EXAMPLES]]
+    return Concern("repeated items", "note", sentence, ids, examples, surplus, beside=like)
 
 
 # Targets
@@ -272,7 +302,7 @@ def _conflicts(pools: Mapping[str, Sequence[Item]]) -> Concern:
     found = [list(different.values()) for different in targets.values() if len(different) > 1]
     if not found:
         return Concern("conflicting targets", "ok", "none")
-    sentence = f"{counted(len(found), 'input')} have more than one target; correct them, or say more in the input"
+    sentence = f"{_have(len(found), 'input')} more than one target; correct them, or say more in the input"
     examples = [f"{_shown(items[0])}: {listed([clipped(item.target) for item in items])}" for items in found]
     ids = [item.id for items in found for item in items]
     return Concern("conflicting targets", "warning", sentence, ids, examples[:_EXAMPLES])
@@ -309,7 +339,8 @@ def _doubtful(pools: Mapping[str, Sequence[Item]], vectors: Mapping[str, NDArray
     share = 100 * len(found) / len(items)
     sentence = f"{len(found):,} of {len(items):,} ({share:.1f} %) may be wrong by a classifier; look at them first"
     examples = [f"{_shown(item)}: {clipped(item.target)}, or {clipped(other)}?" for item, other in found]
-    return Concern("doubtful labels", "note", sentence, [item.id for item, _ in found], examples[:_EXAMPLES])
+    notes = {item.id: f"or {clipped(other)}?" for item, other in found}
+    return Concern("doubtful labels", "note", sentence, list(notes), examples[:_EXAMPLES], notes=notes)
 
 
 def _enough(suite: Suite) -> Concern:
@@ -330,9 +361,9 @@ def _balance(suite: Suite) -> Concern:
     unmeasured = sorted(set(given) - {item.target for item in suite.test})
     parts = []
     if few:
-        parts.append(f"{counted(len(few), 'label')} have fewer than {_FEW} examples in train; label more of them")
+        parts.append(f"{_have(len(few), 'label')} fewer than {_FEW} examples in train; label more of them")
     if unmeasured:
-        parts.append(f"{counted(len(unmeasured), 'label')} of train are in no test item")
+        parts.append(f"{counted(len(unmeasured), 'label')} of train in no test item")
     most, least = max(given.values()), min(given.values())
     spread = f"{counted(len(given), 'label')}, {least:,} to {most:,} examples each"
     examples = [f"{clipped(label)}: {counted(number, 'example')}" for number, label in few[:_EXAMPLES]]
@@ -351,27 +382,151 @@ def _spelling(pools: Mapping[str, Sequence[Item]]) -> Concern:
     found = [item for item in items if item.target in rare | padded]
     if not found:
         return Concern("spelling of targets", "ok", "each answer is written in one way")
-    sentence = f"{counted(len(found), 'target')} are written in another way than most; write each answer in one way"
+    sentence = f"{counted(len(found), 'target')} written in another way than most; write each answer in one way"
     examples = [" or ".join(clipped(target) for target in spellings) for spellings in variants[:_EXAMPLES]]
     return Concern("spelling of targets", "warning", sentence, [item.id for item in found], examples)
+
+
+def _format(pools: Mapping[str, Sequence[Item]]) -> Concern:
+    """JSON targets whose keys are spelt or ordered in two ways, or hold values of two types: a model copies either."""
+    found = [(item, read) for items in pools.values() for item in items if (read := _object(item.target)) is not None]
+    if not found:
+        return Concern("format of targets", "ok", "the answers are no JSON objects")
+    spelt: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    types: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    orders = Counter(pair for _, read in found for pair in combinations(read, 2))
+    for _, read in found:
+        for key, value in read.items():
+            spelt[normalise(key.replace("_", " "))][key] += 1
+            if value is not None:
+                types[key][_TYPES.get(type(value), type(value).__name__)] += 1
+    rare = {key for keys in spelt.values() for key, _ in keys.most_common()[1:]}
+    mixed = {key: kinds for key, kinds in types.items() if len(kinds) > 1}
+    notes: dict[str, str] = {}
+    for item, read in found:
+        said = [f"key {clipped(key)} is spelt otherwise in most" for key in read if key in rare]
+        turned = next(((a, b) for a, b in combinations(read, 2) if orders[b, a] > orders[a, b]), None)
+        said += [f"{clipped(turned[1])} stands before {clipped(turned[0])} in most"] if turned else []
+        odd = [key for key, kinds in mixed.items() if key in read and _rarer(read[key], kinds)]
+        said += [f"{clipped(key)} is a {mixed[key].most_common(1)[0][0]} in most" for key in odd]
+        if said:
+            notes[item.id] = "; ".join(said)
+    if not notes:
+        return Concern("format of targets", "ok", "keys, their order and their types are the same in all")
+    level: Level = "warning" if rare else "note"
+    sentence = f"{counted(len(notes), 'target')} written in another way than most; a model learns both, so choose one"
+    examples = [f"{item}: {said}" for item, said in list(notes.items())[:_EXAMPLES]]
+    return Concern("format of targets", level, sentence, list(notes), examples, notes=notes)
+
+
+_TYPES: Mapping[type, str] = {
+    str: "text",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    list: "list",
+    dict: "object",
+}
+
+
+def _rarer(value: object, kinds: Counter[str]) -> bool:
+    return value is not None and _TYPES.get(type(value)) != kinds.most_common(1)[0][0]
+
+
+def _object(target: str) -> dict[str, object] | None:
+    if not target.startswith("{"):
+        return None
+    try:
+        read = json.loads(target)
+    except ValueError:
+        return None
+    return read if isinstance(read, dict) else None
 
 
 # Texts
 
 
-def _lengths(pools: Mapping[str, Sequence[Item]]) -> Concern:
-    """Inputs that a small model's window does not hold."""
+def windows() -> dict[int, list[str]]:
+    """Models by their context window in tokens, smallest first: the embedded one, and those with a tuning rate."""
+    from inspect_ai.model import get_model_info
+
+    found: defaultdict[int, list[str]] = defaultdict(list, {CONTEXT_WINDOW: [EMBEDDED]})
+    for name in dict.fromkeys(rate.model for rate in rates() if rate.up_to_b is None):
+        about = get_model_info(name)
+        if about is not None and about.context_length:
+            found[about.context_length].append(name)
+    return dict(sorted(found.items()))
+
+
+def _tokens(text: str) -> float:
+    return len(text) / _CHARACTERS_PER_TOKEN
+
+
+def _exceeding(lengths: Mapping[str, float], known: Mapping[int, Sequence[str]], what: str) -> tuple[str, list[str]]:
+    """How many texts may exceed which model's window, as a clause, and their ids; ("", []) if none does.
+
+    Args:
+        lengths: in tokens, by id.
+        known: models by window.
+        what: a text.
+    """
+    smallest = next(iter(known))
+    over = {window: sum(length > window for length in lengths.values()) for window in known}
+    clauses = [
+        f"{number:,} that of {listed([*names[:_MODELS], *['others'][: len(names) - _MODELS]])} ({window:,} tokens)"
+        for (window, names), number in zip(known.items(), over.values(), strict=True)
+        if number
+    ]
+    ids = [name for name, length in lengths.items() if length > smallest]
+    return (f"{what} that may exceed a window: {listed(clauses)}" if clauses else ""), ids
+
+
+def _lengths(pools: Mapping[str, Sequence[Item]], known: Mapping[int, Sequence[str]]) -> Concern:
+    """Inputs that a model's window does not hold."""
     items = [item for items in pools.values() for item in items]
     lengths = sorted(len(item.input) for item in items)
-    middle, longest = lengths[len(lengths) // 2], lengths[-1]
-    size = f"{middle:,} characters in the middle, {longest:,} at most"
-    too_long = [item for item in items if len(item.input) / _CHARACTERS_PER_TOKEN > _SHORT_WINDOW]
+    size = f"{lengths[len(lengths) // 2]:,} characters in the middle, {lengths[-1]:,} at most"
+    clause, too_long = _exceeding({item.id: _tokens(item.input) for item in items}, known, "inputs")
     if not too_long:
         return Concern("lengths", "ok", size)
-    sentence = f"{size}; {counted(len(too_long), 'input')} may exceed a window of {_SHORT_WINDOW:,} tokens"
+    by_id = {item.id: item for item in items}
     return Concern(
-        "lengths", "warning", sentence, [item.id for item in too_long], [_shown(i) for i in too_long[:_EXAMPLES]]
+        "lengths", "warning", f"{size}; {clause}", too_long, [_shown(by_id[i]) for i in too_long[:_EXAMPLES]]
     )
+
+
+def _training_file(suite: Suite, known: Mapping[int, Sequence[str]]) -> Concern:
+    """What a provider would refuse, or screen, if train were uploaded as a training file."""
+    check = "training file"
+    try:
+        examples = conversations(suite, suite.train)
+    except PromptError as error:
+        return Concern(check, "warning", f"cannot be made: {error}")
+    ids = [item.id for item in suite.train]
+    size = len(to_jsonl(examples).encode())
+    refused = {ids[number - 1]: why for number, why in problems(examples)}
+    screened = {ids[row.line - 1]: f"the word {row.word!r} ({row.category})" for row in suspects(examples)}
+    tunable = {window: [name for name in names if name != EMBEDDED] for window, names in known.items()}
+    lengths = {name: sum(_tokens(turn["content"]) for turn in turns) for name, turns in zip(ids, examples, strict=True)}
+    clause, too_long = _exceeding(lengths, {window: names for window, names in tunable.items() if names}, "examples")
+    full = [one.title for one in profiles().values() if too_large(one, size)]
+    faults = [
+        f"{counted(len(refused), 'example')} would be refused" if refused else "",
+        f"{len(examples)} are fewer than the {MINIMUM} that providers ask for" if len(examples) < MINIMUM else "",
+        f"too large for {listed(full)}" if full else "",
+        clause,
+    ]
+    seen = (
+        f"{counted(len(screened), 'example')} with words that safety checks react to: look at them first"
+        if screened
+        else ""
+    )
+    parts = list(filter(None, [*faults, seen]))
+    level: Level = "warning" if any(faults) else "note" if screened else "ok"
+    about = f"{counted(len(examples), 'example')}, {size / 1e6:.1f} MB; providers screen what is uploaded"
+    notes = {**dict.fromkeys(too_long, "long"), **screened, **refused}
+    shown = [f"{name}: {why}" for name, why in notes.items()][:_EXAMPLES]
+    return Concern(check, level, "; ".join([about, *parts]), list(notes), shown, notes=notes)
 
 
 _SECRETS = {
@@ -408,6 +563,9 @@ def _private(pools: Mapping[str, Sequence[Item]]) -> Concern:
     ]
     if not found:
         return Concern("secrets and personal data", "ok", "none of the usual forms")
+    each: defaultdict[str, list[str]] = defaultdict(list)
+    for item, what in found:
+        each[item.id].append(what)
     kinds = Counter(what for _, what in found)
     level: Level = "warning" if any(what in _SECRETS for what in kinds) else "note"
     which = listed([f"{number} like {what}" for what, number in kinds.most_common()])
@@ -417,8 +575,10 @@ def _private(pools: Mapping[str, Sequence[Item]]) -> Concern:
         "secrets and personal data",
         level,
         sentence,
-        list(dict.fromkeys(item.id for item, _ in found)),
-        [f"{item.id}: {what}" for item, what in found[:_EXAMPLES]],
+        list(each),
+        [f"{name}: {listed(whats)}" for name, whats in list(each.items())[:_EXAMPLES]],
+        notes={name: listed(whats) for name, whats in each.items()},
+        private=True,
     )
 
 
@@ -433,6 +593,10 @@ def _iban(text: str) -> bool:
     """Whether the account number's check digits are right (ISO 13616)."""
     plain = text.replace(" ", "")
     return int("".join(str(int(each, 36)) for each in plain[4:] + plain[:4])) % 97 == 1
+
+
+def _have(number: int, thing: str) -> str:
+    return f"{counted(number, thing)} {'has' if number == 1 else 'have'}"
 
 
 def _shown(item: Item) -> str:
@@ -467,20 +631,60 @@ def clean(suite: Suite, concerns: Sequence[Concern], name: str, folder: Path | N
     why = {item: concern.check for concern in reversed(concerns) for item in concern.surplus}
     contents: dict[Path, bytes] = {}
     dropped: list[tuple[str, Row]] = []
+    rows_of: dict[str, list[Mapping[str, Any]]] = {}
     for path in sorted(source.iterdir()):
         if path.stem not in _MATTERS or path.suffix != ".jsonl":
             contents[Path("datasets", name, path.name)] = path.read_bytes()
             continue
         rows = read_rows(path)
         dropped += [(path.name, row) for row in rows if row.values.get("id") in why]
-        kept = (json.dumps(row.values, ensure_ascii=False) for row in rows if row.values.get("id") not in why)
-        contents[Path("datasets", name, path.name)] = "".join(f"{line}\n" for line in kept).encode()
+        kept = [row.values for row in rows if row.values.get("id") not in why]
+        rows_of[path.stem] = kept
+        lines_kept = (json.dumps(values, ensure_ascii=False) for values in kept)
+        contents[Path("datasets", name, path.name)] = "".join(f"{line}\n" for line in lines_kept).encode()
     lines = ({**row.values, "file": file, "why": why[row.values["id"]]} for file, row in dropped)
     listing = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     contents[Path("datasets", name, "dropped.jsonl")] = listing.encode()
-    code = read_text(evals[suite.name])
-    code = re.sub(rf"^def {suite.name}\(", f"def {name}(", code, flags=re.MULTILINE)
-    code = re.sub(rf'(load_suite\(\s*)(["\']){suite.name}\2', rf'\1"{name}"', code)
-    contents[Path("evals", f"{name}.py")] = code.encode()
+    number = dict(Counter(file for file, _ in dropped))
+    card = Path("datasets", name, "card.yaml")
+    if card in contents:
+        said = listed([f"{count} of {file}" for file, count in number.items()]) or "nothing"
+        change = f"copied from {suite.name} by audit --fix, which dropped {said} (dropped.jsonl)"
+        contents[card] = _card(contents[card].decode(), name, rows_of, change).encode()
+    contents[Path("evals", f"{name}.py")] = _renamed(read_text(evals[suite.name]), suite.name, name).encode()
     write_all(contents, folder or Path.cwd())
-    return dict(Counter(file for file, _ in dropped))
+    return number
+
+
+def _renamed(code: str, old: str, new: str) -> str:
+    """An eval file with the name of a copy, in its docstring too."""
+    code = re.sub(rf"^def {old}\(", f"def {new}(", code, flags=re.MULTILINE)
+    code = re.sub(rf'(load_suite\(\s*)(["\']){old}\2', rf'\1"{new}"', code)
+    code = re.sub(rf'\A(r?"""){old}\b', rf"\1{new}", code)
+    return re.sub(rf"(thirdlever \w+ |datasets/){old}\b", rf"\1{new}", code)
+
+
+def _card(text: str, name: str, rows: Mapping[str, Sequence[Mapping[str, Any]]], change: str) -> str:
+    """A card with a copy's name, counts and history; comments, and what else it says, stay."""
+    counts = {part: len(of) for part, of in rows.items()}
+    targets = [row.get("target") for part, of in rows.items() if part != "unlabelled" for row in of]
+    counts["labels"] = len({str(label) for each in targets for label in (each if isinstance(each, list) else [each])})
+
+    def recounted(block: re.Match[str]) -> str:
+        return re.sub(
+            r"^(\s+)(\w+): \d+$",
+            lambda line: f"{line[1]}{line[2]}: {counts[line[2]]}" if line[2] in counts else line[0],
+            block[0],
+            flags=re.MULTILINE,
+        )
+
+    text = re.sub(r"^name: .*$", f"name: {name}", text, count=1, flags=re.MULTILINE)
+    text = re.sub(r"^counts:\n(?:[ \t].*\n?)+", recounted, text, count=1, flags=re.MULTILINE)
+    item = yaml.safe_dump([change], width=1_000).rstrip("\n")
+    changed, found = re.subn(
+        r"^changes:\n(?:[- ].*\n)+", lambda b: f"{b[0]}{item}\n", text, count=1, flags=re.MULTILINE
+    )
+    if found:
+        return changed
+    changed, found = re.subn(r"^changes: \[\]$", lambda _: f"changes:\n{item}", text, count=1, flags=re.MULTILINE)
+    return changed if found else f"{text.rstrip()}\nchanges:\n{item}\n"

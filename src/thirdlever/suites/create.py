@@ -24,6 +24,7 @@ from thirdlever.core import project
 from thirdlever.core.errors import PromptError, SuiteError
 from thirdlever.core.text import clipped, counted, listed, normalise
 from thirdlever.suites.detect import Detected, Kind, detect
+from thirdlever.suites.find import load_file
 from thirdlever.suites.prompts import read_prompt
 from thirdlever.suites.readers import Row, is_missing, read_label_names, read_turns, transcript
 from thirdlever.suites.sources import HUB, PARTS, Reading, joined, propose, read_source
@@ -32,6 +33,8 @@ from thirdlever.suites.suite import COLUMNS, Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from thirdlever.suites.suite import Suite
 
 CLASSES: Mapping[Kind, str] = {"labels": "Labels", "number": "Number", "text": "Text", "json": "Json"}
 _LINE = 120  # characters
@@ -42,7 +45,7 @@ _SAY_NOTHING = {"input", "target"}  # names of columns
 _EVAL = '''"""{name}: {task}.
 
 Source:  {sources} (sha256 in datasets/{name}/card.yaml).
-Licence: unknown; fill it in here and in datasets/{name}/card.yaml.
+Licence: {licence}.
 Example: {example}
 Run:     thirdlever run {name}
 """
@@ -87,7 +90,7 @@ _RESERVED = {
 _CARD = """\
 # Describes the data. Fill in what is unknown or null.
 {head}
-licence: unknown  # who may use the data for what, and how to credit it
+{licence}  # who may use the data for what, and how to credit it
 {facts}
 target_accuracy: null  # share of right answers that the product needs, 0 to 1
 monthly_volume: null  # requests a month in production: decides whether a more expensive approach pays
@@ -96,6 +99,25 @@ stable: null  # yes or no: is the task narrow, and will it stay as it is
 behaviour: null  # yes or no: must answers change in format, tone or by house rules
 changing_knowledge: null  # yes or no: do answers need changing or proprietary facts
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What is known of published data, for the card and the eval file.
+
+    Attributes:
+        about: entries of the card, such as title and task.
+        source: likewise: address, revision, and the sha256 of each file.
+        address: where people find the data.
+        licence: who may use them for what.
+        instruction: what the prompt asks.
+    """
+
+    about: Mapping[str, str]
+    source: Mapping[str, Any]
+    address: str
+    licence: str
+    instruction: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +132,7 @@ class Made:
         examples: (input, target as it was read) of a few rows with different targets.
         changes: what was dropped or drawn, in sentences.
         warnings: what the user should look at, in sentences.
+        draft: the suite with its first test item only, and an example of each label, to show what will be sent.
     """
 
     name: str
@@ -119,6 +142,7 @@ class Made:
     examples: Sequence[tuple[str, str]]
     changes: Sequence[str]
     warnings: Sequence[str]
+    draft: Suite
 
 
 def make_suite(
@@ -138,6 +162,7 @@ def make_suite(
     labels: str | None = None,
     skip_unlabelled: bool = False,
     keep_unlabelled: bool = False,
+    origin: Origin | None = None,
     confirm: Callable[[Made], None] | None = None,
     folder: Path | None = None,
 ) -> Made:
@@ -163,6 +188,7 @@ def make_suite(
             a column of its own.
         skip_unlabelled: leave out rows without a target; by default they are refused.
         keep_unlabelled: keep their inputs, for a teacher to label.
+        origin: of published data; None says of each file its name and sha256, and leaves the licence open.
         confirm: called before anything is written; raises to prevent it.
         folder: the project; None is the current folder.
 
@@ -191,9 +217,9 @@ def make_suite(
     counts |= ({"unlabelled": len(unlabelled)} if unlabelled else {}) | {"documents": len(known)}
     if found.kind in {"label", "labels"}:
         counts["labels"] = len({label for item in items for label in found.classes(item.target)})
-    because = f"{found.words}, because {found.reason}"
+    because = found.words if origin else f"{found.words}, because {found.reason}"
     about: dict[str, Any] = {
-        "source": [_identity(given) for given in sources.values()],
+        "source": [origin.source] if origin else [_identity(given) for given in sources.values()],
         "schema": {role: f"column {column!r}" for role, column in columns.items()}
         | {"target": f"column {listed([repr(column) for column in targets])}"},
         "answer": because,
@@ -208,27 +234,57 @@ def make_suite(
         into / f"{part}.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table)
         for part, table in tables.items()
     }
-    contents[into / "card.yaml"] = _CARD.format(head=_yaml({"name": name}), facts=_yaml(about))
+    contents[into / "card.yaml"] = _CARD.format(
+        head=_yaml({"name": name, **(origin.about if origin else {})}),
+        licence=_yaml({"licence": origin.licence if origin else "unknown"}),
+        facts=_yaml(about),
+    )
     contents[Path("evals", f"{name}.py")] = eval_file(
         name,
         columns["input"],
         targets,
         found,
-        sources=[next(iter(entry.values())) for entry in about["source"]],
-        instruction=data.instruction,
+        sources=[origin.address] if origin else [next(iter(entry.values())) for entry in about["source"]],
+        licence=origin.licence if origin else None,
+        instruction=origin.instruction if origin else data.instruction,
         items=items,
         prompt=prompts[0].stem if prompts else None,
     )
     warnings = [*found.warnings, *splits.contradictions()]
+    if group is not None and not splits.parts["dev"]:
+        warnings.append(
+            f"dev is empty, because each group of {group!r} is larger than a tenth of train: nothing, such as k=auto, "
+            "can be chosen on it; give --dev FILE, or another --group"
+        )
     for prompt in prompts:
         contents |= _prompt_file(prompt, folder)
     different = list({item.target: item for item in reversed(splits.parts["train"])}.values())[: -_EXAMPLES - 1 : -1]
     examples = [(item.input, found.shown(item.target)) for item in different]
-    made = Made(name, counts, found.kind, because, examples, changes, warnings)
+    draft = _draft(name, contents, tables, folder, closed=found.kind == "label")
+    made = Made(name, counts, found.kind, because, examples, changes, warnings, draft)
     if confirm is not None:
         confirm(made)
     write_all({name: text.encode() for name, text in contents.items()}, folder)
     return made
+
+
+def _draft(
+    name: str,
+    contents: Mapping[Path, str],
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    folder: Path,
+    *,
+    closed: bool,
+) -> Suite:
+    """The suite with a few of its rows, loaded from elsewhere, since nothing is in the project yet."""
+    of_each = {row["target"]: row for row in tables["train"]} if closed else {"": tables["train"][0]}
+    rows = {"train": of_each.values(), "test": tables["test"][:1]}
+    into = Path("datasets", name)
+    few = {into / f"{part}.jsonl": "".join(json.dumps(row) + "\n" for row in some) for part, some in rows.items()}
+    others = {path: text for path, text in contents.items() if path.suffix != ".jsonl"}
+    with tempfile.TemporaryDirectory() as aside, project.first_in(folder), project.first_in(Path(aside)):
+        write_all({path: text.encode() for path, text in (few | others).items()}, Path(aside))
+        return load_file(Path(aside, "evals", f"{name}.py"), name)
 
 
 def suite_name(given: str) -> str:
@@ -457,15 +513,16 @@ def _input(row: Row, column: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 # Files
 
 
-def refuse(name: str, folder: Path) -> None:
+def refuse(name: str, folder: Path, remedy: str = "choose another name or remove") -> None:
     """Refuse a name for a suite that is impossible or taken; raises `SuiteError`."""
     if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_") or name in _RESERVED:
         message = f"invalid suite name {name!r}; choose a word of letters, digits and _ that Python does not reserve"
         raise SuiteError(message)
-    for path in (Path("datasets", name), Path("evals", f"{name}.py")):
-        if (folder / path).exists():
-            message = f"'{path}' already exists; choose another name or remove it"
-            raise SuiteError(message)
+    paths = [path for path in (Path("datasets", name), Path("evals", f"{name}.py")) if (folder / path).exists()]
+    if paths:
+        exist, them = ("exists", "it") if len(paths) == 1 else ("exist", "both")
+        message = f"{listed([repr(path.as_posix()) for path in paths])} already {exist}; {remedy} {them}"
+        raise SuiteError(message)
 
 
 def _prompt_file(prompt: Path, folder: Path) -> dict[Path, str]:
@@ -527,6 +584,7 @@ def eval_file(
     sources: Sequence[str],
     items: Sequence[Item],
     prompt: str | None,
+    licence: str | None = None,
     instruction: str | None = None,
 ) -> str:
     """Source of `evals/<name>.py`.
@@ -539,6 +597,7 @@ def eval_file(
         sources: names of the files that the suite was made from.
         items: all of the suite, train's first.
         prompt: the suite's own, in `prompts/`; None for the default one.
+        licence: of the data; None if it is unknown.
         instruction: the team's own; None writes one.
     """
     further = (("input_column", source if source not in COLUMNS else None), ("prompt", prompt))
@@ -554,6 +613,7 @@ def eval_file(
         name=name,
         task=f"{_quoted(', '.join(targets))} ({kind}) from {_quoted(source)}",
         sources=", ".join(map(_quoted, sources)),
+        licence=licence or f"unknown; fill it in here and in datasets/{name}/card.yaml",
         example=f"{_quoted(items[0].input)} -> {_quoted(found.shown(items[0].target))}",
         imports=", ".join(sorted({"Suite", "load_suite", "suite"} | ({answer.name} if answer else set()))),
         summary=f"The {wanted.lower()} of each {shown.lower()}",
@@ -569,7 +629,8 @@ def eval_file(
 def _wanted(targets: Sequence[str], found: Detected) -> str:
     """What the prompt calls an answer."""
     if len(targets) == 1:
-        return _in_words(targets[0], "Category")
+        words = _in_words(targets[0], "Category")
+        return words.removesuffix("s") if "separator" in found.settings and found.kind == "text" else words
     return "Categories" if found.kind == "labels" else "JSON"
 
 

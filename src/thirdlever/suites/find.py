@@ -37,7 +37,15 @@ def find_suite(name: str, train: str | None = None) -> Suite:
     if name not in evals:
         message = f"{unknown('suite', name, evals)}; {REMEDY}"
         raise SuiteError(message)
-    path = evals[name]
+    return check(load_file(evals[name], name))
+
+
+def load_file(path: Path, name: str) -> Suite:
+    """The suite of an eval file, unchecked.
+
+    Raises:
+        SuiteError: it defines no suite, or cannot be run.
+    """
     factory = getattr(project.load_module(path, SuiteError), name, None)
     if factory is None or not hasattr(factory, MARK):
         message = f"{path}: no suite {name!r} in it; define a function of that name with @suite"
@@ -49,7 +57,7 @@ def find_suite(name: str, train: str | None = None) -> Suite:
     if not isinstance(made, Suite):
         message = f"{path}: {name}() returned {type(made).__name__}; it must return a Suite, e.g. from load_suite"
         raise SuiteError(message)
-    return check(replace(made, name=name))
+    return replace(made, name=name)
 
 
 def _is_task(name: str) -> bool:

@@ -162,12 +162,23 @@ def _text(content: bytes, path: Path, reading: Reading) -> tuple[str, list[str]]
         message = f"--encoding {encoding} is unknown; write utf-8, utf-16, cp1252 or another name that Python knows"
         raise SuiteError(message) from None
     except UnicodeDecodeError as error:
-        raise SuiteError(_not_decoded(content, path, encoding, error)) from None
+        from_pairs = _with_pairs(content) if encoding == "utf-8" else None
+        if from_pairs is None:
+            raise SuiteError(_not_decoded(content, path, encoding, error)) from None
+        text, encoding = from_pairs, "cesu-8"
     if control := _CONTROL.search(text):
         message = f"{path}: as {encoding} its text has control characters ({control[0]!r}); try --encoding cp1252"
         raise SuiteError(message)
     plain = encoding == "utf-8" or reading.encoding is not None
     return text.removeprefix("\ufeff"), [] if plain else [f"read as {encoding.upper()}"]
+
+
+def _with_pairs(content: bytes) -> str | None:
+    """CESU-8, which Java and Oracle write: UTF-8 in which an emoji is a pair of surrogates. None if it is not that."""
+    try:
+        return content.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        return None
 
 
 def _not_decoded(content: bytes, path: Path, encoding: str, error: UnicodeDecodeError) -> str:
@@ -256,6 +267,11 @@ def _json_object(found: Mapping[str, Any], path: Path, changes: list[str]) -> So
         return _squad(articles, path, changes)
     lists = {name: value for name, value in found.items() if isinstance(value, list) and value}
     of_rows = {name: rows for name, rows in lists.items() if all(isinstance(r, dict) or _is_pair(r) for r in rows)}
+    if of_rows and all(_is_annotated(row) for rows in of_rows.values() for row in rows):
+        annotated = [
+            _annotated(row, name, f"{path}:{name}[{n}]") for name, of in of_rows.items() for n, row in enumerate(of, 1)
+        ]
+        return Source({"": annotated}, [*changes, "annotated texts, read as text, intent and slots"])
     if of_rows:
         if any(_is_pair(rows[0]) for rows in of_rows.values()):
             changes.append(_PAIRS)
@@ -268,6 +284,23 @@ def _json_object(found: Mapping[str, Any], path: Path, changes: list[str]) -> So
         return Source({"": list(_listed_rows(rows, str(path)))}, [*changes, "one list a column"])
     message = f"{path}:1: a JSON object without rows; give an array of objects, or splits such as {{'train': [...]}}"
     raise SuiteError(message)
+
+
+def _is_annotated(row: object) -> bool:
+    """Whether a row is a text in pieces, some of which are named: `{"data": [{"text": "Add "}, …]}`."""
+    pieces = row.get("data") if isinstance(row, dict) and len(row) == 1 else None
+    return isinstance(pieces, list) and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in pieces)
+
+
+def _annotated(row: Mapping[str, Any], intent: str, where: str) -> Row:
+    """Snips' layout: the text, its intent (the key of its list) and its slots; one that occurs twice has a list."""
+    slots: dict[str, Any] = {}
+    for piece in row["data"]:
+        if name := piece.get("entity"):
+            value = piece["text"]
+            slots[name] = value if name not in slots else [*(s if isinstance(s := slots[name], list) else [s]), value]
+    text = "".join(piece["text"] for piece in row["data"])
+    return Row(where, {"text": text, "intent": intent, "slots": slots})
 
 
 def _squad(articles: Sequence[Mapping[str, Any]], path: Path, changes: list[str]) -> Source:
