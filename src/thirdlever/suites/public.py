@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 CARDS = Path(__file__).with_name("published")
+_AS_PUBLISHED = "its texts are as published, so that results can be compared"
 HOST = "https://raw.githubusercontent.com"
 HOST_VARIABLE = "THIRDLEVER_DATA_URL"  # of a mirror that has the same paths
 _TIMEOUT_S = 60.0
@@ -164,7 +165,7 @@ def get(name: str, given: Path | None = None, folder: Path | None = None) -> Mad
 def _origin(data: PublicData) -> Origin:
     note = {"note": data.note} if data.note else {}
     return Origin(
-        about={"title": data.title, "task": data.task, "cite": data.cite} | note,
+        about={"title": data.title, "task": data.task, "cite": data.cite, "near_leaks": _AS_PUBLISHED} | note,
         source={
             "repository": data.address,
             "revision": data.revision,
