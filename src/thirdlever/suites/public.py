@@ -66,6 +66,7 @@ class PublicData(FileModel):
         licence: of the data.
         cite: the paper.
         note: what a reader of results must know of the splits, if anything.
+        near_leaks: why test items that are nearly the same as one of train stay, where a run would refuse them.
         instruction: what the prompt asks.
         input: the column that the model is shown.
         target: the columns with the right answer.
@@ -86,6 +87,7 @@ class PublicData(FileModel):
     licence: Name
     cite: Name
     note: str = ""
+    near_leaks: str = ""
     instruction: Name
     input: Name
     target: list[str]
@@ -162,9 +164,9 @@ def get(name: str, given: Path | None = None, folder: Path | None = None) -> Mad
 
 
 def _origin(data: PublicData) -> Origin:
-    note = {"note": data.note} if data.note else {}
+    more = {"note": data.note, "near_leaks": data.near_leaks}
     return Origin(
-        about={"title": data.title, "task": data.task, "cite": data.cite} | note,
+        about={"title": data.title, "task": data.task, "cite": data.cite} | {k: v for k, v in more.items() if v},
         source={
             "repository": data.address,
             "revision": data.revision,
