@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 CARDS = Path(__file__).with_name("published")
-_AS_PUBLISHED = "its texts are as published, so that results can be compared"
 HOST = "https://raw.githubusercontent.com"
 HOST_VARIABLE = "THIRDLEVER_DATA_URL"  # of a mirror that has the same paths
 _TIMEOUT_S = 60.0
@@ -67,6 +66,7 @@ class PublicData(FileModel):
         licence: of the data.
         cite: the paper.
         note: what a reader of results must know of the splits, if anything.
+        near_leaks: why test items that are nearly the same as one of train stay, where a run would refuse them.
         instruction: what the prompt asks.
         input: the column that the model is shown.
         target: the columns with the right answer.
@@ -87,6 +87,7 @@ class PublicData(FileModel):
     licence: Name
     cite: Name
     note: str = ""
+    near_leaks: str = ""
     instruction: Name
     input: Name
     target: list[str]
@@ -163,9 +164,9 @@ def get(name: str, given: Path | None = None, folder: Path | None = None) -> Mad
 
 
 def _origin(data: PublicData) -> Origin:
-    note = {"note": data.note} if data.note else {}
+    more = {"note": data.note, "near_leaks": data.near_leaks}
     return Origin(
-        about={"title": data.title, "task": data.task, "cite": data.cite, "near_leaks": _AS_PUBLISHED} | note,
+        about={"title": data.title, "task": data.task, "cite": data.cite} | {k: v for k, v in more.items() if v},
         source={
             "repository": data.address,
             "revision": data.revision,
