@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
@@ -85,37 +86,41 @@ def test_mlflow_without_an_address_is_refused(run: Run, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A tracking server on this machine: the first `mlflow` on the path that has one."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    for place in os.environ["PATH"].split(os.pathsep):
-        program = Path(place, "mlflow")
-        if not program.is_file():
-            continue
-        command = [str(program), "server", "--host", "127.0.0.1", "--port", "5077", "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{folder}/runs.db", "--artifacts-destination", f"{folder}/files"]
-        log = (folder / "log").open("w")
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    """A tracking server on this machine: the first `mlflow` on the path whose environment has one."""
+    program = next(filter(_serves, (Path(place, "mlflow") for place in os.environ["PATH"].split(os.pathsep))), None)
+    if program is None:
+        pytest.skip("needs a program `mlflow` with a server on the path (pip install mlflow in an environment)")
+    folder, url = tmp_path_factory.mktemp("mlflow"), "http://127.0.0.1:5077"
+    command = [str(program), "server", "--host", "127.0.0.1", "--port", "5077", "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/runs.db", "--artifacts-destination", f"{folder}/files"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
         try:
-            if _answers("http://127.0.0.1:5077/health", process):
-                yield "http://127.0.0.1:5077"
-                return
+            _wait(url, process)
+            yield url
         finally:
-            process.terminate()
-            process.wait(30)
-            log.close()
-    pytest.skip("needs a program `mlflow` with a server on the path (pip install mlflow in its own environment)")
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too
+            process.wait()
 
 
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+def _serves(program: Path) -> bool:
+    """Whether a program's environment has what MLflow's server needs; the client's package has the program alone."""
+    if not program.is_file():
+        return False
+    python = program.read_text("utf-8", errors="replace").partition("\n")[0].removeprefix("#!").strip()
+    question = "import importlib.util as u; raise SystemExit(not (u.find_spec('flask') and u.find_spec('sqlalchemy')))"
+    return Path(python).is_file() and subprocess.run([python, "-c", question], check=False).returncode == 0
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(240):
-        if process.poll() is not None:
-            return False
+        assert process.poll() is None, "the server has ended"
         try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - on this machine
-                return True
+            with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310 - on this machine
+                return
         except OSError:
             time.sleep(0.5)
-    return False
+    pytest.fail("the server does not answer")
 
 
 def test_mlflows_table_comes_back(run: Run, suite: Suite, server: str) -> None:
@@ -128,9 +133,8 @@ def test_mlflows_table_comes_back(run: Run, suite: Suite, server: str) -> None:
     accuracy = {name: one.data.metrics["accuracy"] for name, one in logged.items()}
     assert accuracy == dict(zip(run.summary["candidate"], run.summary["accuracy"], strict=True))
     assert {one.data.params["lever"] for one in logged.values()} == {"prompt"}
-    tables = [
-        client.download_artifacts(one.info.run_id, "eval_results_table.json", str(Path(one.info.run_id)))
-        for one in logged.values()
-        if not Path(one.info.run_id).mkdir()  # type: ignore[func-returns-value]
-    ]
+    tables = []
+    for one in logged.values():
+        Path(one.info.run_id).mkdir()
+        tables.append(client.download_artifacts(one.info.run_id, "eval_results_table.json", one.info.run_id))
     same(run, import_results(tables, suite, out="again").run)

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from thirdlever import Suite
 from thirdlever.analysis import outcomes
 from thirdlever.analysis.run import load
 from thirdlever.core.errors import RunError
 from thirdlever.decision.verdict import decide_on_run
 from thirdlever.lifecycle import baseline
+from thirdlever.lifecycle.regress import regress
 from thirdlever.runner.formats import FORMATS, to_score
 from thirdlever.runner.importing import Imported, import_results
 from thirdlever.suites.suite import find_suite
+from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from thirdlever import Suite
 
 pytestmark = pytest.mark.usefixtures("project", "fast_runs")
 
@@ -227,6 +230,26 @@ def test_an_imported_run_can_be_pinned(suite: Suite) -> None:
     assert [result.score for result in pinned.candidates[0].results].count(1.0) == 9
 
 
+def test_a_pinned_import_is_held_against_a_new_model(suite: Suite) -> None:
+    done = imported(suite, f"a={table(answers(suite, wrong=3))}", strategies=["a=plain:k=2"])
+    baseline.save(baseline.pin(done.run, "b"))
+    found = regress(suite, baseline="b", models=[FakeModel(answer=lambda _: "fuel")])
+    assert [(result.candidate, result.n) for result in found.results] == [("a", 12)]
+
+
+def test_an_import_without_a_strategy_cannot_be_run_again(suite: Suite) -> None:
+    done = imported(suite, f"a={table(answers(suite), name='a.csv')}")
+    baseline.save(baseline.pin(done.run, "b"))
+    model = FakeModel()
+    with pytest.raises(RunError, match="has results from elsewhere .a., .* import them again with --strategy"):
+        regress(suite, baseline="b", models=[model])
+    part = import_results([f"a={table(answers(suite)[:6])}"], suite, out="part", strategies=["a=plain:k=2"])
+    baseline.save(baseline.pin(part.run, "b"))
+    with pytest.raises(RunError, match="has no result for [1-6] items? that would be asked"):
+        regress(suite, baseline="b", models=[model])
+    assert model.prompts == []
+
+
 def test_a_folder_that_holds_a_run_is_refused(suite: Suite) -> None:
     imported(suite, f"a={table(answers(suite))}")
     with pytest.raises(RunError, match="'out' holds a run already; give another --out"):
@@ -350,12 +373,14 @@ def test_logs_of_others_evals_are_read(suite: Suite) -> None:
     from inspect_ai import Task
     from inspect_ai import eval as evaluate
     from inspect_ai.dataset import Sample
-    from inspect_ai.model import ModelOutput, get_model
+    from inspect_ai.model import ModelOutput, ModelUsage, get_model
     from inspect_ai.scorer import match
     from inspect_ai.solver import generate
 
     samples = [Sample(id=item.id, input=f"Sort: {item.input}", target=item.target) for item in suite.test]
     outputs = [ModelOutput.from_content("mockllm/model", "fuel") for _ in samples]
+    for output in outputs:  # without it, inspect fetches a tokenizer
+        output.usage = ModelUsage(input_tokens=5, output_tokens=1, total_tokens=6)
     task = Task(samples, solver=generate(), scorer=match(), name="payments")
     [log] = evaluate(task, model=get_model("mockllm/model", custom_outputs=outputs), log_dir="logs", display="none")
     assert log.results is not None

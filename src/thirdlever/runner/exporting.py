@@ -233,7 +233,8 @@ def _log_candidate(client: Any, experiment: str, run: Run, about: Mapping[str, A
             params=[Param(key, value[:_LONGEST]) for key, value in _params(run, about).items()],
         )
         own = _records(run)
-        client.log_table(run_id, own[own["candidate"] == name].reset_index(drop=True), TABLE)
+        own = own[own["candidate"] == name].reset_index(drop=True)
+        client.log_table(run_id, own.astype(object).where(own.notna(), None), TABLE)
         for path in (*run.folder.glob("chart.*"), run.folder / "summary.csv", run.folder / "run.json"):
             if path.is_file():
                 client.log_artifact(run_id, str(path))

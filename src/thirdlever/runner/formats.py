@@ -435,11 +435,18 @@ def _lm_eval_model(path: Path, time: str) -> str | None:
 # promptfoo
 
 
+class _Details(BaseModel):
+    reasoning: int | None = None
+    cacheReadInputTokens: int | None = None  # noqa: N815 - promptfoo's names
+    cacheCreationInputTokens: int | None = None  # noqa: N815
+
+
 class _Usage(BaseModel):
+    """Of a request; `cached` is promptfoo's own cache, the details have the provider's."""
+
     prompt: int | None = None
     completion: int | None = None
-    total: int | None = None
-    cached: int | None = None
+    completionDetails: _Details = _Details()  # noqa: N815
 
 
 class _Response(BaseModel):
@@ -503,6 +510,7 @@ def _promptfoo(path: Path, rows: Sequence[Row]) -> Recorded:
                 error=(one.error or answer.error or "the request failed") if failed else None,
                 stop_reason=_STOPS.get(answer.finishReason or ""),
                 input_tokens=None if reused else usage.prompt,
+                cached_tokens=None if reused else usage.completionDetails.cacheReadInputTokens,
                 output_tokens=None if reused else usage.completion,
                 seconds=None if reused or failed or one.latencyMs is None else one.latencyMs / 1000,
             )

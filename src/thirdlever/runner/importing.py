@@ -23,8 +23,9 @@ from thirdlever.core import project
 from thirdlever.core.errors import RunError, unknown
 from thirdlever.core.files import content_hash
 from thirdlever.core.text import clipped, counted, listed, normalise
-from thirdlever.evaluation.records import Reply, misread, monotonous, table
+from thirdlever.evaluation.records import Reply, misread, table
 from thirdlever.models.base import BaseModel
+from thirdlever.models.engine.local import EMBEDDED
 from thirdlever.models.parameters import plain
 from thirdlever.runner.formats import Format, Measurement, Recorded, read
 from thirdlever.runner.runner import about_suite, now, opened, save
@@ -645,6 +646,16 @@ def _assumed(
     nameless = [entry["name"] for entry in entries if entry["model"] == UNKNOWN_MODEL and entry["name"] not in models]
     if nameless:
         notes.append(f"model unknown, so the cost is too: {listed(nameless)}; state it: --model {nameless[0]!r}=MODEL")
+    bare = [
+        entry["name"]
+        for entry in entries
+        if entry["model"] and "/" not in entry["model"] and entry["model"] not in {UNKNOWN_MODEL, EMBEDDED}
+    ]
+    if bare:
+        notes.append(
+            f"model without its provider, so the cost is unknown: {listed(bare)}; state both: "
+            f"--model {bare[0]!r}=PROVIDER/MODEL"
+        )
     silent = [
         f"{entry['name']} ({entry['lever']})"
         for one, entry in zip(kept, entries, strict=True)
@@ -657,8 +668,8 @@ def _assumed(
 
 def _warnings(one: _Graded, items: Mapping[str, Item]) -> list[str]:
     asked = [reply for reply in one.replies if reply.phase == "accuracy"]
-    found = [misread(asked, items)] if one.scores == "graded" else []
-    return [f"{one.name}: {warning}" for warning in (*found, monotonous(asked, items)) if warning]
+    warning = misread(asked, items) if one.scores == "graded" else None
+    return [f"{one.name}: {warning}"] if warning else []
 
 
 def _about_file(one: Recorded) -> dict[str, Any]:
