@@ -241,11 +241,11 @@ def test_an_import_without_a_strategy_cannot_be_run_again(suite: Suite) -> None:
     done = imported(suite, f"a={table(answers(suite), name='a.csv')}")
     baseline.save(baseline.pin(done.run, "b"))
     model = FakeModel()
-    with pytest.raises(RunError, match="has results from elsewhere .a., .* import them again with --strategy"):
+    with pytest.raises(RunError, match=r"has results from elsewhere .a., .* import them again with --strategy"):
         regress(suite, baseline="b", models=[model])
     part = import_results([f"a={table(answers(suite)[:6])}"], suite, out="part", strategies=["a=plain:k=2"])
     baseline.save(baseline.pin(part.run, "b"))
-    with pytest.raises(RunError, match="has no result for [1-6] items? that would be asked"):
+    with pytest.raises(RunError, match=r"has no result for [1-6] items? that would be asked"):
         regress(suite, baseline="b", models=[model])
     assert model.prompts == []
 
