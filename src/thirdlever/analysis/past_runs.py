@@ -33,6 +33,11 @@ def past_runs() -> Iterator[Run]:
         yield load(path.parent)
 
 
+def _measured_here() -> Iterator[Run]:
+    """Those whose times and tokens are of this project's own requests."""
+    return (run for run in past_runs() if not run.info.get("imported"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
     """What an earlier run measured of a candidate, or of its model. None is unknown.
@@ -116,7 +121,7 @@ def measured_tokens(suite: Suite, model: BaseModel, *, think: bool = False) -> M
         model: whose answers.
         think: whether the prompt asked for reasoning.
     """
-    for run in past_runs():
+    for run in _measured_here():
         if run.info["suite"]["hash"] != suite.hash:
             continue
         about = [one for one in run.info["candidates"] if one["model"] == model.name]
@@ -139,7 +144,7 @@ def measured_speed(suite: Suite, model: BaseModel | None, base: BaseModel, spec:
     """Speed in the latest run of the same candidate on the same suite, else in the latest run with the same model."""
     args = json.loads(json.dumps(dict(spec.args))) if spec else None
     other: Speed | None = None
-    for run in past_runs():
+    for run in _measured_here():
         about = run.info["candidates"]
         if spec and run.info["suite"]["hash"] == suite.hash:
             names = [

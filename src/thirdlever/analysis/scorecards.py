@@ -100,6 +100,7 @@ FURTHER = (
     "ungraded",
     "grading_usd",
     "measure",
+    "imported",
 )
 # Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
 LEAST_TIMED = {95: 60, 99: 300}
@@ -115,6 +116,7 @@ TEXT = (
     "lever",
     "same_answer",
     "measure",
+    "imported",
 )
 COUNTS = (
     "n",
@@ -314,8 +316,8 @@ class CandidateFigures:
 
     @cached_property
     def retrieves(self) -> bool:
-        """Whether its requests report retrieval time."""
-        return bool(self.asked["retrieval_s"].notna().any())
+        """Whether its requests report retrieval time, or it is said to retrieve."""
+        return bool(self.asked["retrieval_s"].notna().any()) or self.about.get("lever") == "retrieval"
 
     @property
     def lever(self) -> Lever:
@@ -391,7 +393,7 @@ class CandidateFigures:
         if self.not_measured:
             return None
         if self.common.labels:
-            return intervals.macro_f1(*self._answered)
+            return intervals.macro_f1(*self._answered) if self._predicted else None
         return self.parts.macro_f1 if self.parts else None
 
     @property
@@ -403,8 +405,13 @@ class CandidateFigures:
     def parts(self) -> PartTable | None:
         """The figures of each label, field or rule; None for answers without such parts."""
         targets, predictions = self._answered
-        pairs = list(zip(predictions, targets, strict=True))
+        pairs = list(zip(predictions, targets, strict=True)) if self._predicted else []
         return part_table(self.common.kind, pairs, labels=self.common.labels) if pairs else None
+
+    @property
+    def _predicted(self) -> bool:
+        """Whether every answer is known: a file from elsewhere may have scores alone."""
+        return not (self.asked["prediction"].isna() & (self._statuses == "answered")).any()
 
     @property
     def _answered(self) -> tuple[list[str], list[str | None]]:
@@ -416,10 +423,12 @@ class CandidateFigures:
     def latency(self) -> Mapping[str, float | None]:
         """Columns of the scorecard, in seconds, from warm, answered requests of the probe.
 
-        A percentile that has too few requests is unknown; the ends are those of 90 % intervals.
+        Results from elsewhere have no probe: of these, the times that the file gives. A percentile that has too few
+        requests is unknown; the ends are those of 90 % intervals.
         """
-        cold = self.probe["cold"].fillna(value=False).astype(bool)
-        warm = self.probe[~cold & self.probe["error"].isna()]
+        timed = self.asked if self.probe.empty and self.about.get("imported") else self.probe
+        cold = timed["cold"].fillna(value=False).astype(bool)
+        warm = timed[~cold & timed["error"].isna() & timed["latency_s"].notna()]
         measured = {"latency": (50, 95, 99), "ttft": (50,), "retrieval": (50,)}
         row: dict[str, float | None] = {
             f"{name}_p{q}_s": intervals.quantile(warm[f"{name}_s"].dropna().to_list(), q / 100)
@@ -431,7 +440,7 @@ class CandidateFigures:
             ends = intervals.quantile_interval(warm["latency_s"].dropna().to_list(), q / 100)
             if ends is not None:
                 row |= {f"latency_p{q}_low_s": ends[0], f"latency_p{q}_high_s": ends[1]}
-        return row | {"timed": len(warm), "cold_start_s": self.probe.loc[cold, "latency_s"].max()}
+        return row | {"timed": len(warm), "cold_start_s": timed.loc[cold, "latency_s"].max()}
 
     @cached_property
     def tokens(self) -> Mapping[str, float]:
@@ -597,6 +606,7 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "macro_f1": one.macro_f1,
         "micro_f1": one.micro_f1,
         "measure": one.measure,
+        "imported": (one.about.get("imported") or {}).get("format"),
         "cost_per_1k_usd": None if usd is None else 1000 * usd,
         **one.latency,
         **one.tokens,

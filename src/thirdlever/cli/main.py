@@ -17,6 +17,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 TOPICS = {
     "Measure": ("init", "suites", "strategies", "models", "data", "check", "audit", "plan", "prompt", "run", "show"),
+    "Other tools": ("import", "export"),
     "Decide": ("compare", "decide", "memo", "report", "reprice"),
     "When a model changes": ("baseline", "regress", "diff", "stale", "replace", "history"),
     "Fine-tune": ("adapters", "jobs", "serve"),
@@ -56,6 +57,8 @@ for command in (
     *(lifecycle.regress, lifecycle.diff, lifecycle.stale, lifecycle.replace, lifecycle.history, finetune.serve),
 ):
     app.command()(command)
+app.command("import")(measure.import_)
+app.command()(measure.export)
 app.add_typer(measure.models_app, name="models")
 app.add_typer(measure.data_app, name="data")
 app.add_typer(lifecycle.baseline_app, name="baseline")

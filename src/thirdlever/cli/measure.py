@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,10 +16,12 @@ from thirdlever.analysis.statuses import MAX_FAILED, MAX_UNPARSED
 from thirdlever.cli import options
 from thirdlever.cli.options import argument, flag, option
 from thirdlever.core.errors import PromptError, RunError
-from thirdlever.core.text import aligned, clipped, counted, escape_terminal, paragraph
+from thirdlever.core.text import aligned, clipped, counted, escape_terminal, listed, paragraph
 from thirdlever.suites.detect import KINDS, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from thirdlever.analysis.run import Run
     from thirdlever.suites.create import Made
 
@@ -483,13 +485,24 @@ def show(
         return
     options.print_text(tables.render_summary(found.summary, fmt))
     if fmt == "table":
+        _print_imported(found.info.get("imported"))
         _print_facts(found)
         _print_searched(found)
+
+
+def _print_imported(about: "Mapping[str, Any] | None") -> None:
+    """What was taken for what when results of another tool were imported, below a run's table."""
+    if about:
+        formats = listed(list(dict.fromkeys(one["format"] for one in about["files"])))
+        typer.echo(f"\nImported ({formats}):")
+        for note in about["notes"]:
+            typer.echo(paragraph(note, first="- ", rest="  "))
 
 
 def _print_facts(run: "Run") -> None:
     """How far the grader agrees with people, and what near-leaks do to the accuracies, below a run's table."""
     from thirdlever.report.memo_content import grader_facts, near_leak_facts
+
 
     for what, value in [*grader_facts(run), *near_leak_facts(run)]:
         typer.echo(paragraph(escape_terminal(f"{what}: {value}."), rest="  "))
@@ -503,3 +516,59 @@ def _print_searched(run: "Run") -> None:
         if one.get("found"):
             text = f"{one['name']}: {searched(one['found'], run.figures[one['name']])}"
             typer.echo(f"\n{paragraph(text)}")
+
+
+def import_(
+    files: Annotated[list[str], argument("FILE…", "Files or folders of results; NAME=FILE names the candidate.")],
+    suite: Annotated[str, option("NAME", "Suite whose test items were asked.")],
+    out: Annotated[Path | None, option("DIR", "Folder of the run. [default: results/SUITE-import-TIME]")] = None,
+    fmt: Annotated[
+        Literal["inspect", "lm-eval", "promptfoo", "openai-evals", "kiln", "nemo", "mlflow", "table"] | None,
+        typer.Option("--format", help="Format of the files. [default: found]"),
+    ] = None,
+    score: Annotated[str | None, option("NAME", "The score to take, where a file has several.")] = None,
+    lever: Annotated[
+        list[str] | None,
+        option("NAME=LEVER", "What a candidate counts as: none, prompt, retrieval or tuned; repeatable."),
+    ] = None,
+    model: Annotated[
+        list[str] | None, option("NAME=MODEL", "A candidate's model, such as openai/gpt-5.4-mini; repeatable.")
+    ] = None,
+    strategy: Annotated[
+        list[str] | None, option("NAME=SPEC", "The strategy that a candidate is, so that `regress` can run it.")
+    ] = None,
+) -> None:
+    """Make a run of results that another tool measured."""
+    from thirdlever.report import tables
+    from thirdlever.runner.importing import import_results
+
+    done = import_results(
+        files,
+        suite,
+        out=out,
+        fmt=fmt,
+        score=score,
+        levers=lever or (),
+        models=model or (),
+        strategies=strategy or (),
+    )
+    options.print_text(tables.render_summary(done.run.summary))
+    _print_imported(done.run.info["imported"])
+    for name, why in done.run.not_measured.items():
+        typer.echo(escape_terminal(f"warning: {name}: {why}"), err=True)
+    typer.echo(f"\nRecords and chart: {done.run.folder}")
+    typer.echo(f"next: thirdlever compare {shlex.quote(str(done.run.folder))}")
+
+
+def export(
+    run: options.Run,
+    to: Annotated[Literal["csv", "inspect", "mlflow"], typer.Option("--to", help="Format, or where to send it.")],
+    out: Annotated[Path | None, option("PATH", "File for csv, folder for inspect. [default: RUN/export/]")] = None,
+    uri: Annotated[str | None, option("URL", "MLflow's tracking server. [default: $MLFLOW_TRACKING_URI]")] = None,
+) -> None:
+    """Write a run's results for another tool."""
+    from thirdlever.analysis.run import load
+    from thirdlever.runner import exporting
+
+    for line in exporting.export(load(run), to, out=out, uri=uri):
+        typer.echo(escape_terminal(line))

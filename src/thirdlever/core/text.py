@@ -310,6 +310,15 @@ def escape_csv(text: str) -> str:
     return ("'" if text.startswith(_FORMULA) else "") + escape_terminal(text)
 
 
+def unescaped_csv(text: str) -> str:
+    """A cell that `escape_csv` wrote, without its leading quote.
+
+    >>> unescaped_csv(escape_csv("=1+1")), unescaped_csv("'tis")
+    ('=1+1', "'tis")
+    """
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
 # Comparing texts
 
 

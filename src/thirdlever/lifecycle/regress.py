@@ -17,7 +17,7 @@ from thirdlever.core import files, project
 from thirdlever.core.errors import RunError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note
-from thirdlever.core.text import counted
+from thirdlever.core.text import counted, listed
 from thirdlever.lifecycle.baseline import corrected, from_run, load, outcomes
 from thirdlever.lifecycle.checks import (
     NEW,
@@ -31,7 +31,7 @@ from thirdlever.lifecycle.checks import (
     worst,
 )
 from thirdlever.models.parameters import canonical
-from thirdlever.strategies.specs import parse, spec
+from thirdlever.strategies.specs import IMPORTED, parse, spec
 from thirdlever.suites.find import find_suite
 from thirdlever.suites.prompts import DEFAULT
 
@@ -196,6 +196,7 @@ def regress(
         folder=folder,
         tolerance=applied.tolerance,
     )
+    rerun.check_items()
     rerun.ask_first_items()
     decided, asked = _stop_early(rerun, applied) if stop_early else ({}, rerun.total)
     fresh = rerun.measure(asked, probe=pinned.options["probe"])
@@ -405,6 +406,12 @@ class Rerun:
         if not calling:
             message = f"no candidate of baseline {self.baseline.name!r} calls a model; pin a run with one that does"
             raise RunError(message)
+        if imported := [candidate.name for candidate in calling if candidate.strategy == IMPORTED]:
+            message = (
+                f"baseline {self.baseline.name!r} has results from elsewhere ({listed(imported)}), and nothing says "
+                "which strategy they are of; import them again with --strategy NAME=SPEC, or pin others only"
+            )
+            raise RunError(message)
         return {candidate.name: spec(candidate.strategy, candidate.args) for candidate in calling}
 
     @cached_property
@@ -447,6 +454,21 @@ class Rerun:
         if skipped := [candidate.name for candidate in self.baseline.candidates if candidate.base is None]:
             notes.append(f"not run again, because these call no model: {', '.join(skipped)}")
         return notes
+
+    def check_items(self) -> None:
+        """Check that the baseline has every item that will be asked: results from elsewhere may be of any items.
+
+        Raises:
+            RunError: an item is missing.
+        """
+        known = {item.id for item in self.baseline.items}
+        asked = self.suite.test.first(self.total, seed=self.baseline.options["seed"] or 0)
+        if not self.remeasure and not self.grader and (lost := [item.id for item in asked if item.id not in known]):
+            message = (
+                f"baseline {self.baseline.name!r} has no result for {counted(len(lost), 'item')} that would be asked, "
+                f"such as {lost[0]!r}; add --remeasure, or pin a run of all test items"
+            )
+            raise RunError(message)
 
     def ask_first_items(self) -> None:
         """Stop before the whole suite is asked if a model answers none of its first items."""

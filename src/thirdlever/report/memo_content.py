@@ -603,6 +603,10 @@ def provenance_facts(run: Run) -> list[tuple[str, str]]:
         ("Command", shlex.join(info.get("command") or ())),
         ("Started", info.get("started")),
         ("Finished", info.get("finished")),
+        *(
+            ("Imported from", f"{one['path']} ({one['format']})")
+            for one in (info.get("imported") or {}).get("files", ())
+        ),
         ("Suite", suite["name"]),
         ("Suite hash", suite.get("hash")),
         *((f"{split} hash", digest) for split, digest in (suite.get("splits") or {}).items()),

@@ -189,14 +189,11 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     if summary.empty:
         return ["No candidate was measured."]
     items, sources = (_span(summary[name], "source") for name in ("n", "sources"))
-    timed = _span(summary["timed"], "sequential warm request")
-    most = summary["timed"].max()
-    least = LEAST_TIMED[95]
-    few = "" if most >= least else f"; a p95 needs {least} (--probe {least})"
+    elsewhere = bool(summary["imported"].notna().all())
     tested = f"{_span(summary['n'], 'test item')}{'' if sources == items else f' from {sources}'}"
     lines = [
         _accuracy_legend(summary, tested),
-        f"Latency: {'percentiles of ' if most > 1 else ''}{timed}{few}." if most else "Latency: not measured.",
+        _latency_legend(summary["timed"], elsewhere=elsewhere),
         "Tokens: mean per request; cached tokens are part of the input"
         + (", reasoning tokens of the output." if summary["reasoning_tokens"].max() > 0 else "."),
         "Costs: model usage only, without labels and engineering. Set-up: paid once.",
@@ -213,8 +210,20 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     lost = summary[summary["lost_attempts"] > 0]
     lines += [f"{name}: {describe_lost(n)}." for name, n in zip(lost["candidate"], lost["lost_attempts"], strict=True)]
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
-        lines.append("Unknown costs: pass --device-usd-per-hour for local models; add rates to prices.toml for others.")
+        known = "state the model at import" if elsewhere else "pass --device-usd-per-hour for local models"
+        lines.append(f"Unknown costs: {known}; add rates to prices.toml for others.")
     return [*_models(summary), *lines]
+
+
+def _latency_legend(timed: pd.Series[int], *, elsewhere: bool) -> str:
+    """What was timed: results of another tool have the times that their file gives."""
+    most, least = timed.max(), LEAST_TIMED[95]
+    if not most:
+        return "Latency: not measured."
+    if elsewhere:
+        return f"Latency: as the files give it, of {_span(timed, 'request')}; waiting may be included."
+    few = "" if most >= least else f"; a p95 needs {least} (--probe {least})"
+    return f"Latency: {'percentiles of ' if most > 1 else ''}{_span(timed, 'sequential warm request')}{few}."
 
 
 def _accuracy_legend(summary: pd.DataFrame, tested: str) -> str:

@@ -138,7 +138,7 @@ def run(
     check_grader(suite, grader)
     groups = in_prompts(parse_all(strategies), suite, prompts)
     money = Budget(limit=budget, device_usd_per_hour=device_usd_per_hour, utilisation=utilisation)
-    started = _now()
+    started = now()
     folder = Path(out) if out else project.RESULTS / f"{suite.name}-{started:%Y%m%d-%H%M%S}"
     with opened(folder):
         # Last, because it may download weights.
@@ -181,7 +181,7 @@ def run(
         info = {
             "status": "failed" if failures else "budget" if session.unfinished else "complete",
             "unfinished": [asdict(one) for one in session.unfinished],
-            "suite": _about_suite(suite),
+            "suite": about_suite(suite),
             "candidates": about,
             "prompts": {name: {"hash": one.hash, "source": one.source} for name, one in used.items()},
             "snapshots": snapshots(bases),
@@ -200,7 +200,7 @@ def run(
             "hardware": hardware(),
             "command": sys.argv,
             "started": started.isoformat(),
-            "finished": _now().isoformat(),
+            "finished": now().isoformat(),
         }
         info["looks"] = _looks(info, earlier)
         if _nothing_new(info, earlier):
@@ -655,7 +655,7 @@ def _measure(session: Session, groups: Sequence[Sequence[Candidate]]) -> list[Me
     return found
 
 
-def _about_suite(suite: Suite) -> dict[str, Any]:
+def about_suite(suite: Suite) -> dict[str, Any]:
     """What `decide` needs, so that it works offline."""
     splits = (suite.train, suite.dev, suite.test)
     return {
@@ -670,7 +670,8 @@ def _about_suite(suite: Suite) -> dict[str, Any]:
     }
 
 
-def _now() -> dt.datetime:
+def now() -> dt.datetime:
+    """The time, with this machine's zone."""
     return dt.datetime.now(dt.UTC).astimezone()
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 
 PROMPT = "prompt"  # the argument that every strategy has beside its own
+IMPORTED = "imported"  # in place of the name of a strategy that answered elsewhere: it cannot be run again
 
 
 @dataclass(frozen=True, slots=True)
