@@ -503,7 +503,6 @@ def _print_facts(run: "Run") -> None:
     """How far the grader agrees with people, and what near-leaks do to the accuracies, below a run's table."""
     from thirdlever.report.memo_content import grader_facts, near_leak_facts
 
-
     for what, value in [*grader_facts(run), *near_leak_facts(run)]:
         typer.echo(paragraph(escape_terminal(f"{what}: {value}."), rest="  "))
 

@@ -31,7 +31,8 @@ from thirdlever.runner.formats import Format, Measurement, Recorded, read
 from thirdlever.runner.runner import about_suite, now, opened, save
 from thirdlever.strategies.contract import Lever
 from thirdlever.strategies.specs import IMPORTED, parse
-from thirdlever.suites.suite import Inputs, Item, Suite, check, find_suite
+from thirdlever.suites.find import find_suite
+from thirdlever.suites.suite import Inputs, Item, Suite, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
