@@ -16,7 +16,7 @@ INTERRUPTED = 130
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 TOPICS = {
-    "Measure": ("init", "suites", "strategies", "models", "check", "audit", "plan", "prompt", "run", "show"),
+    "Measure": ("init", "suites", "strategies", "models", "check", "audit", "plan", "prompt", "run", "curve", "show"),
     "Decide": ("compare", "decide", "memo", "report", "reprice"),
     "When a model changes": ("baseline", "regress", "diff", "stale", "replace", "history"),
     "Fine-tune": ("adapters", "jobs", "serve"),
@@ -50,6 +50,7 @@ for command in (
         measure.plan,
         measure.prompt,
         measure.run,
+        measure.curve,
         measure.show,
     ),
     *(decide.compare, decide.decide, decide.memo, decide.report, decide.reprice),
