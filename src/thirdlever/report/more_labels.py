@@ -10,10 +10,13 @@ from thirdlever.core.table import Column, Table
 from thirdlever.core.text import WIDTH, amount, counted, duration, paragraph, points, usd
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thirdlever.analysis.learning import CurveLine, CurvePoint, LearningCurve, NextLabels, Overtaking, Worth
     from thirdlever.core.table import Cell
 
 
+_ACROSS = 5  # numbers of labels side by side
 _FAR = 1.5  # times the most labels that were measured: from here on, an extrapolation is a long one
 _LEAST = 0.0005  # of an accuracy: below, it is no gain
 
@@ -36,14 +39,17 @@ def render_curve(found: LearningCurve, fmt: Literal["text", "json"] = "text", *,
 
 def tables_of(found: LearningCurve) -> list[Table]:
     """Accuracy by strategy and number of labels; and what that takes."""
-    sizes = sorted({point.labels for line in found.lines for point in line.points if point.labels})
+    sizes = sorted({point.labels for line in found.lines for point in line.points if point.labels}) or [0]
+    parts = [sizes[start : start + _ACROSS] for start in range(0, len(sizes), _ACROSS)]
+    heads = ("latency\np50", "cost $\nper 1,000", "set-up\ncost $", "set-up\ntime", "labels\nused")
+    further = [Column("with most labels", "name"), *map(Column, heads)]
+    return [*(_accuracies(found, part) for part in parts), Table(further, [_taking(line) for line in found.lines])]
+
+
+def _accuracies(found: LearningCurve, sizes: Sequence[int]) -> Table:
     columns = [Column("accuracy %\nwith labels", "name"), *(Column(f"{size:,}") for size in sizes)]
     rows: list[list[Cell]] = [[_title(line), *(_accuracy(_at(line, size)) for size in sizes)] for line in found.lines]
-    further = [
-        Column("with most labels", "name"),
-        *map(Column, ("latency\np50", "cost $\nper 1,000", "set-up\ncost $", "set-up\ntime", "labels\nused")),
-    ]
-    return [Table(columns, rows), Table(further, [_taking(line) for line in found.lines])]
+    return Table(columns, rows)
 
 
 def _title(line: CurveLine) -> str:
