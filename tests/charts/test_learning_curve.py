@@ -95,7 +95,7 @@ def test_a_long_title_leaves_arguments_out(curve: LearningCurve) -> None:
 
 def test_a_curve_without_a_tune_says_what_labels_buy() -> None:
     found = analyse(Experiment(items=300).draws([RAG], np.random.default_rng(0)))
-    assert finding(found).startswith("1,000 more labels would buy rag(k=5) about ")
+    assert finding(found).startswith("rag(k=5) would gain about ")
 
 
 def test_the_words_name_every_accuracy(curve: LearningCurve) -> None:

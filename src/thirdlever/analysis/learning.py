@@ -49,6 +49,7 @@ _STEPS = 16  # between two sizes, for the interpolation
 _FITS = 200  # resamples to which the power law is fitted
 _LEAST_SIZES = 3  # a law has three parameters
 _MOST_B = 2.0  # exponents of real curves are below 1
+_LEAST_VARIANCE = 1e-8
 _DOUBT = 0.05  # a fit that is this unlikely does not describe the curve
 
 Outcome: TypeAlias = Literal["within", "already", "not within"]
@@ -394,25 +395,40 @@ class Table:
 
     @cached_property
     def freedom(self) -> int:
-        """Degrees of freedom of the variance between draws; 0 if each size has one draw."""
-        return sum(len(scores) - 1 for scores in self.scores)
+        """Degrees of freedom of the variance between draws; 0 if it is unknown, because each size has one draw."""
+        counts = [len(scores) - 1 for scores in self.scores]
+        power = sum(count > 0 for count in counts) > 1  # is estimated too
+        return max(sum(counts) - power, min(sum(counts), 1)) if self.scores[0].shape[1] > 1 else 0
 
     @cached_property
     def between(self) -> Floats:
         """Variance between draws at each size [sizes].
 
-        Two or three draws say little about their own variance, so each size's estimate is averaged with that of all
-        sizes. A size with one draw has that of all sizes.
+        Two or three draws say little about their variance, so all sizes are fitted together: it falls as a power of the
+        labels, between not at all and with their square. By maximum likelihood of the mean squares between draws, whose
+        expectation is n * variance + residual for n items (Searle, Casella and McCulloch 1992, section 4.7).
         """
+        from scipy.optimize import minimize
+
         if not self.freedom:
             return np.zeros(len(self.sizes))
-        own = np.array([components(s)[1] if min(s.shape) > 1 else math.nan for s in self.scores])
-        weights = np.array([len(scores) - 1.0 for scores in self.scores])
-        known = np.isfinite(own)
-        if not known.any():
-            return np.zeros(len(self.sizes))
-        pooled = float(np.average(own[known], weights=weights[known]))
-        return np.where(known, (own + pooled) / 2, pooled)
+        several = [i for i, scores in enumerate(self.scores) if len(scores) > 1]
+        items = self.scores[0].shape[1]
+        squares = np.array([items * self.scores[i].mean(axis=1).var(ddof=1) for i in several])
+        rest = np.array([components(self.scores[i])[2] for i in several]) + _LEAST_VARIANCE
+        counts = np.array([len(self.scores[i]) - 1 for i in several])
+        logs = np.log(np.array(self.sizes) / self.sizes[0])
+
+        def unlikely(law: Floats) -> float:
+            expected = items * np.exp(law[0] + law[1] * logs[several]) + rest
+            return float(counts @ (np.log(expected) + squares / expected)) / 2
+
+        whole = max(float(counts @ (squares - rest)) / float(counts.sum()) / items, _LEAST_VARIANCE)
+        bounds = [(math.log(_LEAST_VARIANCE), 0.0), (-2.0 if len(several) > 1 else 0.0, 0.0)]
+        starts = [(math.log(whole), power) for power in sorted({0.0, bounds[1][0]})]
+        best = min((minimize(unlikely, start, bounds=bounds) for start in starts), key=lambda found: float(found.fun))
+        fitted: Floats = np.exp(best.x[0] + best.x[1] * logs)
+        return fitted
 
     @cached_property
     def of_means(self) -> Floats:

@@ -93,9 +93,9 @@ def finding(found: LearningCurve) -> str:
         whole = f"{overtakes(first)}{end}"
         short = replace(first, a=first.a.partition("(")[0], b=first.b.partition("(")[0])
         return whole if len(whole) <= _TITLE or short.a == short.b else f"{overtakes(short)}{end}"
-    if gains := [one for one in found.gains if one.fits]:
-        best = max(gains, key=lambda one: one.gain)
-        return f"{best.more:,} more labels would buy {best.line} about {points(max(best.gain, 0.0))}."
+    best = next((line.title for line in found.lines if not line.noise and not line.flat), "")
+    if gain := next((one for one in found.gains if one.fits and one.line == best), None):
+        return f"{best} would gain about {points(max(gain.gain, 0.0))} from {gain.more:,} more labels."
     return "Accuracy by number of labels."
 
 

@@ -49,6 +49,7 @@ SIZES = ("100", "300", "1000")
 SEEDS = (0, 1)
 PROBE = 10  # a median does without the requests that a p95 needs, and a curve has many runs
 ALL = "all"
+_NAMED = 3  # runs that a message names
 _NAME = "curve"  # of the files
 _OF_POINTS = {  # columns of curve.csv, by field
     "labels": "labels",
@@ -416,7 +417,8 @@ def _check_folder(folder: Path, info: Mapping[str, Any]) -> None:
     differing += [f"with {name}={theirs.get(name)}" for name in changed]
     left_out = [name for key in ("strategies", "runs") for name in held[key] if name not in info[key]]
     if left_out and not differing:
-        differing.append(f"with {listed(left_out)}, which this command leaves out")
+        more = [f"{len(left_out) - _NAMED} more"] if len(left_out) > _NAMED else []
+        differing.append(f"with {listed([*left_out[:_NAMED], *more])}, which this command leaves out")
     if differing:
         message = f"{str(folder)!r} holds a curve {listed(differing)}; repeat its command, or give another --out"
         raise RunError(message)
