@@ -72,6 +72,7 @@ def memo(
     ] = None,
     owner: Annotated[str, option("NAME", "Who is responsible for the decision.")] = "",
     approver: Annotated[str, option("NAME", "Who approves it.")] = "",
+    curve: Annotated[Path | None, option("DIR", "Folder of a learning curve of the same suite, to include.")] = None,
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
 ) -> None:
@@ -91,7 +92,15 @@ def memo(
         measured = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
         title, path, folder = measured.info["suite"]["name"], measured.folder, measured.folder / report.FOLDER
         decision = verdict.decide_on_run(measured, given)
-    subject = report.Subject(title=title, source=path, given=given, run=measured, owner=owner, approver=approver)
+    subject = report.Subject(
+        title=title,
+        source=path,
+        given=given,
+        run=measured,
+        owner=owner,
+        approver=approver,
+        curve=None if curve is None else report.curve_of(measured, curve),
+    )
     page = report.write(subject, decision, out or folder)[0]
     typer.echo(escape_terminal(f"{decision.verdict}: {one_sentence(decision)}"))
     typer.echo(escape_terminal(f"Memo: {page}"))

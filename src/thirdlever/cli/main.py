@@ -16,7 +16,10 @@ INTERRUPTED = 130
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 TOPICS = {
-    "Measure": ("init", "suites", "strategies", "models", "data", "check", "audit", "plan", "prompt", "run", "show"),
+    "Measure": (
+        *("init", "suites", "strategies", "models", "data", "check", "audit"),
+        *("plan", "prompt", "run", "curve", "show"),
+    ),
     "Other tools": ("import", "export"),
     "Decide": ("compare", "decide", "memo", "report", "reprice"),
     "When a model changes": ("baseline", "regress", "diff", "stale", "replace", "history"),
@@ -51,6 +54,7 @@ for command in (
         measure.plan,
         measure.prompt,
         measure.run,
+        measure.curve,
         measure.show,
     ),
     *(decide.compare, decide.decide, decide.memo, decide.report, decide.reprice),

@@ -465,6 +465,64 @@ def run(
         typer.echo(f"next: thirdlever memo {shlex.quote(str(done.folder))}")
 
 
+def curve(
+    suite: options.Suite,
+    strategy: options.Strategies = None,
+    model: options.Models = None,
+    sizes: Annotated[
+        str, option("N,N,…", "Numbers of labels, of train and dev together; all is as many as there are.")
+    ] = "100,300,1000",
+    seeds: Annotated[str, option("N,N,…", "Seeds; each draws other labels.")] = "0,1",
+    label_noise: Annotated[str, option("SHARE,…", "Shares of wrong labels to measure with, such as 0,0.2.")] = "0",
+    limit: options.Limit = None,
+    budget: options.Budget = None,
+    out: Annotated[
+        Path | None, option("DIR", "Folder of the curve, new or to resume. [default: results/curve-SUITE]")
+    ] = None,
+    probe: Annotated[int, option("N", "Number of items that each run times one by one.", min=0)] = 10,
+    constrain: Annotated[bool, flag("--constrain", "Restrict answers to those that the suite allows.")] = False,
+    device_usd_per_hour: options.DeviceRate = None,
+    utilisation: options.Utilisation = 1.0,
+    max_failed: Annotated[
+        float, option("SHARE", "Maximum share of failed, cut-off and refused requests.", min=0, max=1)
+    ] = MAX_FAILED,
+    max_unparsed: Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)] = MAX_UNPARSED,
+    assume: options.Assume = None,
+    fmt: options.TextOrJson = "text",
+) -> None:
+    """Measure strategies with more and more labels: would more help?
+
+    Writes curve.json, curve.csv, curve.png and curve.svg. Exit code 4 if the budget ended it.
+    """
+    from thirdlever.decision.verdict import pairs
+    from thirdlever.report.more_labels import render_curve
+    from thirdlever.runner import curve as curves
+
+    made = curves.curve(
+        suite,
+        strategy or options.STRATEGIES,
+        models=model or options.MODELS,
+        sizes=sizes.split(","),
+        seeds=curves.numbers(seeds, int, "--seeds"),
+        label_noise=curves.numbers(label_noise, float, "--label-noise"),
+        limit=limit,
+        budget=budget,
+        out=out,
+        probe=probe,
+        constrain=constrain,
+        device_usd_per_hour=device_usd_per_hour,
+        utilisation=utilisation,
+        max_failed=max_failed,
+        max_unparsed=max_unparsed,
+        assumptions=pairs(assume or []),
+    )
+    options.print_text(render_curve(made.found, fmt))
+    if fmt == "text":
+        typer.echo(f"\nFigure, table and runs: {made.folder}")
+    if made.ended is not None:
+        raise made.ended
+
+
 def show(
     run: options.Run,
     max_failed: options.MaxFailed = None,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 
-from thirdlever.analysis import outcomes
-from thirdlever.charts import accuracy, figures, style
+from thirdlever.analysis import learning, outcomes
+from thirdlever.charts import accuracy, figures, learning_curve, style
 from thirdlever.core import files
+from thirdlever.core.errors import RunError
 from thirdlever.core.table import Column, Table
 from thirdlever.core.text import escape_html, escape_markdown, escape_terminal, markdown_code, percent, quantity
 from thirdlever.decision import gates
@@ -24,6 +25,7 @@ from thirdlever.decision.verdict import plan
 from thirdlever.report import memo_content as content
 from thirdlever.report import page_one
 from thirdlever.report.decision import headline, notes, one_sentence, others, what_would_change
+from thirdlever.report.more_labels import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from markdown_it.utils import EnvType, OptionsDict
 
+    from thirdlever.analysis.learning import LearningCurve
     from thirdlever.analysis.run import Run
     from thirdlever.charts.style import Picture
     from thirdlever.core.table import Cell
@@ -69,6 +72,7 @@ class Subject:
         run: None for stated figures.
         owner: who is responsible for the decision; "" if not named.
         approver: who signs it; "" if not named.
+        curve: a learning curve of the run's suite; see `curve_of`.
     """
 
     title: str
@@ -77,6 +81,7 @@ class Subject:
     run: Run | None = None
     owner: str = ""
     approver: str = ""
+    curve: LearningCurve | None = None
 
     @property
     def sources(self) -> list[str]:
@@ -117,6 +122,23 @@ def write(subject: Subject, decision: Decision, folder: Path) -> list[Path]:
     return [folder / PAGE, folder / MARKDOWN, *drawn]
 
 
+def curve_of(run: Run | None, folder: Path) -> LearningCurve:
+    """The learning curve in a folder, for the memo of a run.
+
+    Raises:
+        RunError: the folder holds none, or its suite is not what the run was measured on, or there is no run.
+    """
+    if run is None:
+        message = "--curve: a file of figures has no suite; give a run, or leave --curve out"
+        raise RunError(message)
+    of, suite = learning.info(folder)["suite"], run.info["suite"]
+    if of["hash"] != suite["hash"]:
+        what = "another version of" if of["name"] == suite["name"] else f"suite {of['name']!r}, not of"
+        message = f"--curve: {str(folder)!r} is of {what} suite {suite['name']!r}; measure the curve again"
+        raise RunError(message)
+    return learning.load(folder)
+
+
 def headline_of(markdown: str) -> tuple[str, str] | None:
     """Verdict and headline of a memo; None if the text is not a memo's."""
     found = re.match(r"# \*\*\S (.+?)\.\*\* (.+)", markdown)
@@ -152,6 +174,8 @@ class _Memo:
             known = {name: self.names[name] for name in d.standings}
             shown = self.summary.assign(candidate=[known.get(name, name) for name in self.summary["candidate"]])
             yield figures.latency_picture(shown, suite=self.subject.title, date=self.subject.date)
+            if self.subject.curve is not None:
+                yield learning_curve.picture(self.subject.curve)
             if content.by_model(self.summary) is not None:
                 whole = accuracy.picture(self.summary, suite=self.subject.title, date=self.subject.date)
                 yield replace(whole, name="models")
@@ -227,6 +251,7 @@ class _Memo:
             self._why(),
             self._prompts_compared(),
             self._money(pictures),
+            self._more_labels(pictures),
             self._gates(pictures),
             self._failures(),
             self._prompts(),
@@ -293,6 +318,16 @@ class _Memo:
         for name in ("sensitivity", "latency"):
             if name in pictures:
                 yield from _image(pictures[name])
+
+    def _more_labels(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
+        """The learning curve, if one is given."""
+        if (curve := self.subject.curve) is None:
+            return
+        a = self.decision.assumptions
+        priced = replace(curve, usd_per_label=a.usd_per_label if "usd_per_label" in a.sources else None)
+        yield from ("## Would more labels help?", "", *_image(pictures[learning_curve.NAME]))
+        yield from (f"- {_text(line, _LONGEST_EVIDENCE)}" for line in sentences(priced))
+        yield ""
 
     def _gates(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
         yield from ("## The gates in detail", "", *_image(pictures["gates"]))
