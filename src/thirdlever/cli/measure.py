@@ -415,9 +415,7 @@ def run(
     max_unparsed: Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)] = MAX_UNPARSED,
     max_connections: options.MaxConnections = None,
     grader: options.Grader = None,
-    allow_near_leaks: Annotated[
-        bool, flag("--allow-near-leaks", "Run even if more than 1 % of test items are nearly in train or dev.")
-    ] = False,
+    allow_near_leaks: options.AllowNearLeaks = False,
 ) -> None:
     """Run strategies on a suite and compare them in a table.
 
@@ -488,6 +486,7 @@ def curve(
     ] = MAX_FAILED,
     max_unparsed: Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)] = MAX_UNPARSED,
     assume: options.Assume = None,
+    allow_near_leaks: options.AllowNearLeaks = False,
     fmt: options.TextOrJson = "text",
 ) -> None:
     """Measure strategies with more and more labels: would more help?
@@ -515,6 +514,7 @@ def curve(
         max_failed=max_failed,
         max_unparsed=max_unparsed,
         assumptions=pairs(assume or []),
+        allow_near_leaks=allow_near_leaks,
     )
     options.print_text(render_curve(made.found, fmt))
     if fmt == "text":

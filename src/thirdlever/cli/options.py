@@ -54,6 +54,9 @@ Seed: TypeAlias = Annotated[int, option("N", "Seed of all random choices.")]
 Probe: TypeAlias = Annotated[
     int | None, option("N", "Number of items to time one by one. [default: 60, which a p95 needs, or --limit]", min=0)
 ]
+AllowNearLeaks: TypeAlias = Annotated[
+    bool, flag("--allow-near-leaks", "Run even if more than 1 % of test items are nearly in train or dev.")
+]
 Budget: TypeAlias = Annotated[float | None, option("USD", "Maximum to spend. [default: no maximum]", min=0)]
 DeviceRate: TypeAlias = Annotated[
     float | None, option("USD", "Cost of this machine per hour. [default: unknown]", min=0)

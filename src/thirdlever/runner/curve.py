@@ -32,7 +32,7 @@ from thirdlever.core.table import Column, Table
 from thirdlever.core.text import counted, listed, usd
 from thirdlever.decision.assumptions import assume
 from thirdlever.models.base import BaseModel
-from thirdlever.runner.runner import opened, run
+from thirdlever.runner.runner import near_leaks_of, opened, run
 from thirdlever.strategies.specs import Candidate, arguments, find, in_prompts, parse, parse_all
 from thirdlever.suites.find import find_suite
 from thirdlever.suites.suite import Split, Suite, check
@@ -305,6 +305,7 @@ def curve(
 
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
     parse_all(strategies)
+    near_leaks_of(suite, allowed=bool(options.get("allow_near_leaks")))  # before the small runs, which have fewer
     if isinstance(suite.answer, Judge):
         message = f"suite {suite.name!r}: its answers are judged by a model; curve takes suites that are graded without"
         raise RunError(message)

@@ -167,7 +167,7 @@ def run(
             **options,
         )
         session.leakage.check_suite()
-        near = _near_leaks(suite, allowed=allow_near_leaks)
+        near = near_leaks_of(suite, allowed=allow_near_leaks)
         used = {prompt.name: prompt for group in groups for spec in group for prompt in spec.prompts}
         if out is None:
             note(f"Writing to {folder}. To resume an interrupted run, repeat the command with --out {folder}.")
@@ -553,7 +553,7 @@ def _grading(
     )
 
 
-def _near_leaks(suite: Suite, *, allowed: bool) -> dict[str, Any]:
+def near_leaks_of(suite: Suite, *, allowed: bool) -> dict[str, Any]:
     """What run.json says of test items that are nearly in train or dev; empty if there are none.
 
     Raises:
