@@ -11,7 +11,7 @@ import pytest
 
 from thirdlever.analysis import outcomes
 from thirdlever.analysis.run import load
-from thirdlever.core.errors import RunError
+from thirdlever.core.errors import RunError, ThirdleverError
 from thirdlever.decision.verdict import decide_on_run
 from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle.regress import regress
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from thirdlever import Suite
+    from thirdlever.runner.formats import Format
 
 pytestmark = pytest.mark.usefixtures("project", "fast_runs")
 
@@ -269,6 +270,20 @@ def test_a_file_without_results_is_refused(suite: Suite) -> None:
 
 
 # Formats
+
+
+@pytest.mark.parametrize("fmt", [fmt for fmt in FORMATS if fmt not in {"table", "inspect"}])
+def test_a_file_of_another_format_than_stated_is_refused(suite: Suite, fmt: Format) -> None:
+    with pytest.raises(RunError, match=f"is not of the format {fmt}"):
+        imported(suite, lines(answers(suite)), fmt=fmt)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04broken", b"{", b'{"a": 1}', b"\xff\xfe\xfa", b"", b"[]"])
+def test_a_damaged_file_is_refused_with_a_sentence(suite: Suite, content: bytes) -> None:
+    Path("results.json").write_bytes(content)
+    with pytest.raises(ThirdleverError, match=r"results\.json"):
+        imported(suite, "results.json")
+    assert not Path("out").exists()
 
 
 def test_the_command_names_every_format() -> None:

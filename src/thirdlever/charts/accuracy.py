@@ -96,7 +96,8 @@ def _cost(summary: pd.DataFrame, shown: pd.Series[bool], notes: Sequence[str]) -
 def _latency(summary: pd.DataFrame, shown: pd.Series[bool], notes: Sequence[str]) -> Axis:
     values = [max(value, _LEAST_S) for value in summary.loc[shown, "latency_p50_s"]]
     ends = limits(values)
-    caption = "Median latency, one request at a time (log scale)"
+    how = "as stated by its file" if summary["imported"].notna().all() else "one request at a time"
+    caption = f"Median latency, {how} (log scale)"
     return Axis("latency", caption, shown.to_list(), values, ends, ticks(*ends, seconds), notes=notes)
 
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from thirdlever.core import files
 from thirdlever.core.errors import RunError, need
@@ -174,7 +174,7 @@ def _logs(run: Run, about: Mapping[str, Any], folder: Path) -> Iterator[Path]:
 def _plain_rows(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Rows as Python values; missing is None."""
     frame = records.astype(object).where(records.notna(), None)
-    yield from frame.to_dict("records")
+    yield from cast("list[dict[str, Any]]", frame.to_dict("records"))
 
 
 def _in_a_filename(name: str) -> str:
@@ -225,7 +225,9 @@ def _log_candidate(client: Any, experiment: str, run: Run, about: Mapping[str, A
     try:
         from mlflow.entities import Metric, Param
 
-        card = next(row for row in run.summary.to_dict("records") if row["candidate"] == name)
+        from thirdlever.analysis import scorecards
+
+        card = next(row for row in scorecards.rows(run.summary) if row["candidate"] == name)
         at = made.info.start_time
         client.log_batch(
             run_id,

@@ -138,10 +138,12 @@ def _read(path: Path, fmt: Format | None) -> Recorded:
         except (OSError, EOFError) as error:
             message = f"{str(path)!r} is no complete gzip file ({error}); copy it again, or unpack it"
             raise RunError(message) from None
-    if content.startswith(_ZIP) and _is_log(content):
+    if content.startswith(_ZIP) and (path.suffix == ".eval" or _is_log(content)):
         return _inspect(path)
     if content.removeprefix(_MARK).lstrip()[:1] not in {b"{", b"["}:
-        return _table(path, read_source(str(path)).rows(""))
+        if fmt not in {None, "table", "mlflow"}:
+            raise RunError(_not_of(path, fmt))
+        return _table(path, read_source(str(path)).rows(""), fmt or "table")
     try:
         text = content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -149,6 +151,9 @@ def _read(path: Path, fmt: Format | None) -> Recorded:
         raise RunError(message) from None
     rows, whole = _rows(text, path)
     found = fmt or _format(rows, whole, path)
+    needed = next((keys for keys, known in (*_KEYS, *_WHOLE) if known == found), set())
+    if rows and not rows[0].values.keys() >= needed:
+        raise RunError(_not_of(path, found))
     if found == "inspect":
         return _inspect(path)
     if found == "table":
@@ -162,6 +167,10 @@ def _read(path: Path, fmt: Format | None) -> Recorded:
         "mlflow": _mlflow,
     }
     return readers[found](path, rows)
+
+
+def _not_of(path: Path, fmt: str | None) -> str:
+    return f"{path} is not of the format {fmt}; leave --format out, so that it is found"
 
 
 def _is_log(content: bytes) -> bool:
@@ -405,7 +414,7 @@ def _lm_eval(path: Path, rows: Sequence[Row]) -> Recorded:
             model=model,
             ids=_ids(doc),
             texts=_texts(doc, _last_request(one.arguments)),
-            target=_said(one.target).strip() if isinstance(one.target, str) else None,
+            target=one.target.strip() if isinstance(one.target, str) else None,
             completion=_first(one.resps[0]) if generated else None,
             prediction=read if generated and isinstance(read, str) else None,
             scores=_scores(scores),

@@ -124,35 +124,10 @@ def import_results(
         *(note for one in kept for note in _warnings(one, items)),
         *_assumed(kept, entries, levers_, models_),
     ]
-    asked = {reply.item_id for reply in kept[0].replies if reply.phase == "accuracy"}
-    priced = [BaseModel(name, plain(name)) for name in dict.fromkeys(one["model"] for one in entries) if name]
-    info: dict[str, Any] = {
-        "status": "complete",
-        "unfinished": [],
-        "suite": about_suite(suite),
-        "candidates": entries,
+    info = _info(kept, entries, suite) | {
         "imported": {"files": [_about_file(one) for _, one in recorded], "notes": notes},
-        "prompts": {},
-        "snapshots": [],
-        "limit": None if len(asked) == len(suite.test) else len(asked),
-        "epochs": max(reply.epoch for reply in kept[0].replies if reply.phase == "accuracy"),
-        "seed": 0,
-        "probe": max(sum(reply.phase == "latency" and not reply.cold for reply in one.replies) for one in kept),
-        "constrain": False,
-        "batch": False,
-        "budget_usd": None,
-        "spent_usd": None,
-        "usage_unreported": 0,
-        "prices": {model.name: (price := price_of(model)) and price.to_dict() for model in priced},
-        "device_usd_per_hour": None,
-        "utilisation": 1.0,
-        **asdict(Tolerance()),
-        "versions": {"thirdlever": project.version()},
-        "hardware": {},
-        "command": sys.argv,
         "started": started.isoformat(),
         "finished": now().isoformat(),
-        "looks": [len(asked)],
     }
     tables = [
         table(one.replies, items, {"candidate": one.name, "strategy": entry["strategy"], "model": entry["model"]})
@@ -487,11 +462,10 @@ def _graded(one: _Matched, suite: Suite, wanted: str | None) -> _Graded:
     if score is None and any(reply.score is None for reply in replies):
         message = f"{name}: answers of {suite.name!r} are judged by a model, and {path} gives no score; add one"
         raise RunError(message)
-    if any(math.isnan(row.scores.get(score, math.nan)) and row.error is None for row in one.rows.values()) and score:
-        lost = sum(reply.error == _NO_SCORE for reply in replies)
-        note = f"{name}: {counted(lost, 'result')} without a score; counted as failed"
-        return _Graded(one.source, replies, "given", [*one.notes, note])
-    return _Graded(one.source, replies, "graded" if score is None else "given", one.notes)
+    notes = list(one.notes)
+    if lost := sum(reply.error == _NO_SCORE for reply in replies):
+        notes.append(f"{name}: {counted(lost, 'result')} without a score; counted as failed")
+    return _Graded(one.source, replies, "graded" if score is None else "given", notes)
 
 
 def _reply(row: Measurement, phase: str, item: str, epoch: int) -> Reply:
@@ -594,6 +568,38 @@ def _few(ids: Iterable[str]) -> str:
 
 
 # run.json
+
+
+def _info(kept: Sequence[_Graded], entries: Sequence[Mapping[str, Any]], suite: Suite) -> dict[str, Any]:
+    """What run.json has of every run; the machine and the libraries that answered are not known."""
+    first = [reply for reply in kept[0].replies if reply.phase == "accuracy"]
+    items = len({reply.item_id for reply in first})
+    priced = [BaseModel(name, plain(name)) for name in dict.fromkeys(one["model"] for one in entries) if name]
+    return {
+        "status": "complete",
+        "unfinished": [],
+        "suite": about_suite(suite),
+        "candidates": list(entries),
+        "prompts": {},
+        "snapshots": [],
+        "limit": None if items == len(suite.test) else items,
+        "epochs": max(reply.epoch for reply in first),
+        "seed": 0,
+        "probe": max(sum(reply.phase == "latency" and not reply.cold for reply in one.replies) for one in kept),
+        "constrain": False,
+        "batch": False,
+        "budget_usd": None,
+        "spent_usd": None,
+        "usage_unreported": 0,
+        "prices": {model.name: (price := price_of(model)) and price.to_dict() for model in priced},
+        "device_usd_per_hour": None,
+        "utilisation": 1.0,
+        **asdict(Tolerance()),
+        "versions": {"thirdlever": project.version()},
+        "hardware": {},
+        "command": sys.argv,
+        "looks": [items],
+    }
 
 
 def _about(one: _Graded, suite: Suite, stated: str | None, model: str | None, strategy: str | None) -> dict[str, Any]:
