@@ -76,7 +76,7 @@ def payments(train: int = 40, dev: int = 10, labels: Sequence[str] = ("food", "f
 
 def measure(*strategies: str, suite: Suite | None = None, **options: Any) -> MeasuredCurve:  # noqa: ANN401 - curve's
     model = options.pop("model", None) or FakeModel(answer=lambda _: "fuel")
-    settings = {"sizes": [10, 30], "seeds": [0, 1], "probe": 0, "out": "out"}
+    settings: dict[str, Any] = {"sizes": [10, 30], "seeds": [0, 1], "probe": 0, "out": "out"}
     return curve(suite or payments(), strategies, models=[model], **settings | options)
 
 

@@ -64,9 +64,9 @@ def leaky() -> Suite:
     )
 
 
-def run(suite: Suite, folder: Path, **settings: bool) -> Run:
+def run(suite: Suite, folder: Path, *, allow: bool = False) -> Run:
     model = FakeModel(answer=lambda prompt: LABELS["1000" in prompt])
-    return thirdlever.run(suite, ["zero_shot"], models=[model], probe=0, out=folder / "run", **settings)
+    return thirdlever.run(suite, ["zero_shot"], models=[model], probe=0, out=folder / "run", allow_near_leaks=allow)
 
 
 def test_a_run_with_too_many_near_leaks_stops(leaky: Suite, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_run_with_too_many_near_leaks_stops(leaky: Suite, tmp_path: Path) -> N
 
 
 def test_allowed_near_leaks_are_reported_with_the_accuracy_without_them(leaky: Suite, tmp_path: Path) -> None:
-    done = run(leaky, tmp_path, allow_near_leaks=True)
+    done = run(leaky, tmp_path, allow=True)
     assert done.info["near_leaks"] == {"items": ["test100", "test101"], "allowed": "by --allow-near-leaks"}
     facts = dict(near_leak_facts(done))
     assert facts["Nearly in train or dev"] == "2 of 20 test items; allowed: by --allow-near-leaks"

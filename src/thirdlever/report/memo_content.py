@@ -541,13 +541,11 @@ def near_leak_facts(run: Run) -> list[tuple[str, str]]:
     measured = set(run.records["item_id"]) & set(found["items"]) if found else set()
     if not found or not measured:
         return []
-    others = without(run, measured)
-    ranked = sorted(others.summary.itertuples(), key=lambda row: row.measured and -row.accuracy)
-    known = {row.candidate: row for row in run.summary.itertuples()}
+    known = {row["candidate"]: row["accuracy"] for row in rows(run.summary)}
+    others = [row for row in rows(without(run, measured).summary) if row["measured"]]  # the best first
     pairs = [
-        f"{row.candidate} {percent(row.accuracy)} ({percent(known[row.candidate].accuracy)} with them)"
-        for row in ranked
-        if row.measured
+        f"{row['candidate']} {percent(row['accuracy'])} ({percent(known[row['candidate']])} with them)"
+        for row in others
     ]
     share = f"{len(measured):,} of {counted(int(run.records['item_id'].nunique()), 'test item')}"
     allowed = f"; allowed: {found['allowed']}" if found["allowed"] else ""
