@@ -37,7 +37,7 @@ def answered_by(monkeypatch: pytest.MonkeyPatch, fake: FakeModel) -> None:
     """`thirdlever run example --model fake/model` asks this model."""
     from thirdlever.models import registry
 
-    monkeypatch.setattr(runner, "find_suite", lambda _: suite())
+    monkeypatch.setattr(runner, "find_suite", lambda *_: suite())
     monkeypatch.setattr(registry, "resolve", lambda _: fake)
 
 

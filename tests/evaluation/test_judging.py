@@ -289,7 +289,7 @@ def test_regress_corrects_verdicts_and_keeps_the_grader(
     project: Path, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = make()
-    monkeypatch.setattr("thirdlever.suites.suite.find_suite", lambda _: suite)
+    monkeypatch.setattr("thirdlever.suites.find.find_suite", lambda *_: suite)
     done = graded(project, suite)
     baseline.save(baseline.pin(done, "manners"))
     found = regress(suite, baseline="manners", models=["openai-api/loopback/rude"], out=project / "new")

@@ -358,7 +358,7 @@ def test_other_candidates_are_measured_when_a_tuning_job_fails(
 ) -> None:
     service.statuses = ["running", "failed"]
     service.fault = {"code": "invalid_training_file", "message": "blocked by moderation", "param": None}
-    monkeypatch.setattr(runner, "find_suite", lambda _: make_suite())
+    monkeypatch.setattr(runner, "find_suite", lambda *_: make_suite())
     monkeypatch.setattr(registry, "resolve", lambda _: BASE)
     command = [
         "run",

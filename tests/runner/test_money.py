@@ -123,7 +123,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_choosing_on_dev_stops_at_the_budget_and_resumes(
     provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(runner, "find_suite", lambda _: long_suite())
+    monkeypatch.setattr(runner, "find_suite", lambda *_: long_suite())
     command = ("run", "long", "--strategy", "few_shot:k=auto", "--model", MODEL, "--probe", "0", "--out", "out")
     assert call(monkeypatch, *command, "--budget", "400") == 4
     assert "the budget is spent" in capsys.readouterr().err
@@ -147,7 +147,7 @@ def test_choosing_on_dev_stops_at_the_budget_and_resumes(
 def test_a_teacher_stops_at_the_budget_and_resumes(
     provider: LoopbackProvider, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "find_suite", lambda _: replace(make_suite(4), train=train()))
+    monkeypatch.setattr(runner, "find_suite", lambda *_: replace(make_suite(4), train=train()))
     spec = f"distilled:teacher=zero_shot,teacher_model={MODEL},labelled=4,rows=36,epochs=1"
     command = ("run", "payments", "--strategy", spec, "--model", base, "--probe", "0", "--out", "out")
     free = ("--device-usd-per-hour", "0")

@@ -377,6 +377,8 @@ class CandidateFigures:
     @cached_property
     def same_answer(self) -> str | None:
         """A clause if nearly all of its answers are the same, and few of the right ones are."""
+        if "target" not in self.asked:  # of an early release
+            return None
         answered = self.asked[self._statuses == "answered"]
         pairs = zip(answered["prediction"].tolist(), answered["target"].tolist(), strict=True)
         return same_answer(list(pairs)) if self.common.equality else None
