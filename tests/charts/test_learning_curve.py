@@ -57,10 +57,10 @@ def test_names_stand_beside_the_axes_and_do_not_overlap(curve: LearningCurve, sh
 
 def test_a_ring_marks_where_a_line_overtakes_another(curve: LearningCurve) -> None:
     axes = figure(curve).axes[0]
-    rings = [line.get_xdata() for line in axes.lines if line.get_gid() == "crossing"]
+    rings = [np.asarray(line.get_xydata())[0, 0] for line in axes.lines if line.get_gid() == "crossing"]
     labels = [one.labels for one in curve.overtakings if one.outcome == "within"]
     assert labels
-    assert [float(ring[0]) for ring in rings] == pytest.approx(sorted(filter(None, labels)))
+    assert rings == pytest.approx(sorted(filter(None, labels)))
 
 
 def test_a_line_without_labels_reaches_from_end_to_end(curve: LearningCurve) -> None:

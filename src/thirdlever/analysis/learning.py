@@ -397,8 +397,10 @@ class Table:
     def freedom(self) -> int:
         """Degrees of freedom of the variance between draws; 0 if it is unknown, because each size has one draw."""
         counts = [len(scores) - 1 for scores in self.scores]
+        if self.scores[0].shape[1] == 1:  # of one item, draws and items cannot be told apart
+            return 0
         power = sum(count > 0 for count in counts) > 1  # is estimated too
-        return max(sum(counts) - power, min(sum(counts), 1)) if self.scores[0].shape[1] > 1 else 0
+        return max(sum(counts) - power, min(sum(counts), 1))
 
     @cached_property
     def between(self) -> Floats:
@@ -427,13 +429,14 @@ class Table:
         bounds = [(math.log(_LEAST_VARIANCE), 0.0), (-2.0 if len(several) > 1 else 0.0, 0.0)]
         starts = [(math.log(whole), power) for power in sorted({0.0, bounds[1][0]})]
         best = min((minimize(unlikely, start, bounds=bounds) for start in starts), key=lambda found: float(found.fun))
-        fitted: Floats = np.exp(best.x[0] + best.x[1] * logs)
-        return fitted
+        fall: Floats = np.exp(float(best.x[0]) + float(best.x[1]) * logs)
+        return fall
 
     @cached_property
     def of_means(self) -> Floats:
         """Variance of the mean over a size's draws that comes from the draws [sizes]."""
-        return self.between / np.array([len(scores) for scores in self.scores])
+        variance: Floats = self.between / np.array([len(scores) for scores in self.scores])
+        return variance
 
     def resampled(self, bootstrap: Bootstrap, items: Sequence[str], seed: int) -> Floats:
         """Means of each resample [resamples, sizes], with the uncertainty of items and draws.

@@ -38,14 +38,14 @@ from thirdlever.suites.find import find_suite
 from thirdlever.suites.suite import Split, Suite, check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from thirdlever.analysis.learning import LearningCurve
     from thirdlever.strategies.specs import StrategySpec
     from thirdlever.suites.suite import Item
 
 
-_Number = TypeVar("_Number", int, float)
+_Number = TypeVar("_Number")
 SIZES = ("100", "300", "1000")
 SEEDS = (0, 1)
 PROBE = 10  # a median does without the requests that a p95 needs, and a curve has many runs
@@ -341,17 +341,21 @@ def curve(
     return MeasuredCurve(folder=folder, found=found, ended=ended)
 
 
-def numbers(text: str, kind: type[_Number], name: str) -> list[_Number]:
+def numbers(text: str, kind: Callable[[str], _Number], example: str) -> list[_Number]:
     """Numbers between commas, as an option has them.
 
+    Args:
+        text: as typed.
+        kind: int or float.
+        example: the option, with a list that is one.
+
     Raises:
-        RunError: one is none.
+        RunError: one is no number.
     """
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError:
-        example = "0,1,2" if kind is int else "0,0.2"
-        message = f"{name}: {text!r} is not a list of numbers; write them as in {name} {example}"
+        message = f"{text!r} is not a list of numbers; write it as in {example}"
         raise RunError(message) from None
 
 
