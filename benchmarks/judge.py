@@ -20,7 +20,7 @@ from thirdlever.analysis.compare import Differences
 from thirdlever.analysis.grader import powered_accuracy
 from thirdlever.analysis.outcomes import Corrections, Outcomes
 from thirdlever.analysis.stats.intervals import wilson
-from thirdlever.analysis.stats.judged import Calibration, Rate, corrected, powered
+from thirdlever.analysis.stats.judged import Calibration, GraderRate, corrected, powered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def judge(rng: np.random.Generator, agrees: float, labels: int) -> Calibration:
     right = rng.binomial(labels, 0.6, RUNS)
     wrong = labels - right
     accepted = [rng.binomial(n, share) / n for n, share in zip((right, wrong), accepts(agrees), strict=True)]
-    return Calibration(Rate(accepted[0], right), Rate(accepted[1], wrong))
+    return Calibration(GraderRate(accepted[0], right), GraderRate(accepted[1], wrong))
 
 
 def own_labels() -> Iterator[Line]:
@@ -137,8 +137,8 @@ def differences() -> Iterator[Line]:
             right[1] = np.where(flipped, rng.permutation(right[1]), right[1])
             verdict = verdicts(rng, agrees, right)
             calibration = Calibration(
-                Rate(float(calibrations.right.value[run]), int(calibrations.right.n[run])),
-                Rate(float(calibrations.wrong.value[run]), int(calibrations.wrong.n[run])),
+                GraderRate(float(calibrations.right.value[run]), int(calibrations.right.n[run])),
+                GraderRate(float(calibrations.wrong.value[run]), int(calibrations.wrong.n[run])),
             )
             raw = Outcomes(
                 candidates=("a", "b"),

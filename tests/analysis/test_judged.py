@@ -12,7 +12,7 @@ from thirdlever.analysis.compare import Differences
 from thirdlever.analysis.grader import LEAST_OWN, Grader, Labelled
 from thirdlever.analysis.outcomes import Corrections, Outcomes
 from thirdlever.analysis.stats import intervals
-from thirdlever.analysis.stats.judged import Agreement, Calibration, Rate, calibrate, corrected, powered
+from thirdlever.analysis.stats.judged import Agreement, Calibration, GraderRate, calibrate, corrected, powered
 
 MANY = 10**12
 
@@ -25,7 +25,7 @@ def outcomes(*rows: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Outcomes:
 
 def test_the_estimate_is_rogan_and_gladens() -> None:
     """epiR's example: 23 of 150 positive, sensitivity 96 %, specificity 89 %: a true prevalence of 5.1 %."""
-    known = Calibration(Rate(0.96, MANY), Rate(0.11, MANY))
+    known = Calibration(GraderRate(0.96, MANY), GraderRate(0.11, MANY))
     value, low, high = corrected(23 / 150, 150, known)
     assert round(float(value), 3) == 0.051
     ends = [(end - 0.11) / 0.85 for end in intervals.wilson(23, 150)]
@@ -53,13 +53,15 @@ def test_a_label_that_people_do_not_share_counts_in_parts() -> None:
 def test_the_interval_covers_the_truth(truth: float) -> None:
     rng, runs, n = np.random.default_rng(7), 4000, 300
     accepted = rng.binomial(n, truth * 0.9 + (1 - truth) * 0.2, runs) / n
-    judge = Calibration(Rate(rng.binomial(80, 0.9, runs) / 80, 80), Rate(rng.binomial(60, 0.2, runs) / 60, 60))
+    judge = Calibration(
+        GraderRate(rng.binomial(80, 0.9, runs) / 80, 80), GraderRate(rng.binomial(60, 0.2, runs) / 60, 60)
+    )
     _, low, high = corrected(accepted, n, judge)
     assert 0.94 <= ((low <= truth) & (truth <= high)).mean() <= 0.97
 
 
 def test_a_grader_that_may_be_guessing_bounds_nothing() -> None:
-    guess = Calibration(Rate(0.55, 30), Rate(0.5, 30))
+    guess = Calibration(GraderRate(0.55, 30), GraderRate(0.5, 30))
     _, low, high = corrected(0.7, 500, guess)
     assert (float(low), float(high)) == (0.0, 1.0)
     assert not guess.tells_apart()
@@ -67,7 +69,7 @@ def test_a_grader_that_may_be_guessing_bounds_nothing() -> None:
 
 def test_an_accuracy_with_groups_is_less_certain() -> None:
     rng = np.random.default_rng(3)
-    judge = Calibration(Rate(0.9, 200), Rate(0.1, 200))
+    judge = Calibration(GraderRate(0.9, 200), GraderRate(0.1, 200))
     scores = np.repeat(rng.random(60) < 0.7, 5).astype(float)
     alone, grouped = (
         grader.accuracy(scores, np.ones(300), clusters, judge, requests=300, graded=False)
@@ -78,7 +80,7 @@ def test_an_accuracy_with_groups_is_less_certain() -> None:
 
 
 def test_requests_without_an_answer_are_wrong_and_not_judged() -> None:
-    judge = Calibration(Rate(1.0, MANY), Rate(0.5, MANY))
+    judge = Calibration(GraderRate(1.0, MANY), GraderRate(0.5, MANY))
     scores, judged = np.repeat([1.0, 0.0], 50), np.repeat([1.0, 0.0], 50)
     found = grader.accuracy(scores, judged, np.arange(100), judge, requests=100, graded=False)
     assert found.value == pytest.approx(0.5)  # every judged answer is right
@@ -110,7 +112,7 @@ def test_a_useless_grader_leaves_the_labels_alone() -> None:
 def test_a_correction_changes_no_test_of_equality_and_stretches_the_difference() -> None:
     rng = np.random.default_rng(1)
     raw = outcomes(*(rng.random((2, 300)) < [[0.5], [0.65]]).astype(float))
-    judge = Calibration(Rate(0.9, 100), Rate(0.3, 100))
+    judge = Calibration(GraderRate(0.9, 100), GraderRate(0.3, 100))
     before, after = Differences(raw, "a", "b"), Differences(Corrections.of(raw, judge), "a", "b")
     assert (after.p(), after.won, after.lost, after.simple) == (before.p(), before.won, before.lost, True)
     assert after.mean == pytest.approx(before.mean / 0.6)
@@ -127,7 +129,7 @@ def test_own_labels_of_both_candidates_are_used_for_their_difference() -> None:
     right = rng.random(n) < 0.6
     human = np.where(np.arange(n) < 200, right, np.nan)
     raw = outcomes(right.astype(float), np.ones(n))
-    judge = Calibration(Rate(0.95, 100), Rate(0.1, 100))
+    judge = Calibration(GraderRate(0.95, 100), GraderRate(0.1, 100))
     fooled = Differences(Corrections.of(raw, judge), "a", "b")
     found = {"a": powered(raw.row("a"), human), "b": powered(raw.row("b"), human)}
     told = Differences(Corrections.of(raw, judge, None, found), "a", "b")

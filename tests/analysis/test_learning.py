@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.curves import Experiment, Truth, bootstrap, table
 
-from thirdlever.analysis.learning import Table, analyse, band, crossing, fitted, gain, overtaking
+from thirdlever.analysis.learning import ScoreTable, analyse, band, crossing, fitted, gain, overtaking
 
 SIZES = [100, 300, 1000, 3000]
 
@@ -195,7 +195,7 @@ def test_a_single_item_has_no_resamples() -> None:
 
 
 def test_a_table_without_draws_has_no_variance_between_them() -> None:
-    assert Table([100], [np.ones((1, 5))]).between.tolist() == [0.0]
+    assert ScoreTable([100], [np.ones((1, 5))]).between.tolist() == [0.0]
 
 
 def test_the_resamples_are_the_same_every_time() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from thirdlever.analysis.learning import LabelDraw, Table
+from thirdlever.analysis.learning import LabelDraw, ScoreTable
 from thirdlever.analysis.usage import Bootstrap
 
 if TYPE_CHECKING:
@@ -97,14 +97,14 @@ class Experiment:
                 )
 
 
-def table(draws: Sequence[LabelDraw], line: str, minus: str | None = None) -> Table:
+def table(draws: Sequence[LabelDraw], line: str, minus: str | None = None) -> ScoreTable:
     """The scores of a line, or its lead over another one."""
     sizes = sorted({draw.labels for draw in draws if draw.line == line and draw.labels})
 
     def scores(name: str, size: int) -> NDArray[np.float64]:
         return np.stack([draw.scores for draw in draws if draw.line == name and draw.labels == size])
 
-    return Table(sizes, [scores(line, size) - (scores(minus, size) if minus else 0.0) for size in sizes])
+    return ScoreTable(sizes, [scores(line, size) - (scores(minus, size) if minus else 0.0) for size in sizes])
 
 
 def bootstrap(draws: Sequence[LabelDraw]) -> Bootstrap:

@@ -12,7 +12,7 @@ import pytest
 from thirdlever.core.errors import SuiteError
 from thirdlever.suites.create import make_suite, suite_name
 from thirdlever.suites.find import find_suite
-from thirdlever.suites.sources import Reading, propose, read_source
+from thirdlever.suites.sources import Dialect, propose, read_source
 
 if TYPE_CHECKING:
     from thirdlever.suites.suite import Suite
@@ -190,7 +190,7 @@ def test_a_file_that_cannot_be_read_for_sure_is_refused_in_a_sentence(case: str)
 
 def test_an_encoding_is_taken_as_given() -> None:
     rows = "".join(f"Café ’closed’ {number},{'ab'[number % 2]}\n" for number in range(40))
-    suite = made("a.csv", f"text,label\n{rows}".encode("cp1252"), reading=Reading(encoding="cp1252"))
+    suite = made("a.csv", f"text,label\n{rows}".encode("cp1252"), reading=Dialect(encoding="cp1252"))
     assert suite.train.items[0].input.startswith("Café ’closed’")
 
 
@@ -199,12 +199,12 @@ def test_an_encoding_is_taken_as_given() -> None:
 )
 def test_an_impossible_option_is_refused(option: dict[str, str], said: str) -> None:
     with pytest.raises(SuiteError, match=said):
-        made("a.csv", csv(","), reading=Reading(**option))
+        made("a.csv", csv(","), reading=Dialect(**option))
 
 
 def test_a_delimiter_is_taken_as_given() -> None:
     suite = made(
-        "a.csv", "text,label\n".replace(",", "~") + csv("~").partition("\n")[2], reading=Reading(delimiter="~")
+        "a.csv", "text,label\n".replace(",", "~") + csv("~").partition("\n")[2], reading=Dialect(delimiter="~")
     )
     assert len(suite.train) + len(suite.dev) + len(suite.test) == len(PAIRS)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.stats.intervals import Proportion
-from thirdlever.analysis.stats.judged import Agreement, Calibration, Powered, Rate, corrected, powered
+from thirdlever.analysis.stats.judged import Agreement, Calibration, GraderRate, Powered, corrected, powered
 from thirdlever.core.files import content_hash
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LEAST = 20  # labelled answers of either class: with fewer, the error of the gra
 LEAST_OWN = 50  # labelled answers of a candidate's own, for prediction-powered inference
 _HASH = 16  # characters
 # In place of a calibration where none is needed: it changes no figure.
-PERFECT = Calibration(Rate(1.0, 1e15), Rate(0.0, 1e15))
+PERFECT = Calibration(GraderRate(1.0, 1e15), GraderRate(0.0, 1e15))
 
 
 class Labelled(NamedTuple):

@@ -377,7 +377,7 @@ class LearningCurve:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ScoreTable:
     """Scores of one line, or differences of two, by number of labels.
 
     Attributes:
@@ -506,11 +506,11 @@ class _Lines:
             found[draw.line, draw.noise][draw.labels or 0][draw.seed] = draw
         self.by_line = {key: dict(sorted(sizes.items())) for key, sizes in found.items()}
 
-    def table(self, key: tuple[str, float]) -> Table:
+    def table(self, key: tuple[str, float]) -> ScoreTable:
         sizes = self.by_line[key]
-        return Table([*sizes], [np.stack([one.scores for one in by_seed.values()]) for by_seed in sizes.values()])
+        return ScoreTable([*sizes], [np.stack([one.scores for one in by_seed.values()]) for by_seed in sizes.values()])
 
-    def differences(self, a: tuple[str, float], b: tuple[str, float], *, at: int | None = None) -> Table:
+    def differences(self, a: tuple[str, float], b: tuple[str, float], *, at: int | None = None) -> ScoreTable:
         """The scores of a minus those of b, draw by draw, at every size that both have.
 
         A line without labels, or with `at` set, has the same scores at every size; a size that has one draw is compared
@@ -534,7 +534,7 @@ class _Lines:
                 rows = [mine[seed].scores - theirs[seed].scores for seed in common]
             sizes.append(size)
             tables.append(np.stack(rows))
-        return Table(sizes, tables)
+        return ScoreTable(sizes, tables)
 
 
 def analyse(
@@ -665,7 +665,7 @@ def _overtaking(known: _Lines, a: CurveLine, b: CurveLine) -> Overtaking:
     return overtaking(table, a.title, b.title, known.bootstrap, known.items)
 
 
-def overtaking(table: Table, a: str, b: str, bootstrap: Bootstrap, items: Sequence[str]) -> Overtaking:
+def overtaking(table: ScoreTable, a: str, b: str, bootstrap: Bootstrap, items: Sequence[str]) -> Overtaking:
     """Where a overtakes b.
 
     Args:
@@ -773,7 +773,7 @@ def _gain(known: _Lines, line: CurveLine, available: int) -> NextLabels:
 
 
 def gain(
-    table: Table, name: str, bootstrap: Bootstrap, items: Sequence[str], *, available: int = 0, more: int = MORE
+    table: ScoreTable, name: str, bootstrap: Bootstrap, items: Sequence[str], *, available: int = 0, more: int = MORE
 ) -> NextLabels:
     """What further labels would buy a line, by the power law.
 
@@ -813,7 +813,7 @@ def gain(
     )
 
 
-def _own_spread(table: Table) -> Floats:
+def _own_spread(table: ScoreTable) -> Floats:
     """Standard error of each size's mean without what all sizes share, the difficulty of the items [sizes]."""
     found = []
     for scores, between in zip(table.scores, table.of_means, strict=True):

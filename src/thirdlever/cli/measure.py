@@ -80,7 +80,7 @@ def init(
 ) -> None:
     """Create a suite from your data, or copy the starter project."""
     from thirdlever.suites.create import copy_starter, make_suite, suite_name
-    from thirdlever.suites.sources import Reading
+    from thirdlever.suites.sources import Dialect
 
     if train is None and name is not None and Path(name).suffix:
         name, train = None, name
@@ -106,7 +106,7 @@ def init(
         test=test,
         input=input_,
         target=target or (),
-        reading=Reading(delimiter, encoding),
+        reading=Dialect(delimiter, encoding),
         confirm=_confirm if asked else None,
         documents=documents,
         slice=slice_,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from thirdlever.models.base import BaseModel
 
 
-class Case(NamedTuple):
+class JudgedAnswer(NamedTuple):
     """An answer to judge.
 
     Attributes:
@@ -42,7 +42,7 @@ class Case(NamedTuple):
     value: str
 
 
-def questions(suite: Suite, judge: Judge, case: Case) -> tuple[str, ...]:
+def questions(suite: Suite, judge: Judge, case: JudgedAnswer) -> tuple[str, ...]:
     """What the grader is asked about an answer."""
     task = f"{suite.instruction}\n\n{suite.input_name}: {case.item.input}"
     return judge.questions(task, case.item.target, case.value)
@@ -105,7 +105,7 @@ class Grading:
         """Attempts without a usable reply that the provider may have billed."""
         return self._journal.lost
 
-    def grades(self, cases: Iterable[Case], *, title: str) -> Mapping[Case, Grade]:
+    def grades(self, cases: Iterable[JudgedAnswer], *, title: str) -> Mapping[JudgedAnswer, Grade]:
         """The grades of answers, `UNGRADED` where the grader gave no verdict or the budget is spent.
 
         Args:
@@ -120,13 +120,13 @@ class Grading:
         self._ask(Split("grading", tuple(items.values())), title)
         return {case: self.judge.verdict([self._readings(item) for item in each]) for case, each in asked.items()}
 
-    def cost(self, cases: Iterable[Case]) -> SetupCost:
+    def cost(self, cases: Iterable[JudgedAnswer]) -> SetupCost:
         """What judging these answers took, whoever else gave the same answer."""
         ids = {_item(text).id for case in cases for text in questions(self.suite, self.judge, case)}
         used = asdict(Used.by([reply for reply in self._journal.replies.values() if reply.item_id in ids]))
         return SetupCost(**used)
 
-    def requests(self, cases: Iterable[Case]) -> int:
+    def requests(self, cases: Iterable[JudgedAnswer]) -> int:
         """How many questions these answers are."""
         return len({text for case in cases for text in questions(self.suite, self.judge, case)}) * self.judge.repeats
 

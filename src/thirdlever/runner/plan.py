@@ -250,7 +250,7 @@ def plan(
 def _grading(suite: Suite, judge: Judge, grader: BaseModel, options: _Options, answers: int) -> PlannedCandidate:
     """What grading so many answers, and those that people labelled, takes; answers are as long as the right ones."""
     recorder = Recorder.of(grader, judge.verdicts.choices[0])
-    shown = [judging.Case(item, item.target) for item in options.sample]
+    shown = [judging.JudgedAnswer(item, item.target) for item in options.sample]
     asked = [question for case in shown for question in judging.questions(suite, judge, case)]
     each = statistics.fmean(recorder.count([{"role": "user", "content": text}]) for text in asked)
     requests = (answers + len(suite.human)) * len(asked) // len(shown) * judge.repeats

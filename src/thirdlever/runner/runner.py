@@ -34,7 +34,7 @@ from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
 from thirdlever.core.text import counted, percent
 from thirdlever.evaluation.ask import metered
-from thirdlever.evaluation.judging import Case, Grading, check_grader
+from thirdlever.evaluation.judging import Grading, JudgedAnswer, check_grader
 from thirdlever.evaluation.records import Journal, describe_lost, misread, monotonous, table, to_parquet
 from thirdlever.models.base import BaseModel, check_constrains
 from thirdlever.runner.audit import MOST_NEAR, near_leaks
@@ -273,7 +273,7 @@ class Session:
         read = [(one, judge.read(one.answer).value) for one in self.suite.human]
         if unread := sum(value is None for _, value in read):
             note(f"human.jsonl: {counted(unread, 'answer')} cannot be read, as a candidate's would not be; left out")
-        labelled = {Case(items[one.item], value): one.right for one, value in read if value is not None}
+        labelled = {JudgedAnswer(items[one.item], value): one.right for one, value in read if value is not None}
         given = {case: judge.grade(case.value, case.item.target) for case in labelled}
         asked = [case for case, grade in given.items() if math.isnan(grade.value)]
         given |= self.grading.grades(asked, title=f"{model.name}: labelled answers")
@@ -362,12 +362,12 @@ class Session:
         """The replies with the grader's verdicts, how many of them are done with, and what that took."""
         items = {item.id: item for item in self.suite.test}
         cases = {
-            reply.key: Case(items[reply.item_id], reply.prediction)
+            reply.key: JudgedAnswer(items[reply.item_id], reply.prediction)
             for reply in replies
             if reply.phase == "accuracy" and reply.score is None and reply.prediction is not None
         }
         grader = grading.model.name
-        grades: Mapping[Case, Grade] = {}
+        grades: Mapping[JudgedAnswer, Grade] = {}
         if not self.budget.passed and grader not in self.failed:
             try:
                 grades = grading.grades(cases.values(), title=f"{name}: grading")

@@ -27,7 +27,7 @@ from thirdlever.suites.detect import Detected, Kind, detect
 from thirdlever.suites.find import load_file
 from thirdlever.suites.prompts import read_prompt
 from thirdlever.suites.readers import Row, is_missing, read_label_names, read_turns, transcript
-from thirdlever.suites.sources import HUB, PARTS, Reading, joined, propose, read_source
+from thirdlever.suites.sources import HUB, PARTS, Dialect, joined, propose, read_source
 from thirdlever.suites.splitting import Splits, split
 from thirdlever.suites.suite import COLUMNS, Item
 
@@ -154,7 +154,7 @@ def make_suite(
     test: Path | str | None = None,
     dev: Path | str | None = None,
     documents: Path | str | None = None,
-    reading: Reading | None = None,
+    reading: Dialect | None = None,
     slice: str | None = None,  # noqa: A002 - the command line's word
     group: str | None = None,
     prompts: Sequence[Path] = (),
@@ -199,7 +199,7 @@ def make_suite(
     refuse(name, folder)
     files = {"train": train, "dev": dev, "test": test, "documents": documents}
     sources = {part: str(given) for part, given in files.items() if given is not None}
-    data = _read(sources, input, [target] if isinstance(target, str) else list(target), reading or Reading())
+    data = _read(sources, input, [target] if isinstance(target, str) else list(target), reading or Dialect())
     targets = data.targets
     roles = {"input": data.input, "slice": slice, "group": group}
     columns = {role: column for role, column in roles.items() if column is not None}
@@ -334,7 +334,7 @@ class _Data:
     changes: Sequence[str]
 
 
-def _read(sources: Mapping[str, str], input_: str | None, targets: Sequence[str], reading: Reading) -> _Data:
+def _read(sources: Mapping[str, str], input_: str | None, targets: Sequence[str], reading: Dialect) -> _Data:
     found = {part: read_source(given, reading) for part, given in sources.items()}
     train, pages = found["train"], found.pop("documents", None)
     rows = {part: source.rows(part) for part, source in found.items()}

@@ -32,7 +32,7 @@ from thirdlever.core.text import clipped, counted
 from thirdlever.core.validation import FileModel, Name, read_toml
 from thirdlever.suites.create import Made, Origin, make_suite, refuse
 from thirdlever.suites.detect import Kind
-from thirdlever.suites.sources import Reading, read_source
+from thirdlever.suites.sources import Dialect, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -155,7 +155,7 @@ def get(name: str, given: Path | None = None, folder: Path | None = None) -> Mad
             target=data.target,
             group=data.group,
             answer=data.answer,
-            reading=Reading(data.delimiter),
+            reading=Dialect(data.delimiter),
             origin=_origin(data),
             folder=folder,
         )
@@ -186,7 +186,7 @@ def _together(data: PublicData, part: str, patterns: Sequence[str], aside: Path)
     combined = aside / f"{part}.jsonl"
     with combined.open("w", encoding="utf-8") as lines:
         for path in paths:
-            read = read_source(str(data.home / path), Reading(data.delimiter))
+            read = read_source(str(data.home / path), Dialect(data.delimiter))
             for row in read.parts[""]:
                 values = {data.rename.get(name, name): value for name, value in row.values.items()}
                 lines.write(json.dumps(values, ensure_ascii=False) + "\n")

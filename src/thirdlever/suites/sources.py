@@ -57,7 +57,7 @@ _TOO_OLD = {".xls": "open it in a spreadsheet and save it as .xlsx or .csv"}
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Dialect:
     """How to read what a file does not say itself.
 
     Attributes:
@@ -102,14 +102,14 @@ class Source:
         return by_role[wanted]
 
 
-def read_source(given: str, reading: Reading | None = None) -> Source:
+def read_source(given: str, reading: Dialect | None = None) -> Source:
     """Read a file, a folder that `datasets` can load, or "hf:owner/name" with ":config" and "@revision" if wanted.
 
     Raises:
         SuiteError: with file and line and what to do.
         MissingExtraError: a library for the format is not installed.
     """
-    reading = reading or Reading()
+    reading = reading or Dialect()
     if given.startswith(HUB):
         return _from_hub(given)
     path = Path(given)
@@ -119,13 +119,13 @@ def read_source(given: str, reading: Reading | None = None) -> Source:
     return found if set(found.parts) != {""} else _conversations(found)
 
 
-def _read(path: Path, reading: Reading) -> Source:
+def _read(path: Path, reading: Dialect) -> Source:
     inner = path.with_suffix("") if path.suffix.casefold() == ".gz" else path
     suffix = inner.suffix.casefold()
     if suffix in _TOO_OLD:
         message = f"{str(path)!r}: {suffix} cannot be read; {_TOO_OLD[suffix]}"
         raise SuiteError(message)
-    readers: Mapping[str, Callable[[bytes, Path, Reading], Source]] = {
+    readers: Mapping[str, Callable[[bytes, Path, Dialect], Source]] = {
         **dict.fromkeys(SEPARATORS, _table),
         **dict.fromkeys(JSON_LINES, _json_lines),
         JSON_ARRAY: _json,
@@ -152,7 +152,7 @@ def _unpacked(content: bytes, path: Path) -> bytes:
 # Texts
 
 
-def _text(content: bytes, path: Path, reading: Reading) -> tuple[str, list[str]]:
+def _text(content: bytes, path: Path, reading: Dialect) -> tuple[str, list[str]]:
     """A file's text, and how it was read if that is not UTF-8."""
     marked = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), None)
     encoding = reading.encoding or (marked[1] if marked else "utf-8")
@@ -197,7 +197,7 @@ def _not_decoded(content: bytes, path: Path, encoding: str, error: UnicodeDecode
     return f"{where}; with --encoding {guess} the line reads {shown}: repeat with it, or with the one that is right"
 
 
-def _table(content: bytes, path: Path, reading: Reading) -> Source:
+def _table(content: bytes, path: Path, reading: Dialect) -> Source:
     text, changes = _text(content, path, reading)
     line = 1
     separator = reading.delimiter
@@ -227,14 +227,14 @@ def _delimiter(text: str) -> str | None:
     return max(scores, key=lambda each: scores[each], default=None)
 
 
-def _json_lines(content: bytes, path: Path, reading: Reading) -> Source:
+def _json_lines(content: bytes, path: Path, reading: Dialect) -> Source:
     text, changes = _text(content, path, reading)
     if text.lstrip().startswith("["):
         return Source({"": list(json_array(text, path))}, [*changes, "one JSON array, not one object a line"])
     return Source({"": list(json_lines(text, path))}, changes)
 
 
-def _json(content: bytes, path: Path, reading: Reading) -> Source:
+def _json(content: bytes, path: Path, reading: Dialect) -> Source:
     text, changes = _text(content, path, reading)
     first, _, rest = text.strip().partition("\n")
     if first.startswith("{") and first.rstrip().endswith("}") and rest.lstrip().startswith("{"):
@@ -329,7 +329,7 @@ def _question(asked: Mapping[str, Any], title: str) -> dict[str, Any]:
 # Tables that are no texts
 
 
-def _parquet(content: bytes, path: Path, reading: Reading) -> Source:  # noqa: ARG001 - as the others
+def _parquet(content: bytes, path: Path, reading: Dialect) -> Source:  # noqa: ARG001 - as the others
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -365,7 +365,7 @@ def _class_names(features: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _xlsx(content: bytes, path: Path, reading: Reading) -> Source:  # noqa: ARG001 - as the others
+def _xlsx(content: bytes, path: Path, reading: Dialect) -> Source:  # noqa: ARG001 - as the others
     openpyxl = need("openpyxl", extra="xlsx")
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)

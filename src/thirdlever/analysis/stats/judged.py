@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 
-class Estimate(NamedTuple):
+class Share(NamedTuple):
     """A share with its interval."""
 
     value: float
@@ -40,7 +40,7 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class GraderRate:
     """How a grader scores answers of one kind, right or wrong ones; both may be arrays.
 
     Attributes:
@@ -71,8 +71,8 @@ class Calibration:
         wrong: of answers that are wrong; their mean is 1 less its specificity.
     """
 
-    right: Rate
-    wrong: Rate
+    right: GraderRate
+    wrong: GraderRate
 
     @property
     def youden(self) -> Any:  # noqa: ANN401 - a float or an array
@@ -102,9 +102,9 @@ def calibrate(scores: ArrayLike, human: ArrayLike) -> Calibration:
     """
     score, label = np.asarray(scores, np.float64), np.asarray(human, np.float64)
 
-    def rate(weights: Floats) -> Rate:
+    def rate(weights: Floats) -> GraderRate:
         n = float(weights.sum())
-        return Rate(float(weights @ score) / n if n else math.nan, n)
+        return GraderRate(float(weights @ score) / n if n else math.nan, n)
 
     return Calibration(rate(label), rate(1 - label))
 
@@ -216,14 +216,14 @@ class Agreement:
         return calibrate(self.scores, self.human)
 
     @cached_property
-    def agreement(self) -> Estimate:
+    def agreement(self) -> Share:
         """Share of the answers on which both say the same: right, wrong, or in between."""
         if not len(self.scores):
             return _share(math.nan, 0)
         return _share(float((np.sign(self.scores - 0.5) == np.sign(self.human - 0.5)).mean()), len(self.scores))
 
     @cached_property
-    def kappa(self) -> Estimate | None:
+    def kappa(self) -> Share | None:
         """Cohen's kappa, agreement beyond chance; None if either always says the same.
 
         The interval is the standard error's of Fleiss, Cohen and Everitt (Psychological Bulletin 72, 1969).
@@ -235,23 +235,23 @@ class Agreement:
         if min(len({*ours}), len({*theirs})) < 2:  # noqa: PLR2004 - chance alone
             return None
         found = cohens_kappa(confusion_matrix(theirs, ours))
-        return Estimate(float(cohen_kappa_score(theirs, ours)), float(found.kappa_low), float(found.kappa_upp))
+        return Share(float(cohen_kappa_score(theirs, ours)), float(found.kappa_low), float(found.kappa_upp))
 
     @cached_property
-    def sensitivity(self) -> Estimate:
+    def sensitivity(self) -> Share:
         """Mean score of right answers."""
         return _share(self.calibration.right.value, self.calibration.right.n)
 
     @cached_property
-    def specificity(self) -> Estimate:
+    def specificity(self) -> Share:
         """1 less the mean score of wrong answers."""
         return _share(1 - self.calibration.wrong.value, self.calibration.wrong.n)
 
 
-def _share(value: float, n: float) -> Estimate:
+def _share(value: float, n: float) -> Share:
     from thirdlever.analysis.stats.intervals import wilson
 
     if not n:
-        return Estimate(math.nan, math.nan, math.nan)
+        return Share(math.nan, math.nan, math.nan)
     low, high = wilson(value * n, n)
-    return Estimate(value, low, high)
+    return Share(value, low, high)
