@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from thirdlever.cli import main, options
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.suites import suite as loading
+from thirdlever.suites import find
 
 MODELS = ("torch", "transformers", "chromadb")
 HEAVY = (*MODELS, "inspect_ai", "pandas", "numpy", "sklearn", "matplotlib", "rich")
@@ -53,7 +53,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail() -> dict[str, str]:
         raise error
 
-    monkeypatch.setattr(loading, "available_suites", fail)
+    monkeypatch.setattr(find, "available_suites", fail)
 
 
 # Imports
@@ -105,7 +105,7 @@ def test_the_command_without_arguments_shows_the_help(
 def test_every_command_explains_itself(path: tuple[str, ...], snapshot: SnapshotAssertion) -> None:
     shown = CliRunner(env={"COLUMNS": "80"}).invoke(main.app, [*path, "--help"], prog_name="thirdlever").stdout
     assert shown == snapshot
-    assert "..." not in re.sub(r"[\[{](ARGS|RUN|NAME|SUITE)[\]}]\.\.\.", "", shown)  # no summary is cut off
+    assert "..." not in re.sub(r"[\[{](ARGS|RUN|NAME|SUITE|FILE…)[\]}]\.\.\.", "", shown)  # no summary is cut off
 
 
 def test_the_help_lists_every_command() -> None:
@@ -170,11 +170,13 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
     options = (
         "run toys --strategy null --strategy rag:k=3 --model a --model b --limit 5 --epochs 2 --seed 3 --budget 1.5"
         " --out o --probe 4 --constrain --chroma-url http://localhost:1 --device-usd-per-hour 2 --utilisation 0.5"
-        " --max-connections 7 --prompt v6 --prompt v7 --max-failed 0.1 --max-unparsed 0.3"
+        " --max-connections 7 --prompt v6 --prompt v7 --max-failed 0.1 --max-unparsed 0.3 --train more.py@toys"
+        " --allow-near-leaks"
     )
     assert call(monkeypatch, *options.split()) == 0
     assert got == {
         "suite": "toys",
+        "train": "more.py@toys",
         "strategies": ["null", "rag:k=3"],
         "models": ["a", "b"],
         "prompts": ["v6", "v7"],
@@ -186,6 +188,7 @@ def test_every_option_of_run_reaches_the_runner(monkeypatch: pytest.MonkeyPatch)
         "max_failed": 0.1,
         "max_unparsed": 0.3,
         "grader": None,
+        "allow_near_leaks": True,
         "budget": 1.5,
         "out": Path("o"),
         "probe": 4,

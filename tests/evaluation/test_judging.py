@@ -67,6 +67,7 @@ def make(mode: str = "pointwise", labels: int = 120, items: int = ITEMS) -> Suit
         train=split("train", 700, 4),
         dev=dev,
         test_split=split("test", 0, items),
+        card={"near_leaks": "they differ in a number"},
         human=tuple(human),
     )
 

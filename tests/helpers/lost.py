@@ -31,7 +31,7 @@ def suite() -> Suite:
     """The example suite with `ITEMS` test items."""
     texts = [f"Card payment test {i} at {_PLACES[i % 2][0]}" for i in range(ITEMS)]
     items = tuple(Item(f"test-{i}", text, _PLACES[i % 2][1]) for i, text in enumerate(texts))
-    return replace(example_suite(), test_split=Split("test", items), card={"near_leaks": "they differ in a number"})
+    return replace(example_suite(), test_split=Split("test", items))
 
 
 def _each(first: Sequence[tuple[Way, int]]) -> list[Way]:

@@ -34,7 +34,8 @@ def made(answer: Answer, draw: Callable[[random.Random], tuple[str, str]], *, tr
         return Split(name, tuple(Item(f"{name}-{i}", f"{text} ({name} {i})", t) for i, (text, t) in enumerate(pairs)))
 
     dev, test = split("dev", 20), split("test", 30)
-    return Suite("made", "Answer.", answer, split("train", train), dev, test)
+    card = {"near_leaks": "few sentences, numbered"}
+    return Suite("made", "Answer.", answer, split("train", train), dev, test, card=card)
 
 
 def wishes(drawn: random.Random) -> tuple[str, str]:

@@ -157,6 +157,7 @@ def example_suite(*, train: int = 24) -> Suite:
             Document("doc-2", "Groceries", "Whatever is bought in a market hall is groceries."),
         ),
         input_name="Payment",
+        card={"near_leaks": "the payments of a place differ in a number only"},
     )
 
 
