@@ -279,6 +279,34 @@ def test_a_strategy_for_json_targets_is_tried_on_the_suite_of_the_folder(
     assert sentence in found.sentence
 
 
+def test_a_strategy_is_tried_on_the_eval_that_is_named_with_it(add: Callable[[str, str], None]) -> None:
+    row = 'ball -> {"kind": "ball"}'
+    write_eval('Json(("kind",))', train=[f"red {row}", f"old {row}"], dev=[f"tin {row}"], test=[row])
+    add(
+        "mine",
+        FILE.format(
+            prepare="        suite.answer.labels\n        return Deployment(ask(suite), model=model)", arguments=""
+        ),
+    )
+    assert checked("mine").status == "ok"
+    found, _ = check(["mine", "toys"])
+    assert found.status == "failed"
+    assert "'Json' object has no attribute 'labels'" in found.sentence
+    assert found.sentence.endswith("(on the suite toys)")
+
+
+def test_an_argument_that_the_command_line_cannot_write_is_refused(add: Callable[[str, str], None]) -> None:
+    found = check_mine(add, "return Deployment(ask(suite), model=model)", "*, k: list[int] | None = None")
+    assert found.status == "failed"
+    assert "cannot be written on the command line; use int, float, bool, str or Literal" in found.sentence
+
+
+def test_json_objects_are_no_labels() -> None:
+    row = 'ball -> {"kind": "ball"}'
+    write_eval(train=[f"red {row}", 'car -> {"kind": "car"}'], dev=[f"tin {row}"], test=[row])
+    assert "its labels are JSON objects; give load_suite the answer kind" in checked("toys").sentence
+
+
 def test_a_strategy_that_only_counts_train_need_not_declare_it(add: Callable[[str, str], None]) -> None:
     body = "n = len(suite.train)\n        return Deployment(reply(lambda _: 'fuel'), model=None)"
     assert check_mine(add, body).status == "ok"
@@ -381,6 +409,7 @@ def test_an_answer_kind_with_too_few_tokens_for_the_longest_target_is_refused() 
         ('["ball", "car"]', " answer=['ball', 'car'] is not an answer kind (list has no describe, read, grade and"),
         ('Label("ball")', "9: Label('ball') takes a tuple; write Label(('ball',))"),
         ('Json("kind")', "9: Json('kind') takes a tuple; write Json(('kind',))"),
+        ("Json(Strict)", "9: Json(Strict) takes the keys; write Json(schema=…)"),
         ("Text(max_token=4)", "9: TypeError: Text.__init__() got an unexpected keyword argument 'max_token'"),
     ],
 )

@@ -35,6 +35,11 @@ class Argument:
         """Whether it has no default."""
         return self.default is inspect.Parameter.empty
 
+    @property
+    def writable(self) -> bool:
+        """Whether every value of its type can be written as text."""
+        return all(get_origin(kind) is Literal or kind in _NARROW_FIRST for kind in _members(self.type))
+
     def __str__(self) -> str:
         """As `thirdlever strategies` shows it: `k: int | "auto" = 8`."""
         return f"{self.name}: {_typename(self.type)}" + ("" if self.required else f" = {written(self.default)}")

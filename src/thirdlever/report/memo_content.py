@@ -1,4 +1,4 @@
-"""What the memo says, as plain text: headline figures, tables, provenance, and the items worth reading."""
+"""What the memo says below page one, as plain text: tables, provenance, and the items worth reading."""
 
 from __future__ import annotations
 

@@ -25,10 +25,11 @@ from thirdlever.suites.splitting import shared_groups
 from thirdlever.suites.suite import Inputs, Item, Leakage, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from inspect_ai.solver import Solver
 
+    from thirdlever.core.arguments import Argument
     from thirdlever.strategies.contract import Deployment
     from thirdlever.suites.suite import Document, Suite
 
@@ -62,6 +63,7 @@ def check(names: Sequence[str] = ()) -> list[Checked]:
         ThirdleverError: a name is unknown, or the folder has none of them.
     """
     strategies, evals, prompts = project.files("strategies"), project.files("evals"), available_prompts()
+    together = [name for name in names if name in evals]
     if not names:
         files = (file for kind in (strategies, evals, prompts) for file in kind.items())
         names = list(dict.fromkeys(name for name, path in files if path.resolve().parents[1] == Path.cwd()))
@@ -79,7 +81,7 @@ def check(names: Sequence[str] = ()) -> list[Checked]:
             raise ThirdleverError(unknown("strategy, eval or prompt", name, {*strategies, *evals, *prompts}))
         with contextlib.redirect_stderr(io.StringIO()):  # progress of steps that take no time
             if name in strategies:
-                findings.append(check_strategy(spec, strategies[name], evals))
+                findings.append(check_strategy(spec, strategies[name], evals, together))
             if spec in evals:
                 findings.append(check_eval(spec, evals[spec]))
             if spec in prompts:
@@ -92,6 +94,7 @@ def check_eval(name: str, path: Path) -> Checked:
     try:
         suite = find_suite(name)
         Leakage(suite).check_suite()
+        _check_kind(suite)
         _check_dev(suite)
         _check_grading(suite)
     except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
@@ -138,12 +141,20 @@ def _loaded(evals: Mapping[str, Path]) -> list[Suite]:
     return found
 
 
-def check_strategy(spec: str, path: Path, evals: Mapping[str, Path]) -> Checked:
-    """Prepare and ask a strategy on a small suite of labels, or else on the first of another kind that it fits."""
+def check_strategy(spec: str, path: Path, evals: Mapping[str, Path], together: Sequence[str] = ()) -> Checked:
+    """Prepare and ask a strategy on a small suite of labels, or else on the first of another kind that it fits.
+
+    Args:
+        spec: the strategy, with arguments if needed.
+        path: its file.
+        evals: by name.
+        together: evals that it must fit as well.
+    """
     from thirdlever.testing import example_suite
 
     try:
         known = specs.arguments(specs.find(path.stem)[0]).values()
+        _check_arguments(known)
         needed = ",".join(f"{argument.name}=VALUE" for argument in known if argument.required)
         if needed and spec == path.stem:
             return Checked("strategy", spec, "skipped", f"needs arguments; run: thirdlever check {spec}:{needed}")
@@ -156,9 +167,37 @@ def check_strategy(spec: str, path: Path, evals: Mapping[str, Path]) -> Checked:
         except Exception as error:  # noqa: BLE001 - likewise
             failures.append((_sentence(error, path), suite.name))
         else:
-            return Checked("strategy", spec, "ok", f"{said}; on the suite {suite.name}" if failures else said)
+            found = Checked("strategy", spec, "ok", f"{said}; on the suite {suite.name}" if failures else said)
+            return _on_evals(found, path, together)
     (first, _), (own, name) = failures[0], failures[:2][-1]  # the second is of a suite of the folder
     return Checked("strategy", spec, "failed", first if first == own else f"{own} (on the suite {name})")
+
+
+def _on_evals(found: Checked, path: Path, together: Sequence[str]) -> Checked:
+    """The finding, or what fails on a suite that is named with the strategy."""
+    for name in together:
+        try:
+            suite = find_suite(name)
+            _try_strategy(found.name, replace(suite, train=replace(suite.train, items=suite.train.items[:TRAIN])))
+        except Exception as error:  # noqa: BLE001 - whatever the user's file raises is the finding
+            return replace(found, status="failed", sentence=f"{_sentence(error, path)} (on the suite {name})")
+        found = replace(found, sentence=f"{found.sentence}; fits {name}")
+    return found
+
+
+def _check_arguments(known: Iterable[Argument]) -> None:
+    for argument in known:
+        if not argument.writable:
+            kinds = "int, float, bool, str or Literal"
+            message = f"the argument {argument} cannot be written on the command line; use {kinds}"
+            raise StrategyError(message)
+
+
+def _check_kind(suite: Suite) -> None:
+    """Refuse JSON objects as labels: the answer kind was left out."""
+    if suite.answer.choices and all(label.startswith("{") and label.endswith("}") for label in suite.answer.choices):
+        message = "its labels are JSON objects; give load_suite the answer kind: answer=Json((KEY, KEY)) or a schema"
+        raise SuiteError(message)
 
 
 def _of_other_kinds(evals: Mapping[str, Path]) -> Iterator[Suite]:
