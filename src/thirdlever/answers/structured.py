@@ -64,8 +64,9 @@ class Json:
             SuiteError: neither is given, or the schema is not one of an object.
         """
         refuse_text("Json", self.keys)
-        if isinstance(self.keys, type | dict):
-            message = f"Json({getattr(self.keys, '__name__', '{…}')}) takes the keys; write Json(schema=…)"
+        keys: object = self.keys
+        if isinstance(keys, type | dict):
+            message = f"Json({getattr(keys, '__name__', '{…}')}) takes the keys; write Json(schema=…)"
             raise misuse(message, SuiteError)
         schema = _open(self.keys) if self.schema is None else as_schema(self.schema)
         required = schema.get("required") or schema["properties"]
