@@ -58,6 +58,16 @@ def test_clean_data_raises_no_alarm(transactions: Suite) -> None:
     ]
 
 
+def test_near_leaks_that_the_card_allows_are_a_note(transactions: Suite) -> None:
+    given = [replace(item, id=f"x{item.id}", input=f"{item.input} today") for item in transactions.test.items[:20]]
+    leaky, check = planted(transactions, *given), "nearly equal inputs across splits"
+    refused = found(replace(leaky, card={}), check)
+    allowed = found(replace(leaky, card={"near_leaks": "one ledger"}), check)
+    assert (refused.level, allowed.level) == ("error", "note")
+    assert allowed.sentence.endswith("nearly in train or dev; allowed by the card: one ledger")
+    assert allowed.items == refused.items
+
+
 @pytest.mark.parametrize("change", [str, str.upper, str.title, lambda text: f" {text}!! "])
 def test_equal_inputs_in_any_case_are_leaks(transactions: Suite, change: type[str]) -> None:
     given = [replace(item, id=f"x{item.id}", input=change(item.input)) for item in transactions.test.items[:20]]

@@ -93,8 +93,8 @@ def audit(suite: Suite, store: Store | None = None) -> list[Concern]:
     vectors, known = None if store is None else _vectors(pools, store), windows()
     concerns = [
         _leaks(pools),
-        _near_leaks(pools),
-        None if vectors is None else _reworded(pools, vectors),
+        _allowed(_near_leaks(pools), suite),
+        None if vectors is None else _allowed(_reworded(pools, vectors), suite),
         _conflicts(pools),
         None if vectors is None or not suite.answer.choices else _doubtful(pools, vectors),
         _repeats(pools),
@@ -107,6 +107,15 @@ def audit(suite: Suite, store: Store | None = None) -> list[Concern]:
         _private(pools),
     ]
     return _withheld([concern for concern in concerns if concern is not None], pools)
+
+
+def _allowed(concern: Concern, suite: Suite) -> Concern:
+    """The concern as a note, if the suite's card gives a reason for near-leaks."""
+    reason = suite.card.get("near_leaks")
+    if not reason or concern.level in {"ok", "note"}:
+        return concern
+    found, _, _ = concern.sentence.partition(";")
+    return replace(concern, level="note", sentence=f"{found}; allowed by the card: {reason}")
 
 
 def _withheld(concerns: Sequence[Concern], pools: Mapping[str, Sequence[Item]]) -> list[Concern]:
