@@ -54,5 +54,5 @@ def _pattern(line: str) -> re.Pattern[str]:
 
 
 def _spaced(line: str) -> str:
-    """The line with single spaces, and with rules of one length."""
-    return re.sub("─+", "─", " ".join(line.split()))
+    """The line with single spaces, rules of one length, and one unit of time: which one depends on speed."""
+    return re.sub(r"(?<=\d) ms\b", " s", re.sub("─+", "─", " ".join(line.split())))

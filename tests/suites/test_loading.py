@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from thirdlever.answers.answer import Label, Text
+from thirdlever.core import project
 from thirdlever.core.errors import SuiteError
 from thirdlever.suites.find import available_suites, find_suite
 from thirdlever.suites.suite import Document, Item, Suite, load_suite
@@ -199,3 +200,8 @@ def test_labels_that_differ_by_signs_are_told_apart(folder: Path) -> None:
     write(folder / "datasets/toys/train.jsonl", [row("a", "x", "red_ball"), row("b", "y", "Red Ball")])
     write(folder / "datasets/toys/test.jsonl", [row("t", "z", "Red Ball")])
     assert find_suite("toys").answer.read("Red Ball").value == "Red Ball"
+
+
+def test_a_suite_is_found_by_its_file_too() -> None:
+    path = project.files("evals")["tickets"]
+    assert find_suite(str(path)).hash == find_suite("tickets").hash

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from thirdlever.core import project
 from thirdlever.core.errors import SuiteError, unknown
 from thirdlever.core.mistakes import explained
 from thirdlever.suites.readers import read_text
 from thirdlever.suites.suite import MARK, REMEDY, Suite, check
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def find_suite(name: str, train: str | None = None) -> Suite:
@@ -26,6 +23,10 @@ def find_suite(name: str, train: str | None = None) -> Suite:
     Raises:
         SuiteError: no such file, it defines no suite, or the suite cannot be measured with.
     """
+    evals = project.files("evals")
+    path = Path(name)
+    if path.stem in evals and path.suffix == ".py" and path.resolve() == evals[path.stem].resolve():
+        name = path.stem  # the eval file, in place of its name
     if _is_task(name):
         from thirdlever.suites.tasks import from_task
 
@@ -33,7 +34,6 @@ def find_suite(name: str, train: str | None = None) -> Suite:
     if train is not None:
         message = f"--train {train}: suite {name!r} has a train split; only an inspect task takes another's samples"
         raise SuiteError(message)
-    evals = project.files("evals")
     if name not in evals:
         message = f"{unknown('suite', name, evals)}; {REMEDY}"
         raise SuiteError(message)

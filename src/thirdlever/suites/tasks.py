@@ -203,7 +203,7 @@ def _load(spec: str) -> Task:
         require(_PACKAGE.rstrip("/"), extra="inspect-evals")
     try:
         found = load_tasks([spec])
-    except Exception as error:
+    except Exception as error:  # the task's own code, of which anything may fail
         why = clipped(" ".join(str(error).split()) or type(error).__name__, 200)
         message = f"the task {spec!r} cannot be loaded: {why}; try: inspect eval {spec} --limit 1"
         raise SuiteError(message) from error
