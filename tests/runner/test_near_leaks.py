@@ -11,6 +11,7 @@ import thirdlever
 from thirdlever import Label
 from thirdlever.core.errors import LeakageError
 from thirdlever.report.memo_content import near_leak_facts
+from thirdlever.runner.importing import import_results
 from thirdlever.suites.suite import Item, Split, Suite
 from thirdlever.testing import FakeModel
 
@@ -64,7 +65,7 @@ def leaky() -> Suite:
     )
 
 
-def run(suite: Suite, folder: Path, *, allow: bool = False) -> Run:
+def run(suite: Suite, folder: Path, *, allow: bool | str = False) -> Run:
     model = FakeModel(answer=lambda prompt: LABELS["1000" in prompt])
     return thirdlever.run(suite, ["zero_shot"], models=[model], probe=0, out=folder / "run", allow_near_leaks=allow)
 
@@ -85,6 +86,20 @@ def test_allowed_near_leaks_are_reported_with_the_accuracy_without_them(leaky: S
     left = done.records[~done.records["item_id"].isin(["test100", "test101"])]["score"].mean()
     whole = done.summary["accuracy"].iloc[0]
     assert facts["Accuracy without them"] == f"zero_shot {100 * left:.1f} % ({100 * whole:.1f} % with them)"
+
+
+def test_a_reason_is_reported_as_it_is_given(leaky: Suite, tmp_path: Path) -> None:
+    done = run(leaky, tmp_path, allow="the baseline has the same")
+    assert done.info["near_leaks"]["allowed"] == "the baseline has the same"
+
+
+def test_imported_results_are_shown_without_near_leaks_too(leaky: Suite, tmp_path: Path) -> None:
+    table = tmp_path / "results.csv"
+    table.write_text("item,score\n" + "".join(f"{item.id},{n % 2}\n" for n, item in enumerate(leaky.test)))
+    done = import_results([str(table)], leaky, out=tmp_path / "imported").run
+    assert dict(near_leak_facts(done))["Nearly in train or dev"] == (
+        "2 of 20 test items; allowed: the results were measured elsewhere"
+    )
 
 
 def test_the_card_may_allow_them_with_a_reason(leaky: Suite, tmp_path: Path) -> None:

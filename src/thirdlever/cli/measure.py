@@ -409,10 +409,8 @@ def run(
     device_usd_per_hour: options.DeviceRate = None,
     utilisation: options.Utilisation = 1.0,
     batch: options.Batch = False,
-    max_failed: Annotated[
-        float, option("SHARE", "Maximum share of failed, cut-off and refused requests.", min=0, max=1)
-    ] = MAX_FAILED,
-    max_unparsed: Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)] = MAX_UNPARSED,
+    max_failed: options.MostFailed = MAX_FAILED,
+    max_unparsed: options.MostUnparsed = MAX_UNPARSED,
     max_connections: options.MaxConnections = None,
     grader: options.Grader = None,
     allow_near_leaks: options.AllowNearLeaks = False,
@@ -481,10 +479,8 @@ def curve(
     constrain: Annotated[bool, flag("--constrain", "Restrict answers to those that the suite allows.")] = False,
     device_usd_per_hour: options.DeviceRate = None,
     utilisation: options.Utilisation = 1.0,
-    max_failed: Annotated[
-        float, option("SHARE", "Maximum share of failed, cut-off and refused requests.", min=0, max=1)
-    ] = MAX_FAILED,
-    max_unparsed: Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)] = MAX_UNPARSED,
+    max_failed: options.MostFailed = MAX_FAILED,
+    max_unparsed: options.MostUnparsed = MAX_UNPARSED,
     assume: options.Assume = None,
     allow_near_leaks: options.AllowNearLeaks = False,
     fmt: options.TextOrJson = "text",

@@ -63,6 +63,10 @@ DeviceRate: TypeAlias = Annotated[
 ]
 Utilisation: TypeAlias = Annotated[float, option("SHARE", "Share of the time that the machine is busy.", min=0, max=1)]
 Batch: TypeAlias = Annotated[bool, flag("--batch", "Use the providers' batch APIs for accuracy: cheaper, but slow.")]
+MostFailed: TypeAlias = Annotated[
+    float, option("SHARE", "Maximum share of failed, cut-off and refused requests.", min=0, max=1)
+]
+MostUnparsed: TypeAlias = Annotated[float, option("SHARE", "Maximum share of unparsed answers.", min=0, max=1)]
 MaxFailed: TypeAlias = Annotated[
     float | None,
     option("SHARE", "Maximum share of failed, cut-off and refused requests. [default: the run's]", min=0, max=1),

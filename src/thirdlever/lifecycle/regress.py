@@ -506,7 +506,7 @@ class Rerun:
             budget=self.budget,
             max_connections=self.max_connections,
             grader=self.grader,
-            allow_near_leaks=True,  # the baseline has the same
+            allow_near_leaks="the baseline has the same",
             **{name: options[name] for name in _RUN_OPTIONS},
             **asdict(self.tolerance),
         )

@@ -305,7 +305,7 @@ def curve(
 
     suite = find_suite(suite) if isinstance(suite, str) else check(suite)
     parse_all(strategies)
-    near_leaks_of(suite, allowed=bool(options.get("allow_near_leaks")))  # before the small runs, which have fewer
+    near_leaks_of(suite, allowed=options.get("allow_near_leaks", False))  # before the small runs, which have fewer
     if isinstance(suite.answer, Judge):
         message = f"suite {suite.name!r}: its answers are judged by a model; curve takes suites that are graded without"
         raise RunError(message)

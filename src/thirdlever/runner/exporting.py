@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from thirdlever.core import files
 from thirdlever.core.errors import RunError, need
 from thirdlever.core.text import counted, escape_csv
+from thirdlever.runner.formats import OWN_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,38 +25,6 @@ if TYPE_CHECKING:
 
 
 FOLDER = "export"
-# Our names for the columns of the records that are exported, in order; `import` reads them.
-COLUMNS = {
-    "candidate": "candidate",
-    "strategy": "strategy",
-    "args": "args",
-    "lever": "lever",
-    "model": "model",
-    "phase": "phase",
-    "item_id": "item",
-    "epoch": "epoch",
-    "slice": "slice",
-    "group": "group",
-    "input": "input",
-    "target": "target",
-    "prediction": "prediction",
-    "completion": "completion",
-    "score": "score",
-    "status": "status",
-    "reason": "reason",
-    "error": "error",
-    "stop_reason": "stop_reason",
-    "input_tokens": "input_tokens",
-    "cached_tokens": "cached_tokens",
-    "cache_write_tokens": "cache_write_tokens",
-    "output_tokens": "output_tokens",
-    "reasoning_tokens": "reasoning_tokens",
-    "latency_s": "seconds",
-    "retrieval_s": "retrieval_s",
-    "ttft_s": "ttft_s",
-    "device_s": "device_s",
-    "cold": "cold",
-}
 
 
 def export(
@@ -93,7 +62,7 @@ def _records(run: Run) -> pd.DataFrame:
     records = run.records.assign(lever=name.map(levers), args=name.map(args))
     if "input" not in records:
         records = records.assign(input=records["item_id"].map(run.inputs()))
-    return records[[name for name in COLUMNS if name in records]].rename(columns=COLUMNS)
+    return records[[name for name in OWN_COLUMNS if name in records]].rename(columns=OWN_COLUMNS)
 
 
 def _csv(run: Run, path: Path) -> Path:

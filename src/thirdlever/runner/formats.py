@@ -732,6 +732,38 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "args": ("args",),
     "lever": ("lever",),
 }
+# The columns of a table of ours, in order, by the records' names: `export` writes it, `import` reads it.
+OWN_COLUMNS = {
+    "candidate": "candidate",
+    "strategy": "strategy",
+    "args": "args",
+    "lever": "lever",
+    "model": "model",
+    "phase": "phase",
+    "item_id": "item",
+    "epoch": "epoch",
+    "slice": "slice",
+    "group": "group",
+    "input": "input",
+    "target": "target",
+    "prediction": "prediction",
+    "completion": "completion",
+    "score": "score",
+    "status": "status",
+    "reason": "reason",
+    "error": "error",
+    "stop_reason": "stop_reason",
+    "input_tokens": "input_tokens",
+    "cached_tokens": "cached_tokens",
+    "cache_write_tokens": "cache_write_tokens",
+    "output_tokens": "output_tokens",
+    "reasoning_tokens": "reasoning_tokens",
+    "latency_s": "seconds",
+    "retrieval_s": "retrieval_s",
+    "ttft_s": "ttft_s",
+    "device_s": "device_s",
+    "cold": "cold",
+}
 _SECONDS = ("retrieval_s", "ttft_s", "device_s")  # by the same name in our own tables
 _SCORED = re.compile(r"(?P<name>.+?)/(?:v\d+/)?(?:score|value)|scores?[./](?P<other>.+)", re.IGNORECASE)
 _EXPECTED = re.compile(r"expect|guideline", re.IGNORECASE)  # what MLflow keeps beside its scorers' values

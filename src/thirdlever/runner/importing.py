@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 from thirdlever.analysis.run import INFO, RECORDS, Run
 from thirdlever.analysis.scorecards import lever
 from thirdlever.analysis.statuses import Tolerance
+from thirdlever.answers.answer import grade_item
 from thirdlever.catalog.price_lookup import price_of
 from thirdlever.core import project
 from thirdlever.core.errors import RunError, unknown
@@ -28,7 +29,7 @@ from thirdlever.models.base import BaseModel
 from thirdlever.models.engine.local import EMBEDDED
 from thirdlever.models.parameters import plain
 from thirdlever.runner.formats import Format, Measurement, Recorded, read
-from thirdlever.runner.runner import about_suite, now, opened, save
+from thirdlever.runner.runner import about_suite, near_leaks_of, now, opened, save
 from thirdlever.strategies.contract import Lever
 from thirdlever.strategies.specs import IMPORTED, parse
 from thirdlever.suites.find import find_suite
@@ -124,11 +125,15 @@ def import_results(
         *(note for one in kept for note in _warnings(one, items)),
         *_assumed(kept, entries, levers_, models_),
     ]
-    info = _info(kept, entries, suite) | {
-        "imported": {"files": [_about_file(one) for _, one in recorded], "notes": notes},
-        "started": started.isoformat(),
-        "finished": now().isoformat(),
-    }
+    info = (
+        _info(kept, entries, suite)
+        | near_leaks_of(suite, allowed="the results were measured elsewhere")
+        | {
+            "imported": {"files": [_about_file(one) for _, one in recorded], "notes": notes},
+            "started": started.isoformat(),
+            "finished": now().isoformat(),
+        }
+    )
     tables = [
         table(one.replies, items, {"candidate": one.name, "strategy": entry["strategy"], "model": entry["model"]})
         for one, entry in zip(kept, entries, strict=True)
@@ -288,7 +293,7 @@ class _Matcher:
             return True
         answer = self.suite.answer
         read = answer.read(target).value
-        return read is not None and answer.grade(read, item.target).value == 1
+        return read is not None and grade_item(answer, read, item.id, item.target).value == 1
 
     @cached_property
     def _by_id(self) -> dict[str, Item]:

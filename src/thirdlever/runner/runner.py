@@ -37,7 +37,6 @@ from thirdlever.evaluation.ask import metered
 from thirdlever.evaluation.judging import Grading, JudgedAnswer, check_grader
 from thirdlever.evaluation.records import Journal, describe_lost, misread, monotonous, table, to_parquet
 from thirdlever.models.base import BaseModel, check_constrains
-from thirdlever.runner.audit import MOST_NEAR, near_leaks
 from thirdlever.runner.budget import Budget, batches, priced_in_batch, timed_requests
 from thirdlever.strategies.specs import candidates, in_prompts, once, parse_all
 from thirdlever.suites.find import find_suite
@@ -82,7 +81,7 @@ def run(
     max_unparsed: float = MAX_UNPARSED,
     max_connections: int | None = None,
     grader: str | BaseModel | None = None,
-    allow_near_leaks: bool = False,
+    allow_near_leaks: bool | str = False,
 ) -> Run:
     """Run strategies over a suite, side by side. Also works in a notebook.
 
@@ -108,7 +107,8 @@ def run(
         max_unparsed: the same of unparsed answers.
         max_connections: requests in flight at once; by default, as many as the provider allows.
         grader: the model that judges the answers of a suite whose answer kind is `Judge`.
-        allow_near_leaks: measure also if more than 1 % of the test items are nearly the same as one of train or dev.
+        allow_near_leaks: measure also if more than 1 % of the test items are nearly the same as one of train or dev;
+            may be the reason, which is reported.
 
     Returns:
         The run, with pandas DataFrames as `summary` and `records`.
@@ -553,19 +553,22 @@ def _grading(
     )
 
 
-def near_leaks_of(suite: Suite, *, allowed: bool) -> dict[str, Any]:
+def near_leaks_of(suite: Suite, *, allowed: bool | str) -> dict[str, Any]:
     """What run.json says of test items that are nearly in train or dev; empty if there are none.
 
     Raises:
-        LeakageError: they are more than 1 %, and nobody has allowed it.
+        LeakageError: more than 1 % of the test items are near-leaks, and neither `allowed` nor the card permits them.
     """
+    from thirdlever.runner.audit import MOST_NEAR, near_leaks
+
     size = sum(len(split) for split in (suite.train, suite.dev, suite.test))
     if size > MOST_COMPARED:
         note(f"suite {suite.name!r} is too large to look for near-leaks at each run: thirdlever audit {suite.name}")
         return {}
     near = near_leaks(suite, Store(project.STORE))
     share = len(near) / len(suite.test)
-    reason = "by --allow-near-leaks" if allowed else suite.card.get("near_leaks")
+    stated = allowed if isinstance(allowed, str) else "by --allow-near-leaks"
+    reason = stated if allowed else suite.card.get("near_leaks")
     if share > MOST_NEAR and not reason:
         found = (
             f"{len(near):,} of {counted(len(suite.test), 'test item')} ({percent(share)}) are nearly in train or dev"
