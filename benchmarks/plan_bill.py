@@ -22,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 import thirdlever
-from thirdlever.retrieval import index
+from thirdlever.retrieval import embedders
 from thirdlever.runner.plan import PlannedCandidate, plan
 from thirdlever.suites.find import find_suite
 from thirdlever.testing import Behaviour, FakeEmbedder, LoopbackProvider, TokenPrices
@@ -100,7 +100,7 @@ def main() -> None:
         with (
             tempfile.TemporaryDirectory() as folder,
             contextlib.chdir(folder),
-            mock.patch.object(index, "_model", FakeEmbedder),  # in place of all-MiniLM-L6-v2, for its time
+            mock.patch.object(embedders, "_model", return_value=FakeEmbedder()),  # all-MiniLM-L6-v2 takes its time
         ):
             line = row(model, strategy)
         print(line, flush=True)

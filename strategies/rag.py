@@ -110,4 +110,4 @@ def _worked(suite: Suite, read: Callable[[str], list[Document]], count: int) -> 
 
 
 def _contains(documents: Sequence[Document], answer: str) -> bool:
-    return any(answer.casefold() in document.text.casefold() for document in documents)
+    return any(document.says(answer) for document in documents)

@@ -42,8 +42,11 @@ from thirdlever.finetune.settings import Settings
 from thirdlever.finetune.tune import Tuned, tune
 from thirdlever.models.base import BaseModel
 from thirdlever.models.registry import resolve
-from thirdlever.prompting.frame import CONFIDENCE, Context, Worked, ask, demonstration, messages, reply
-from thirdlever.retrieval.index import EMBEDDER, Index, embed, embed_once, index, passages, pick, read_examples
+from thirdlever.prompting.frame import CONFIDENCE, Context, Retrieved, Worked, ask, demonstration, messages, reply
+from thirdlever.retrieval.chunking import passages
+from thirdlever.retrieval.demonstrations import pick, read_examples
+from thirdlever.retrieval.embedders import EMBEDDER, embed, embed_once
+from thirdlever.retrieval.search import Index, index
 from thirdlever.runner.check import check
 from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Found, Prepare, SetupCost, Tuning, add_setups, strategy
@@ -59,6 +62,7 @@ __all__ = [  # noqa: RUF022 - sorted within four groups
     "Found",
     "Item",
     "Prepare",
+    "Retrieved",
     "SetupCost",
     "Split",
     "Store",

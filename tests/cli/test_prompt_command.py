@@ -11,7 +11,7 @@ from helpers.encoders import Hashing
 from thirdlever import Item, Split
 from thirdlever.core.errors import RunError
 from thirdlever.report.tables import render_prompt
-from thirdlever.retrieval import index
+from thirdlever.retrieval import embedders
 from thirdlever.runner.prompt import show
 from thirdlever.runner.runner import run
 from thirdlever.testing import Behaviour, LoopbackProvider
@@ -42,7 +42,7 @@ def test_what_is_shown_is_what_a_run_sends(strategy: str, monkeypatch: pytest.Mo
 
 
 def test_a_missing_index_is_built_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_model", Hashing)
+    monkeypatch.setattr(embedders, "_model", lambda _: Hashing())
     [messages] = show(make_suite(6), "rag:k=2", model=MODEL).calls
     assert [one.role for one in messages if one.role == "assistant"] == ["assistant"] * 2
 

@@ -18,7 +18,7 @@ from helpers.markdown import fenced
 
 import thirdlever
 from thirdlever.cli import main
-from thirdlever.retrieval import index
+from thirdlever.retrieval import embedders
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for split, rows in {"train": 400, "dev": 40, "test": 30}.items():
         lines = (ROOT / "datasets" / "transactions" / f"{split}.jsonl").read_text("utf-8").splitlines()
         (data / f"{split}.jsonl").write_text("\n".join(lines[:rows]) + "\n", "utf-8")
-    monkeypatch.setattr(index, "_model", Hashing)
+    monkeypatch.setattr(embedders, "_model", lambda _: Hashing())
     monkeypatch.setattr("thirdlever.models.registry.resolve", lambda _: FakeModel(answer=lambda _: "cash"))
 
 

@@ -19,7 +19,7 @@ from helpers.encoders import Hashing
 
 from thirdlever import Document, Item, Store, index
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.retrieval import index as retrieval
+from thirdlever.retrieval import chroma, embedders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ class Uploads:
 @pytest.fixture(autouse=True)
 def encoder(monkeypatch: pytest.MonkeyPatch) -> Hashing:
     hashing = Hashing()
-    monkeypatch.setattr(retrieval, "_model", lambda: hashing)
+    monkeypatch.setattr(embedders, "_model", lambda _: hashing)
     return hashing
 
 
@@ -69,7 +69,7 @@ def uploads(monkeypatch: pytest.MonkeyPatch) -> Uploads:
         upsert(collection, ids=list(ids), **rest)
 
     monkeypatch.setattr(Collection, "upsert", noting)
-    monkeypatch.setattr(retrieval, "_ADDED", 25)
+    monkeypatch.setattr(chroma, "_ADDED", 25)
     return noted
 
 
@@ -97,7 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to have an index."""
     if request.param == "server":
-        monkeypatch.setenv(retrieval.SERVER, request.getfixturevalue("server"))
+        monkeypatch.setenv(chroma.SERVER, request.getfixturevalue("server"))
     return str(request.param)
 
 
@@ -120,7 +120,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def similarities(pool: Sequence[Item], text: str) -> dict[str, float]:
     """Cosines by brute force."""
-    vectors, query = retrieval.embed([item.input for item in pool]), retrieval.embed([text])[0]
+    vectors, query = embedders.embed([item.input for item in pool]), embedders.embed([text])[0]
     return {item.id: float(score) for item, score in zip(pool, vectors @ query, strict=True)}
 
 
@@ -187,7 +187,7 @@ def test_the_index_is_built_once(where: str, store: Store, encoder: Hashing, upl
 def test_a_server_receives_an_index_only_once(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uploads: Uploads
 ) -> None:
-    monkeypatch.setenv(retrieval.SERVER, server)
+    monkeypatch.setenv(chroma.SERVER, server)
     pool = entries(seed=31)
     index(pool, Store(tmp_path / "one"))
     uploads.sizes.clear()
@@ -238,7 +238,7 @@ def test_two_projects_in_one_process_have_separate_indices(tmp_path: Path, monke
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", "http://", "nonsense"])
 def test_an_invalid_address_is_refused(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(retrieval.SERVER, url)
+    monkeypatch.setenv(chroma.SERVER, url)
     with pytest.raises(ThirdleverError) as caught:
         index(entries(5), store)
     assert (
@@ -250,7 +250,7 @@ def test_an_invalid_address_is_refused(url: str, store: Store, monkeypatch: pyte
 @pytest.mark.parametrize("port", ["closed", "99999", "many"])
 def test_a_missing_server_is_reported_in_one_sentence(port: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port() if port == 'closed' else port}"
-    monkeypatch.setenv(retrieval.SERVER, url)
+    monkeypatch.setenv(chroma.SERVER, url)
     with pytest.raises(ThirdleverError) as caught:
         index(entries(5), store)
     assert str(caught.value) in {
@@ -287,7 +287,7 @@ def test_another_kind_of_server_is_one_sentence(status: int, store: Store, monke
     with ThreadingHTTPServer(("127.0.0.1", 0), _Other) as other:
         thread = threading.Thread(target=other.serve_forever)
         thread.start()
-        monkeypatch.setenv(retrieval.SERVER, f"http://127.0.0.1:{other.server_port}")
+        monkeypatch.setenv(chroma.SERVER, f"http://127.0.0.1:{other.server_port}")
         try:
             with pytest.raises(ThirdleverError, match="no Chroma server answers at"):
                 index(entries(5), store)
@@ -305,7 +305,7 @@ def test_a_failure_during_indexing_is_reported_in_one_sentence(
         message = "server disconnected"
         raise httpx.RemoteProtocolError(message)
 
-    monkeypatch.setenv(retrieval.SERVER, server)
+    monkeypatch.setenv(chroma.SERVER, server)
     monkeypatch.setattr(Collection, "upsert", breaks)
     with pytest.raises(ThirdleverError, match=r"the Chroma server at .* failed"):
         index(entries(5, seed=60), store)

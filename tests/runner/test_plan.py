@@ -17,8 +17,8 @@ from thirdlever.core.errors import MissingExtraError, RunError, StrategyError
 from thirdlever.models import bundled, recorder
 from thirdlever.models.engine import local
 from thirdlever.report.tables import render_plan
-from thirdlever.retrieval import index
-from thirdlever.retrieval.index import SERVER
+from thirdlever.retrieval import embedders
+from thirdlever.retrieval.chroma import SERVER
 from thirdlever.runner.plan import RunPlan, plan
 from thirdlever.testing import FakeModel
 
@@ -105,12 +105,12 @@ def broken():
 @pytest.fixture(autouse=True)
 def _encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of all-MiniLM-L6-v2."""
-    monkeypatch.setattr(index, "_model", Hashing)
+    monkeypatch.setattr(embedders, "_model", lambda _: Hashing())
 
 
 @pytest.fixture
 def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_model", lambda: pytest.fail("the embedder was loaded"))
+    monkeypatch.setattr(embedders, "_model", lambda _: pytest.fail("the embedder was loaded"))
 
 
 @pytest.fixture

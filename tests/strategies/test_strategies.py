@@ -18,7 +18,7 @@ from thirdlever import Document, Item, Label, Split, Store
 from thirdlever.core.errors import StrategyError
 from thirdlever.core.project import files, load_module
 from thirdlever.prompting import frame
-from thirdlever.retrieval import index
+from thirdlever.retrieval import embedders
 from thirdlever.strategies.specs import parse
 from thirdlever.testing import FakeModel
 
@@ -52,7 +52,7 @@ class Turn(NamedTuple):
 def encoder(monkeypatch: pytest.MonkeyPatch) -> Hashing:
     """In place of all-MiniLM-L6-v2."""
     hashing = Hashing()
-    monkeypatch.setattr(index, "_model", lambda: hashing)
+    monkeypatch.setattr(embedders, "_model", lambda _: hashing)
     return hashing
 
 

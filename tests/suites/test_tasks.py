@@ -42,8 +42,9 @@ def colours():
 
 
 @task
-def more():
-    return Task(dataset=things(40, start=20), solver=generate(), scorer=exact())
+def more(count: int = 40, ask: str = "{prompt}"):
+    solver = [prompt_template(ask), generate()]
+    return Task(dataset=things(count, start=20), solver=solver, scorer=exact())
 
 
 @task
@@ -257,6 +258,26 @@ def test_a_file_of_several_tasks_needs_a_name(tmp_path: Path, monkeypatch: pytes
     Path("two.py").write_text(TASKS.partition("@task\ndef letters")[0])
     with pytest.raises(SuiteError, match=r"'two.py' has the tasks colours and more; name one, such as two.py@colours"):
         find_suite("two.py")
+
+
+def test_a_task_takes_arguments(tasks: str) -> None:
+    made = find_suite(f"{tasks}@more:count=25, ask='Which colour? {{prompt}}'")
+    assert sum(len(split) for split in (made.train, made.dev, made.test)) == 25
+    assert messages(made, made.test.items[0])[-1].text.startswith("Which colour? Thing ")
+    assert made.hash != find_suite(f"{tasks}@more:count=26").hash
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("cuont=3", "argument 'cuont' not found; did you mean 'count'"),
+        ("count", "'count' is not an argument"),
+        ("count=[", "while parsing"),
+    ],
+)
+def test_an_argument_that_the_task_does_not_take_is_a_sentence(tasks: str, given: str, why: str) -> None:
+    with pytest.raises(SuiteError, match=why):
+        find_suite(f"{tasks}@more:{given}")
 
 
 def test_only_a_task_takes_the_samples_of_another(tasks: str) -> None:

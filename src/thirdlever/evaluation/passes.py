@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -44,12 +44,14 @@ from inspect_ai.solver._task_state import set_sample_state
 from inspect_ai.util._concurrency import init_concurrency
 from inspect_ai.util._store import init_subtask_store
 
+from thirdlever.answers.answer import Text
+from thirdlever.answers.number import Number
 from thirdlever.core.errors import ProviderError, RunError, ThirdleverError
 from thirdlever.core.progress import note
 from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
 from thirdlever.models.base import HOSTED_CONNECTIONS, START_CONNECTIONS, as_text, generate_config, outside_notebook
-from thirdlever.prompting.frame import CONFIDENCE, RETRIEVAL
+from thirdlever.prompting.frame import CONFIDENCE, RETRIEVAL, RETRIEVED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
@@ -57,8 +59,10 @@ if TYPE_CHECKING:
 
     from inspect_ai.model import Model
 
+    from thirdlever.answers.answer import Answer
     from thirdlever.evaluation.records import Phase
     from thirdlever.models.base import BaseModel
+    from thirdlever.prompting.frame import Retrieved
     from thirdlever.strategies.contract import Deployment
     from thirdlever.suites.suite import Item, Split, Suite
 
@@ -299,6 +303,8 @@ class _Sending:
         seconds = time.perf_counter() - start
         calls = [event for event in transcript.events if isinstance(event, ModelEvent)]
         reply = _reply((self._work.phase, item.id, epoch), state, calls, seconds, error=error, cold=cold)
+        if (found := state.metadata.get(RETRIEVED)) is not None:
+            reply = replace(reply, **_about_retrieval(found, item, self._work.suite.answer))
         if self._work.graded:
             reply = self._graded(reply, item.target)
         if self._log is not None:
@@ -432,6 +438,29 @@ def _reply(
         prompt_hash=prompt_hash((m.role, m.text) for call in calls for m in call.input) if calls else None,
         cold=cold,
     )
+
+
+def _about_retrieval(found: Retrieved, item: Item, answer: Answer) -> dict[str, Any]:
+    """The fields of a reply that say what was found, by what, and whether it holds the answer."""
+    gold = item.fields.get("gold")
+    right = _right_texts(answer, item.target)
+    ranks = (rank for rank, one in enumerate(found.documents, start=1) if any(map(one.says, right)))
+    return {
+        "embedding_s": found.embedding_s,
+        "search_s": found.search_s,
+        "ranking_s": found.ranking_s,
+        "retrieval_usd": found.usd,
+        "retrieved": json.dumps([document.id for document in found.documents]),
+        "gold": json.dumps([str(each) for each in gold]) if isinstance(gold, list) else None,
+        "answer_rank": next(ranks, 0) if right else None,
+    }
+
+
+def _right_texts(answer: Answer, target: str) -> list[str]:
+    """Right answers that a document can contain word for word; none for kinds such as labels, which are not quoted."""
+    if isinstance(answer, Text):
+        return answer.answers(target)
+    return [target] if isinstance(answer, Number) else []
 
 
 def _described(error: Exception) -> str:

@@ -69,6 +69,13 @@ COLUMNS = {
     "reasoning_tokens": "Int64",
     "prompt_chars": "Int64",
     "confidence": "float64",
+    "embedding_s": "float64",
+    "search_s": "float64",
+    "ranking_s": "float64",
+    "retrieval_usd": "float64",
+    "retrieved": "str",
+    "gold": "str",
+    "answer_rank": "Int64",
 }
 # Why a model stopped, in inspect's words, if it did before it was done.
 LIMITS = ("max_tokens", "model_length")
@@ -110,6 +117,13 @@ class Reply:
         reasoning_tokens: the output tokens that went into reasoning.
         prompt_chars: characters of every message sent; plans learn from them how many make a token.
         confidence: of the answer, 0 to 1, if the solver knows it.
+        embedding_s: the part of the retrieval in which the query was embedded.
+        search_s: the part in which indexes were searched.
+        ranking_s: the part in which the found was ranked again.
+        retrieval_usd: what providers charge for the retrieval; 0 where none is asked.
+        retrieved: ids of the documents found, best first, as a JSON list.
+        gold: ids of the documents that hold the answer, as a JSON list, if the suite names them.
+        answer_rank: place, from 1, of the first document found that contains the right answer; 0 if none does.
     """
 
     phase: Phase
@@ -135,6 +149,13 @@ class Reply:
     reasoning_tokens: int | None = None
     prompt_chars: int | None = None
     confidence: float | None = None
+    embedding_s: float | None = None
+    search_s: float | None = None
+    ranking_s: float | None = None
+    retrieval_usd: float | None = None
+    retrieved: str | None = None
+    gold: str | None = None
+    answer_rank: int | None = None
 
     @property
     def key(self) -> Key:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Keys of `state.metadata`.
 RETRIEVAL = "retrieval_s"  # seconds that `ask` spent on finding the context
+RETRIEVED = "retrieved"  # a `Retrieved`, if the context says how it was found
 CONFIDENCE = "confidence"  # of the answer, 0 to 1, from a solver that knows it
 
 REASONING = 300  # tokens for reasoning that is asked for; hosted models have more room anyway
@@ -42,6 +43,25 @@ class Worked:
     documents: Sequence[Document]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieved:
+    """How the documents of a context were found.
+
+    Attributes:
+        documents: best first, whatever the order in which they are shown.
+        embedding_s: seconds that embedding the query took; None if that was not done, as for the other parts.
+        search_s: seconds in the indexes.
+        ranking_s: seconds that ranking the found again took.
+        usd: what providers charge for it; None if unknown.
+    """
+
+    documents: Sequence[Document]
+    embedding_s: float | None = None
+    search_s: float | None = None
+    ranking_s: float | None = None
+    usd: float | None = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a model is shown beside the instruction and the input.
@@ -51,11 +71,13 @@ class Context:
         packed: demonstrations as one block of text in the first message: for a thousand of them, a fifteenth of the
             harness's work for as many chat turns.
         documents: knowledge, just before the input.
+        retrieved: how the documents were found, for the records.
     """
 
     shots: Sequence[Item | Worked] = ()
     packed: Sequence[Item] = ()
     documents: Sequence[Document] = ()
+    retrieved: Retrieved | None = None
 
     def __post_init__(self) -> None:
         """Refuse anything but items and documents.
@@ -222,6 +244,8 @@ def ask(
                     message = f"{named(shown)} returned {clipped(found)}; a context function must return a Context(…)"
                     raise StrategyError(defined(shown) + message)
                 shown = found
+            if shown is not None and shown.retrieved is not None:
+                state.metadata[RETRIEVED] = shown.retrieved
             state.messages = messages(suite, _item(state), shown, brief=brief, think=think)
             room: dict[str, Any] = {"max_tokens": REASONING + suite.answer.max_tokens} if think else {}
             return await (_voted(suite, state, generate, votes, room) if votes > 1 else generate(state, **room))

@@ -1,1 +1,1 @@
-"""The embedder, and search over labelled examples and documents."""
+"""Embedders, passages, indexes and search over labelled examples and documents."""

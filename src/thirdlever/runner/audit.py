@@ -137,7 +137,7 @@ def _pools(suite: Suite) -> Mapping[str, Iterable[Item]]:
 
 def _vectors(pools: Mapping[str, Sequence[Item]], store: Store) -> dict[str, NDArray[np.float32]]:
     """Sentence embeddings of each split's inputs: [items, 384]."""
-    from thirdlever.retrieval.index import embed_once
+    from thirdlever.retrieval.embedders import embed_once
 
     return {name: embed_once([item.input for item in items], store)[0] for name, items in pools.items()}
 

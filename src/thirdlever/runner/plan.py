@@ -37,7 +37,7 @@ from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.settings import MOST_EPOCHS
 from thirdlever.models.recorder import PromptCache, Recorder, cacheable, may_reason, resolve_offline
 from thirdlever.prompting.frame import REASONING, Context, ask, messages
-from thirdlever.retrieval.index import SERVER
+from thirdlever.retrieval.chroma import SERVER
 from thirdlever.runner.budget import batches, timed_requests
 from thirdlever.strategies.contract import Deployment
 from thirdlever.strategies.specs import in_prompts, once, parse_all

@@ -28,7 +28,7 @@ import thirdlever
 from thirdlever.core import project
 from thirdlever.core.errors import StrategyError
 from thirdlever.models.base import BaseModel
-from thirdlever.retrieval import index
+from thirdlever.retrieval import embedders
 from thirdlever.suites.suite import Document, Item, Split, Suite
 from thirdlever.testing.wire import word_vectors
 
@@ -134,7 +134,7 @@ class FakeEmbedder:
         if not texts:
             return np.array([], np.float32)
         self.texts += texts
-        return word_vectors(texts, index.DIMENSIONS)
+        return word_vectors(texts, embedders.DIMENSIONS)
 
 
 def example_suite(*, train: int = 24) -> Suite:
@@ -203,7 +203,7 @@ def offline(model: FakeModel | None = None) -> Iterator[FakeModel]:
         folder = patches.enter_context(tempfile.TemporaryDirectory())
         for where, name, stand_in in (
             (project, "STORE", Path(folder, "store")),
-            (index, "_model", lambda: encoder),
+            (embedders, "_model", lambda _: encoder),
             (thirdlever, "resolve", lambda _: fake),
             (thirdlever, "tune", tune),
             (thirdlever, "tune_managed", tune_managed),
