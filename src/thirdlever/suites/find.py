@@ -14,7 +14,7 @@ from thirdlever.suites.suite import MARK, REMEDY, Suite, check
 
 
 def find_suite(name: str, train: str | None = None) -> Suite:
-    """Load `evals/<name>.py`, or an inspect task such as `file.py@task` or `inspect_evals/task`, and check the suite.
+    """Load and check `evals/<name>.py`, or an inspect task: `file.py@task:level=hard`, `inspect_evals/task`.
 
     Args:
         name: of the suite, or the task.
@@ -62,7 +62,7 @@ def load_file(path: Path, name: str) -> Suite:
 
 def _is_task(name: str) -> bool:
     """Whether a suite's name is that of an inspect task."""
-    return "/" in name or "@" in name or name.endswith(".py")
+    return "/" in name or "@" in name or name.partition(":")[0].endswith(".py")
 
 
 def available_suites() -> dict[str, str]:

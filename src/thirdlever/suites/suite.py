@@ -83,11 +83,23 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A piece of knowledge that a strategy may retrieve or quote."""
+    """A piece of knowledge that a strategy may retrieve or quote.
+
+    Attributes:
+        id: unique in the suite; a passage has its document's, "#" and its number.
+        title: shown above the text.
+        text: what it says.
+        fields: what else is known of it, by which a search can be narrowed: source, section, page, other columns.
+    """
 
     id: str
     title: str
     text: str
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+
+    def says(self, answer: str) -> bool:
+        """Whether an answer is in its title or text as whole words, whatever the case and punctuation."""
+        return f" {normalise(answer)} " in f" {normalise(self.title)} {normalise(self.text)} "
 
 
 @dataclass(frozen=True)

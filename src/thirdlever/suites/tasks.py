@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
+from inspect import signature
 from itertools import islice, product
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 from inspect_ai._eval.loader import load_tasks
 from inspect_ai._eval.task.util import sample_messages
 from inspect_ai._util.error import PrerequisiteError
-from inspect_ai._util.registry import is_registry_object, registry_unqualified_name
+from inspect_ai._util.registry import is_registry_object, registry_info, registry_lookup, registry_unqualified_name
 from inspect_ai.event import ModelEvent
 from inspect_ai.log._transcript import Transcript, init_transcript, transcript
 from inspect_ai.model import GenerateConfig, ModelOutput, get_model
@@ -35,7 +36,8 @@ from inspect_ai.util._store import init_subtask_store
 
 from thirdlever.answers.answer import Grade, equality, most_tokens
 from thirdlever.answers.reading import Reading
-from thirdlever.core.errors import SuiteError, require
+from thirdlever.core.arguments import pairs
+from thirdlever.core.errors import SuiteError, require, unknown
 from thirdlever.core.progress import note
 from thirdlever.core.text import clipped, listed
 from thirdlever.suites.prompts import quoted, read_source
@@ -123,7 +125,8 @@ def from_task(spec: str, train: str | None = None) -> Suite:
     """Make a suite of an inspect task.
 
     Args:
-        spec: `path/to/file.py@task`, or `package/task` of an installed package.
+        spec: `path/to/file.py@task`, or `package/task` of an installed package, with the task's arguments after a
+            colon: `file.py@task:level=hard,shots=3`.
         train: another task, whose samples strategies learn from. Without it, test is a fifth of the samples and
             strategies learn from the others.
 
@@ -193,16 +196,17 @@ def _shared(conversations: Sequence[Turns]) -> Turns:
 
 
 def _load(spec: str) -> Task:
-    """The task of that name; a file with one task needs no name.
+    """The task of that name, with its arguments; a file with one task needs no name.
 
     Raises:
-        SuiteError: there is none or several, or loading it fails.
+        SuiteError: there is none or several, it takes no such argument, or loading it fails.
         MissingExtraError: inspect_evals is not installed.
     """
+    spec, given = _with_arguments(spec)
     if spec.startswith(_PACKAGE):
         require(_PACKAGE.rstrip("/"), extra="inspect-evals")
     try:
-        found = load_tasks([spec])
+        found = load_tasks([spec], given)
     except Exception as error:  # the task's own code, of which anything may fail
         why = clipped(" ".join(str(error).split()) or type(error).__name__, 200)
         message = f"the task {spec!r} cannot be loaded: {why}; try: inspect eval {spec} --limit 1"
@@ -214,7 +218,33 @@ def _load(spec: str) -> Task:
         names = [_name(task) for task in found]
         message = f"{spec!r} has the tasks {listed(names)}; name one, such as {spec}@{names[0]}"
         raise SuiteError(message)
+    known = _parameters(found[0])
+    if lost := next((name for name in given if name not in known), None):  # inspect only warns
+        message = f"the task {spec!r}: {unknown('argument', lost, known)}; correct it or leave it out"
+        raise SuiteError(message)
     return found[0]
+
+
+def _parameters(task: Task) -> list[str]:
+    """The names of a task's arguments."""
+    made = registry_lookup("task", registry_info(task).name) if is_registry_object(task) else None
+    return [*signature(made).parameters] if callable(made) else []
+
+
+def _with_arguments(spec: str) -> tuple[str, dict[str, Any]]:
+    """A task's name and its arguments, whose values are read as YAML, as those of `inspect eval -T` are.
+
+    Raises:
+        SuiteError: what is after the colon is not name=value,name=value.
+    """
+    import yaml
+
+    name, _, text = spec.partition(":")
+    try:
+        return name, {key: yaml.safe_load(value) for key, value in pairs(text, name).items()}
+    except (ValueError, yaml.YAMLError) as error:
+        message = f"{spec!r}: {' '.join(str(error).split())}"
+        raise SuiteError(message) from None
 
 
 def _name(task: Task) -> str:
