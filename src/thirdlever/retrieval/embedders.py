@@ -100,7 +100,7 @@ class LocalEmbedder:
         """Vectors of texts. The first call loads the model, also without texts."""
         import numpy as np
 
-        model = _model(str(bundled.embedder_folder()))
+        model = _model(self.name)
         if not texts:
             return Embedded(np.zeros((0, self.dimensions), np.float32))
         if len(texts) <= _BATCH:
@@ -166,7 +166,7 @@ def _encode(model: Any, texts: Sequence[str]) -> NDArray[np.float32]:  # noqa: A
 
 
 @cache
-def _model(folder: str) -> Any:  # noqa: ANN401 - sentence-transformers is imported at the point of use
+def _model(name: str) -> Any:  # noqa: ANN401, ARG001 - sentence-transformers is imported at the point of use
     library = need("sentence_transformers", extra="local")
     from thirdlever.models.bundled import quiet
     from thirdlever.models.engine.weights import best_dtype, device
@@ -174,4 +174,4 @@ def _model(folder: str) -> Any:  # noqa: ANN401 - sentence-transformers is impor
     on = device()
     options = {"device": on.type, "model_kwargs": {"dtype": best_dtype(on)}}
     with quiet():
-        return library.SentenceTransformer(folder, **options)
+        return library.SentenceTransformer(str(bundled.embedder_folder()), **options)
