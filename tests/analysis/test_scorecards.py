@@ -133,6 +133,7 @@ def test_tokens_are_priced() -> None:
     found = card([record(0), record(1, input_tokens=2000), failed(2)], prices={"m": PRICE.to_dict()})
     assert (found["input_tokens"], found["cached_tokens"], found["output_tokens"]) == (1500, 400, 10)
     assert found["cost_per_1k_usd"] == pytest.approx(1000 * (1100 * 0.15 + 400 * 0.075 + 10 * 0.6) / 1e6)
+    assert found["cost_per_1k_uncached_usd"] == pytest.approx(1000 * (1500 * 0.15 + 10 * 0.6) / 1e6)
     assert found["price_source"] == "genai-prices 0.2.3"
 
 

@@ -101,6 +101,7 @@ FURTHER = (
     "grading_usd",
     "measure",
     "imported",
+    "cost_per_1k_uncached_usd",
 )
 # Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
 LEAST_TIMED = {95: 60, 99: 300}
@@ -470,6 +471,15 @@ class CandidateFigures:
             return self.amount
         return device_cost(self.amount, usd_per_hour, utilisation)
 
+    def uncached_usd(self) -> float | None:
+        """What a request would cost if the provider's cache held nothing of it; None if no cache was used."""
+        import numpy as np
+
+        if not self.price or not self.tokens["cached_tokens"] > 0:
+            return None
+        usd = request_usd(self.asked, self.price, from_cache=False)[~np.isnan(self._amounts)]
+        return float(usd.mean()) if len(usd) else None
+
     def usd_factor(self, usd_per_hour: float | None, utilisation: float) -> float | None:
         """USD for one unit of `amount`; None if the device's hourly rate is unknown."""
         return 1.0 if self.price else device_cost(1.0, usd_per_hour, utilisation)
@@ -558,7 +568,9 @@ def scorecards(known: Mapping[str, CandidateFigures], usd_per_hour: float | None
     Device time is a request's share of its batch in the accuracy pass, as on a loaded server; that of the serial probe
     would be an idle server's. A candidate without a model costs its device time too. `setup_usd` is the cost of
     preparing at the same prices, without labels: `setup_labels` counts them, for the reader to price.
-    `prompt_tokens_saved` is how many fewer tokens a tuned model is sent than the most accurate untuned model.
+    `cost_per_1k_uncached_usd` is what the same requests cost at a provider whose cache holds nothing of them: too few
+    requests an hour, or too many different prompts. `prompt_tokens_saved` is how many fewer tokens a tuned model is
+    sent than the most accurate untuned model.
 
     Args:
         known: what `figures` returns.
@@ -610,6 +622,7 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "measure": one.measure,
         "imported": (one.about.get("imported") or {}).get("format"),
         "cost_per_1k_usd": None if usd is None else 1000 * usd,
+        "cost_per_1k_uncached_usd": None if (uncached := one.uncached_usd()) is None else 1000 * uncached,
         **one.latency,
         **one.tokens,
     }

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
 TableFormat = Literal["table", "md", "csv", "json"]
 _SLOW_S = 10.0  # from here on, latencies are shown in seconds
+_MUCH = 1.1  # times: a cost that differs by more is said
 
 
 def render_summary(summary: pd.DataFrame, fmt: TableFormat = "table", *, width: int = WIDTH) -> str:
@@ -209,10 +210,19 @@ def _legend(summary: pd.DataFrame) -> list[str]:
     lines += [f"{', '.join(names)}: {why}." for why, names in same]
     lost = summary[summary["lost_attempts"] > 0]
     lines += [f"{name}: {describe_lost(n)}." for name, n in zip(lost["candidate"], lost["lost_attempts"], strict=True)]
+    lines += _uncached(summary)
     if summary[["cost_per_1k_usd", "setup_usd"]].isna().to_numpy().any():
         known = "state the model at import" if elsewhere else "pass --device-usd-per-hour for local models"
         lines.append(f"Unknown costs: {known}; add rates to prices.toml for others.")
     return [*_models(summary), *lines]
+
+
+def _uncached(summary: pd.DataFrame) -> list[str]:
+    """What requests cost where the provider's cache holds nothing, if that is much more."""
+    much = summary[summary["cost_per_1k_uncached_usd"] > _MUCH * summary["cost_per_1k_usd"]]
+    costs = zip(much["candidate"], much["cost_per_1k_uncached_usd"], strict=True)
+    found = ", ".join(f"{usd(cost)} for {name}" for name, cost in costs)
+    return [f"Cost per 1,000 without the provider's cache, which forgets within minutes: {found}."] if found else []
 
 
 def _latency_legend(timed: pd.Series[int], *, elsewhere: bool) -> str:
