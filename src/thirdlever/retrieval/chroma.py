@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from thirdlever.core.errors import ThirdleverError, need
+from thirdlever.core.text import without_password
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ def chroma(name: str, vectors: NDArray[np.float32], store: Store) -> Chroma:
         try:
             return Chroma(0.0, _fill_server(url, name, vectors))
         except (httpx.HTTPError, chromadb.errors.ChromaError) as error:
-            message = f"the Chroma server at {url!r} failed ({type(error).__name__}); see its log, then run again"
+            message = f"the Chroma server at {without_password(url)!r} failed ({type(error).__name__}); see its log, then run again"
             raise ThirdleverError(message) from error
 
     def build(folder: Path) -> None:
@@ -72,7 +73,7 @@ def _fill_server(url: str, name: str, vectors: Any) -> Any:  # noqa: ANN401
     chromadb = need("chromadb", extra="rag")
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        message = f"{url!r} is not the address of a Chroma server; expected one such as http://localhost:8000"
+        message = f"{without_password(url)!r} is not the address of a Chroma server; expected one such as http://localhost:8000"
         raise ThirdleverError(message)
     secure = parts.scheme == "https"
     settings = chromadb.Settings(anonymized_telemetry=False)
@@ -80,7 +81,9 @@ def _fill_server(url: str, name: str, vectors: Any) -> Any:  # noqa: ANN401
         port = parts.port or (443 if secure else 8000)
         client = chromadb.HttpClient(parts.hostname, port, ssl=secure, settings=settings)
     except ValueError as error:
-        message = f"no Chroma server answers at {url!r}; start one with `chroma run` or omit --chroma-url"
+        message = (
+            f"no Chroma server answers at {without_password(url)!r}; start one with `chroma run` or omit --chroma-url"
+        )
         raise ThirdleverError(message) from error
     return _fill(client, name, vectors)
 
