@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 INFO = "run.json"
 RECORDS = "records.parquet"
 SUMMARY = "summary.csv"
+SCHEMA = 1  # of a run's files; runs without a number are older and are read as they are
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Run:
         except ValueError as error:  # neither UTF-8 nor JSON
             message = f"{path} is damaged ({error}); repeat the run's command with --out {self.folder}"
             raise RunError(message) from error
+        check_schema(info, path)
         return info
 
     @cached_property
@@ -160,6 +162,23 @@ class Run:
             message = f"{path} is missing: the run is not finished; repeat its command with --out {self.folder}"
             raise RunError(message)
         return path
+
+
+def check_schema(info: Any, path: Path) -> None:  # noqa: ANN401 - JSON from outside
+    """Check that this release can read a run.
+
+    Raises:
+        RunError: run.json contains no object, or a later release wrote it.
+    """
+    if not isinstance(info, dict):
+        message = f"{path} is damaged (it contains no JSON object); repeat the run's command with --out {path.parent}"
+        raise RunError(message)
+    schema = info.get("schema", 0)
+    if type(schema) is not int or schema > SCHEMA:
+        written = (info.get("versions") or {}).get("thirdlever")
+        by = f"thirdlever {written}" if written else "a later release"
+        message = f"{path} has schema {schema!r}, of {by}; this release reads up to {SCHEMA}: upgrade thirdlever"
+        raise RunError(message)
 
 
 def load(run: str | Path, *, max_failed: float | None = None, max_unparsed: float | None = None) -> Run:

@@ -52,7 +52,8 @@ def chroma(name: str, vectors: NDArray[np.float32], store: Store) -> Chroma:
         try:
             return Chroma(0.0, _fill_server(url, name, vectors))
         except (httpx.HTTPError, chromadb.errors.ChromaError) as error:
-            message = f"the Chroma server at {without_password(url)!r} failed ({type(error).__name__}); see its log, then run again"
+            failed = f"the Chroma server at {without_password(url)!r} failed ({type(error).__name__})"
+            message = f"{failed}; see its log, then run again"
             raise ThirdleverError(message) from error
 
     def build(folder: Path) -> None:

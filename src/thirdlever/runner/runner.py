@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from thirdlever.analysis.run import INFO, RECORDS, SUMMARY, Run
+from thirdlever.analysis.run import INFO, RECORDS, SCHEMA, SUMMARY, Run
 from thirdlever.analysis.scorecards import lever
 from thirdlever.analysis.statuses import FIRST, MAX_FAILED, MAX_UNPARSED, Tolerance, early_warning
 from thirdlever.answers.judge import UNGRADED, Judge
@@ -688,8 +688,9 @@ def save(folder: Path, records: Sequence[pd.DataFrame], info: Mapping[str, Any])
     from thirdlever.charts import accuracy
 
     files.write(folder / RECORDS, to_parquet(records))
+    info = {"schema": SCHEMA, **info}
     written = Run(folder)
-    vars(written)["info"] = dict(info)  # not on disk yet
+    vars(written)["info"] = info  # not on disk yet
     files.write(folder / SUMMARY, scorecards.to_csv(written.summary).encode())
     accuracy.draw(written.summary, folder, suite=info["suite"]["name"], date=info["finished"][:10])
     files.write(folder / INFO, json.dumps(info, indent=2, ensure_ascii=False).encode())
