@@ -47,6 +47,7 @@ from inspect_ai.util._store import init_subtask_store
 from thirdlever.answers.answer import Text
 from thirdlever.answers.number import Number
 from thirdlever.core.errors import ProviderError, RunError, ThirdleverError
+from thirdlever.core.mistakes import raised_in
 from thirdlever.core.progress import note
 from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
@@ -464,9 +465,9 @@ def _right_texts(answer: Answer, target: str) -> list[str]:
 
 
 def _described(error: Exception) -> str:
-    """The provider's message: inspect's own error starts with the whole request."""
+    """The provider's message, as inspect's own error starts with the whole request; of a user's code, where it is."""
     cause = error.__cause__ if error.__cause__ is not None and type(error).__name__ == "RetryError" else error
-    return f"{type(cause).__name__}: {getattr(cause, 'provider_message', None) or cause}"
+    return f"{raised_in(cause)}{type(cause).__name__}: {getattr(cause, 'provider_message', None) or cause}"
 
 
 # What happens when a provider refuses, fails or does not answer
