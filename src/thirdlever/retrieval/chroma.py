@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 
 from thirdlever.core.errors import ThirdleverError, need
 from thirdlever.core.progress import note, progress
+from thirdlever.core.text import clipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -178,8 +179,7 @@ class _InFolder:
         try:
             yield
         except chromadb.errors.ChromaError as error:
-            cause = str(error).partition("\n")[0]
-            message = f"Chroma failed {self.where} ({cause}); free space on the disk, or {self.remedy}"
+            message = f"Chroma failed {self.where} ({clipped(error, 200)}); free space on the disk, or {self.remedy}"
             raise ThirdleverError(message) from error
 
 
@@ -230,7 +230,8 @@ class _OnServer:
             raise
         except Exception as error:
             remedy = "see its log, then run again: a fill goes on where it stopped"
-            failed = f"the Chroma server at {self.url!r} failed ({type(error).__name__}); {remedy}"
+            cause = f"{type(error).__name__}: {clipped(error, 200)}"
+            failed = f"the Chroma server at {self.url!r} failed ({cause}); {remedy}"
             raise ThirdleverError(_known(self.url, error) or failed) from error
 
 
@@ -279,10 +280,7 @@ def _opened(place: _Place, name: str, vectors: NDArray[np.float32], stated: _Sta
     if other := _differences(collection, count, stated):
         message = f"the collection {name!r} {place.where} is another one ({other}); {place.remedy}"
         raise ThirdleverError(message)
-    written = sorted({0, count // 2, count - 1}) if count else []
-    found = place.call(collection.get, ids=[str(position) for position in written], include=["embeddings"])
-    kept = dict(zip(found["ids"], found["embeddings"], strict=True)) if written else {}
-    if not all(str(at) in kept and _alike(kept[str(at)], vectors[at]) for at in written):
+    if count and not _same_vectors(place, collection, vectors, sorted({0, count // 2, count - 1})):
         message = f"the collection {name!r} {place.where} has other vectors than these texts; {place.remedy}"
         raise ThirdleverError(message)
     return collection
@@ -305,10 +303,15 @@ def _differences(collection: Any, count: int, stated: _Stated) -> str:  # noqa: 
     return ", ".join(other)
 
 
-def _alike(one: Any, other: Any) -> bool:  # noqa: ANN401
+def _same_vectors(place: _Place, collection: Any, vectors: NDArray[np.float32], positions: Sequence[int]) -> bool:  # noqa: ANN401
     import numpy as np
 
-    return bool(np.linalg.norm(np.asarray(one) - np.asarray(other)) < _SAME)
+    found = place.call(collection.get, ids=[str(position) for position in positions], include=["embeddings"])
+    there = dict(zip(found["ids"], found["embeddings"], strict=True))
+    return all(
+        str(position) in there and np.linalg.norm(there[str(position)] - vectors[position]) < _SAME
+        for position in positions
+    )
 
 
 def _add(place: _Place, collection: Any, vectors: NDArray[np.float32], stated: _Stated) -> None:  # noqa: ANN401
