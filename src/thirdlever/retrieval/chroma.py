@@ -36,7 +36,7 @@ TOKEN = "CHROMA_CLIENT_AUTH_CREDENTIALS"  # noqa: S105 - Chroma's own variable f
 FORMAT = 1  # of a collection; counted up when an earlier one must be filled again
 _ADDED = 5000  # vectors at a time; Chroma takes up to 5,461
 # Measured by benchmarks/vectors.py, see the lab notes.
-_HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 16, "sync_threshold": 10_000}
+_HNSW = {"space": "cosine", "ef_construction": 100, "ef_search": 200, "max_neighbors": 16, "sync_threshold": 10_000}
 _SAME = 0.1  # distance up to which unit vectors are one text's, whatever number format a machine computes in
 _TRIED = 5  # vectors of a batch
 _PATIENCE_S = 60.0  # for a server to come back while it is filled
@@ -230,8 +230,7 @@ class _OnServer:
             raise
         except Exception as error:
             remedy = "see its log, then run again: a fill goes on where it stopped"
-            cause = f"{type(error).__name__}: {clipped(error, 200)}"
-            failed = f"the Chroma server at {self.url!r} failed ({cause}); {remedy}"
+            failed = f"the Chroma server at {self.url!r} failed ({clipped(error, 200)}); {remedy}"
             raise ThirdleverError(_known(self.url, error) or failed) from error
 
 
@@ -240,7 +239,14 @@ _Place = _InFolder | _OnServer
 
 def _client(folder: Path) -> Any:  # noqa: ANN401
     chromadb = need("chromadb", extra="rag")
-    return chromadb.PersistentClient(str(folder.resolve()), settings=chromadb.Settings(anonymized_telemetry=False))
+    path = str(folder.resolve())
+    try:
+        return chromadb.PersistentClient(path, settings=chromadb.Settings(anonymized_telemetry=False))
+    except Exception:
+        # Chroma keeps what could not start, and would return it the next time.
+        shared = need("chromadb.api.shared_system_client", extra="rag").SharedSystemClient
+        shared._identifier_to_system.pop(path, None)  # noqa: SLF001
+        raise
 
 
 def _usable(folder: Path, name: str, vectors: NDArray[np.float32], stated: _Stated) -> bool:
