@@ -421,10 +421,12 @@ def run(
     model that talks on until it is cut off is only weak: a warning, and exit code 0.
     """
     from thirdlever.report import tables
+    from thirdlever.retrieval import chroma
     from thirdlever.runner import runner
 
     if chroma_url is not None:
-        os.environ["THIRDLEVER_CHROMA_URL"] = chroma_url
+        chroma.address(chroma_url)  # refuses a password before the command line is kept
+        os.environ[chroma.SERVER] = chroma_url
     done = runner.run(
         suite,
         strategy or options.STRATEGIES,

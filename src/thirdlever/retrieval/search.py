@@ -70,7 +70,7 @@ def index(entries: Sequence[Entry], store: Store, *, embedder: str = MINILM) -> 
     texts = [text_of(entry) for entry in entries]
     vectors, seconds = embed_once(texts, store, embedder=by)
     by.embed([])  # loads the model, for which the first search should not pay
-    filled = chroma(f"thirdlever-{content_hash([texts, by.identity])[:32]}", vectors, store)
+    filled = chroma(f"thirdlever-{content_hash([texts, by.identity])[:32]}", vectors, store, embedder=by.identity)
     return Index(entries, seconds + filled.seconds, by, filled)
 
 
