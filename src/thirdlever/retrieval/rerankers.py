@@ -64,7 +64,9 @@ class CrossEncoder:
     @cached_property
     def tokenizer(self) -> Any:  # noqa: ANN401 - tokenizers is imported at the point of use
         """Counts in its tokens."""
-        tokenizer = need("tokenizers", extra="local").Tokenizer.from_file(str(local.folder(self.name) / "tokenizer.json"))
+        tokenizer = need("tokenizers", extra="local").Tokenizer.from_file(
+            str(local.folder(self.name) / "tokenizer.json")
+        )
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
@@ -118,5 +120,7 @@ def _model(name: str) -> Any:  # noqa: ANN401 - sentence-transformers is importe
         with quiet():
             return library.CrossEncoder(str(local.folder(name)), device=on.type, model_kwargs=options)
     except (OSError, ValueError, KeyError) as error:
-        message = f"cannot load re-ranker {name!r}: {type(error).__name__}: {error}; save it again with save_pretrained()"
+        message = (
+            f"cannot load re-ranker {name!r}: {type(error).__name__}: {error}; save it again with save_pretrained()"
+        )
         raise ModelError(message) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from thirdlever.core.errors import StrategyError
@@ -168,6 +168,12 @@ class Index(Generic[Entry]):
     _reranker: Reranker | None
     _filter: Filter | None
 
+    @property
+    def identity(self) -> str:
+        """Hash of what its results depend on, beside the entries."""
+        parts = (self._dense.embedder if self._dense else None, self._reranker)
+        return content_hash([asdict(self.search), *(part.identity if part else None for part in parts)])
+
     def nearest(self, query: str | Query, k: int) -> list[Entry]:
         """The `k` best entries for a query, best first; all if there are fewer."""
         return list(self.find(query, k).entries)
@@ -207,9 +213,7 @@ class Index(Generic[Entry]):
         plain = self.search.by != "hybrid" and not self._reranker and not self.search.diversity
         return min(k if plain else max(k, self.search.candidates), len(self.entries))
 
-    def _found(
-        self, text: str, vector: NDArray[np.float32] | None, n: int, among: NDArray[np.intp] | None
-    ) -> Ranking:
+    def _found(self, text: str, vector: NDArray[np.float32] | None, n: int, among: NDArray[np.intp] | None) -> Ranking:
         by = self.search.by
         near: Ranking = []
         worded: Ranking = []
@@ -237,9 +241,7 @@ class Index(Generic[Entry]):
         return [found[at] for at in diverse([score for _, score in found], rows, k, self.search.diversity)]
 
 
-def index(
-    entries: Sequence[Entry], store: Store, *, embedder: str = MINILM, search: Search = Search()
-) -> Index[Entry]:
+def index(entries: Sequence[Entry], store: Store, *, embedder: str = MINILM, search: Search = Search()) -> Index[Entry]:
     """Index entries by their text; the index of the same texts is reused.
 
     Args:
