@@ -556,10 +556,10 @@ def _print_imported(about: "Mapping[str, Any] | None") -> None:
 
 
 def _print_facts(run: "Run") -> None:
-    """How far the grader agrees with people, and what near-leaks do to the accuracies, below a run's table."""
-    from thirdlever.report.memo_content import grader_facts, near_leak_facts
+    """What dev chose, how far the grader agrees with people, what near-leaks do to the accuracies: below the table."""
+    from thirdlever.report.memo_content import chosen_facts, grader_facts, near_leak_facts
 
-    for what, value in [*grader_facts(run), *near_leak_facts(run)]:
+    for what, value in [*chosen_facts(run), *grader_facts(run), *near_leak_facts(run)]:
         typer.echo(paragraph(escape_terminal(f"{what}: {value}."), rest="  "))
 
 

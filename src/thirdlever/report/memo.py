@@ -382,7 +382,11 @@ class _Memo:
         yield from ("## Provenance", "")
         if self.run is not None:
             yield from (f"- {_text(what)}: {_code(value)}" for what, value in content.provenance_facts(self.run))
-            found = [*content.grader_facts(self.run), *content.near_leak_facts(self.run)]
+            found = [
+                *content.chosen_facts(self.run),
+                *content.grader_facts(self.run),
+                *content.near_leak_facts(self.run),
+            ]
             yield from (f"- {_text(what)}: {_text(value, _LONGEST_EVIDENCE)}" for what, value in found)
             yield from ("", *_table(content.models(self.run)), *_table(content.prices(self.run)))
         yield from ("### Reproduce", "", "In the project's folder, without a model, a key or a network:", "")

@@ -533,6 +533,15 @@ def searched(found: Mapping[str, Any], figures: CandidateFigures) -> str:
     )
 
 
+def chosen_facts(run: Run) -> list[tuple[str, str]]:
+    """The arguments that candidates have from dev."""
+    return [
+        (f"{one['name']}, chosen on dev", chosen.replace(",", ", "))
+        for one in run.info["candidates"]
+        if (chosen := one.get("chosen"))
+    ]
+
+
 def near_leak_facts(run: Run) -> list[tuple[str, str]]:
     """Measured test items that are nearly in train or dev, and the accuracies without them; empty without any."""
     from thirdlever.analysis.run import without

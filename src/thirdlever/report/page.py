@@ -147,7 +147,7 @@ def page_data(run: Run) -> PageData:
 
 
 def _head(run: Run, cells: Cells) -> dict[str, Any]:
-    from thirdlever.report.memo_content import grader_facts, near_leak_facts
+    from thirdlever.report.memo_content import chosen_facts, grader_facts, near_leak_facts
 
     info = run.info
     suite = info.get("suite") or {}
@@ -161,7 +161,9 @@ def _head(run: Run, cells: Cells) -> dict[str, Any]:
         "items": len(cells.items),
         "epochs": cells.epochs,
         "memo": _memo(run),
-        "grader": [f"{what}: {value}." for what, value in [*grader_facts(run), *near_leak_facts(run)]],
+        "grader": [
+            f"{what}: {value}." for what, value in [*chosen_facts(run), *grader_facts(run), *near_leak_facts(run)]
+        ],
     }
 
 

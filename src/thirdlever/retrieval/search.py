@@ -1,79 +1,320 @@
-"""Search over labelled examples and documents by meaning."""
+"""Search over labelled examples and documents: by meaning, by words or by both, re-ranked, filtered, varied."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from thirdlever.core.errors import StrategyError
 from thirdlever.core.files import content_hash
-from thirdlever.retrieval.chroma import chroma
-from thirdlever.retrieval.embedders import MINILM, embed_once, find_embedder
+from thirdlever.core.progress import note
+from thirdlever.retrieval.embedders import MINILM, Embedded, embed_once, find_embedder
+from thirdlever.retrieval.filters import Filter, read_filter
+from thirdlever.retrieval.lexical import lexical
+from thirdlever.retrieval.ranking import diverse, fused
+from thirdlever.retrieval.rerankers import find_reranker
+from thirdlever.retrieval.stores import CHROMA, find_store
 from thirdlever.suites.suite import Document, Item
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from thirdlever.core.store import Store
-    from thirdlever.retrieval.chroma import Chroma
     from thirdlever.retrieval.embedders import Embedder
+    from thirdlever.retrieval.lexical import Lexical
+    from thirdlever.retrieval.rerankers import Reranker
+    from thirdlever.retrieval.stores import Vectors
 
+
+CANDIDATES = 50  # results that are ranked again
 
 _DECIMALS = 5  # of a distance that are the same however it is added up
 _EQUALS = 20  # entries searched for beside twice those wanted
+_SCORE_DECIMALS = 4  # of a re-ranker's score
 
 Entry = TypeVar("Entry", Item, Document)
+Ranking = list[tuple[int, float]]  # positions of entries and their scores, best first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """How entries are searched.
+
+    Attributes:
+        by: "dense" compares meanings by the cosine of embeddings, "lexical" compares words (BM25), "hybrid" fuses both
+            by their ranks.
+        rerank: a cross-encoder that ranks the best results again, see `find_reranker`; None for none.
+        candidates: how many results are fused, ranked again and drawn from.
+        diversity: 0 takes the most relevant entries; towards 1, also ones that differ from those before them.
+        filter: which entries may be found for an item, see `read_filter`; "" for all.
+        store: where vectors are kept, see `find_store`.
+    """
+
+    by: Literal["dense", "lexical", "hybrid"] = "dense"
+    rerank: str | None = None
+    candidates: int = CANDIDATES
+    diversity: float = 0.0
+    filter: str = ""
+    store: str = CHROMA
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no search.
+
+        Raises:
+            StrategyError: with what is allowed.
+            ModelError: the re-ranker does not exist or is none.
+        """
+        if self.by not in {"dense", "lexical", "hybrid"}:
+            message = f"search={self.by!r} is not allowed; expected dense, lexical or hybrid"
+            raise StrategyError(message)
+        if self.candidates < 1:
+            message = f"candidates={self.candidates} is not allowed; expected 1 or more"
+            raise StrategyError(message)
+        if not 0 <= self.diversity < 1:
+            message = f"diversity={self.diversity:g} is not allowed; expected 0 or more, and less than 1"
+            raise StrategyError(message)
+        if self.filter:
+            read_filter(self.filter)
+        if self.rerank is not None:
+            find_reranker(self.rerank)
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched for; embedded once, however many indexes are searched.
+
+    Attributes:
+        text: the query.
+        fields: columns of the item that it comes from, for filters.
+    """
+
+    text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    _embedded: dict[str, Embedded] = field(default_factory=dict, repr=False, compare=False)
+
+    def embedded(self, by: Embedder) -> tuple[NDArray[np.float32], Embedded | None]:
+        """Its vector; and what embedding it took, if that was done now."""
+        if (known := self._embedded.get(by.identity)) is not None:
+            return known.vectors[0], None
+        made = self._embedded[by.identity] = by.embed([self.text], query=True)
+        return made.vectors[0], made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hits(Generic[Entry]):
+    """What was found.
+
+    Attributes:
+        entries: best first.
+        embedding_s: seconds that embedding the query took; None if that was not done, as for the other parts.
+        search_s: seconds in the indexes.
+        ranking_s: seconds that ranking the found again took.
+        usd: what providers charge for it; None if unknown.
+    """
+
+    entries: Sequence[Entry]
+    embedding_s: float | None = None
+    search_s: float | None = None
+    ranking_s: float | None = None
+    usd: float | None = 0.0
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Entries by the meaning of their texts.
+
+    Attributes:
+        embedder: of queries and entries.
+        rows: unit vectors of the entries.
+    """
+
+    embedder: Embedder
+    rows: NDArray[np.float32]
+    _vectors: Vectors
+
+    def nearest(self, vector: NDArray[np.float32], n: int, among: NDArray[np.intp] | None) -> Ranking:
+        """Positions and cosines of the `n` entries nearest to a vector, nearest first.
+
+        Which of equally near entries Chroma finds first depends on how the index grew. More are searched for than are
+        wanted, and of equals the earlier entry comes first, so that two indexes of the same texts agree. Among some
+        entries only, each of them is compared: a graph of neighbours leads to few of them.
+        """
+        if among is None:
+            found = self._vectors.nearest(vector, min(2 * n + _EQUALS, len(self.rows)))
+        else:
+            found = list(zip(among.tolist(), (1 - self.rows[among] @ vector).tolist(), strict=True))
+        ranked = sorted((round(distance, _DECIMALS), position) for position, distance in found)
+        return [(position, 1 - distance) for distance, position in ranked[:n]]
 
 
 @dataclass(frozen=True)
 class Index(Generic[Entry]):
-    """Entries that can be searched by meaning.
+    """Entries that can be searched.
 
     Attributes:
         entries: what is in it, by position.
+        search: how they are searched.
         seconds: what embedding and indexing took when they were done.
     """
 
     entries: Sequence[Entry]
+    search: Search
     seconds: float
-    _embedder: Embedder
-    _vectors: Chroma | None
+    _dense: Dense | None
+    _lexical: Lexical | None
+    _reranker: Reranker | None
+    _filter: Filter | None
 
-    def nearest(self, text: str, k: int) -> list[Entry]:
-        """The `k` entries nearest to a text by cosine, nearest first; all if there are fewer.
+    @property
+    def identity(self) -> str:
+        """Hash of what its results depend on, beside the entries."""
+        parts = (self._dense.embedder if self._dense else None, self._reranker)
+        return content_hash([asdict(self.search), *(part.identity if part else None for part in parts)])
 
-        Which of equally near entries the search finds first depends on how the index grew. More are searched for than
-        are wanted, and of equals the earlier entry comes first, so that two indexes of the same texts agree.
+    def nearest(self, query: str | Query, k: int) -> list[Entry]:
+        """The `k` best entries for a query, best first; all if there are fewer."""
+        return list(self.find(query, k).entries)
+
+    def find(self, query: str | Query, k: int) -> Hits[Entry]:
+        """The same, with what finding them took.
+
+        Args:
+            query: a text; a `Query` if several indexes are searched for it, or a filter needs columns of its item.
+            k: how many entries at most. By words alone, only entries that share one are found.
         """
-        if not (k and self._vectors):
-            return []
-        vector = self._embedder.embed([text], query=True).vectors[0]
-        found = self._vectors.nearest(vector, min(2 * k + _EQUALS, len(self.entries)))
-        ranked = sorted((round(distance, _DECIMALS), position) for position, distance in found)
-        return [self.entries[position] for _, position in ranked[:k]]
+        if not (k and self.entries):
+            return Hits(entries=())
+        asked = query if isinstance(query, Query) else Query(query)
+        clock = _Clock()
+        with clock.measured("embedding_s", when=self._dense is not None):
+            vector, new = asked.embedded(self._dense.embedder) if self._dense else (None, None)
+        with clock.measured("search_s"):
+            among = self._filter(asked.fields) if self._filter else None
+            found = self._found(asked.text, vector, self._depth(k), among)
+        with clock.measured("ranking_s", when=bool(self._reranker or self.search.diversity)):
+            ranked = self._varied(self._reranked(asked.text, found), k)
+        usd = 0.0 if new is None or self._dense is None else _usd(self._dense.embedder, new)
+        return Hits(entries=[self.entries[place] for place, _ in ranked[:k]], usd=usd, **clock.seconds)
+
+    def check(self, items: Iterable[Item]) -> None:
+        """Refuse a filter by columns that no item has.
+
+        Raises:
+            StrategyError: with the columns that items have.
+        """
+        if self._filter:
+            self._filter.check(items)
+
+    def _depth(self, k: int) -> int:
+        """How many results are looked at."""
+        plain = self.search.by != "hybrid" and not self._reranker and not self.search.diversity
+        return min(k if plain else max(k, self.search.candidates), len(self.entries))
+
+    def _found(self, text: str, vector: NDArray[np.float32] | None, n: int, among: NDArray[np.intp] | None) -> Ranking:
+        by = self.search.by
+        near: Ranking = []
+        worded: Ranking = []
+        if self._dense is not None and vector is not None and by != "lexical":
+            near = self._dense.nearest(vector, n, among)
+        if self._lexical is not None:
+            worded = self._lexical.nearest(text, n, among)
+        if by != "hybrid":
+            return near or worded
+        return fused([place for place, _ in near], [place for place, _ in worded])
+
+    def _reranked(self, text: str, found: Ranking) -> Ranking:
+        if not (self._reranker and found):
+            return found
+        first, rest = found[: self.search.candidates], found[self.search.candidates :]
+        scores = self._reranker.scores(text, [text_of(self.entries[place]) for place, _ in first])
+        order = sorted(range(len(first)), key=lambda at: (-round(float(scores[at]), _SCORE_DECIMALS), at))
+        lowest = float(scores.min())
+        return [*((first[at][0], float(scores[at])) for at in order), *((place, lowest) for place, _ in rest)]
+
+    def _varied(self, found: Ranking, k: int) -> Ranking:
+        if not (self.search.diversity and self._dense and found):
+            return found
+        rows = self._dense.rows[[place for place, _ in found]]
+        return [found[at] for at in diverse([score for _, score in found], rows, k, self.search.diversity)]
 
 
-def index(entries: Sequence[Entry], store: Store, *, embedder: str = MINILM) -> Index[Entry]:
+def index(entries: Sequence[Entry], store: Store, *, embedder: str = MINILM, search: Search = Search()) -> Index[Entry]:
     """Index entries by their text; the index of the same texts is reused.
 
     Args:
         entries: to search.
         store: keeps the embeddings and the index.
         embedder: its name, see `find_embedder`.
+        search: how they are searched.
 
     Raises:
         MissingExtraError: the `rag` extra is not installed.
+        ModelError: the embedder or the re-ranker cannot be loaded.
+        StrategyError: no entry has a field that the filter names.
         ThirdleverError: the server at `THIRDLEVER_CHROMA_URL` does not answer.
     """
-    by = find_embedder(embedder)
     if not entries:
-        return Index(entries, 0.0, by, None)
+        return Index(entries, search, 0.0, None, None, None, None)
+    narrowed = Filter(search.filter, entries) if search.filter else None
     texts = [text_of(entry) for entry in entries]
-    vectors, seconds = embed_once(texts, store, embedder=by)
-    by.embed([])  # loads the model, for which the first search should not pay
-    filled = chroma(f"thirdlever-{content_hash([texts, by.identity])[:32]}", vectors, store, embedder=by.identity)
-    return Index(entries, seconds + filled.seconds, by, filled)
+    dense, seconds = None, 0.0
+    if search.by != "lexical" or search.diversity:
+        dense, seconds = _dense(texts, store, find_embedder(embedder), kept_in=search.store)
+    worded = lexical(texts, store) if search.by != "dense" else None
+    reranker = find_reranker(search.rerank) if search.rerank else None
+    if reranker:
+        reranker.scores("", [])  # loads the model, for which the first search should not pay
+        _report_cut(texts, reranker, f"re-ranker {reranker.name!r}")
+    return Index(entries, search, seconds + (worded.seconds if worded else 0.0), dense, worded, reranker, narrowed)
 
 
 def text_of(entry: Item | Document) -> str:
     """What an entry is found by: an example's input, a document's title and text."""
     return entry.input if isinstance(entry, Item) else f"{entry.title}\n{entry.text}"
+
+
+def _dense(texts: Sequence[str], store: Store, by: Embedder, *, kept_in: str) -> tuple[Dense, float]:
+    """The vectors of texts in a vector store, and the seconds that embedding and indexing took."""
+    rows, seconds = embed_once(texts, store, embedder=by)
+    by.embed([])  # loads the model, for which the first search should not pay
+    name = f"thirdlever-{content_hash([list(texts), by.identity])[:32]}"
+    filled = find_store(kept_in)(name, rows, store, embedder=by.identity)
+    _report_cut(texts, by, f"embedder {by.name!r}")
+    return Dense(by, rows, filled), seconds + filled.seconds
+
+
+def _report_cut(texts: Sequence[str], by: Embedder | Reranker, reader: str) -> None:
+    """Say how many texts are longer than what a model reads."""
+    if by.window is None:
+        return
+    long = [text for text in texts if len(text) > by.window]  # a token is a character at least
+    lengths = [len(each.ids) for each in by.tokenizer.encode_batch(long)] if long else []
+    if cut := sum(length > by.window for length in lengths):
+        note(
+            f"{cut:,} of {len(texts):,} texts are longer than the {by.window} tokens that the {reader} reads, up to "
+            f"{max(lengths):,}; what follows is not searched. Give a passage length, such as rag:passage=200"
+        )
+
+
+def _usd(by: Embedder, made: Embedded) -> float | None:  # noqa: ARG001 - a price needs the tokens
+    """What embedding a query costs; None if unknown."""
+    return 0.0 if by.local else None
+
+
+class _Clock:
+    """Seconds by part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measured(self, part: str, *, when: bool = True) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        if when:
+            self.seconds[part] = time.perf_counter() - start

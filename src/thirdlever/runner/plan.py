@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 
 SAMPLE = 100  # prompts rendered per candidate
+_BUILT = frozenset({"lexical"})  # kinds of artefact that a plan builds: a moment of this machine, and no money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,7 +441,7 @@ class _Candidate:
 
     def _prepared(self) -> _Prompts | None:
         """Prepare the strategy, after the one whose model it asks; its prompts, None if they are unknown."""
-        seen, store = self._suite.without_test(), ReadOnlyStore(project.STORE)
+        seen, store = self._suite.without_test(), ReadOnlyStore(project.STORE, _BUILT)
         recorder = self._recorder(self._base)
         model: BaseModel | None = recorder
         prompts: _Prompts | None = None

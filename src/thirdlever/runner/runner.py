@@ -348,6 +348,7 @@ class Session:
             "given": len(deployment.given),
             "documents": sum(isinstance(piece, Document) for piece in deployment.given),
             "found": self._found(name, deployment),
+            "chosen": deployment.chosen,
             "logs": [_log_name(work) for work in passes],
             "lost_attempts": journal.lost,
         }

@@ -127,6 +127,7 @@ class Deployment:
         lever: what the decision counts it as. If not stated, the run derives it: "none" without a model, "tuned" with
             `tuning`, "retrieval" if its requests report retrieval time, otherwise "prompt".
         found: the prompt that was searched for it; None if none was.
+        chosen: the arguments that were chosen on dev, as a spec has them; "" if none were.
     """
 
     solver: Solver
@@ -136,6 +137,7 @@ class Deployment:
     tuning: Tuning | None = field(default=None, kw_only=True)
     lever: Lever | None = field(default=None, kw_only=True)
     found: Found | None = field(default=None, kw_only=True)
+    chosen: str = field(default="", kw_only=True)
 
 
 def strategy(factory: Factory) -> Factory:
