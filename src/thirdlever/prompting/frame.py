@@ -252,7 +252,8 @@ def ask(
             if callable(shown):
                 start = time.perf_counter()
                 text = await _rewritten(suite, state, generate) if rewrite else state.input_text
-                found: object = shown(text) if alone else shown(text, _item(state))
+                find: Callable[..., object] = shown
+                found = find(text) if alone else find(text, _item(state))
                 state.metadata[RETRIEVAL] = time.perf_counter() - start
                 if not isinstance(found, Context):
                     message = f"{named(shown)} returned {clipped(found)}; a context function must return a Context(…)"
