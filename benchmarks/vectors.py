@@ -77,7 +77,7 @@ def make(folder: Path, count: int, dimensions: int) -> None:
 
     queries = some(QUERIES)
     path = folder / "vectors.npy"
-    vectors = np.lib.format.open_memmap(path, "w+", np.float32, (count, dimensions))  # type: ignore[no-untyped-call]
+    vectors = np.lib.format.open_memmap(path, "w+", np.float32, (count, dimensions))
     kept: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
     for start in range(0, count, BLOCK):
         block = some(min(BLOCK, count - start))
@@ -118,7 +118,7 @@ def fill(asked: argparse.Namespace) -> None:
     settings = dict(pair.split("=") for pair in asked.hnsw.split(",") if pair)
     chroma._HNSW |= {key: int(value) for key, value in settings.items()}  # noqa: SLF001 - what is measured
     if asked.add:
-        chroma._ADDED = asked.add  # type: ignore[misc]  # noqa: SLF001
+        chroma._ADDED = asked.add  # noqa: SLF001
     dies = not (asked.fill / "killed").exists() and asked.kill_at
     vectors = Watched(np.load(folder / "vectors.npy", mmap_mode="r"), round(dies * asked.count) if dies else None)
     vectors.died = asked.fill / "killed"

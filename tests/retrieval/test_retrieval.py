@@ -49,7 +49,7 @@ class Uploads:
 def encoder(monkeypatch: pytest.MonkeyPatch) -> Hashing:
     hashing = Hashing()
     monkeypatch.setattr(embedders, "_model", lambda _: hashing)
-    monkeypatch.setattr(embedders.bundled, "embedder_folder", Path)  # is not downloaded
+    monkeypatch.setattr("thirdlever.models.bundled.embedder_folder", Path)  # is not downloaded
     return hashing
 
 

@@ -290,7 +290,7 @@ def test_a_fill_reads_a_batch_at_a_time(name: str, store: Store) -> None:
             return len(self.vectors)
 
         def __getitem__(self, at: Any) -> NDArray[np.float32]:  # noqa: ANN401 - a position or a slice
-            got = self.vectors[at]
+            got: NDArray[np.float32] = self.vectors[at]
             self.most = max(self.most, len(got) if isinstance(at, slice) else 1)
             return got
 

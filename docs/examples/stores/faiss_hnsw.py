@@ -44,6 +44,6 @@ def build(folder: Path, vectors: NDArray[np.float32]) -> None:
 
 def load(folder: Path) -> Index:
     """Open what `build` wrote."""
-    graph = faiss.read_index(str(folder / FILE))
+    graph: Any = faiss.read_index(str(folder / FILE))
     graph.hnsw.efSearch = 200
     return Index(graph)

@@ -36,7 +36,7 @@ TOKEN = "CHROMA_CLIENT_AUTH_CREDENTIALS"  # noqa: S105 - Chroma's own variable f
 FORMAT = 1  # of a collection; counted up when an earlier one must be filled again
 _ADDED = 5000  # vectors at a time; Chroma takes up to 5,461
 # Measured by benchmarks/vectors.py, see the lab notes.
-_HNSW = {"space": "cosine", "ef_construction": 100, "ef_search": 200, "max_neighbors": 16, "sync_threshold": 10_000}
+_HNSW = {"space": "cosine", "ef_construction": 100, "ef_search": 200, "max_neighbors": 16, "sync_threshold": 5000}
 _SAME = 0.1  # distance up to which unit vectors are one text's, whatever number format a machine computes in
 _TRIED = 5  # vectors of a batch
 _PATIENCE_S = 60.0  # for a server to come back while it is filled

@@ -85,8 +85,10 @@ def find_store(name: str = CHROMA) -> Fill:
             message = f"{files[name]}: a vector store needs the function {function}({given}); add it"
             raise StrategyError(message)
 
-    def fill(index: str, vectors: NDArray[np.float32], store: Store, *, embedder: str = "") -> Vectors:
-        of = {"name": index, "embedder": embedder, "store": name}
+    kind = name
+
+    def fill(name: str, vectors: NDArray[np.float32], store: Store, *, embedder: str = "") -> Vectors:
+        of = {"name": name, "embedder": embedder, "store": kind}
         made = store.once("index", of=of, build=partial(module.build, vectors=vectors))
         return Kept(float(made.facts["seconds"]), folder_size(made.folder), module.load(made.folder))
 
