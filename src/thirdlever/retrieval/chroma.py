@@ -328,7 +328,7 @@ def _add(place: _Place, collection: Any, vectors: NDArray[np.float32], stated: _
     """
     total, start = len(vectors), place.call(collection.count)
     began = time.perf_counter() - float(collection.metadata.get("seconds", 0.0))
-    shown = progress("indexing", total - start) if total - start > _ADDED else nullcontext(lambda: None)
+    shown = progress("indexing", total - start) if total - start > _ADDED else nullcontext(lambda _: None)
     with shown as advance:
         while start < total:
             batch = vectors[start : start + _ADDED]
@@ -336,8 +336,7 @@ def _add(place: _Place, collection: Any, vectors: NDArray[np.float32], stated: _
             place.call(collection.upsert, ids=ids, embeddings=batch)
             place.call(collection.modify, metadata={**stated, "seconds": time.perf_counter() - began})
             reached = max(start + len(batch), min(place.call(collection.count), total))
-            for _ in range(start, reached):
-                advance()
+            advance(reached - start)
             start = reached
 
 
