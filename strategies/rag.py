@@ -19,6 +19,7 @@ from thirdlever import (
     need,
     passages,
     require,
+    require_vectors,
     strategy,
 )
 
@@ -38,6 +39,7 @@ def rag(
     passage: int | None = None,
     worked: int = 0,
     order: Literal["nearest_last", "nearest_first"] = "nearest_last",
+    embedder: str = "minilm",
     think: bool = False,
     votes: int = 1,
 ) -> Prepare:
@@ -51,6 +53,7 @@ def rag(
         worked: number of train items to show, the same for every item, each with the documents found for it; items
             whose answer is in these documents come first.
         order: where the nearest example and document stand: next to the item, or first.
+        embedder: name of the embedder: "minilm", a folder, "hf/<hub id>", "openai/text-embedding-3-small", ….
         think: have the model reason step by step before it answers.
         votes: ask so many times with some randomness, and take the answer that most completions give.
     """
@@ -75,9 +78,11 @@ def rag(
         if k < 0 or documents < 0 or not (k or documents):
             message = f"rag: k={k}, documents={documents} retrieves nothing; give k or documents 1 or more"
             raise StrategyError(message)
-        examples = index(tuple(suite.train) if k else (), store)
+        labelled = tuple(suite.train) if k else ()
         known = suite.documents if documents else ()
-        notes = index(passages(known, passage) if passage else known, store)
+        known = passages(known, passage) if passage else known
+        require_vectors(store, labelled, known, embedder=embedder)
+        examples, notes = index(labelled, store, embedder=embedder), index(known, store, embedder=embedder)
         step = 1 if order == "nearest_first" else -1
 
         def read(text: str) -> list[Document]:
@@ -88,9 +93,15 @@ def rag(
         def find(text: str) -> Context:
             return Context(shots=[*shown, *examples.nearest(text, k)[::step]], documents=read(text))
 
-        seconds = examples.seconds + notes.seconds
+        indexes = (examples, notes)
+        charged = [one.usd for one in indexes if one.usd is not None]
         labels = len(examples.entries) or len(shown)
-        setup = SetupCost(labels=labels, seconds=seconds, device_seconds=seconds)
+        setup = SetupCost(
+            labels=labels,
+            seconds=sum(one.seconds for one in indexes),
+            device_seconds=sum(one.device_seconds for one in indexes),
+            usd=sum(charged) if len(charged) == len(indexes) else None,
+        )
         return Deployment(
             ask(suite, find, think=think, votes=votes),
             model=model,

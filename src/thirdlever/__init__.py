@@ -46,7 +46,7 @@ from thirdlever.prompting.frame import CONFIDENCE, Context, Retrieved, Worked, a
 from thirdlever.retrieval.chunking import passages
 from thirdlever.retrieval.demonstrations import pick, read_examples
 from thirdlever.retrieval.embedders import EMBEDDER, embed, embed_once
-from thirdlever.retrieval.search import Index, index
+from thirdlever.retrieval.search import Index, index, require_vectors
 from thirdlever.runner.check import check
 from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Found, Prepare, SetupCost, Tuning, add_setups, strategy
@@ -121,6 +121,7 @@ __all__ = [  # noqa: RUF022 - sorted within four groups
     "read_examples",
     "reply",
     "require",
+    "require_vectors",
     "resolve",
     "run",
     "teach",

@@ -126,6 +126,9 @@ class LocalEmbedder:
         return Embedded(unit(found.astype(np.float32), self.name))
 
 
+_MINILM = LocalEmbedder(MINILM, EMBEDDER)
+
+
 def find_embedder(name: str = MINILM) -> Embedder:
     """The embedder of a name.
 
@@ -166,9 +169,9 @@ def usd_of(embedder: Embedder, tokens: float | None) -> float | None:
     Raises:
         ThirdleverError: the user's prices.toml is malformed.
     """
-    if embedder.local:
+    if not isinstance(embedder, HostedEmbedder):
         return 0.0
-    price = embedding_price(_split(embedder.name)[0])
+    price = embedding_price(embedder.plain_name)
     return None if price is None or tokens is None else price.cost(tokens, 0, 0)
 
 
@@ -246,7 +249,7 @@ def _meant(plain: str) -> str | None:
 def _bundled(name: str, options: Mapping[str, str]) -> Embedder:
     chosen, length = _prefixes(options, {}, MINILM), _dimensions(name, options, DIMENSIONS)
     if not options:
-        return LocalEmbedder(name, EMBEDDER)
+        return _MINILM
     identity = content_hash([EMBEDDER, chosen.query, chosen.document, length])
     return LocalEmbedder(name, identity, None, length or DIMENSIONS, prefixes=chosen, shortened=length is not None)
 

@@ -47,6 +47,7 @@ _CONNECTIONS = 8
 _RETRIES = 6  # of the client, with backoff: for 408, 409, 429, 5xx and lost connections
 _TIMEOUT_S = 60.0
 _TOO_LARGE = {400, 413, 422}
+_LENGTHS: dict[str, int] = {}  # of vectors that a service has returned
 _MOST: dict[str, int] = {}  # texts that a request of a service takes, where it has refused more
 _TOKEN_CHARS = 4  # "1 token is about 4 characters in English" (OpenAI's help centre)
 
@@ -75,10 +76,15 @@ class HostedEmbedder:
         what = [self.service, self.model, self.prefixes.query, self.prefixes.document, self.shortened]
         return content_hash(["hosted", *what])
 
-    @cached_property
+    @property
+    def plain_name(self) -> str:
+        """The name without options: what prices go by."""
+        return f"{'' if self.service in SERVICES else f'{ANY}/'}{self.service}/{self.model}"
+
+    @property
     def dimensions(self) -> int:
         """Length of a vector; unless it is known, of the vector of a short text."""
-        known = self.shortened or _DIMENSIONS.get(self.model)
+        known = self.shortened or _DIMENSIONS.get(self.model) or _LENGTHS.get(self.identity)
         return known or self._ask(["dimensions"]).vectors.shape[1]
 
     @property
@@ -138,14 +144,18 @@ class HostedEmbedder:
             finally:  # after an error, nothing more is sent
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def tokens(self, texts: Sequence[str], chars_per_token: float | None = None) -> tuple[float, str]:
+    def tokens(
+        self, texts: Sequence[str], chars_per_token: float | None = None, *, query: bool = False
+    ) -> tuple[float, str]:
         """How many tokens texts are billed as, and how that is known. No request is sent.
 
         Args:
             texts: to embed, without their prefix.
-            chars_per_token: measured in earlier requests; None if unknown.
+            chars_per_token: measured in earlier requests, where the prefix counts no characters; None if unknown.
+            query: whether they are queries.
         """
-        whole = [self.prefixes.document + text for text in texts]
+        prefix = self.prefixes.query if query else self.prefixes.document
+        whole = [prefix + text for text in texts]
         if encoding := _encoding(self.model):
             return sum(map(len, encoding.encode_ordinary_batch(whole))), "counted by the model's tokenizer"
         if chars_per_token:
@@ -210,6 +220,7 @@ class HostedEmbedder:
             found = f"vectors of {vectors.shape[1]} numbers, not {wanted}"
             message = f"embedder {self.name!r} returned {found}; check the model and its dimensions"
             raise ProviderError(message)
+        _LENGTHS[self.identity] = vectors.shape[1]
         used = getattr(reply, "usage", None)
         return Embedded(unit(vectors, self.name), getattr(used, "prompt_tokens", None))
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from thirdlever.core.files import content_hash
+from thirdlever.retrieval import vectors
 from thirdlever.retrieval.chroma import chroma
-from thirdlever.retrieval.embedders import MINILM, embed_once, find_embedder
+from thirdlever.retrieval.embedders import MINILM, find_embedder, usd_of
 from thirdlever.suites.suite import Document, Item
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ class Index(Generic[Entry]):
     Attributes:
         entries: what is in it, by position.
         seconds: what embedding and indexing took when they were done.
+        device_seconds: the part of them that was this machine's work.
+        usd: what a provider charged for the embedding; None if unknown.
     """
 
     entries: Sequence[Entry]
     seconds: float
+    device_seconds: float
+    usd: float | None
     _embedder: Embedder
     _vectors: Chroma | None
 
@@ -66,12 +71,22 @@ def index(entries: Sequence[Entry], store: Store, *, embedder: str = MINILM) -> 
     """
     by = find_embedder(embedder)
     if not entries:
-        return Index(entries, 0.0, by, None)
+        return Index(entries, 0.0, 0.0, 0.0, by, None)
     texts = [text_of(entry) for entry in entries]
-    vectors, seconds = embed_once(texts, store, embedder=by)
+    kept = vectors.keep(texts, store, by)
     by.embed([])  # loads the model, for which the first search should not pay
-    filled = chroma(f"thirdlever-{content_hash([texts, by.identity])[:32]}", vectors, store)
-    return Index(entries, seconds + filled.seconds, by, filled)
+    filled = chroma(f"thirdlever-{content_hash([texts, by.identity])[:32]}", kept.vectors, store)
+    device = filled.seconds + (kept.seconds if by.local else 0.0)
+    return Index(entries, kept.seconds + filled.seconds, device, usd_of(by, kept.tokens), by, filled)
+
+
+def require_vectors(store: Store, *lists: Sequence[Item] | Sequence[Document], embedder: str = MINILM) -> None:
+    """Let a plan count the texts of all indexes together; call it before the first `index`. A run goes on.
+
+    Raises:
+        NotBuilt: the store is a plan's, and lacks vectors.
+    """
+    vectors.require(store, find_embedder(embedder), *([text_of(entry) for entry in entries] for entries in lists))
 
 
 def text_of(entry: Item | Document) -> str:

@@ -99,12 +99,19 @@ def keep(texts: Sequence[str], store: Store, by: Embedder) -> Kept:
 def require(store: Store, by: Embedder, *lists: Sequence[str]) -> None:
     """Raise for all texts of several lists that a store lacks and does not build, so that a plan counts them together.
 
+    A store that builds what costs a moment of this machine does not pay a provider. One that builds nothing is a
+    plan's, and has no vectors of a hosted embedder: searching them would send queries.
+
     Raises:
-        NotBuilt: there are such texts.
+        NotBuilt: `of` has these texts, and the embedder's name.
     """
-    if not isinstance(store, ReadOnlyStore) or KIND in store.builds:
+    if not isinstance(store, ReadOnlyStore):
         return
-    if lacking := _File(_path(store, by)).missing([text for texts in lists for text in texts]):
+    builds = KIND in store.builds
+    if builds and by.local:
+        return
+    lacking = _File(_path(store, by)).missing([text for texts in lists for text in texts])
+    if lacking or not (builds or by.local):
         raise NotBuilt(KIND, {"texts": lacking, "embedder": by.name})
 
 
