@@ -166,7 +166,7 @@ def test_what_providers_charge_for_retrieval_is_part_of_a_requests_cost(
 ) -> None:
     rows = [record(item, retrieval_usd=usd, **FOUND) for item in range(4)]
     hosted = card(rows, prices={"m": PRICE})["cost_per_1k_usd"]
-    local = card(rows, machine={"usd_per_hour": 2.0}, prices={"m": None})["cost_per_1k_usd"]
+    local = card(rows, device_usd_per_hour=2.0)["cost_per_1k_usd"]
     assert hosted == pytest.approx(math.nan if priced is None else priced, nan_ok=True)
     assert local == pytest.approx(math.nan if on_device is None else on_device, nan_ok=True)
 
