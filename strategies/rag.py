@@ -27,6 +27,7 @@ from thirdlever import (
     need,
     passages,
     require,
+    require_vectors,
     strategy,
 )
 
@@ -79,7 +80,7 @@ def rag(
         overlap: tokens that a passage repeats of the one before it.
         search: "dense" by the cosine of embeddings in Chroma, "lexical" by words (BM25), "hybrid" by both (reciprocal
             rank fusion); "auto" to choose on dev.
-        embedder: name of the embedder.
+        embedder: name of the embedder: "minilm", a folder, "hf/OWNER/NAME", "openai/text-embedding-3-small", ….
         store: name of the vector store.
         rerank: cross-encoder that ranks the best results again: a folder, or hf/OWNER/NAME.
         candidates: number of results that are fused and ranked again.
@@ -133,10 +134,8 @@ def rag(
         solvers = {name: option.solver for name, option in options.items()}
         choice = choose(suite, model, artefacts, solvers, of={"rag": of})
         best = options[choice.best]
-        seconds = sum(found.seconds for found in built.values())
-        built_setup = SetupCost(seconds=seconds, device_seconds=seconds)
         labels = choice.setup.labels + best.setup.labels
-        setup = replace(add_setups(choice.setup, built_setup), labels=labels)
+        setup = replace(add_setups(choice.setup, *(found.setup for found in built.values())), labels=labels)
         return replace(best.deployment(model, setup), chosen=choice.best)
 
     return prepare
@@ -173,8 +172,11 @@ class _Way:
         known = suite.documents if documents else ()
         if self.passage:
             known = passages(known, self.passage, overlap=self.overlap, embedder=self.embedder)
+        labelled = tuple(suite.train) if examples else ()
+        if self.search.by != "lexical" or self.search.diversity:
+            require_vectors(store, labelled, known, embedder=self.embedder)
         found = _Indexed(
-            index(tuple(suite.train) if examples else (), store, embedder=self.embedder, search=shots),
+            index(labelled, store, embedder=self.embedder, search=shots),
             index(known, store, embedder=self.embedder, search=self.search),
         )
         for each in (found.examples, found.notes):
@@ -190,8 +192,10 @@ class _Indexed:
     notes: Index[Document]
 
     @property
-    def seconds(self) -> float:
-        return self.examples.seconds + self.notes.seconds
+    def setup(self) -> SetupCost:
+        built = self.examples.built + self.notes.built
+        cost = SetupCost(seconds=built.seconds, device_seconds=built.device_seconds, usd=built.usd)
+        return replace(cost, index_bytes=built.size)
 
     @property
     def identity(self) -> list[str]:
@@ -226,8 +230,7 @@ class _Answering:
 
     @property
     def setup(self) -> SetupCost:
-        labels = len(self.found.examples.entries) or len(self.shown)
-        return SetupCost(labels=labels, seconds=self.found.seconds, device_seconds=self.found.seconds)
+        return replace(self.found.setup, labels=len(self.found.examples.entries) or len(self.shown))
 
     def deployment(self, model: BaseModel, setup: SetupCost) -> Deployment:
         found = self.found

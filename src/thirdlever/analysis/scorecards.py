@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from thirdlever.analysis.parts import part_table
 from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.statuses import Tolerance, count, why_not
-from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
+from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd, retrieving_usd, total
 from thirdlever.answers.answer import Label
 from thirdlever.answers.kinds import restored
 from thirdlever.catalog.prices import device_cost
@@ -457,8 +457,8 @@ class CandidateFigures:
     def amount(self) -> float | None:
         """Mean cost of the answered requests; None if nothing was answered or reported.
 
-        In USD if the model's tokens have a price, request by request because long prompts can have a higher rate;
-        otherwise in seconds of the device.
+        In USD if the model's tokens have a price, request by request because long prompts can have a higher rate, with
+        what providers charge for the retrieval; otherwise in seconds of the device.
         """
         import numpy as np
 
@@ -469,7 +469,7 @@ class CandidateFigures:
         """Cost of one request; None if unknown."""
         if self.price or self.amount is None:
             return self.amount
-        return device_cost(self.amount, usd_per_hour, utilisation)
+        return total([device_cost(self.amount, usd_per_hour, utilisation), self._retrieving])
 
     def uncached_usd(self) -> float | None:
         """What a request would cost if the provider's cache held nothing of it; None if no cache was used."""
@@ -477,12 +477,16 @@ class CandidateFigures:
 
         if not self.price or not self.tokens["cached_tokens"] > 0:
             return None
-        usd = request_usd(self.asked, self.price, from_cache=False)[~np.isnan(self._amounts)]
+        priced = request_usd(self.asked, self.price, from_cache=False) + retrieving_usd(self.asked)
+        usd = priced[~np.isnan(self._amounts)]
         return float(usd.mean()) if len(usd) else None
 
-    def usd_factor(self, usd_per_hour: float | None, utilisation: float) -> float | None:
-        """USD for one unit of `amount`; None if the device's hourly rate is unknown."""
-        return 1.0 if self.price else device_cost(1.0, usd_per_hour, utilisation)
+    def usd_draws(self, usd_per_hour: float | None, utilisation: float) -> NDArray[np.float64] | None:
+        """Bootstrap means of the cost of one request [draws]; None if it is unknown, or with a single source."""
+        if self.price or self.draws is None:
+            return self.draws
+        each = device_cost(1.0, usd_per_hour, utilisation)
+        return None if each is None or self._retrieving is None else self.draws * each + self._retrieving
 
     def setup_usd(self, usd_per_hour: float | None, utilisation: float) -> float | None:
         """Cost of preparing it, without people's work and labels; None if unknown."""
@@ -557,14 +561,24 @@ class CandidateFigures:
         """USD or device seconds of each request; NaN where it failed or did not report them."""
         import numpy as np
 
-        amounts = request_usd(self.asked, self.price) if self.price else numbers(self.asked, "device_s")
+        priced = self.price and request_usd(self.asked, self.price) + retrieving_usd(self.asked)
+        amounts = numbers(self.asked, "device_s") if priced is None else priced
         return np.where(self.asked["error"].notna(), np.nan, amounts)
+
+    @property
+    def _retrieving(self) -> float | None:
+        """Mean of what providers charge for the retrieval of an answered request; None if unknown for one of them."""
+        import numpy as np
+
+        usd = retrieving_usd(self.asked)[self.asked["error"].isna()]
+        return None if np.isnan(usd).any() else float(usd.mean()) if len(usd) else 0.0
 
 
 def scorecards(known: Mapping[str, CandidateFigures], usd_per_hour: float | None, utilisation: float) -> pd.DataFrame:
     """One row per candidate, best accuracy first, not measured last; ties by cost (unknown last), then by latency.
 
-    `cost_per_1k_usd` is the cost of the model: tokens at its price or, without one, device time at the given rate.
+    `cost_per_1k_usd` is the cost of the model: tokens at its price or, without one, device time at the given rate; and
+    what providers charge for retrieval, such as the embedding of a query. It is unknown if one of them is.
     Device time is a request's share of its batch in the accuracy pass, as on a loaded server; that of the serial probe
     would be an idle server's. A candidate without a model costs its device time too. `setup_usd` is the cost of
     preparing at the same prices, without labels: `setup_labels` counts them, for the reader to price.
