@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+from thirdlever.analysis import retrieval
 from thirdlever.analysis.parts import part_table
 from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.statuses import Tolerance, count, why_not
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.grader import Grader
     from thirdlever.analysis.parts import PartTable
+    from thirdlever.analysis.retrieval import RetrievalFigures
     from thirdlever.analysis.stats.intervals import Proportion
     from thirdlever.analysis.stats.judged import Powered
     from thirdlever.answers.answer import Answer
@@ -101,6 +103,22 @@ FURTHER = (
     "grading_usd",
     "measure",
     "imported",
+    "embedding_p50_s",
+    "search_p50_s",
+    "ranking_p50_s",
+    "model_p50_s",
+    "retrieval_usd_per_1k",
+    "setup_index_bytes",
+    "retrieval_basis",
+    "recall",
+    "recall_low",
+    "recall_high",
+    "mrr",
+    "ndcg",
+    "context_precision",
+    "answer_recall",
+    "not_retrieved",
+    "retrieved_wrong",
 )
 # Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
 LEAST_TIMED = {95: 60, 99: 300}
@@ -117,6 +135,7 @@ TEXT = (
     "same_answer",
     "measure",
     "imported",
+    "retrieval_basis",
 )
 COUNTS = (
     "n",
@@ -319,6 +338,11 @@ class CandidateFigures:
         """Whether its requests report retrieval time, or it is said to retrieve."""
         return bool(self.asked["retrieval_s"].notna().any()) or self.about.get("lever") == "retrieval"
 
+    @cached_property
+    def retrieval(self) -> RetrievalFigures | None:
+        """What it found; None if it retrieves no documents, or nobody knows which are right."""
+        return retrieval.figures(self.asked, confidence=self.common.confidence)
+
     @property
     def lever(self) -> Lever:
         """The lever it pulls."""
@@ -442,6 +466,8 @@ class CandidateFigures:
             ends = intervals.quantile_interval(warm["latency_s"].dropna().to_list(), q / 100)
             if ends is not None:
                 row |= {f"latency_p{q}_low_s": ends[0], f"latency_p{q}_high_s": ends[1]}
+        if self.asks and self.retrieves:
+            row |= retrieval.parts_of_latency(warm)
         return row | {"timed": len(warm), "cold_start_s": timed.loc[cold, "latency_s"].max()}
 
     @cached_property
@@ -451,6 +477,12 @@ class CandidateFigures:
         known = [name for name in (*TOKENS, "reasoning_tokens", "device_s") if name in answered]
         means = {name: answered[name].astype("float64").mean() for name in known}
         return means | {"device_s_per_request": means.pop("device_s")}
+
+    @property
+    def retrieval_usd(self) -> float | None:
+        """Mean price of what providers did for the retrieval of a request; None if unknown."""
+        known = self.asked["retrieval_usd"].dropna() if "retrieval_usd" in self.asked else ()
+        return float(known.mean()) if len(known) else None
 
     @cached_property
     def amount(self) -> float | None:
@@ -610,6 +642,7 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "measure": one.measure,
         "imported": (one.about.get("imported") or {}).get("format"),
         "cost_per_1k_usd": None if usd is None else 1000 * usd,
+        "retrieval_usd_per_1k": one.retrieval_usd and 1000 * one.retrieval_usd,
         **one.latency,
         **one.tokens,
     }
@@ -628,9 +661,28 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
             "setup_input_tokens": setup["input_tokens"],
             "setup_output_tokens": setup["output_tokens"],
         }
+        row["setup_index_bytes"] = setup.get("index_bytes") or None  # earlier releases did not measure it
+    if (found := one.retrieval) is not None:
+        row |= _retrieval(found)
     if (tuning := one.about.get("tuning")) is not None:
         row |= {f"tuned_{name}": tuning[name] for name in ("examples", "epochs", "tokens", "bytes")}
         row["hosting_usd_per_hour"] = tuning["hosting_usd_per_hour"]
+    return row
+
+
+def _retrieval(found: RetrievalFigures) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "retrieval_basis": found.basis,
+        "recall": found.found.value,
+        "recall_low": found.found.low,
+        "recall_high": found.found.high,
+        "mrr": found.mrr.value,
+        "ndcg": found.ndcg and found.ndcg.value,
+        "context_precision": found.precision and found.precision.value,
+        "answer_recall": found.answer_recall and found.answer_recall.value,
+    }
+    if (split := found.split) is not None:
+        row |= {"not_retrieved": 1 - split.found, "retrieved_wrong": split.found_wrong}
     return row
 
 

@@ -444,7 +444,7 @@ def _about_retrieval(found: Retrieved, item: Item, answer: Answer) -> dict[str, 
     """The fields of a reply that say what was found, by what, and whether it holds the answer."""
     gold = item.fields.get("gold")
     right = _right_texts(answer, item.target)
-    ranks = (rank for rank, one in enumerate(found.documents, start=1) if any(map(one.says, right)))
+    ranks = [rank for rank, one in enumerate(found.documents, start=1) if any(map(one.says, right))]
     return {
         "embedding_s": found.embedding_s,
         "search_s": found.search_s,
@@ -452,7 +452,8 @@ def _about_retrieval(found: Retrieved, item: Item, answer: Answer) -> dict[str, 
         "retrieval_usd": found.usd,
         "retrieved": json.dumps([document.id for document in found.documents]),
         "gold": json.dumps([str(each) for each in gold]) if isinstance(gold, list) else None,
-        "answer_rank": next(ranks, 0) if right else None,
+        "answer_rank": min(ranks, default=0) if right else None,
+        "answer_passages": len(ranks) if right else None,
     }
 
 
