@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+from thirdlever.analysis import retrieval
 from thirdlever.analysis.parts import part_table
 from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.statuses import Tolerance, count, why_not
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.grader import Grader
     from thirdlever.analysis.parts import PartTable
+    from thirdlever.analysis.retrieval import RetrievalFigures
     from thirdlever.analysis.stats.intervals import Proportion
     from thirdlever.analysis.stats.judged import Powered
     from thirdlever.answers.answer import Answer
@@ -102,6 +104,22 @@ FURTHER = (
     "measure",
     "imported",
     "cost_per_1k_uncached_usd",
+    "embedding_p50_s",
+    "search_p50_s",
+    "ranking_p50_s",
+    "model_p50_s",
+    "retrieval_usd_per_1k",
+    "setup_index_bytes",
+    "retrieval_basis",
+    "recall",
+    "recall_low",
+    "recall_high",
+    "mrr",
+    "ndcg",
+    "context_precision",
+    "answer_recall",
+    "not_retrieved",
+    "retrieved_wrong",
 )
 # Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
 LEAST_TIMED = {95: 60, 99: 300}
@@ -118,6 +136,7 @@ TEXT = (
     "same_answer",
     "measure",
     "imported",
+    "retrieval_basis",
 )
 COUNTS = (
     "n",
@@ -320,6 +339,11 @@ class CandidateFigures:
         """Whether its requests report retrieval time, or it is said to retrieve."""
         return bool(self.asked["retrieval_s"].notna().any()) or self.about.get("lever") == "retrieval"
 
+    @cached_property
+    def retrieval(self) -> RetrievalFigures | None:
+        """What it found; None if it retrieves no documents, or nobody knows which are right."""
+        return retrieval.figures(self.asked, confidence=self.common.confidence)
+
     @property
     def lever(self) -> Lever:
         """The lever it pulls."""
@@ -443,6 +467,8 @@ class CandidateFigures:
             ends = intervals.quantile_interval(warm["latency_s"].dropna().to_list(), q / 100)
             if ends is not None:
                 row |= {f"latency_p{q}_low_s": ends[0], f"latency_p{q}_high_s": ends[1]}
+        if self.asks and self.retrieves:
+            row |= retrieval.parts_of_latency(warm)
         return row | {"timed": len(warm), "cold_start_s": timed.loc[cold, "latency_s"].max()}
 
     @cached_property
@@ -469,7 +495,7 @@ class CandidateFigures:
         """Cost of one request; None if unknown."""
         if self.price or self.amount is None:
             return self.amount
-        return total([device_cost(self.amount, usd_per_hour, utilisation), self._retrieving])
+        return total([device_cost(self.amount, usd_per_hour, utilisation), self.retrieval_usd])
 
     def uncached_usd(self) -> float | None:
         """What a request would cost if the provider's cache held nothing of it; None if no cache was used."""
@@ -486,7 +512,7 @@ class CandidateFigures:
         if self.price or self.draws is None:
             return self.draws
         each = device_cost(1.0, usd_per_hour, utilisation)
-        return None if each is None or self._retrieving is None else self.draws * each + self._retrieving
+        return None if each is None or self.retrieval_usd is None else self.draws * each + self.retrieval_usd
 
     def setup_usd(self, usd_per_hour: float | None, utilisation: float) -> float | None:
         """Cost of preparing it, without people's work and labels; None if unknown."""
@@ -566,7 +592,7 @@ class CandidateFigures:
         return np.where(self.asked["error"].notna(), np.nan, amounts)
 
     @property
-    def _retrieving(self) -> float | None:
+    def retrieval_usd(self) -> float | None:
         """Mean of what providers charge for the retrieval of an answered request; None if unknown for one of them."""
         import numpy as np
 
@@ -637,6 +663,7 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "imported": (one.about.get("imported") or {}).get("format"),
         "cost_per_1k_usd": None if usd is None else 1000 * usd,
         "cost_per_1k_uncached_usd": None if (uncached := one.uncached_usd()) is None else 1000 * uncached,
+        "retrieval_usd_per_1k": one.retrieval_usd and 1000 * one.retrieval_usd,
         **one.latency,
         **one.tokens,
     }
@@ -655,9 +682,28 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
             "setup_input_tokens": setup["input_tokens"],
             "setup_output_tokens": setup["output_tokens"],
         }
+        row["setup_index_bytes"] = setup.get("index_bytes") or None  # earlier releases did not measure it
+    if (found := one.retrieval) is not None:
+        row |= _retrieval(found)
     if (tuning := one.about.get("tuning")) is not None:
         row |= {f"tuned_{name}": tuning[name] for name in ("examples", "epochs", "tokens", "bytes")}
         row["hosting_usd_per_hour"] = tuning["hosting_usd_per_hour"]
+    return row
+
+
+def _retrieval(found: RetrievalFigures) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "retrieval_basis": found.basis,
+        "recall": found.found.value,
+        "recall_low": found.found.low,
+        "recall_high": found.found.high,
+        "mrr": found.mrr.value,
+        "ndcg": found.ndcg and found.ndcg.value,
+        "context_precision": found.precision and found.precision.value,
+        "answer_recall": found.answer_recall and found.answer_recall.value,
+    }
+    if (split := found.split) is not None:
+        row |= {"not_retrieved": 1 - split.found, "retrieved_wrong": split.found_wrong}
     return row
 
 

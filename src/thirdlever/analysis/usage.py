@@ -107,9 +107,10 @@ def retrieving_usd(records: pd.DataFrame) -> NDArray[np.float64]:
     """What providers charge for each request's retrieval [requests]: 0 where none is recorded, NaN where unknown."""
     import numpy as np
 
-    if not {"retrieved", "retrieval_usd"} <= set(records.columns):  # of an early release
+    told = [name for name in ("retrieved", "search_s") if name in records]
+    if not told or "retrieval_usd" not in records:  # of an early release
         return np.zeros(len(records))
-    return np.where(records["retrieved"].notna(), numbers(records, "retrieval_usd"), 0.0)
+    return np.where(records[told].notna().any(axis=1), numbers(records, "retrieval_usd"), 0.0)
 
 
 def preparing_usd(

@@ -526,8 +526,8 @@ def show(
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
     by: Annotated[
-        Literal["label", "field", "rule"] | None,
-        option("PART", "Show precision, recall and F1 of each label, field or rule of the answers."),
+        Literal["label", "field", "rule", "retrieval"] | None,
+        option("PART", "Show figures of each label, field or rule of the answers, or of retrieval by slice."),
     ] = None,
     fmt: options.TableFormat = "table",
 ) -> None:
@@ -536,6 +536,9 @@ def show(
     from thirdlever.report import tables
 
     found = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+    if by == "retrieval":
+        options.print_text(tables.render_retrieval(found.require_retrieval(), fmt))
+        return
     if by is not None:
         options.print_text(tables.render_parts(found.parts(by), fmt))
         return

@@ -456,12 +456,13 @@ def _about_retrieval(found: Retrieved, item: Item, answer: Answer) -> dict[str, 
         return took
     gold = item.fields.get("gold")
     right = _right_texts(answer, item.target)
-    ranks = (rank for rank, one in enumerate(found.documents, start=1) if any(map(one.says, right)))
+    ranks = [rank for rank, one in enumerate(found.documents, start=1) if any(map(one.says, right))]
     return {
         **took,
         "retrieved": json.dumps([document.id for document in found.documents]),
         "gold": json.dumps([str(each) for each in gold]) if isinstance(gold, list) else None,
-        "answer_rank": next(ranks, 0) if right else None,
+        "answer_rank": min(ranks, default=0) if right else None,
+        "answer_passages": len(ranks) if right else None,
     }
 
 
