@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from thirdlever import Suite
 
 NEGATIVES = 3  # paragraphs beside the right one
-TOKENS = 256  # of a question and a paragraph
+TOKENS = 192  # of a question and a paragraph
 RATE = 1e-4
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     known = groups(xquad(options.data / "xquad.en.json"), Store(options.store))
     draw.shuffle(known)
     known = known[: options.questions]
-    with quiet():
+    with quiet(errors_only=True):
         model = AutoModelForSequenceClassification.from_pretrained(embedder_folder(), num_labels=1)
     tokenizer = AutoTokenizer.from_pretrained(embedder_folder())
     model.train()
@@ -83,16 +83,15 @@ def main() -> None:
                 padding=True,
                 return_tensors="pt",
             )
-            with torch.autocast("cpu", torch.bfloat16):
-                scores = model(**read).logits.view(len(batch), -1)
-            loss = torch.nn.functional.cross_entropy(scores.float(), torch.zeros(len(batch), dtype=torch.long))
+            scores = model(**read).logits.view(len(batch), -1)
+            loss = torch.nn.functional.cross_entropy(scores, torch.zeros(len(batch), dtype=torch.long))
             loss.backward()
             optimiser.step()
             schedule.step()
             optimiser.zero_grad()
             losses.append(loss.item())
-            if len(losses) % 25 == 0:
-                print(f"epoch {epoch + 1}, step {len(losses)} of {steps}: loss {sum(losses[-25:]) / 25:.3f}")
+            if len(losses) % 10 == 0:
+                print(f"epoch {epoch + 1}, step {len(losses)} of {steps}: loss {sum(losses[-10:]) / 10:.3f}")
                 sys.stdout.flush()
     model.eval()
     model.save_pretrained(options.out, safe_serialization=True)

@@ -164,7 +164,10 @@ def test_a_strategy_with_arguments_is_checked_with_them(add: Callable[[str, str]
         ),
         (
             "return Deployment(ask(suite, lambda suite, text: Context()), model=model)",
-            "10: the lambda takes neither one argument nor two; a context function receives the input's text, or the ",
+            (
+                "10: the lambda takes neither one argument nor two; "
+                "a context function receives the input's text, or the text and the item"
+            ),
         ),
         (
             "return Deployment(ask(show), model=model)",

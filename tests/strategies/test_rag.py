@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,14 +15,13 @@ from inspect_ai.model import ModelOutput
 import thirdlever
 from thirdlever import Document, Item, Split, Store, Text
 from thirdlever.core.errors import StrategyError
+from thirdlever.models import bundled
 from thirdlever.prompting.frame import REWRITING
 from thirdlever.retrieval import embedders
 from thirdlever.strategies.specs import parse
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from inspect_ai.model import ChatMessage
 
     from thirdlever import Deployment, Suite
@@ -36,6 +36,7 @@ TOWNS = ("Arden", "Brill", "Corby", "Delph", "Ember", "Frome", "Gweek", "Hythe",
 def encoder(monkeypatch: pytest.MonkeyPatch) -> Hashing:
     hashing = Hashing()
     monkeypatch.setattr(embedders, "_model", lambda _: hashing)
+    monkeypatch.setattr(bundled, "embedder_folder", Path)  # nothing is downloaded for it
     return hashing
 
 

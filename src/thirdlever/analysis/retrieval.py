@@ -326,7 +326,8 @@ class _Rows:
     def where(self, keep: Sequence[bool]) -> _Rows:
         """Some of them."""
         chosen = [one for one, kept in zip(self.requests, keep, strict=True) if kept]
-        return _Rows(chosen, self.basis, self.ids[keep], self.groups[keep], self.named)
+        rows = [*keep]
+        return _Rows(chosen, self.basis, self.ids[rows], self.groups[rows], self.named)
 
     def __bool__(self) -> bool:
         """Whether there is any."""

@@ -587,8 +587,10 @@ class CandidateFigures:
         """USD or device seconds of each request; NaN where it failed or did not report them."""
         import numpy as np
 
-        priced = self.price and request_usd(self.asked, self.price) + retrieving_usd(self.asked)
-        amounts = numbers(self.asked, "device_s") if priced is None else priced
+        if self.price:
+            amounts = request_usd(self.asked, self.price) + retrieving_usd(self.asked)
+        else:
+            amounts = numbers(self.asked, "device_s")
         return np.where(self.asked["error"].notna(), np.nan, amounts)
 
     @property

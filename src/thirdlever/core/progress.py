@@ -26,11 +26,14 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[..., Non
     """Show a step until the block ends; call the yielded function for each unit done, or with the number of units.
 
     Args:
-        title: what is being done.
+        title: what is being done; "" shows nothing.
         total: how many units; None if unknown.
     """
     from rich.console import Console
 
+    if not title:
+        yield lambda *_: None
+        return
     console = Console(stderr=True, force_jupyter=False)  # as text, not as HTML of a notebook
     with _bar(console, title, total) if console.is_terminal else _lines(title, total) as advance:
         yield advance

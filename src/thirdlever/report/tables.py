@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from thirdlever.analysis.parts import PartTable
     from thirdlever.analysis.past_runs import DetectableEffect
     from thirdlever.analysis.retrieval import RetrievalFigures, RetrievalShare
+    from thirdlever.analysis.stats.intervals import Proportion
     from thirdlever.analysis.variance import Variance
     from thirdlever.catalog.prices import Hour, Price
     from thirdlever.core.table import Cell
@@ -459,8 +460,12 @@ def _slice_cells(one: RetrievalFigures) -> list[str]:
     split, recall = one.split, interval(one.found.value, one.found.low, one.found.high)
     if split is None:
         return [f"{one.n:,}", recall, *["–"] * 3]
-    right = [known and known.value for known in (split.right_if_found, split.right_if_missed)]
-    pairs = (right, (split.found_wrong, split.missed_wrong), (split.best_search, split.best_reader))
+    right = tuple(known and known.value for known in (split.right_if_found, split.right_if_missed))
+    pairs: Sequence[tuple[float | None, ...]] = (
+        right,
+        (split.found_wrong, split.missed_wrong),
+        (split.best_search, split.best_reader),
+    )
     return [f"{one.n:,}", recall, *("/".join(map(_percent, pair)) for pair in pairs)]
 
 
@@ -468,9 +473,10 @@ def _retrieval_row(candidate: str, part: str, one: RetrievalFigures) -> dict[str
     """Every figure; None where it has no meaning."""
     row: dict[str, Any] = {"candidate": candidate, "slice": part, "basis": one.basis, "items": one.n}
     row |= {"unanswerable": one.unanswerable, "k": one.k}
-    known = {"recall": one.found, **{f"recall_at_{k}": one.recall.get(k) for k in CUTS}}
+    known: dict[str, Proportion | None] = {"recall": one.found, **{f"recall_at_{k}": one.recall.get(k) for k in CUTS}}
     known |= {name: getattr(one, name) for name in _PROPORTIONS}
-    known |= {name: one.split and getattr(one.split, name) for name in ("right_if_found", "right_if_missed")}
+    parts = ("right_if_found", "right_if_missed")
+    known |= {name: getattr(one.split, name) if one.split else None for name in parts}
     for name, value in known.items():
         row |= {name: value and value.value, f"{name}_low": value and value.low, f"{name}_high": value and value.high}
     return row | {name: one.split and getattr(one.split, name) for name in (*_SPLIT, "best_search", "best_reader")}

@@ -72,7 +72,8 @@ def unit(vectors: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         message = f"embedder {name!r} returned a vector that is not finite (NaN or infinite); use another embedder"
         raise ProviderError(message)
     # In float32: the model may compute in bfloat16. A vector of zeros stays as it is.
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    made: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    return made
 
 
 def together(parts: Iterable[tuple[Sequence[int], Embedded]], n: int) -> Embedded:

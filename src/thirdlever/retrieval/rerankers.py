@@ -97,7 +97,7 @@ def find_reranker(name: str) -> Reranker:
         raise ModelError(message)
     config = json.loads((local.folder(name) / "config.json").read_text("utf-8"))
     classifies = any("SequenceClassification" in kind for kind in config.get("architectures") or ())
-    outputs = len(config.get("id2label") or ()) or config.get("num_labels")
+    outputs = len(config.get("id2label") or ()) or config.get("num_labels") or 2  # transformers' default
     if not classifies or outputs != 1:
         is_one = f"has {outputs} outputs" if classifies else f"is {(config.get('architectures') or ['unknown'])[0]}"
         message = (
