@@ -234,7 +234,11 @@ class _Answering:
 
     def deployment(self, model: BaseModel, setup: SetupCost) -> Deployment:
         found = self.found
-        given = [*found.examples.entries, *found.notes.entries, *(each.item for each in self.shown)]
+        given: list[Item | Document] = [
+            *found.examples.entries,
+            *found.notes.entries,
+            *(each.item for each in self.shown),
+        ]
         return Deployment(self.solver, model=model, lever="retrieval", setup=setup, given=given)
 
 

@@ -460,13 +460,13 @@ def _slice_cells(one: RetrievalFigures) -> list[str]:
     split, recall = one.split, interval(one.found.value, one.found.low, one.found.high)
     if split is None:
         return [f"{one.n:,}", recall, *["–"] * 3]
-    right = tuple(known and known.value for known in (split.right_if_found, split.right_if_missed))
-    pairs: Sequence[tuple[float | None, ...]] = (
-        right,
+    found, missed = split.right_if_found, split.right_if_missed
+    pairs = (
+        (found.value if found else None, missed.value if missed else None),
         (split.found_wrong, split.missed_wrong),
         (split.best_search, split.best_reader),
     )
-    return [f"{one.n:,}", recall, *("/".join(map(_percent, pair)) for pair in pairs)]
+    return [f"{one.n:,}", recall, *(f"{_percent(a)}/{_percent(b)}" for a, b in pairs)]
 
 
 def _retrieval_row(candidate: str, part: str, one: RetrievalFigures) -> dict[str, Any]:

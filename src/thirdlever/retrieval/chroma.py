@@ -328,8 +328,7 @@ def _add(place: _Place, collection: Any, vectors: NDArray[np.float32], stated: _
     """
     total, start = len(vectors), place.call(collection.count)
     began = time.perf_counter() - float(collection.metadata.get("seconds", 0.0))
-    shown = progress("indexing", total - start) if total - start > _ADDED else nullcontext(lambda _: None)
-    with shown as advance:
+    with progress("indexing" if total - start > _ADDED else "", total - start) as advance:
         while start < total:
             batch = vectors[start : start + _ADDED]
             ids = [str(position) for position in range(start, start + len(batch))]

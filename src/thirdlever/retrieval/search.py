@@ -205,8 +205,8 @@ class Index(Generic[Entry]):
     @property
     def identity(self) -> str:
         """Hash of what its results depend on, beside the entries."""
-        parts = (self._dense.embedder if self._dense else None, self._reranker)
-        return content_hash([asdict(self.search), *(part.identity if part else None for part in parts)])
+        by = self._dense.embedder.identity if self._dense else None
+        return content_hash([asdict(self.search), by, self._reranker.identity if self._reranker else None])
 
     def nearest(self, query: str | Query, k: int) -> list[Entry]:
         """The `k` best entries for a query, best first; all if there are fewer."""
@@ -263,10 +263,10 @@ class Index(Generic[Entry]):
         if not (self._reranker and found):
             return found
         first, rest = found[: self.search.candidates], found[self.search.candidates :]
-        scores = self._reranker.scores(text, [text_of(self.entries[place]) for place, _ in first])
-        order = sorted(range(len(first)), key=lambda at: (-round(float(scores[at]), _SCORE_DECIMALS), at))
-        lowest = float(scores.min())
-        return [*((first[at][0], float(scores[at])) for at in order), *((place, lowest) for place, _ in rest)]
+        scores = self._reranker.scores(text, [text_of(self.entries[place]) for place, _ in first]).tolist()
+        order = sorted(range(len(first)), key=lambda at: (-round(scores[at], _SCORE_DECIMALS), at))
+        again: Ranking = [(first[at][0], scores[at]) for at in order]
+        return again + [(place, min(scores)) for place, _ in rest]
 
     def _varied(self, found: Ranking, k: int) -> Ranking:
         if not (self.search.diversity and self._dense and found):
