@@ -18,18 +18,19 @@ import unicodedata
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from thirdlever.core.errors import SuiteError, need
 from thirdlever.core.progress import progress
-from thirdlever.core.text import clipped, counted, listed
-from thirdlever.suites.readers import JSON_LINES, Row, is_missing, parsed_json, row_of
+from thirdlever.core.text import clipped
+from thirdlever.suites.readers import JSON_LINES, Row, each_row, is_missing
 from thirdlever.suites.sources import Dialect, decoded
 from thirdlever.suites.suite import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 MARKDOWN = (".md", ".markdown")
 HTML = (".html", ".htm", ".xhtml")
@@ -40,12 +41,16 @@ LARGEST_HTML = 10_000_000  # its tree takes 50 times as much memory
 MOST_PAGES = 5_000
 PAGE = "\f"  # begins a page
 _SHOWN = 5
+_LONGEST_HEADING = 200  # characters
 _PASSWORD = 4  # PDFium's error code
 _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _NOT_TEXT = ("script", "style", "noscript", "template", "svg", "iframe", "object", "nav", "form", "title")
 _NO_TITLE = re.compile(r"untitled|microsoft word|.*\.(docx?|odt|indd|tex|pdf|html?)$", re.IGNORECASE)
 _NUMBER = re.compile(r"^[\d.]+\s+")
+_STYLES = "\n".join(
+    ["p[style-name='Title'] => h1:fresh", *(f"p[style-name='Heading {n}'] => h{n + 1}:fresh" for n in range(1, 6))]
+)
 _FULL = 0.7  # of the longest usual line of a page: such a line goes on in the next
 
 
@@ -138,15 +143,16 @@ def headings(text: str) -> list[Heading]:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("zero").enable(["heading", "lheading", "fence", "code", "html_block", "blockquote", "list"])
-    # Every line break is a line of the parser, so that form feeds and the like must not be one.
     starts = [0, *(found.end() for found in re.finditer("\n", text)), len(text)]
     tokens = parser.parse(text.replace("\r", " "))
     found = []
-    for token, inline in zip(tokens, tokens[1:], strict=False):
+    for token, inline in pairwise(tokens):
         if token.type == "heading_open" and token.level == 0 and token.map and inline.content.strip():
             first, after = token.map
             after = min(after, len(starts) - 1)
             title = " ".join(re.sub(r"[*`]", "", inline.content).split())
+            if "\n" in inline.content or len(title) > _LONGEST_HEADING:
+                continue  # a paragraph above a line of dashes
             found.append(Heading(starts[first], starts[after], int(token.tag[1:]), title))
     return found
 
@@ -263,21 +269,12 @@ class _Reading:
     def _rows(self, path: Path, name: str) -> Iterator[tuple[Document, str]]:
         """A document a line, read line by line; a row without text is noted."""
         empty: list[str] = []
-        with _opened(path) as file:
-            number = 0
-            while line := file.readline(LARGEST + 1):
-                number += 1
-                where = f"{path}:{number}"
-                if len(line) > LARGEST:
-                    message = f"{where}: the line is longer than {_megabytes(LARGEST)}, the most that is read; split it"
-                    raise SuiteError(message)
-                if not line.strip():
-                    continue
-                row = row_of(parsed_json(_line(line, where, first=number == 1), path, number), where)
-                if is_missing(row.values.get("text", "")) and "text" in row.values:
-                    empty.append(str(number))
-                    continue
-                yield _of_row(row, f"{name}:{number}"), where
+        for row in each_row(path, LARGEST):
+            line = row.where.rpartition(":")[2]
+            if "text" in row.values and is_missing(row.values["text"]):
+                empty.append(line)
+            else:
+                yield _of_row(row, f"{name}:{line}"), row.where
         if empty:
             self.notes.append(f"{name}: rows without text left out: {len(empty)} (line {_some(empty)})")
 
@@ -305,7 +302,7 @@ class _Reading:
         if scanned:
             which = f"page{'s' if len(scanned) > 1 else ''} {_ranges(scanned)}"
             self.notes.append(f"{name}: no text on {which}, which are images; run OCR on it to include them")
-        return title, PAGE.join(pages), {"pages": len(pages)}
+        return title, f"{PAGE}\n".join(pages), {"pages": len(pages)}
 
 
 def _of_row(row: Row, otherwise: str) -> Document:
@@ -315,14 +312,6 @@ def _of_row(row: Row, otherwise: str) -> Document:
     }
     known = {name: row.text(name) for name in ("id", "title") if not is_missing(row.values.get(name))}
     return Document(known.get("id", otherwise), known.get("title", ""), row.text("text"), fields)
-
-
-def _line(line: bytes, where: str, *, first: bool) -> str:
-    try:
-        return line.decode("utf-8-sig" if first else "utf-8")
-    except UnicodeDecodeError as error:
-        message = f"{where}: byte {error.start} of the line is not UTF-8; save the file as UTF-8"
-        raise SuiteError(message) from None
 
 
 def _suffix(path: Path) -> str:
@@ -448,8 +437,9 @@ def _docx(content: bytes, name: str) -> tuple[str, str, dict[str, Any]]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             size = sum(part.file_size for part in archive.infolist() if part.filename.endswith((".xml", ".rels")))
             if size > LARGEST:
-                message = f"{name}: unpacked, its text is larger than {_megabytes(LARGEST)}, the most that is read"
-                raise LeftOutError(f"{message}; split it")
+                most = f"{_megabytes(LARGEST)}, the most that is read"
+                message = f"{name}: unpacked, its text is larger than {most}; split it"
+                raise LeftOutError(message)
             archive.getinfo("word/document.xml")
     except (zipfile.BadZipFile, KeyError, NotImplementedError):
         message = f"{name}: it is broken, encrypted or no .docx file; open it in Word and save a copy"
@@ -457,7 +447,7 @@ def _docx(content: bytes, name: str) -> tuple[str, str, dict[str, Any]]:
     try:
         found = mammoth.convert_to_html(
             io.BytesIO(content),
-            style_map="p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fresh",
+            style_map=_STYLES,
             convert_image=lambda _: [],
         )
     except RecursionError:
