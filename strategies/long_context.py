@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 from thirdlever import (
@@ -146,13 +145,13 @@ class _Fitting:
 
 
 def _by_need(suite: Suite, store: Store) -> list[Document]:
-    """All documents, those first that are nearest to most train items: the sum of 1/rank over the items."""
+    """All documents, those first that are the nearest of most train items; of equals the second nearest, and so on."""
     search = index(suite.documents, store)
-    votes: Counter[str] = Counter()
+    votes = {document.id: [0] * VOTES for document in suite.documents}
     for item in suite.train.first(ASKED):
-        for rank, document in enumerate(search.nearest(item.input, VOTES), start=1):
-            votes[document.id] += 1 / rank  # type: ignore[assignment] # a Counter adds any numbers
-    return sorted(suite.documents, key=lambda document: -votes[document.id])
+        for rank, document in enumerate(search.nearest(item.input, VOTES)):
+            votes[document.id][rank] += 1
+    return sorted(suite.documents, key=lambda document: votes[document.id], reverse=True)
 
 
 def _nearest(
@@ -168,5 +167,6 @@ def _nearest(
         found = fit(search.nearest(text, len(suite.documents)))
         return Context(shots=shots, documents=found[::-1], retrieved=Retrieved(documents=found))
 
-    setup = SetupCost(labels=len(shots), seconds=search.seconds, device_seconds=search.seconds)
+    built = search.built
+    setup = SetupCost(labels=len(shots), seconds=built.seconds, device_seconds=built.device_seconds, usd=built.usd)
     return Deployment(ask(suite, find), model=model, lever="retrieval", setup=setup, given=[*shots, *suite.documents])

@@ -27,6 +27,7 @@ from thirdlever import (
     need,
     passages,
     require,
+    require_vectors,
     strategy,
 )
 
@@ -58,6 +59,7 @@ def rag(
     overlap: int = 0,
     search: Literal["dense", "lexical", "hybrid", "auto"] = "dense",
     embedder: str = "minilm",
+    store: str = "chroma",
     rerank: str | None = None,
     candidates: int = 50,
     diversity: float = 0.0,
@@ -78,7 +80,8 @@ def rag(
         overlap: tokens that a passage repeats of the one before it.
         search: "dense" by the cosine of embeddings in Chroma, "lexical" by words (BM25), "hybrid" by both (reciprocal
             rank fusion); "auto" to choose on dev.
-        embedder: name of the embedder.
+        embedder: name of the embedder: "minilm", a folder, "hf/OWNER/NAME", "openai/text-embedding-3-small", ….
+        store: name of the vector store.
         rerank: cross-encoder that ranks the best results again: a folder, or hf/OWNER/NAME.
         candidates: number of results that are fused and ranked again.
         diversity: 0 to 1; above 0, results also differ from each other (maximal marginal relevance).
@@ -92,7 +95,7 @@ def rag(
         votes: ask so many times with some randomness, and take the answer that most completions give.
     """
     _check(documents=documents, passage=passage, overlap=overlap, worked=worked, votes=votes)
-    base = Search(rerank=rerank, candidates=candidates, diversity=diversity, filter=filter or "")
+    base = Search(rerank=rerank, candidates=candidates, diversity=diversity, filter=filter or "", store=store)
     searches = [replace(base, by=by) for by in (SEARCHES if search == "auto" else (search,))]
     if search != "lexical" or diversity:
         need("chromadb", extra="rag")
@@ -101,7 +104,7 @@ def rag(
     ways = [_Way(by, size, overlap, embedder) for size, by in product(sizes, searches)]
     counts = list(product(KS if k == "auto" else (k,), DOCUMENTS if documents == "auto" else (documents,)))
 
-    def prepare(suite: Suite, model: BaseModel, store: Store) -> Deployment:
+    def prepare(suite: Suite, model: BaseModel, artefacts: Store) -> Deployment:
         if documents and not suite.documents:
             message = f"rag: suite {suite.name!r} has no documents; leave documents={documents} out"
             raise StrategyError(message)
@@ -110,7 +113,7 @@ def rag(
             raise StrategyError(message)
 
         def indexed(way: _Way) -> _Indexed:
-            return way.indexed(suite, store, examples=bool(k), documents=bool(documents))
+            return way.indexed(suite, artefacts, examples=bool(k), documents=bool(documents))
 
         def answering(found: _Indexed, k: int, documents: int) -> _Answering:
             step = 1 if order == "nearest_first" else -1
@@ -124,17 +127,15 @@ def rag(
         if len(ways) == len(counts) == 1:
             one = answering(indexed(ways[0]), *counts[0])
             return one.deployment(model, one.setup)
-        kept = _kept(suite, store, ways, counts)
+        kept = _kept(suite, artefacts, ways, counts)
         built = {way: indexed(way) for way in kept}
         options = {_named(numbers, way): answering(built[way], *numbers) for numbers in counts for way in kept}
         of = [[overlap, worked, order, think, votes, rewrite], [found.identity for found in built.values()]]
         solvers = {name: option.solver for name, option in options.items()}
-        choice = choose(suite, model, store, solvers, of={"rag": of})
+        choice = choose(suite, model, artefacts, solvers, of={"rag": of})
         best = options[choice.best]
-        seconds = sum(found.seconds for found in built.values())
-        built_setup = SetupCost(seconds=seconds, device_seconds=seconds)
         labels = choice.setup.labels + best.setup.labels
-        setup = replace(add_setups(choice.setup, built_setup), labels=labels)
+        setup = replace(add_setups(choice.setup, *(found.setup for found in built.values())), labels=labels)
         return replace(best.deployment(model, setup), chosen=choice.best)
 
     return prepare
@@ -171,8 +172,11 @@ class _Way:
         known = suite.documents if documents else ()
         if self.passage:
             known = passages(known, self.passage, overlap=self.overlap, embedder=self.embedder)
+        labelled = tuple(suite.train) if examples else ()
+        if self.search.by != "lexical" or self.search.diversity:
+            require_vectors(store, labelled, known, embedder=self.embedder)
         found = _Indexed(
-            index(tuple(suite.train) if examples else (), store, embedder=self.embedder, search=shots),
+            index(labelled, store, embedder=self.embedder, search=shots),
             index(known, store, embedder=self.embedder, search=self.search),
         )
         for each in (found.examples, found.notes):
@@ -188,8 +192,10 @@ class _Indexed:
     notes: Index[Document]
 
     @property
-    def seconds(self) -> float:
-        return self.examples.seconds + self.notes.seconds
+    def setup(self) -> SetupCost:
+        built = self.examples.built + self.notes.built
+        cost = SetupCost(seconds=built.seconds, device_seconds=built.device_seconds, usd=built.usd)
+        return replace(cost, index_bytes=built.size)
 
     @property
     def identity(self) -> list[str]:
@@ -224,12 +230,15 @@ class _Answering:
 
     @property
     def setup(self) -> SetupCost:
-        labels = len(self.found.examples.entries) or len(self.shown)
-        return SetupCost(labels=labels, seconds=self.found.seconds, device_seconds=self.found.seconds)
+        return replace(self.found.setup, labels=len(self.found.examples.entries) or len(self.shown))
 
     def deployment(self, model: BaseModel, setup: SetupCost) -> Deployment:
         found = self.found
-        given = (*found.examples.entries, *found.notes.entries, *(each.item for each in self.shown))
+        given: list[Item | Document] = [
+            *found.examples.entries,
+            *found.notes.entries,
+            *(each.item for each in self.shown),
+        ]
         return Deployment(self.solver, model=model, lever="retrieval", setup=setup, given=given)
 
 

@@ -47,7 +47,7 @@ from thirdlever.retrieval.chunking import passages
 from thirdlever.retrieval.demonstrations import pick, read_examples
 from thirdlever.retrieval.embedders import EMBEDDER, embed, embed_once
 from thirdlever.retrieval.evidence import holds_answer
-from thirdlever.retrieval.search import Hits, Index, Query, Search, index
+from thirdlever.retrieval.search import Hits, Index, Query, Search, index, require_vectors
 from thirdlever.runner.check import check
 from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Found, Prepare, SetupCost, Tuning, add_setups, strategy
@@ -125,6 +125,7 @@ __all__ = [  # noqa: RUF022 - sorted within four groups
     "read_examples",
     "reply",
     "require",
+    "require_vectors",
     "resolve",
     "run",
     "teach",

@@ -99,7 +99,7 @@ def test_a_grade_of_an_earlier_release_gets_its_status(
     assert list(statuses(frame.assign(status="refused"))) == ["refused"]
 
 
-LATEST = ("retrieval_usd", "retrieved", "gold", "answer_rank")
+LATEST = ("retrieval_usd", "retrieved", "gold", "answer_rank", "answer_passages")
 
 
 def test_new_columns_come_last() -> None:

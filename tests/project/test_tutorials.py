@@ -9,8 +9,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 import pytest
@@ -20,11 +21,15 @@ import thirdlever
 from thirdlever.models import bundled
 from thirdlever.models.engine import local
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 DOCS = Path(__file__).parents[2] / "docs"
 SCRIPT = DOCS.parent / "scripts" / "execute_notebook.py"
 NOTEBOOK = DOCS / "notebooks" / "compare.ipynb"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in (DOCS / "quickstart.md", *DOCS.glob("tutorials/*.md")))
 CACHE = platformdirs.user_cache_path()  # the developer's cache, before the tests set their own
+PRELOADED = Path(__file__).parents[1] / "helpers" / "preloaded.py"
 SECONDS = 600  # a command that takes longer hangs
 
 
@@ -35,14 +40,31 @@ def _weights() -> None:
     local.folder(local.EMBEDDED)
 
 
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a process that runs commands in forks of itself."""
+    address = tmp_path_factory.mktemp("forks") / "socket"
+    process = subprocess.Popen([sys.executable, "-P", PRELOADED, address], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    try:
+        deadline = time.monotonic() + SECONDS
+        while not address.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: Path) -> Path:
     """An empty folder, in which `thirdlever` and `python` are the ones under test."""
     programs = tmp_path / "programs"
     programs.mkdir()
-    for name, module in (("thirdlever", "-m thirdlever "), ("python", "")):
+    for name, words in (("thirdlever", ["-SE", PRELOADED, forks, "thirdlever"]), ("python", [])):
         program = programs / name
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module}"$@"\n', "utf-8")
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, [sys.executable, *words]))} "$@"\n', "utf-8")
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(Path(thirdlever.__file__).parents[1]))  # wherever the tests import it from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,6 +38,7 @@ SENTENCES = {
     "rag:k=0": "rag: k=0, documents=0 retrieves nothing; give k or documents 1 or more",
     "rag:k=-1": "rag: k=-1, documents=0 retrieves nothing; give k or documents 1 or more",
     "rag:documents=2": "rag: suite 'payments' has no documents; leave documents=2 out",
+    "long_context:documents=shared": "long_context: suite 'payments' has no documents; leave documents=shared out",
     "long_context:tokens=300": "300 tokens have no room for demonstrations; use zero_shot",
 }
 
@@ -299,6 +301,65 @@ def test_long_context_keeps_to_its_token_limit(store: Store) -> None:
 def test_long_context_stays_small_if_the_window_is_unknown(store: Store) -> None:
     deployment = prepare("long_context:tokens=window", long_suite(3000), store, FakeModel())
     assert sum(FakeModel().tokens(turn.text) for turn in asked(deployment)) < 8192
+
+
+def library(topics: Sequence[str] = ("bread", "petrol", "opera", "rent")) -> Suite:
+    """A suite with a document of about 100 tokens on each topic; train asks most about the last ones."""
+    documents = tuple(Document(f"d-{topic}", topic, f"{topic} is explained here. " * 20) for topic in topics)
+    train = tuple(
+        Item(f"train-{topic}-{n}", f"about {topic} number {n}", "food" if n % 2 else "fuel")
+        for place, topic in enumerate(topics)
+        for n in range(2 + 2 * place)
+    )
+    return replace(make_suite(), documents=documents, train=Split("train", train))
+
+
+def titles(text: str, suite: Suite) -> list[str]:
+    """The documents that a message shows, in its order."""
+    shown = [each for each in suite.documents if f"{each.title}\n{each.text}" in text]
+    return [each.title for each in sorted(shown, key=lambda each: text.index(each.text))]
+
+
+def test_long_context_shows_all_documents_if_they_fit(store: Store) -> None:
+    suite = library()
+    deployment = prepare("long_context:documents=shared", suite, store, FakeModel(context_window=8000))
+    one, other = (asked(deployment, text) for text in ("about bread", "about opera"))
+    assert titles(one[-1].text, suite) == ["rent", "opera", "petrol", "bread"]
+    assert deployment.lever == "prompt"
+    assert len(shots(one)) == 4
+    assert one[-1].text.partition("Payment:")[0] == other[-1].text.partition("Payment:")[0]  # a cache holds all of it
+
+
+def test_long_context_prefers_the_documents_that_train_asks_about(store: Store) -> None:
+    suite, model = library(), FakeModel(context_window=750)
+    deployment = prepare("long_context:documents=shared", suite, store, model)
+    chat = asked(deployment, "about bread")
+    assert titles(chat[-1].text, suite) == ["opera", "rent"]
+    assert sum(model.tokens(turn.text) for turn in chat) <= 750
+    assert {each.id for each in deployment.given} >= {"d-opera", "d-rent"}
+    assert "d-bread" not in {each.id for each in deployment.given}
+
+
+def test_long_context_shows_the_documents_nearest_to_each_item(store: Store) -> None:
+    suite = library()
+    deployment = prepare("long_context:documents=nearest", suite, store, FakeModel(context_window=1000))
+    for topic in ("bread", "petrol"):
+        assert titles(asked(deployment, f"about {topic}")[-1].text, suite)[-1] == topic
+    assert deployment.lever == "retrieval"
+
+
+def test_long_context_passes_over_a_document_that_does_not_fit(store: Store) -> None:
+    suite = library()
+    huge = replace(suite.documents[-1], text="rent is long. " * 2000)
+    suite = replace(suite, documents=(*suite.documents[:-1], huge))
+    deployment = prepare("long_context:documents=shared", suite, store, FakeModel(context_window=750))
+    assert titles(asked(deployment)[-1].text, suite) == ["petrol", "opera"]
+
+
+def test_the_records_say_which_documents_a_long_context_held() -> None:
+    records = measure(library(), "long_context:documents=shared", model=FakeModel(answer=fuel)).records
+    assert set(records["retrieved"]) == {json.dumps([f"d-{topic}" for topic in ("bread", "petrol", "opera", "rent")])}
+    assert records["retrieval_s"].isna().all()
 
 
 # rag

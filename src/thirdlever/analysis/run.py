@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from thirdlever.analysis.parts import By, PartTable
+    from thirdlever.analysis.retrieval import RetrievalFigures
     from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.catalog.tuning import Profile, Rate
 
@@ -103,6 +104,40 @@ class Run:
             message = f"--by {by}: {str(self.folder)!r} has no figures by {by}, because {why}; leave --by out"
             raise RunError(message)
         return measured
+
+    def retrieval(self) -> dict[str, dict[str, RetrievalFigures]]:
+        """Figures of what measured candidates retrieve, the most accurate first, by slice; "" is all items.
+
+        Empty if none retrieves documents that are known to be right or wrong.
+        """
+        from thirdlever.analysis.scorecards import figures
+
+        names = [
+            name
+            for name in self.summary["candidate"]
+            if name not in self.not_measured and self.figures[name].retrieval is not None
+        ]
+        records = self.records
+        slices = sorted(filter(None, records["slice"].dropna().unique())) if names else []
+        by_slice = {"": self.figures} | {part: figures(records, self.info, part=part) for part in slices}
+        return {
+            name: {part: found for part, known in by_slice.items() if (found := known[name].retrieval) is not None}
+            for name in names
+        }
+
+    def require_retrieval(self) -> dict[str, dict[str, RetrievalFigures]]:
+        """The same.
+
+        Raises:
+            RunError: there are none.
+        """
+        if found := self.retrieval():
+            return found
+        message = (
+            f"--by retrieval: no measured candidate of {str(self.folder)!r} retrieves documents that are known to hold "
+            "the answer; give test items a column gold with the ids of such documents, then run rag:documents=N"
+        )
+        raise RunError(message)
 
     def require_complete(self) -> None:
         """Check that every candidate was measured.

@@ -87,14 +87,30 @@ def price_in(info: Mapping[str, Any], model: str | None) -> Price | None:
     return stated if isinstance(stated, Price) or stated is None else Price.from_dict(stated)
 
 
-def request_usd(records: pd.DataFrame, price: Price) -> NDArray[np.float64]:
-    """Cost of each request's tokens [requests]; NaN where a count is missing."""
+def request_usd(records: pd.DataFrame, price: Price, *, from_cache: bool = True) -> NDArray[np.float64]:
+    """Cost of each request's tokens [requests]; NaN where a count is missing.
+
+    Args:
+        records: the requests.
+        price: of a token.
+        from_cache: whether tokens read from the provider's cache cost less; False as if it had held none of them.
+    """
     import numpy as np
 
     sent, cached, came = (numbers(records, name) for name in ("input_tokens", "cached_tokens", "output_tokens"))
     # Missing in older releases, and for providers without such a rate: those tokens count as other prompt tokens.
     written = numbers(records, "cache_write_tokens") if "cache_write_tokens" in records else np.zeros(len(records))
-    return price.costs(sent, cached, came, np.nan_to_num(written))
+    return price.costs(sent, cached if from_cache else np.zeros(len(records)), came, np.nan_to_num(written))
+
+
+def retrieving_usd(records: pd.DataFrame) -> NDArray[np.float64]:
+    """What providers charge for each request's retrieval [requests]: 0 where none is recorded, NaN where unknown."""
+    import numpy as np
+
+    told = [name for name in ("retrieved", "search_s") if name in records]
+    if not told or "retrieval_usd" not in records:  # of an early release
+        return np.zeros(len(records))
+    return np.where(records[told].notna().any(axis=1), numbers(records, "retrieval_usd"), 0.0)
 
 
 def preparing_usd(

@@ -421,10 +421,12 @@ def run(
     model that talks on until it is cut off is only weak: a warning, and exit code 0.
     """
     from thirdlever.report import tables
+    from thirdlever.retrieval import chroma
     from thirdlever.runner import runner
 
     if chroma_url is not None:
-        os.environ["THIRDLEVER_CHROMA_URL"] = chroma_url
+        chroma.address(chroma_url)  # refuses a password before the command line is kept
+        os.environ[chroma.SERVER] = chroma_url
     done = runner.run(
         suite,
         strategy or options.STRATEGIES,
@@ -524,8 +526,8 @@ def show(
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
     by: Annotated[
-        Literal["label", "field", "rule"] | None,
-        option("PART", "Show precision, recall and F1 of each label, field or rule of the answers."),
+        Literal["label", "field", "rule", "retrieval"] | None,
+        option("PART", "Show figures of each label, field or rule of the answers, or of retrieval by slice."),
     ] = None,
     fmt: options.TableFormat = "table",
 ) -> None:
@@ -534,6 +536,9 @@ def show(
     from thirdlever.report import tables
 
     found = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+    if by == "retrieval":
+        options.print_text(tables.render_retrieval(found.require_retrieval(), fmt))
+        return
     if by is not None:
         options.print_text(tables.render_parts(found.parts(by), fmt))
         return

@@ -47,6 +47,7 @@ from inspect_ai.util._store import init_subtask_store
 from thirdlever.answers.answer import Text
 from thirdlever.answers.number import Number
 from thirdlever.core.errors import ProviderError, RunError, ThirdleverError
+from thirdlever.core.mistakes import raised_in
 from thirdlever.core.progress import note
 from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
@@ -455,12 +456,13 @@ def _about_retrieval(found: Retrieved, item: Item, answer: Answer) -> dict[str, 
         return took
     gold = item.fields.get("gold")
     right = _right_texts(answer, item.target)
-    ranks = (rank for rank, one in enumerate(found.documents, start=1) if any(map(one.says, right)))
+    ranks = [rank for rank, one in enumerate(found.documents, start=1) if any(map(one.says, right))]
     return {
         **took,
         "retrieved": json.dumps([document.id for document in found.documents]),
         "gold": json.dumps([str(each) for each in gold]) if isinstance(gold, list) else None,
-        "answer_rank": next(ranks, 0) if right else None,
+        "answer_rank": min(ranks, default=0) if right else None,
+        "answer_passages": len(ranks) if right else None,
     }
 
 
@@ -472,9 +474,9 @@ def _right_texts(answer: Answer, target: str) -> list[str]:
 
 
 def _described(error: Exception) -> str:
-    """The provider's message: inspect's own error starts with the whole request."""
+    """The provider's message, as inspect's own error starts with the whole request; of a user's code, where it is."""
     cause = error.__cause__ if error.__cause__ is not None and type(error).__name__ == "RetryError" else error
-    return f"{type(cause).__name__}: {getattr(cause, 'provider_message', None) or cause}"
+    return f"{raised_in(cause)}{type(cause).__name__}: {getattr(cause, 'provider_message', None) or cause}"
 
 
 # What happens when a provider refuses, fails or does not answer

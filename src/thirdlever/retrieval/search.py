@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from thirdlever.core.errors import StrategyError
 from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note
-from thirdlever.retrieval.chroma import chroma
-from thirdlever.retrieval.embedders import MINILM, Embedded, embed_once, find_embedder
+from thirdlever.retrieval import vectors
+from thirdlever.retrieval.embedders import MINILM, find_embedder, usd_of
 from thirdlever.retrieval.filters import Filter, read_filter
 from thirdlever.retrieval.lexical import lexical
 from thirdlever.retrieval.ranking import diverse, fused
 from thirdlever.retrieval.rerankers import find_reranker
+from thirdlever.retrieval.stores import CHROMA, find_store
 from thirdlever.suites.suite import Document, Item
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.core.store import Store
-    from thirdlever.retrieval.chroma import Chroma
-    from thirdlever.retrieval.embedders import Embedder
     from thirdlever.retrieval.lexical import Lexical
+    from thirdlever.retrieval.protocol import Embedded, Embedder
     from thirdlever.retrieval.rerankers import Reranker
+    from thirdlever.retrieval.stores import Vectors
 
 
 CANDIDATES = 50  # results that are ranked again
@@ -52,6 +53,7 @@ class Search:
         candidates: how many results are fused, ranked again and drawn from.
         diversity: 0 takes the most relevant entries; towards 1, also ones that differ from those before them.
         filter: which entries may be found for an item, see `read_filter`; "" for all.
+        store: where vectors are kept, see `find_store`.
     """
 
     by: Literal["dense", "lexical", "hybrid"] = "dense"
@@ -59,6 +61,7 @@ class Search:
     candidates: int = CANDIDATES
     diversity: float = 0.0
     filter: str = ""
+    store: str = CHROMA
 
     def __post_init__(self) -> None:
         """Refuse values that make no search.
@@ -133,7 +136,7 @@ class Dense:
 
     embedder: Embedder
     rows: NDArray[np.float32]
-    _vectors: Chroma
+    _vectors: Vectors
 
     def nearest(self, vector: NDArray[np.float32], n: int, among: NDArray[np.intp] | None) -> Ranking:
         """Positions and cosines of the `n` entries nearest to a vector, nearest first.
@@ -150,6 +153,32 @@ class Dense:
         return [(position, 1 - distance) for distance, position in ranked[:n]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What building indexes took when it was done.
+
+    Attributes:
+        seconds: wall time.
+        device_seconds: the part of them that was this machine's work.
+        usd: what a provider charged for embedding; None if unknown.
+        size: bytes on this machine.
+    """
+
+    seconds: float = 0.0
+    device_seconds: float = 0.0
+    usd: float | None = 0.0
+    size: int = 0
+
+    def __add__(self, other: Built) -> Built:
+        """Both together."""
+        return Built(
+            seconds=self.seconds + other.seconds,
+            device_seconds=self.device_seconds + other.device_seconds,
+            usd=None if self.usd is None or other.usd is None else self.usd + other.usd,
+            size=self.size + other.size,
+        )
+
+
 @dataclass(frozen=True)
 class Index(Generic[Entry]):
     """Entries that can be searched.
@@ -157,22 +186,27 @@ class Index(Generic[Entry]):
     Attributes:
         entries: what is in it, by position.
         search: how they are searched.
-        seconds: what embedding and indexing took when they were done.
+        built: what embedding and indexing took when they were done.
     """
 
     entries: Sequence[Entry]
     search: Search
-    seconds: float
+    built: Built
     _dense: Dense | None
     _lexical: Lexical | None
     _reranker: Reranker | None
     _filter: Filter | None
 
     @property
+    def seconds(self) -> float:
+        """Wall time that embedding and indexing took when they were done."""
+        return self.built.seconds
+
+    @property
     def identity(self) -> str:
         """Hash of what its results depend on, beside the entries."""
-        parts = (self._dense.embedder if self._dense else None, self._reranker)
-        return content_hash([asdict(self.search), *(part.identity if part else None for part in parts)])
+        by = self._dense.embedder.identity if self._dense else None
+        return content_hash([asdict(self.search), by, self._reranker.identity if self._reranker else None])
 
     def nearest(self, query: str | Query, k: int) -> list[Entry]:
         """The `k` best entries for a query, best first; all if there are fewer."""
@@ -196,7 +230,7 @@ class Index(Generic[Entry]):
             found = self._found(asked.text, vector, self._depth(k), among)
         with clock.measured("ranking_s", when=bool(self._reranker or self.search.diversity)):
             ranked = self._varied(self._reranked(asked.text, found), k)
-        usd = 0.0 if new is None or self._dense is None else _usd(self._dense.embedder, new)
+        usd = 0.0 if new is None or self._dense is None else usd_of(self._dense.embedder, new.tokens)
         return Hits(entries=[self.entries[place] for place, _ in ranked[:k]], usd=usd, **clock.seconds)
 
     def check(self, items: Iterable[Item]) -> None:
@@ -229,10 +263,10 @@ class Index(Generic[Entry]):
         if not (self._reranker and found):
             return found
         first, rest = found[: self.search.candidates], found[self.search.candidates :]
-        scores = self._reranker.scores(text, [text_of(self.entries[place]) for place, _ in first])
-        order = sorted(range(len(first)), key=lambda at: (-round(float(scores[at]), _SCORE_DECIMALS), at))
-        lowest = float(scores.min())
-        return [*((first[at][0], float(scores[at])) for at in order), *((place, lowest) for place, _ in rest)]
+        scores = self._reranker.scores(text, [text_of(self.entries[place]) for place, _ in first]).tolist()
+        order = sorted(range(len(first)), key=lambda at: (-round(scores[at], _SCORE_DECIMALS), at))
+        again: Ranking = [(first[at][0], scores[at]) for at in order]
+        return again + [(place, min(scores)) for place, _ in rest]
 
     def _varied(self, found: Ranking, k: int) -> Ranking:
         if not (self.search.diversity and self._dense and found):
@@ -257,18 +291,29 @@ def index(entries: Sequence[Entry], store: Store, *, embedder: str = MINILM, sea
         ThirdleverError: the server at `THIRDLEVER_CHROMA_URL` does not answer.
     """
     if not entries:
-        return Index(entries, search, 0.0, None, None, None, None)
+        return Index(entries, search, Built(), None, None, None, None)
     narrowed = Filter(search.filter, entries) if search.filter else None
     texts = [text_of(entry) for entry in entries]
-    dense, seconds = None, 0.0
+    dense, built = None, Built()
     if search.by != "lexical" or search.diversity:
-        dense, seconds = _dense(texts, store, find_embedder(embedder))
+        dense, built = _dense(texts, store, find_embedder(embedder), kept_in=search.store)
     worded = lexical(texts, store) if search.by != "dense" else None
+    if worded:
+        built += Built(seconds=worded.seconds, device_seconds=worded.seconds)
     reranker = find_reranker(search.rerank) if search.rerank else None
     if reranker:
         reranker.scores("", [])  # loads the model, for which the first search should not pay
         _report_cut(texts, reranker, f"re-ranker {reranker.name!r}")
-    return Index(entries, search, seconds + (worded.seconds if worded else 0.0), dense, worded, reranker, narrowed)
+    return Index(entries, search, built, dense, worded, reranker, narrowed)
+
+
+def require_vectors(store: Store, *lists: Sequence[Item] | Sequence[Document], embedder: str = MINILM) -> None:
+    """Let a plan count the texts of all indexes together; call it before the first `index`. A run goes on.
+
+    Raises:
+        NotBuilt: the store is a plan's, and lacks vectors.
+    """
+    vectors.require(store, find_embedder(embedder), *([text_of(entry) for entry in entries] for entries in lists))
 
 
 def text_of(entry: Item | Document) -> str:
@@ -276,13 +321,18 @@ def text_of(entry: Item | Document) -> str:
     return entry.input if isinstance(entry, Item) else f"{entry.title}\n{entry.text}"
 
 
-def _dense(texts: Sequence[str], store: Store, by: Embedder) -> tuple[Dense, float]:
-    """The vectors of texts in Chroma, and the seconds that embedding and indexing took."""
-    rows, seconds = embed_once(texts, store, embedder=by)
+def _dense(texts: Sequence[str], store: Store, by: Embedder, *, kept_in: str) -> tuple[Dense, Built]:
+    """The vectors of texts in a vector store, and what embedding and indexing took."""
+    kept = vectors.keep(texts, store, by)
     by.embed([])  # loads the model, for which the first search should not pay
-    filled = chroma(f"thirdlever-{content_hash([list(texts), by.identity])[:32]}", rows, store)
+    name = f"thirdlever-{content_hash([list(texts), by.identity])[:32]}"
+    filled = find_store(kept_in)(name, kept.vectors, store, embedder=by.identity)
     _report_cut(texts, by, f"embedder {by.name!r}")
-    return Dense(by, rows, filled), seconds + filled.seconds
+    embedding = Built(
+        seconds=kept.seconds, device_seconds=kept.seconds if by.local else 0.0, usd=usd_of(by, kept.tokens)
+    )
+    indexing = Built(seconds=filled.seconds, device_seconds=filled.seconds, size=filled.size or 0)
+    return Dense(by, kept.vectors, filled), embedding + indexing
 
 
 def _report_cut(texts: Sequence[str], by: Embedder | Reranker, reader: str) -> None:
@@ -296,11 +346,6 @@ def _report_cut(texts: Sequence[str], by: Embedder | Reranker, reader: str) -> N
             f"{cut:,} of {len(texts):,} texts are longer than the {by.window} tokens that the {reader} reads, up to "
             f"{max(lengths):,}; what follows is not searched. Give a passage length, such as rag:passage=200"
         )
-
-
-def _usd(by: Embedder, made: Embedded) -> float | None:  # noqa: ARG001 - a price needs the tokens
-    """What embedding a query costs; None if unknown."""
-    return 0.0 if by.local else None
 
 
 class _Clock:

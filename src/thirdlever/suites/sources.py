@@ -152,7 +152,7 @@ def _unpacked(content: bytes, path: Path) -> bytes:
 # Texts
 
 
-def _text(content: bytes, path: Path, reading: Dialect) -> tuple[str, list[str]]:
+def decoded(content: bytes, path: Path, reading: Dialect) -> tuple[str, list[str]]:
     """A file's text, and how it was read if that is not UTF-8."""
     marked = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), None)
     encoding = reading.encoding or (marked[1] if marked else "utf-8")
@@ -198,7 +198,7 @@ def _not_decoded(content: bytes, path: Path, encoding: str, error: UnicodeDecode
 
 
 def _table(content: bytes, path: Path, reading: Dialect) -> Source:
-    text, changes = _text(content, path, reading)
+    text, changes = decoded(content, path, reading)
     line = 1
     separator = reading.delimiter
     if stated := _EXCEL_SEPARATOR.match(text):
@@ -228,14 +228,14 @@ def _delimiter(text: str) -> str | None:
 
 
 def _json_lines(content: bytes, path: Path, reading: Dialect) -> Source:
-    text, changes = _text(content, path, reading)
+    text, changes = decoded(content, path, reading)
     if text.lstrip().startswith("["):
         return Source({"": list(json_array(text, path))}, [*changes, "one JSON array, not one object a line"])
     return Source({"": list(json_lines(text, path))}, changes)
 
 
 def _json(content: bytes, path: Path, reading: Dialect) -> Source:
-    text, changes = _text(content, path, reading)
+    text, changes = decoded(content, path, reading)
     first, _, rest = text.strip().partition("\n")
     if first.startswith("{") and first.rstrip().endswith("}") and rest.lstrip().startswith("{"):
         return Source({"": list(json_lines(text, path))}, [*changes, "one JSON object a line"])
