@@ -224,6 +224,18 @@ def test_retrieval_alone_selects_what_the_model_is_asked_with(depots: Suite, sto
     assert all(0 <= share <= 1 for share in facts["recall"])
 
 
+def test_each_index_that_was_tried_is_paid_for_once(depots: Suite, store: Store) -> None:
+    deployment = prepare("rag:k=0,documents=1,passage=auto,search=auto", depots, store)
+    [selected], [choice] = (
+        [json.loads(path.read_text()) for path in store.root.glob(f"{kind}/*/artefact.json")]
+        for kind in ("recall", "choice")
+    )
+    built = selected["costs"]
+    assert len(built) == 2  # dense and lexical: documents this short are passages of any length
+    expected = choice["seconds"] + sum(cost["seconds"] for cost in built.values())
+    assert deployment.setup.seconds == pytest.approx(expected)
+
+
 def test_too_many_combinations_are_refused_where_nothing_selects(suite: Suite, store: Store) -> None:
     known = replace(suite, documents=(Document("a", "Rule", "diesel is fuel"),))
     with pytest.raises(StrategyError, match="auto stands for 81 combinations, more than 12"):
