@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever import (
     BaseModel,
@@ -127,15 +127,18 @@ def rag(
         if len(ways) == len(counts) == 1:
             one = answering(indexed(ways[0]), *counts[0])
             return one.deployment(model, one.setup)
-        kept = _kept(suite, artefacts, ways, counts)
+        kept, costs = _kept(suite, artefacts, ways, counts)
         built = {way: indexed(way) for way in kept}
+        costs = {
+            name: cost for one in (costs, *(found.costs for found in built.values())) for name, cost in one.items()
+        }
         options = {_named(numbers, way): answering(built[way], *numbers) for numbers in counts for way in kept}
         of = [[overlap, worked, order, think, votes, rewrite], [found.identity for found in built.values()]]
         solvers = {name: option.solver for name, option in options.items()}
         choice = choose(suite, model, artefacts, solvers, of={"rag": of})
         best = options[choice.best]
         labels = choice.setup.labels + best.setup.labels
-        setup = replace(add_setups(choice.setup, *(found.setup for found in built.values())), labels=labels)
+        setup = replace(add_setups(choice.setup, *costs.values()), labels=labels)
         return replace(best.deployment(model, setup), chosen=choice.best)
 
     return prepare
@@ -192,10 +195,14 @@ class _Indexed:
     notes: Index[Document]
 
     @property
-    def setup(self) -> SetupCost:
-        built = self.examples.built + self.notes.built
-        cost = SetupCost(seconds=built.seconds, device_seconds=built.device_seconds, usd=built.usd)
-        return replace(cost, index_bytes=built.size)
+    def costs(self) -> dict[str, SetupCost]:
+        """What building each index took."""
+        return {
+            name: SetupCost(
+                seconds=built.seconds, device_seconds=built.device_seconds, usd=built.usd, index_bytes=built.size
+            )
+            for name, built in {**self.examples.parts, **self.notes.parts}.items()
+        }
 
     @property
     def identity(self) -> list[str]:
@@ -230,7 +237,8 @@ class _Answering:
 
     @property
     def setup(self) -> SetupCost:
-        return replace(self.found.setup, labels=len(self.found.examples.entries) or len(self.shown))
+        labels = len(self.found.examples.entries) or len(self.shown)
+        return replace(add_setups(SetupCost(), *self.found.costs.values()), labels=labels)
 
     def deployment(self, model: BaseModel, setup: SetupCost) -> Deployment:
         found = self.found
@@ -242,20 +250,25 @@ class _Answering:
         return Deployment(self.solver, model=model, lever="retrieval", setup=setup, given=given)
 
 
-def _kept(suite: Suite, store: Store, ways: Sequence[_Way], counts: Sequence[tuple[int, int]]) -> Sequence[_Way]:
+def _kept(
+    suite: Suite, store: Store, ways: Sequence[_Way], counts: Sequence[tuple[int, int]]
+) -> tuple[Sequence[_Way], dict[str, SetupCost]]:
     """The ways of searching that the model is asked with, the cheapest first: those that find most answers on dev.
+
+    Returns:
+        These ways, and what building the indexes of all ways took, by index; nothing if all are kept.
 
     Raises:
         StrategyError: there are too many, and nothing says what they should find.
     """
     room = min(KEPT, MOST // len(counts))
     if len(ways) <= room:
-        return ways
+        return ways, {}
     most = max(documents for _, documents in counts)
-    items = suite.dev.first(ITEMS) if most else ()
+    items = tuple(suite.dev.first(ITEMS)) if most else ()
     if all(holds_answer(suite, item, ()) is None for item in items):
         if len(ways) * len(counts) <= MOST:
-            return ways
+            return ways, {}
         message = (
             f"rag: auto stands for {len(ways) * len(counts)} combinations, more than {MOST}, and neither a column gold "
             "nor answers that documents quote tell which finds most on dev; state k, documents, passage or search"
@@ -263,22 +276,23 @@ def _kept(suite: Suite, store: Store, ways: Sequence[_Way], counts: Sequence[tup
         raise StrategyError(message)
     queries = [Query(item.input, item.fields) for item in items]
 
-    def build(_: object) -> dict[str, list[float]]:
-        recall = []
+    def build(_: object) -> dict[str, Any]:
+        recall, costs = [], {}
         for way in ways:
             plain = replace(way, search=replace(way.search, rerank=None, diversity=0.0))
-            notes = plain.indexed(suite, store, examples=False, documents=True).notes
-            found = [
-                holds_answer(suite, item, notes.nearest(query, most))
+            found = plain.indexed(suite, store, examples=False, documents=True)
+            costs |= {name: asdict(cost) for name, cost in found.costs.items()}
+            held = [
+                holds_answer(suite, item, found.notes.nearest(query, most))
                 for item, query in zip(items, queries, strict=True)
             ]
-            recall.append(sum(map(bool, found)) / len(found))
-        return {"recall": recall}
+            recall.append(sum(map(bool, held)) / len(held))
+        return {"recall": recall, "costs": costs}
 
     of = {"suite": suite.seen_hash, "ways": [repr(way) for way in ways], "documents": most}
-    recall = store.once("recall", of=of, build=build).facts["recall"]
-    best = sorted(range(len(ways)), key=lambda at: -recall[at])[:room]
-    return [ways[at] for at in sorted(best)]
+    facts = store.once("recall", of=of, build=build).facts
+    best = sorted(range(len(ways)), key=lambda at: -facts["recall"][at])[:room]
+    return [ways[at] for at in sorted(best)], {name: SetupCost(**cost) for name, cost in facts["costs"].items()}
 
 
 def _named(numbers: tuple[int, int], way: _Way) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +21,7 @@ from thirdlever.strategies.specs import parse
 from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
-    from inspect_ai.model import ChatMessage
+    from pathlib import Path
 
     from thirdlever import Deployment, Suite
     from thirdlever.analysis.run import Run
@@ -32,11 +31,25 @@ pytestmark = pytest.mark.usefixtures("project")
 TOWNS = ("Arden", "Brill", "Corby", "Delph", "Ember", "Frome", "Gweek", "Hythe", "Irton", "Jarow", "Keld", "Looe")
 
 
+@pytest.fixture(scope="module")
+def tokens_of_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tokenizer whose tokens are words, so that nothing is downloaded."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    unknown = "[UNK]"
+    tokenizer = Tokenizer(models.WordLevel({unknown: 0}, unk_token=unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def encoder(monkeypatch: pytest.MonkeyPatch) -> Hashing:
+def encoder(monkeypatch: pytest.MonkeyPatch, tokens_of_words: Path) -> Hashing:
+    embedders.find_embedder.cache_clear()  # it keeps its tokenizer
     hashing = Hashing()
     monkeypatch.setattr(embedders, "_model", lambda _: hashing)
-    monkeypatch.setattr(bundled, "embedder_folder", Path)  # nothing is downloaded for it
+    monkeypatch.setattr(bundled, "embedder_folder", lambda: tokens_of_words)
     return hashing
 
 
@@ -81,8 +94,9 @@ def measure(suite: Suite, *specs: str, model: FakeModel | None = None, probe: in
     return thirdlever.run(suite, specs, models=[model or FakeModel(answer=last_number)], out="out", probe=probe)
 
 
-def last_number(prompt: list[ChatMessage]) -> str:
-    found = [word for word in prompt[-1].text.split() if word.isdigit()]
+def last_number(prompt: str) -> str:
+    """Reads the last document that it is shown."""
+    found = [word for word in prompt.split() if word.isdigit()]
     return found[-1] if found else "none"
 
 
@@ -127,8 +141,8 @@ def test_the_query_is_embedded_once_for_examples_and_documents(depots: Suite, en
 
 
 def test_the_model_writes_the_query(depots: Suite) -> None:
-    def answered(prompt: list[ChatMessage]) -> str:
-        if prompt[0].text == REWRITING:
+    def answered(prompt: str) -> str:
+        if prompt.startswith(REWRITING):
             return ' "Depot Keld"\nIt is about a depot.'
         return last_number(prompt)
 
@@ -137,7 +151,7 @@ def test_the_model_writes_the_query(depots: Suite) -> None:
     assert {tuple(json.loads(found)) for found in run.records["retrieved"]} == {("north-10",)}
     assert len(model.prompts) == 24
     plain = measure_plain(depots)
-    assert run.records["input_tokens"].min() > plain.records["input_tokens"].max()
+    assert run.records["input_tokens"].min() > plain.records["input_tokens"].max()  # both calls are counted
 
 
 def measure_plain(suite: Suite) -> Run:
@@ -147,8 +161,8 @@ def measure_plain(suite: Suite) -> Run:
 
 @pytest.mark.parametrize("written", ["", "  \n", "word " * 65, "cut"])
 def test_a_query_that_cannot_be_used_is_replaced_by_the_input(written: str, depots: Suite) -> None:
-    def answered(prompt: list[ChatMessage]) -> str | ModelOutput:
-        if prompt[0].text != REWRITING:
+    def answered(prompt: str) -> str | ModelOutput:
+        if not prompt.startswith(REWRITING):
             return last_number(prompt)
         return ModelOutput.from_content("fake", "Keld", stop_reason="max_tokens") if written == "cut" else written
 
@@ -208,6 +222,18 @@ def test_retrieval_alone_selects_what_the_model_is_asked_with(depots: Suite, sto
     [facts] = [json.loads(path.read_text()) for path in store.root.glob("recall/*/artefact.json")]
     assert len(facts["recall"]) == 3
     assert all(0 <= share <= 1 for share in facts["recall"])
+
+
+def test_each_index_that_was_tried_is_paid_for_once(depots: Suite, store: Store) -> None:
+    deployment = prepare("rag:k=0,documents=1,passage=auto,search=auto", depots, store)
+    [selected], [choice] = (
+        [json.loads(path.read_text()) for path in store.root.glob(f"{kind}/*/artefact.json")]
+        for kind in ("recall", "choice")
+    )
+    built = selected["costs"]
+    assert len(built) == 2  # dense and lexical: documents this short are passages of any length
+    expected = choice["seconds"] + sum(cost["seconds"] for cost in built.values())
+    assert deployment.setup.seconds == pytest.approx(expected)
 
 
 def test_too_many_combinations_are_refused_where_nothing_selects(suite: Suite, store: Store) -> None:

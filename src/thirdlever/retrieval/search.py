@@ -186,16 +186,21 @@ class Index(Generic[Entry]):
     Attributes:
         entries: what is in it, by position.
         search: how they are searched.
-        built: what embedding and indexing took when they were done.
+        parts: what embedding and indexing took when they were done, by index: several searches share some.
     """
 
     entries: Sequence[Entry]
     search: Search
-    built: Built
+    parts: Mapping[str, Built]
     _dense: Dense | None
     _lexical: Lexical | None
     _reranker: Reranker | None
     _filter: Filter | None
+
+    @property
+    def built(self) -> Built:
+        """What embedding and indexing took when they were done."""
+        return sum(self.parts.values(), Built())
 
     @property
     def seconds(self) -> float:
@@ -291,20 +296,23 @@ def index(entries: Sequence[Entry], store: Store, *, embedder: str = MINILM, sea
         ThirdleverError: the server at `THIRDLEVER_CHROMA_URL` does not answer.
     """
     if not entries:
-        return Index(entries, search, Built(), None, None, None, None)
+        return Index(entries, search, {}, None, None, None, None)
     narrowed = Filter(search.filter, entries) if search.filter else None
     texts = [text_of(entry) for entry in entries]
-    dense, built = None, Built()
+    dense, worded, parts = None, None, {}
     if search.by != "lexical" or search.diversity:
-        dense, built = _dense(texts, store, find_embedder(embedder), kept_in=search.store)
-    worded = lexical(texts, store) if search.by != "dense" else None
-    if worded:
-        built += Built(seconds=worded.seconds, device_seconds=worded.seconds)
+        by = find_embedder(embedder)
+        name = f"thirdlever-{content_hash([texts, by.identity])[:32]}"
+        dense, parts[name] = _dense(texts, store, by, name=name, kept_in=search.store)
+    if search.by != "dense":
+        worded = lexical(texts, store)
+        took = Built(seconds=worded.seconds, device_seconds=worded.seconds)
+        parts[f"lexical-{content_hash(texts)[:32]}"] = took
     reranker = find_reranker(search.rerank) if search.rerank else None
     if reranker:
         reranker.scores("", [])  # loads the model, for which the first search should not pay
         _report_cut(texts, reranker, f"re-ranker {reranker.name!r}")
-    return Index(entries, search, built, dense, worded, reranker, narrowed)
+    return Index(entries, search, parts, dense, worded, reranker, narrowed)
 
 
 def require_vectors(store: Store, *lists: Sequence[Item] | Sequence[Document], embedder: str = MINILM) -> None:
@@ -321,11 +329,10 @@ def text_of(entry: Item | Document) -> str:
     return entry.input if isinstance(entry, Item) else f"{entry.title}\n{entry.text}"
 
 
-def _dense(texts: Sequence[str], store: Store, by: Embedder, *, kept_in: str) -> tuple[Dense, Built]:
+def _dense(texts: Sequence[str], store: Store, by: Embedder, *, name: str, kept_in: str) -> tuple[Dense, Built]:
     """The vectors of texts in a vector store, and what embedding and indexing took."""
     kept = vectors.keep(texts, store, by)
     by.embed([])  # loads the model, for which the first search should not pay
-    name = f"thirdlever-{content_hash([list(texts), by.identity])[:32]}"
     filled = find_store(kept_in)(name, kept.vectors, store, embedder=by.identity)
     _report_cut(texts, by, f"embedder {by.name!r}")
     embedding = Built(
