@@ -6,6 +6,7 @@ passage, and title and text together have at most so many of the embedder's toke
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -121,9 +122,15 @@ def _count(tokenizer: Any, text: str) -> int:  # noqa: ANN401 - of an optional l
 
 
 @lru_cache(maxsize=64)
-def _splitter(tokenizer: Any, tokens: int, overlap: int) -> Any:  # noqa: ANN401 - of an optional library
+def _splitter(tokenizer: Any, tokens: int, overlap: int, *, plain: bool) -> Any:  # noqa: ANN401 - optional
     splitters = need("semantic_text_splitter", extra="rag")
-    return splitters.MarkdownSplitter.from_huggingface_tokenizer(tokenizer, tokens, overlap=overlap)
+    kind = splitters.TextSplitter if plain else splitters.MarkdownSplitter
+    return kind.from_huggingface_tokenizer(tokenizer, tokens, overlap=overlap)
+
+
+def _is_plain(document: Document) -> bool:
+    """Whether a text is no Markdown: as such, "[2]" would be a link, and links stay whole before sentences do."""
+    return "pages" in document.fields or str(document.fields.get("source")).casefold().endswith((".txt", ".text"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +255,9 @@ class _Cutter:
     def _fitting(
         self, document: Document, start: int, end: int, above: tuple[str, ...], capacity: int
     ) -> Iterator[tuple[int, int]]:
-        splitter = _splitter(self.tokenizer, capacity, min(self.overlap, capacity // 2))
-        for at, piece in splitter.chunk_indices(document.text[start:end]):
+        overlap = min(self.overlap, capacity // 2)
+        splitter = _splitter(self.tokenizer, capacity, overlap, plain=_is_plain(document))
+        for at, piece in splitter.chunk_indices(_unwrapped(document.text[start:end])):
             first, last = start + at, start + at + len(piece)
             if capacity > 1 and not self._fits(document, first, last, above):
                 # Beside its neighbours, or under its head, a text can have a token more.
@@ -270,6 +278,14 @@ class _Cutter:
         encoded = self.tokenizer.encode(words, add_special_tokens=False)
         allowed = max(1, room - self._marks)
         return words if len(encoded.ids) <= allowed else words[: encoded.offsets[allowed - 1][1]]
+
+
+_WRAPPED = re.compile(r"(?<=[^\n]{60})\n(?=\w)(?!\d+[.)])")
+
+
+def _unwrapped(text: str) -> str:
+    """The text, as long, with spaces for line breaks inside a paragraph: the splitter cuts at lines before sentences."""
+    return _WRAPPED.sub(" ", text.replace(PAGE, " "))
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

@@ -27,10 +27,10 @@ from thirdlever.core.progress import progress
 from thirdlever.core.text import clipped
 from thirdlever.suites.readers import JSON_LINES, Row, each_row, is_missing
 from thirdlever.suites.sources import Dialect, decoded
-from thirdlever.suites.suite import Document
+from thirdlever.suites.suite import Document, read_knowledge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MARKDOWN = (".md", ".markdown")
 HTML = (".html", ".htm", ".xhtml")
@@ -41,6 +41,8 @@ LARGEST_HTML = 10_000_000  # its tree takes 50 times as much memory
 MOST_PAGES = 5_000
 PAGE = "\f"  # begins a page
 _SHOWN = 5
+_MOST_NOTES = 20
+_BEGINNING = 300  # characters
 _LONGEST_HEADING = 200  # characters
 _PASSWORD = 4  # PDFium's error code
 _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -121,7 +123,7 @@ def stream_documents(path: Path, notes: list[str], *, encoding: str | None = Non
     reading = _Reading(path, notes, encoding)
     seen: dict[str, tuple[str, bytes]] = {}
     for document, where in reading.documents():
-        content = hashlib.sha256(json.dumps([document.title, document.text, dict(document.fields)]).encode()).digest()
+        content = _hash(document)
         first, same = seen.setdefault(document.id, (where, content))
         if first == where:
             yield document
@@ -134,6 +136,128 @@ def stream_documents(path: Path, notes: list[str], *, encoding: str | None = Non
         why = f" ({notes[0]})" if notes else ""
         message = f"{str(path)!r} has no document{why}; give a folder or file of {NAMED}"
         raise SuiteError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a suite's documents are, in numbers.
+
+    Attributes:
+        count: of documents.
+        words: of all of them.
+        longest: words of the longest.
+        title: of the first.
+        beginning: of its text.
+        kinds: number of documents by the suffix of their file; "rows" for those of JSON lines and tables.
+        hashes: sha256 of each document, by id.
+    """
+
+    count: int
+    words: int
+    longest: int
+    title: str
+    beginning: str
+    kinds: Mapping[str, int]
+    hashes: Mapping[str, bytes]
+
+
+def write_documents(path: Path, documents: Iterable[Document]) -> Knowledge:
+    """Write a suite's documents.jsonl, one document after another."""
+    hashes: dict[str, bytes] = {}
+    kinds: Counter[str] = Counter()
+    words = longest = 0
+    title = beginning = ""
+    with path.open("w", encoding="utf-8") as file:
+        for document in documents:
+            row = {"id": document.id, "title": document.title, "text": document.text, **document.fields}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            size = len(document.text.split())
+            if not hashes:
+                title, beginning = document.title, " ".join(document.text[:_BEGINNING].split())
+            hashes[document.id] = _hash(document)
+            kinds[_suffix(Path(str(document.fields.get("source", "")))) or "rows"] += 1
+            words, longest = words + size, max(longest, size)
+    return Knowledge(len(hashes), words, longest, title, beginning, kinds, hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """How the documents of a suite changed: ids by what became of them.
+
+    Attributes:
+        new: only among the new documents.
+        changed: in both, with other text, title or fields.
+        gone: only among the old ones.
+        unchanged: number of the others.
+        gold: ids that the `gold` column of labelled rows names and that no document has any more.
+        knowledge: what the new documents are.
+        notes: what was left out and why, in sentences.
+    """
+
+    new: Sequence[str]
+    changed: Sequence[str]
+    gone: Sequence[str]
+    unchanged: int
+    gold: Sequence[str]
+    knowledge: Knowledge
+    notes: Sequence[str]
+
+
+def describe(folder: Path) -> Knowledge:
+    """What the documents of the suite are whose data are in a folder.
+
+    Raises:
+        SuiteError: there are none, or they cannot be read.
+    """
+    found = read_knowledge(folder / "documents.jsonl")
+    if not found:
+        message = f"the suite has no documents; add them with: thirdlever documents {folder.name} PATH"
+        raise SuiteError(message)
+    return write_documents(Path(os.devnull), found)
+
+
+def replace_documents(folder: Path, source: Path, *, encoding: str | None = None) -> Replaced:
+    """Replace the documents of the suite whose data are in a folder, at once or not at all.
+
+    Args:
+        folder: `datasets/<name>` of the project.
+        source: folder or file that `read_documents` reads.
+        encoding: of texts that are not UTF-8 and have no mark.
+
+    Raises:
+        SuiteError: the source cannot be read, or the suite's own data.
+    """
+    path, notes = folder / "documents.jsonl", list[str]()
+    before = {document.id: _hash(document) for document in read_knowledge(path)}
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        made = write_documents(partial, stream_documents(source, notes, encoding=encoding))
+        lost = _gold(folder) - made.hashes.keys()
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    both = [name for name in made.hashes if name in before]
+    changed = [name for name in both if before[name] != made.hashes[name]]
+    return Replaced(
+        new=[name for name in made.hashes if name not in before],
+        changed=changed,
+        gone=[name for name in before if name not in made.hashes],
+        unchanged=len(both) - len(changed),
+        gold=sorted(lost),
+        knowledge=made,
+        notes=notes,
+    )
+
+
+def _gold(folder: Path) -> set[str]:
+    """Ids of documents that the labelled rows name as those with the answer."""
+    parts = (folder / f"{part}.jsonl" for part in ("train", "dev", "test"))
+    named = (row.values.get("gold") for path in parts if path.exists() for row in each_row(path))
+    return {str(each) for gold in named for each in (gold if isinstance(gold, list) else [gold]) if each}
+
+
+def _hash(document: Document) -> bytes:
+    return hashlib.sha256(json.dumps(document.content, sort_keys=True).encode()).digest()
 
 
 def headings(text: str) -> list[Heading]:
@@ -177,13 +301,18 @@ class _Reading:
             yield from self._of(self.root, self.root.name)
             return
         paths = self._paths()
+        left = 0
         with progress("reading", len(paths)) as advance:
             for path, name in paths:
                 try:
                     yield from self._of(path, name)
                 except LeftOutError as error:
-                    self.notes.append(f"left out: {error}")
+                    left += 1
+                    if left <= _MOST_NOTES:
+                        self.notes.append(f"left out: {error}")
                 advance()
+        if left > _MOST_NOTES:
+            self.notes.append(f"left out: {left - _MOST_NOTES:,} more files")
 
     def _paths(self) -> list[tuple[Path, str]]:
         """Regular files of known kinds with their ids, by id; the rest is noted."""
@@ -274,7 +403,7 @@ class _Reading:
             if "text" in row.values and is_missing(row.values["text"]):
                 empty.append(line)
             else:
-                yield _of_row(row, f"{name}:{line}"), row.where
+                yield of_row(row, f"{name}:{line}"), row.where
         if empty:
             self.notes.append(f"{name}: rows without text left out: {len(empty)} (line {_some(empty)})")
 
@@ -305,8 +434,12 @@ class _Reading:
         return title, f"{PAGE}\n".join(pages), {"pages": len(pages)}
 
 
-def _of_row(row: Row, otherwise: str) -> Document:
-    """A row of JSON lines as a document; without an id, it has its file's and its line."""
+def of_row(row: Row, otherwise: str) -> Document:
+    """A row with a text, and perhaps an id and a title, as a document; other columns are its fields.
+
+    Raises:
+        SuiteError: it has no text.
+    """
     fields = {
         name: value for name, value in row.values.items() if name not in {"id", "title", "text"} and value is not None
     }
