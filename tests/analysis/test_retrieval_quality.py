@@ -12,9 +12,14 @@ from thirdlever.analysis.compare import compared
 from thirdlever.analysis.retrieval import documents, figures, ranked
 from thirdlever.analysis.stats.intervals import wilson
 from thirdlever.core.errors import RunError
+from thirdlever.report import memo_content, page
 from thirdlever.report.tables import render_comparison, render_retrieval, render_summary
+from thirdlever.runner.exporting import export
+from thirdlever.runner.formats import read
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from syrupy.assertion import SnapshotAssertion
 
@@ -222,3 +227,30 @@ def test_a_run_without_retrieval_shows_none_of_it() -> None:
         run.require_retrieval()
     assert "MRR" not in render_summary(run.summary)
     assert compared(run).retrieval == []
+
+
+def test_a_table_of_another_tool_keeps_what_was_retrieved(tmp_path: Path) -> None:
+    run = retrieving.run({"rag(documents=2)": run_of_two().assign(input="why?")}, folder=tmp_path)
+    export(run, "csv", out=tmp_path / "results.csv")
+    rows = [row.further for row in read(tmp_path / "results.csv", None).rows if "phase" not in row.further]
+    assert [row["retrieved"] for row in rows] == run_of_two()["retrieved"].to_list()
+    assert {row["gold"] for row in rows} == {'["a"]'}
+    assert [row["answer_rank"] for row in rows] == [1] * 5 + [0] * 3
+    assert {row["ranking_s"] for row in rows} == {0.07}
+
+
+def test_the_memo_says_whether_better_search_would_help(snapshot: SnapshotAssertion) -> None:
+    found = retrieving.run({"rag(documents=2)": run_of_two(), "zero_shot": prompted()}).retrieval()
+    table = memo_content.retrieval(found)
+    assert table.rows == [
+        ["rag(documents=2)", "75.0 [40.9, 92.9]", "0.750", "0.750", "37.5", "83.3 / 0.0", "12.5", "25.0", "87.5 / 75.0"]
+    ]
+    assert memo_content.retrieval_in_words(found) == snapshot
+    assert memo_content.retrieval_in_words({}) == ""
+
+
+def test_the_page_says_which_passages_are_gold() -> None:
+    shown = page.found('["a#1", "<b>#2"]', '["a", "c"]', 2)
+    assert shown == [["a#1", ["gold"]], ["<b>#2", ["answer"]], ["c", ["missed"]]]
+    assert page.found(None, '["a"]', None) is None
+    assert page.found("no JSON", None, None) is None

@@ -296,8 +296,8 @@ class _Rows:
         columns = (_column(rows, name) for name in ("retrieved", "gold", "answer_rank", "answer_passages", "score"))
         requests = [
             _Request(
-                passages=_ids(found),
-                gold=None if gold is None else frozenset(_ids(gold)),
+                passages=id_list(found),
+                gold=None if gold is None else frozenset(id_list(gold)),
                 place=None if place is None else int(place),
                 bearing=None if bearing is None else int(bearing),
                 score=(score or 0.0) if known else None,
@@ -401,7 +401,7 @@ def _column(rows: pd.DataFrame, name: str) -> list[Any]:
     return [None if missing else value for value, missing in zip(rows[name], rows[name].isna(), strict=True)]
 
 
-def _ids(text: str) -> list[str]:
+def id_list(text: str) -> list[str]:
     """A JSON list of ids, each once; none if the text is something else, as in a file from elsewhere."""
     try:
         found = json.loads(text)

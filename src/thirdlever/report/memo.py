@@ -250,6 +250,7 @@ class _Memo:
             self._page_one(pictures),
             self._why(),
             self._prompts_compared(),
+            self._retrieval(),
             self._money(pictures),
             self._more_labels(pictures),
             self._gates(pictures),
@@ -307,6 +308,14 @@ class _Memo:
         """Which prompt is better, if the run has strategies in several."""
         if self.prompts:
             yield from (*_table(content.by_prompt(self.prompts), level=2), "")
+
+    def _retrieval(self) -> Iterator[str]:
+        """Whether better search or a better model would help, if documents are retrieved."""
+        found = self.run.retrieval() if self.run else {}
+        if found:
+            yield from ("## Would better search help?", "")
+            yield from (_text(content.retrieval_in_words(found), _LONGEST_EVIDENCE), "")
+            yield from (*_table(content.retrieval(found)), "")
 
     def _money(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
         yield from ("## Cost and latency", "")

@@ -331,7 +331,8 @@ def _inspect(path: Path) -> Recorded:
 
 _FACTS = (  # fields of our records that a log keeps in its metadata
     *("retrieval_s", "ttft_s", "device_s", "prompt_hash", "cold", "cache_write_tokens", "reasoning_tokens"),
-    *("prompt_chars", "confidence"),
+    *("prompt_chars", "confidence", "embedding_s", "search_s", "ranking_s", "retrieval_usd", "retrieved", "gold"),
+    *("answer_rank", "answer_passages"),
 )
 _ABOUT = ("strategy", "args", "prompt", "lever")
 
@@ -763,8 +764,19 @@ OWN_COLUMNS = {
     "ttft_s": "ttft_s",
     "device_s": "device_s",
     "cold": "cold",
+    "embedding_s": "embedding_s",
+    "search_s": "search_s",
+    "ranking_s": "ranking_s",
+    "retrieval_usd": "retrieval_usd",
+    "retrieved": "retrieved",
+    "gold": "gold",
+    "answer_rank": "answer_rank",
+    "answer_passages": "answer_passages",
 }
-_SECONDS = ("retrieval_s", "ttft_s", "device_s")  # by the same name in our own tables
+# By the same name in our own tables:
+_AMOUNTS = ("retrieval_s", "ttft_s", "device_s", "embedding_s", "search_s", "ranking_s", "retrieval_usd")
+_PLACES = ("answer_rank", "answer_passages")
+_LISTS = ("retrieved", "gold")  # of ids, as JSON
 _SCORED = re.compile(r"(?P<name>.+?)/(?:v\d+/)?(?:score|value)|scores?[./](?P<other>.+)", re.IGNORECASE)
 _EXPECTED = re.compile(r"expect|guideline", re.IGNORECASE)  # what MLflow keeps beside its scorers' values
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -842,7 +854,9 @@ def _of_row(row: Row, values: Mapping[str, Any]) -> Measurement:
     further = {name: number(name, int) for name in ("cache_write_tokens", "reasoning_tokens") if name in values}
     if values.get("phase") == "latency":
         further |= {"phase": "latency", "cold": bool(to_score(values.get("cold")))}
-    further |= {name: _number(row.values.get(name), float, row.where, name) for name in _SECONDS}
+    further |= {name: _number(row.values.get(name), float, row.where, name) for name in _AMOUNTS}
+    further |= {name: _number(row.values.get(name), int, row.where, name) for name in _PLACES}
+    further |= {name: _id_list(row.values.get(name)) for name in _LISTS}
     about: dict[str, Any] = {"lever": text("lever")} if text("lever") else {}
     if text("strategy") and text("args"):  # a table of ours; elsewhere, a strategy may be anything
         about |= {"strategy": _plain(text("strategy")), "args": _object(values["args"])}
@@ -867,6 +881,16 @@ def _of_row(row: Row, values: Mapping[str, Any]) -> Measurement:
         further={name: value for name, value in further.items() if value is not None},
         about=about,
     )
+
+
+def _id_list(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """A list of ids as the records have it; None for anything else, such as another tool's text under that name."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return json.dumps([str(each) for each in value]) if isinstance(value, list) else None
 
 
 def _plain(text: str | None) -> str | None:
