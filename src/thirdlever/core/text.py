@@ -26,6 +26,7 @@ _DAYS_PER_MONTH = 365.25 / 12
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # What Markdown acts on: marks anywhere, addresses that become links by themselves, marks at the start of a line.
 _MARKS = re.compile(r"[\\`*_\[\]<>|#~&@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 _LINE_START = re.compile(r"^(?:([-+=])(?!\d)|(\d+)(?=[.)](?:\s|$)))")
 
 
@@ -317,6 +318,15 @@ def unescaped_csv(text: str) -> str:
     ('=1+1', "'tis")
     """
     return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
+def without_password(text: str) -> str:
+    """A text whose addresses lack the user name and the password that they may have.
+
+    >>> without_password("--chroma-url=http://me:pass@chroma.example:8000")
+    '--chroma-url=http://chroma.example:8000'
+    """
+    return _CREDENTIALS.sub("", text)
 
 
 # Comparing texts

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from thirdlever.core import files
 from thirdlever.core.errors import RunError, need
-from thirdlever.core.text import counted, escape_csv
+from thirdlever.core.text import counted, escape_csv, without_password
 from thirdlever.runner.formats import OWN_COLUMNS
 
 if TYPE_CHECKING:
@@ -181,10 +181,10 @@ def _mlflow(run: Run, uri: str | None) -> Iterator[str]:
             run_id = _log_candidate(client, experiment, run, about)
             yield f"{about['name']}: run {run_id} of experiment {suite!r}"
     except mlflow.exceptions.MlflowException as error:
-        where = _without_secret(address)
+        where = without_password(address)
         message = f"MLflow at {where} cannot take the run ({_short(error)}); check the address, and that it runs"
         raise RunError(message) from error
-    yield f"MLflow: {_without_secret(address)}"
+    yield f"MLflow: {without_password(address)}"
 
 
 def _log_candidate(client: Any, experiment: str, run: Run, about: Mapping[str, Any]) -> str:  # noqa: ANN401 - optional
@@ -244,8 +244,3 @@ def _metrics(card: Mapping[str, Any]) -> dict[str, float]:
 
 def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def _without_secret(address: str) -> str:
-    """An address without the name and the password that it may have."""
-    return re.sub(r"(?<=//)[^/@]*@", "", address)

@@ -23,7 +23,7 @@ from thirdlever.catalog.price_lookup import price_of
 from thirdlever.core import project
 from thirdlever.core.errors import RunError, unknown
 from thirdlever.core.files import content_hash
-from thirdlever.core.text import clipped, counted, listed, normalise
+from thirdlever.core.text import clipped, counted, listed, normalise, without_password
 from thirdlever.evaluation.records import Reply, misread, table
 from thirdlever.models.base import BaseModel
 from thirdlever.models.engine.local import EMBEDDED
@@ -603,7 +603,7 @@ def _info(kept: Sequence[_Graded], entries: Sequence[Mapping[str, Any]], suite: 
         **asdict(Tolerance()),
         "versions": {"thirdlever": project.version()},
         "hardware": {},
-        "command": sys.argv,
+        "command": [without_password(word) for word in sys.argv],
         "looks": [items],
     }
 

@@ -32,7 +32,7 @@ from thirdlever.core.files import content_hash
 from thirdlever.core.progress import note, progress
 from thirdlever.core.project import hardware, versions
 from thirdlever.core.store import Store
-from thirdlever.core.text import counted, percent
+from thirdlever.core.text import counted, percent, without_password
 from thirdlever.evaluation.ask import metered
 from thirdlever.evaluation.judging import Grading, JudgedAnswer, check_grader
 from thirdlever.evaluation.records import Journal, describe_lost, misread, monotonous, table, to_parquet
@@ -198,7 +198,7 @@ def run(
             **asdict(tolerance),
             "versions": versions(),
             "hardware": hardware(),
-            "command": sys.argv,
+            "command": [without_password(word) for word in sys.argv],
             "started": started.isoformat(),
             "finished": now().isoformat(),
         }

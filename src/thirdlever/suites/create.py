@@ -260,8 +260,8 @@ def make_suite(
         warnings = [*found.warnings, *splits.contradictions()]
         if group is not None and not splits.parts["dev"]:
             warnings.append(
-                f"dev is empty, because each group of {group!r} is larger than a tenth of train: nothing, such as k=auto, "
-                "can be chosen on it; give --dev FILE, or another --group"
+                f"dev is empty, because each group of {group!r} is larger than a tenth of train: nothing, such as "
+                "k=auto, can be chosen on it; give --dev FILE, or another --group"
             )
         for prompt in prompts:
             contents |= _prompt_file(prompt, folder)

@@ -157,6 +157,7 @@ class Fault:
         until_s: only until then.
         share: of the requests left, at random; `seed` fixes which.
         retry_after_s: the error says when to try again, in the headers retry-after and x-ratelimit-reset-requests.
+        repeats_key: the error's message contains the request's API key, as some gateways' do.
     """
 
     kind: FaultKind
@@ -168,6 +169,7 @@ class Fault:
     share: float = 1.0
     seed: int = 0
     retry_after_s: float | None = None
+    repeats_key: bool = False
 
 
 @dataclass(frozen=True)
@@ -438,7 +440,7 @@ class _Server:
             if kind in {"html", "html_error"}:
                 return body, _Response(200 if kind == "html" else 502, _HTML, "text/html; charset=utf-8")
             if fault and kind in _ERRORS:
-                raise _error(fault, api)
+                raise _error(fault, api, _key(headers) if fault.repeats_key else "")
             self._authenticate(headers)
             response = await self._route(path, api, body, kind)
         except RefusedError as refused:
@@ -450,7 +452,7 @@ class _Server:
         return next((armed.fault for armed in self._faults if armed.strikes(model)), None)
 
     def _authenticate(self, headers: dict[str, str]) -> None:
-        given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        given = _key(headers)
         if given != self._key:
             masked = f"{given[:3]}***{given[-4:]}"
             raise RefusedError(401, f"Incorrect API key provided: {masked}.", code="invalid_api_key")
@@ -640,8 +642,13 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def _error(fault: Fault, api: wire.ChatCompletions) -> RefusedError:
+def _key(headers: Mapping[str, str]) -> str:
+    return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+
+
+def _error(fault: Fault, api: wire.ChatCompletions, key: str) -> RefusedError:
     status, message, kind, code = _ERRORS[fault.kind]
+    message = f"{message} Key: {key}" if key else message
     headers = {}
     if fault.retry_after_s is not None:
         headers = _retry_after(fault.retry_after_s) | api.limits([("requests", 60, 0, fault.retry_after_s)])
