@@ -487,7 +487,7 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
 
 def half_written(folder: Path, before: dict[str, tuple[int, int]], code: int) -> list[str]:
     """Partial files, and after an error every file that is new or changed, except the cache's, journals' and locks."""
-    kept = (".thirdlever/", ".lock", "/journal/", "/logs/", "__pycache__")
+    kept = (".thirdlever/", ".lock", "/journal/", "/logs/", "__pycache__", "/.partial/")
     changed = [name for name, state in tree(folder).items() if before.get(name) != state]
     partial = [name for name in changed if name.endswith(".partial") and not name.startswith(".thirdlever/")]
     return partial or [name for name in changed if code == 2 and not any(part in name for part in kept)]
@@ -613,7 +613,7 @@ def report(project: Path, chosen: argparse.Namespace) -> int:
         row["half-written"] += bool(done.half)
         row["other"] += not done.error and done.code not in CODES
         problem = kind_of(done.error) if done.error else f"wrote {done.half[0]}" if done.half else ""
-        problem = f"{problem} {case.target.command.split()[0]}" if done.code < 0 or done.half else problem
+        problem = f"{problem} {case.target.command.split()[0]}" if done.half else problem
         if problem:
             earlier = kinds.get(problem)
             kinds[problem] = (case, done, 1) if earlier is None else (*earlier[:2], earlier[2] + 1)
