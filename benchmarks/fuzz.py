@@ -46,6 +46,7 @@ LIBRARIES = (
 )
 LONGEST_S = 60
 MEMORY = 6 * 2**30  # bytes of address space above what the parent has
+KEEP = {"run", "regress", "curve"}  # commands that keep what was paid for when they fail
 SHOWN = 40  # lines of a traceback
 CODES = {0, 1, 2, 3, 4}  # those that are documented
 MODEL = "openai/gpt-4.1-mini"
@@ -203,8 +204,34 @@ def as_text(data: bytes, draw: random.Random, _: list[bytes]) -> bytes:
     at = draw.randrange(len(pieces))
     other = draw.choice(
         [
-            *('"', "'", "[", "]", "{", "}", "=", ",", ":", "\n", "\t", "-1", "1e999", "nan", "inf", "true", "null", "é"),
-            *("2026-13-45", "[[x]]", "{{ item.nothing.more }}", "{{ 1/0 }}", "{% for x in range(10**9) %}", "{{ '' ~ x"),
+            *(
+                '"',
+                "'",
+                "[",
+                "]",
+                "{",
+                "}",
+                "=",
+                ",",
+                ":",
+                "\n",
+                "\t",
+                "-1",
+                "1e999",
+                "nan",
+                "inf",
+                "true",
+                "null",
+                "é",
+            ),
+            *(
+                "2026-13-45",
+                "[[x]]",
+                "{{ item.nothing.more }}",
+                "{{ 1/0 }}",
+                "{% for x in range(10**9) %}",
+                "{{ '' ~ x",
+            ),
             *("{{ ''.__class__ }}", "{% include 'nothing' %}", "&a *a", "!!python/object:os.system", "\ud7ff", "\0"),
             *(draw.choice(pieces), "9" * 400, "0x1F", "''", '""', "---\n", "# "),
         ]
@@ -446,7 +473,7 @@ def attempt(folder: Path, arguments: list[str]) -> Outcome:
     if not reply:
         return Outcome(os.waitstatus_to_exitcode(status), "ended without a word", seconds=seconds)
     code, error, said = json.loads(reply)
-    return Outcome(code, error, said, half_written(folder, before, code), seconds)
+    return Outcome(code, error, said, half_written(folder, before, code, keeps=arguments[0] in KEEP), seconds)
 
 
 def _child(folder: Path, arguments: list[str], pipe: int) -> None:
@@ -485,11 +512,13 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
-def half_written(folder: Path, before: dict[str, tuple[int, int]], code: int) -> list[str]:
+def half_written(folder: Path, before: dict[str, tuple[int, int]], code: int, *, keeps: bool) -> list[str]:
     """Partial files, and after an error every file that is new or changed, except the cache's, journals' and locks."""
     kept = (".thirdlever/", ".lock", "/journal/", "/logs/", "__pycache__", "/.partial/")
     changed = [name for name, state in tree(folder).items() if before.get(name) != state]
     partial = [name for name in changed if name.endswith(".partial") and not name.startswith(".thirdlever/")]
+    if keeps:
+        return partial
     return partial or [name for name in changed if code == 2 and not any(part in name for part in kept)]
 
 
@@ -542,7 +571,9 @@ def kind_of(error: str) -> str:
     return f"{last} at {frames[-1] if frames else '?'}"
 
 
-def work(project: Path, seed: int, share: tuple[int, int], chosen: argparse.Namespace) -> Iterator[tuple[Case, Outcome]]:
+def work(
+    project: Path, seed: int, share: tuple[int, int], chosen: argparse.Namespace
+) -> Iterator[tuple[Case, Outcome]]:
     """This process's share of the inputs."""
     targets = tuple(one for one in TARGETS if not chosen.only or one.command.split()[0] in chosen.only)
     end = time.monotonic() + chosen.seconds
@@ -625,7 +656,9 @@ def report(project: Path, chosen: argparse.Namespace) -> int:
         print(f"| {name} | " + " | ".join(f"{row[column]:,}" for column in columns) + " |")
     for problem, (case, done, number) in sorted(kinds.items(), key=lambda each: -each[1][2]):
         print(f"\n=== {number} x {problem}\n{case.number}: {case.target.command}  <- {case.file} {case.change}")
-        print(f"exit {done.code}, {done.seconds:.1f} s, half-written: {done.half}\n{done.said[-400:] if done.half else ''}")
+        print(
+            f"exit {done.code}, {done.seconds:.1f} s, half-written: {done.half}\n{done.said[-400:] if done.half else ''}"
+        )
         print("\n".join(done.error.splitlines()[-SHOWN:]))
     return int(any(total[name] for name in ("traceback", "hang", "half-written", "other")))
 

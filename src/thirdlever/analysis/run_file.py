@@ -119,7 +119,7 @@ class _Price(_Part):
 @dataclass(frozen=True, kw_only=True)
 class _NearLeaks(_Part):
     items: list[str]
-    allowed: str | None = None
+    allowed: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +211,11 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdecimal()]
 
 
-_NEEDED = ("candidate", "phase", "item_id", "score", "prediction", "error")
+_NEEDED = (  # every release wrote these
+    *("candidate", "strategy", "model", "phase", "item_id", "epoch", "slice", "group", "prediction", "score"),
+    *("input_tokens", "cached_tokens", "output_tokens", "latency_s", "retrieval_s", "device_s", "stop_reason", "error"),
+    "item_hash",
+)
 _PHASES = {"accuracy", "latency"}
 
 

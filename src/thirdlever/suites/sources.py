@@ -376,7 +376,9 @@ def _xlsx(content: bytes, path: Path, reading: Dialect) -> Source:  # noqa: ARG0
         raise SuiteError(message) from error
     changes = [f"read the first of {len(book.worksheets)} sheets, {sheet.title!r}"] if len(book.worksheets) > 1 else []
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)  # as a table, so that a sheet is treated like the CSV file that it could be saved as
+    csv.writer(text).writerows(
+        rows
+    )  # as a table, so that a sheet is treated like the CSV file that it could be saved as
     return Source({"": list(table(text.getvalue(), path, ",", changes=changes))}, changes)
 
 
