@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -15,7 +16,6 @@ from thirdlever.core.errors import RunError
 from thirdlever.core.validation import Amount, Bounded, FileModel, Name, Share, validated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -246,27 +246,32 @@ def read_records(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
 
 def _problem(records: pd.DataFrame, columns: Mapping[str, str]) -> str | None:
     """What is wrong with records, as a clause."""
-    import pandas as pd
-
     if missing := [name for name in _NEEDED if name not in records]:
         return f"column {missing[0]!r} is missing"
-    for name in (name for name in columns if name in records):
-        column, wanted = records[name], columns[name]
-        known = column.dropna()
-        is_text = pd.api.types.infer_dtype(known, skipna=True) in {"string", "empty"}
-        if len(known) and is_text != (wanted == "str"):
-            return f"column {name!r} does not hold {'text' if wanted == 'str' else 'numbers'}"
-        if len(known) and wanted != "str" and not _counts(known, at_most=1 if name == "score" else None):
-            return f"column {name!r} has values out of range"
-    for name in ("candidate", "phase", "item_id"):
-        if records[name].isna().any():
-            return f"column {name!r} has missing values"
-    if unknown := {*records["phase"].unique()} - _PHASES:
-        return f"column 'phase' has the value {sorted(unknown)[0]!r}"
-    key = [name for name in ("candidate", "phase", "item_id", "epoch") if name in records]
-    if records.duplicated(key).any():
-        return "a request is there twice"
+    wrong = (_wrong(records[name].dropna(), columns[name]) for name in columns if name in records)
+    return next(filter(None, wrong), None) or _not_keyed(records)
+
+
+def _wrong(known: pd.Series[Any], wanted: str) -> str | None:
+    """What is wrong with a column's values, of which none is missing."""
+    import pandas as pd
+
+    is_text = pd.api.types.infer_dtype(known, skipna=True) == "string"
+    if len(known) and is_text != (wanted == "str"):
+        return f"column {known.name!r} does not hold {'text' if wanted == 'str' else 'numbers'}"
+    if len(known) and wanted != "str" and not _counts(known, at_most=1 if known.name == "score" else None):
+        return f"column {known.name!r} has values out of range"
     return None
+
+
+def _not_keyed(records: pd.DataFrame) -> str | None:
+    """What is wrong with the columns that tell requests apart."""
+    key = ["candidate", "phase", "item_id", "epoch"]
+    if absent := [name for name in key if records[name].isna().any()]:
+        return f"column {absent[0]!r} has missing values"
+    if unknown := {*records["phase"].unique()} - _PHASES:
+        return f"column 'phase' has the value {min(unknown)!r}"
+    return "a request is there twice" if records.duplicated(key).any() else None
 
 
 def _counts(values: pd.Series[Any], *, at_most: float | None) -> bool:

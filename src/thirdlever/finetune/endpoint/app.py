@@ -502,14 +502,17 @@ def _limited(receive: Receive, largest: int) -> Receive:
     return limited
 
 
-def application(folder: Path, *, base: str, key: str, max_body: int = MAX_BODY) -> Starlette:
+def application(
+    folder: Path, *, base: str, key: str, max_body: int = MAX_BODY, max_requests: int = MAX_REQUESTS
+) -> Starlette:
     """An endpoint.
 
     Args:
         folder: holds its state; one application at a time.
         base: the local model to serve and tune.
         key: the bearer token.
-        max_body: largest request body in bytes.
+        max_body: largest file in bytes.
+        max_requests: requests in progress at once.
     """
     jobs = JobStore(folder / "jobs")
     scheduler = Scheduler(folder, jobs)
@@ -522,7 +525,7 @@ def application(folder: Path, *, base: str, key: str, max_body: int = MAX_BODY) 
 
     app = Starlette(
         routes=[Mount("/v1", routes=ROUTES)],
-        middleware=[Middleware(Guard, key=key, max_body=max_body)],
+        middleware=[Middleware(Guard, key=key, max_body=max_body, max_requests=max_requests)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
