@@ -82,8 +82,8 @@ def test_no_key_is_in_any_file_or_output_of_a_run(
         address = f"http://me:{password}@127.0.0.1:1"
         run = ["run", "tiny", "--strategy", "zero_shot", *models, "--probe", "1", "--out", "results/a"]
         codes = [call([*run, "--chroma-url", address, "--max-failed", "0.5"], monkeypatch)]
-        for command in ("show", "compare", "decide", "memo", "report"):
-            codes.append(call([command, "results/a"], monkeypatch))
+        commands = ("show", "compare", "decide", "memo", "report")
+        codes += [call([command, "results/a"], monkeypatch) for command in commands]
         codes.append(call(["export", "results/a", "--to", "csv", "--out", "answers.csv"], monkeypatch))
         codes.append(call(["models"], monkeypatch))
     assert codes == [2, 0, 0, 0, 0, 0, 0, 0]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from thirdlever.analysis.run_file import read_info, read_records
 from thirdlever.analysis.usage import price_in
 from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import Hour, Price, hour, in_batch, overlaid
@@ -48,20 +48,14 @@ class Run:
     @cached_property
     def info(self) -> dict[str, Any]:
         """run.json: suite, candidates, prices, versions, hardware, options."""
-        path = self._file(INFO)
-        try:
-            info: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        except ValueError as error:  # neither UTF-8 nor JSON
-            message = f"{path} is damaged ({error}); repeat the run's command with --out {self.folder}"
-            raise RunError(message) from error
-        return info
+        return read_info(self._file(INFO))
 
     @cached_property
     def records(self) -> pd.DataFrame:
         """One row per request."""
-        import pandas as pd
+        from thirdlever.evaluation.records import COLUMNS
 
-        return pd.read_parquet(self._file(RECORDS))
+        return read_records(self._file(RECORDS), COLUMNS)
 
     @cached_property
     def figures(self) -> Mapping[str, CandidateFigures]:

@@ -284,7 +284,7 @@ _WRAPPED = re.compile(r"(?<=[^\n]{60})\n(?=\w)(?!\d+[.)])")
 
 
 def _unwrapped(text: str) -> str:
-    """The text, equally long, with spaces for line breaks in paragraphs: the splitter cuts at lines before sentences."""
+    """The text, equally long, with spaces for line breaks in paragraphs: it is cut at lines before sentences."""
     return _WRAPPED.sub(" ", text.replace(PAGE, " "))
 
 

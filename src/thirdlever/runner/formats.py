@@ -13,6 +13,7 @@ import json
 import math
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -135,7 +136,7 @@ def _read(path: Path, fmt: Format | None) -> Recorded:
     if content.startswith(_GZIP):
         try:
             content = gzip.decompress(content)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             message = f"{str(path)!r} is no complete gzip file ({error}); copy it again, or unpack it"
             raise RunError(message) from None
     if content.startswith(_ZIP) and (path.suffix == ".eval" or _is_log(content)):
@@ -322,7 +323,7 @@ def _inspect(path: Path) -> Recorded:
         else:
             samples = read_eval_log(path, **settings).samples or ()
         rows = [_of_sample(sample, header.eval, path) for sample in samples]
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of the zip file, its compression or its JSON: inspect wraps none of them
         message = f"{str(path)!r} is no complete log of inspect ({clipped(str(error))}); copy it again"
         raise RunError(message) from error
     ended = [] if header.status == "success" else [f"{path.name}: the eval ended with status {header.status!r}"]
@@ -492,13 +493,26 @@ class _PromptfooRow(BaseModel):
     failureReason: int | None = None  # noqa: N815
 
 
+class _PromptfooResults(BaseModel):
+    """results of the file."""
+
+    results: list[Any]
+
+
+class _PromptfooFile(BaseModel):
+    """The file."""
+
+    results: _PromptfooResults
+
+
 _PROMPTFOO_ERROR = 2  # a failed request; 1 is a failed assertion
 _STOPS = {"stop": "stop", "length": "max_tokens", "max_tokens": "max_tokens", "content_filter": "content_filter"}
 
 
 def _promptfoo(path: Path, rows: Sequence[Row]) -> Recorded:
     found = []
-    for number, value in enumerate(rows[0].values["results"]["results"], start=1):
+    results = validated(_PromptfooFile, rows[0].values, str(path), error=RunError).results.results
+    for number, value in enumerate(results, start=1):
         where = f"{path}: result {number}"
         one = validated(_PromptfooRow, value, where, error=RunError)
         provider = one.provider if isinstance(one.provider, _Named) else _Named(id=one.provider)

@@ -369,14 +369,14 @@ def _xlsx(content: bytes, path: Path, reading: Dialect) -> Source:  # noqa: ARG0
     openpyxl = need("openpyxl", extra="xlsx")
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        rows = [[_cell(value) for value in row] for row in sheet.iter_rows(values_only=True)]
     except Exception as error:  # whatever is wrong with the zip file or its XML, which openpyxl does not wrap
         message = f"{str(path)!r} is no Excel workbook ({clipped(str(error))}); save it again, or save it as CSV"
         raise SuiteError(message) from error
-    sheet = book.worksheets[0]
     changes = [f"read the first of {len(book.worksheets)} sheets, {sheet.title!r}"] if len(book.worksheets) > 1 else []
     text = io.StringIO(newline="")
-    # As a table, so that a sheet is treated like the CSV file that it could be saved as.
-    csv.writer(text).writerows([_cell(value) for value in row] for row in sheet.iter_rows(values_only=True))
+    csv.writer(text).writerows(rows)  # as a table, so that a sheet is read like the CSV file that it could be saved as
     return Source({"": list(table(text.getvalue(), path, ",", changes=changes))}, changes)
 
 
