@@ -46,7 +46,8 @@ def tokens_of_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def encoder(monkeypatch: pytest.MonkeyPatch, tokens_of_words: Path) -> Hashing:
-    embedders.find_embedder.cache_clear()  # it keeps its tokenizer
+    own = embedders.LocalEmbedder(embedders.MINILM, embedders.EMBEDDER)  # which has not read its tokenizer yet
+    monkeypatch.setattr(embedders, "_MINILM", own)
     hashing = Hashing()
     monkeypatch.setattr(embedders, "_model", lambda _: hashing)
     monkeypatch.setattr(bundled, "embedder_folder", lambda: tokens_of_words)
