@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 START_S = 120.0
-KEY = "sk-load"
+KEY = "load test"
 AUTH = {"Authorization": f"Bearer {KEY}"}
 NO_ANSWER = "no answer"
 
@@ -119,9 +120,7 @@ class Load:
         """Take the server, the number of clients and how long slow ones send."""
         self.served, self.clients, self.model, self.slow_s = served, clients, model, slow_s
         limits = httpx.Limits(max_connections=None)
-        self.http = httpx.AsyncClient(
-            base_url=served.url, headers=AUTH, trust_env=False, timeout=120, limits=limits
-        )  # fmt: skip
+        self.http = httpx.AsyncClient(base_url=served.url, headers=AUTH, trust_env=False, timeout=120, limits=limits)
 
     async def models(self) -> str:
         """The lightest request."""
@@ -171,7 +170,7 @@ class Load:
     async def chunks(self, size: int) -> str:
         """A body without a stated length."""
 
-        async def pieces() -> object:  # type: ignore[misc]
+        async def pieces() -> object:
             for _ in range(size >> 16):
                 yield b" " * (1 << 16)
 
@@ -220,22 +219,24 @@ async def attacks(load: Load) -> list[Row]:
     headers = [load.head("GET", "/v1/models", f"X-Any: {value}") for value in VALUES]
     headers += [load.head("GET", f"/v1/models/{value}") for value in ("a%0d%0aX-Injected:%201", "a%0aX-Injected:%201")]
     return [
-        await gathered("path traversal", [lambda path=path: load.raw(load.head("GET", path)) for path in kinds]),
-        await gathered("file names", [lambda name=name: load.upload(name) for name in NAMES]),
-        await gathered("header injection", [lambda head=head: load.raw(head) for head in headers]),
+        await gathered("path traversal", [partial(load.raw, load.head("GET", path)) for path in kinds]),
+        await gathered("file names", [partial(load.upload, name) for name in NAMES]),
+        await gathered("header injection", [partial(load.raw, head) for head in headers]),
         await gathered("no token", [lambda: load.raw(load.head("GET", "/v1/models", token=None)) for _ in range(n)]),
-        await gathered("wrong token", [lambda: load.raw(load.head("GET", "/v1/models", token="sk-x")) for _ in range(n)]),
+        await gathered(
+            "wrong token", [lambda: load.raw(load.head("GET", "/v1/models", token=KEY[::-1])) for _ in range(n)]
+        ),
         await gathered("1 GiB stated, JSON", [lambda: load.raw(huge) for _ in range(n)]),
         await gathered("1 GiB stated, file", [lambda: load.raw(file) for _ in range(n)]),
         await gathered("32 MiB in chunks", [lambda: load.chunks(32 << 20) for _ in range(min(n, 20))]),
-    ]  # fmt: skip
+    ]
 
 
 async def slow(load: Load) -> list[Row]:
     """Clients of one byte a second, and others beside them."""
     body = b'{"model": "' + b"a" * int(load.slow_s)
     head = load.head("POST", "/v1/chat/completions", "Content-Length: 4000", "Content-Type: application/json")
-    trickle = asyncio.create_task(
+    trickle: asyncio.Task[Row] = asyncio.create_task(  # noqa: RUF006 - awaited below
         gathered("one byte a second", [lambda: load.raw(head, body, each_s=1.0) for _ in range(load.clients)])
     )
     await asyncio.sleep(2)

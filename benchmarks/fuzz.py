@@ -28,10 +28,12 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 LIBRARIES = (
     *("inspect_ai.model", "inspect_ai.solver", "inspect_ai.scorer", "inspect_ai.log", "pandas", "pyarrow.parquet"),
@@ -92,10 +94,20 @@ TARGETS = (
     Target("import promptfoo.json --suite pay --out results/i", ("promptfoo.json",)),
     Target("import lm/samples_pay_2026.jsonl --suite pay --out results/i", ("lm/*",)),
     Target("import results/a/logs --suite pay --out results/i", ("results/a/logs/*",)),
-    Target("run pay --strategy null:method=majority --strategy zero_shot --model M --limit 6 --probe 2 --out results/a",
-           ("results/a/journal/*", "results/a/run.json", *SUITE), 0.6),
-    Target("curve pay --strategy null:method=majority --sizes 20,40 --seeds 0 --out results/curve", ("results/curve/**",), 0.5),
-    Target("plan pay --strategy zero_shot --strategy null:method=majority --model M", (*SUITE, "prices.toml", "results/a/run.json")),
+    Target(
+        "run pay --strategy null:method=majority --strategy zero_shot --model M --limit 6 --probe 2 --out results/a",
+        ("results/a/journal/*", "results/a/run.json", *SUITE),
+        0.6,
+    ),
+    Target(
+        "curve pay --strategy null:method=majority --sizes 20,40 --seeds 0 --out results/curve",
+        ("results/curve/**",),
+        0.5,
+    ),
+    Target(
+        "plan pay --strategy zero_shot --strategy null:method=majority --model M",
+        (*SUITE, "prices.toml", "results/a/run.json"),
+    ),
     Target("prompt pay --model M --prompt own", SUITE),
     Target("check", ("prompts/own.jinja", "evals/pay.py", "datasets/pay/*"), 0.5),
     Target("audit pay --quick", ("datasets/pay/*",)),
@@ -106,7 +118,7 @@ TARGETS = (
     Target("init other --train train.parquet --yes", ("train.parquet",)),
     Target("adapters", (".thirdlever/store/adapter/*/*",), 0.3),
     Target("jobs", (".thirdlever/jobs/*",), 0.3),
-)  # fmt: skip
+)
 
 # Changing files
 
@@ -167,9 +179,9 @@ def altered(value: Any, draw: random.Random, depth: int = 0) -> Any:  # noqa: AN
         case 1:
             return value[: at + 1] + value[at:]
         case 2:
-            return value[:at] + [draw.choice(VALUES)] + value[at:]
+            return [*value[:at], draw.choice(VALUES), *value[at:]]
         case _:
-            return value[:at] + [altered(value[at], draw, depth + 1)] + value[at + 1 :]
+            return [*value[:at], altered(value[at], draw, depth + 1), *value[at + 1 :]]
 
 
 def as_json(data: bytes, draw: random.Random, _: list[bytes]) -> bytes:
@@ -249,7 +261,7 @@ def as_text(data: bytes, draw: random.Random, _: list[bytes]) -> bytes:
 
 
 def as_parquet(data: bytes, draw: random.Random, _: list[bytes]) -> bytes:
-    """A Parquet file with a column dropped, renamed, of another type, without values or with strange ones, or no rows."""
+    """A Parquet file with a column dropped, renamed, of another type or with strange values, or without rows."""
     import pandas as pd
 
     frame = pd.read_parquet(io.BytesIO(data))
@@ -300,8 +312,8 @@ def as_zip(data: bytes, draw: random.Random, others: list[bytes]) -> bytes:
                 new.writestr(name, content)
             elif kind != "absent":
                 change = as_json if name.endswith(".json") else as_text
-                new.writestr(name, {"empty": b"", "cut": content[: len(content) // 2]}.get(kind) if kind != "altered"
-                             else change(content, draw, others))  # fmt: skip
+                cut = {"empty": b"", "cut": content[: len(content) // 2]}
+                new.writestr(name, cut[kind] if kind in cut else change(content, draw, others))
     return into.getvalue()
 
 
@@ -480,7 +492,7 @@ def _child(folder: Path, arguments: list[str], pipe: int) -> None:
     from thirdlever.cli.main import _run
 
     os.setsid()
-    with open(os.devnull, "r+b") as null, tempfile.TemporaryFile() as said:
+    with Path(os.devnull).open("r+b") as null, tempfile.TemporaryFile() as said:
         for number, file in enumerate((null, null, said)):
             os.dup2(file.fileno(), number)
         signal.alarm(LONGEST_S)
@@ -557,7 +569,7 @@ def cases(project: Path, seed: int, targets: tuple[Target, ...]) -> Iterator[tup
             changed = change(data, draw, others)
         except (ValueError, TypeError, IndexError, OverflowError, NotImplementedError, AttributeError):
             changed = truncated(data, draw, others)  # the change does not fit the file
-        except Exception as error:  # noqa: BLE001 - pyarrow's
+        except Exception as error:
             if "arrow" not in type(error).__module__.lower():
                 raise
             changed = truncated(data, draw, others)
@@ -621,7 +633,7 @@ def main() -> None:
                 try:
                     make_project(project)
                 except BaseException:  # noqa: BLE001 - printed, in place of the interpreter
-                    sys.__stderr__.write(output.getvalue() + traceback.format_exc())
+                    os.write(2, (output.getvalue() + traceback.format_exc()).encode("utf-8", "replace"))
                     os._exit(1)
                 os._exit(0)
         if os.waitpid(made, 0)[1]:
@@ -657,7 +669,8 @@ def report(project: Path, chosen: argparse.Namespace) -> int:
     for problem, (case, done, number) in sorted(kinds.items(), key=lambda each: -each[1][2]):
         print(f"\n=== {number} x {problem}\n{case.number}: {case.target.command}  <- {case.file} {case.change}")
         print(
-            f"exit {done.code}, {done.seconds:.1f} s, half-written: {done.half}\n{done.said[-400:] if done.half else ''}"
+            f"exit {done.code}, {done.seconds:.1f} s, half-written: {done.half}\n"
+            f"{done.said[-400:] if done.half else ''}"
         )
         print("\n".join(done.error.splitlines()[-SHOWN:]))
     return int(any(total[name] for name in ("traceback", "hang", "half-written", "other")))

@@ -240,7 +240,6 @@ def tuned(name: str, arguments: str, place: Path, chosen: argparse.Namespace) ->
     tiny.save(place / "base")
     command = thirdlever(f"run pay --model hf/{place}/base {arguments} --limit 10 --probe 0 --out results/m")
     attempts = Attempts(command, place, {}, random.Random(chosen.seed))  # noqa: S311
-    jobs = lambda: list(place.rglob("job.json"))  # noqa: E731 - short
     seen = 0.0
 
     def begun() -> bool:
@@ -254,7 +253,7 @@ def tuned(name: str, arguments: str, place: Path, chosen: argparse.Namespace) ->
     attempts.until_done(chosen.kills, begun=begun, killed=killed)
     records = pd.read_parquet(place / "results/m/records.parquet")
     twice = int(records.duplicated(["candidate", "phase", "item_id", "epoch"]).sum())
-    states = [json.loads(path.read_bytes())["status"] for path in jobs()]
+    states = [json.loads(path.read_bytes())["status"] for path in place.rglob("job.json")]
     return Row(
         name, attempts.killed, f"{len(records)} records, jobs: {', '.join(states)}",
         int(records["error"].notna().sum()) + (10 - len(records)), twice, len(states), 1, 0, attempts.tracebacks,

@@ -17,7 +17,6 @@ import ctypes
 import json
 import struct
 import subprocess
-import sys
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -166,7 +165,9 @@ def _unpacked(reader: Reader, n: int) -> NDArray[np.float32]:
 def _named(tensors: dict[str, NDArray[np.float32]], layers: int, width: int) -> dict[str, NDArray[np.float32]]:
     """The weights under BERT's names and in their shapes."""
     places = {"word": "word_embeddings", "pos": "position_embeddings", "type": "token_type_embeddings"}
-    named = {f"embeddings.{place}.weight": tensors[f"emb.{name}"].reshape(-1, width) for name, place in places.items()}
+    named: dict[str, NDArray[np.float32]] = {
+        f"embeddings.{place}.weight": tensors[f"emb.{name}"].reshape(-1, width) for name, place in places.items()
+    }
     # BERT's last layer, which sentence vectors do not use; without it, transformers warns.
     named |= {"pooler.dense.weight": np.zeros((width, width), np.float32)}
     named |= {"pooler.dense.bias": np.zeros(width, np.float32)}
@@ -270,4 +271,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -24,7 +24,8 @@ from thirdlever.suites.find import find_suite
 
 def xquad(file: Path) -> Suite:
     """Paragraphs as documents, questions as dev items."""
-    documents, items = [], []
+    documents: list[Document] = []
+    items: list[Item] = []
     for article in json.loads(file.read_text("utf-8"))["data"]:
         for paragraph in article["paragraphs"]:
             name = f"p{len(documents)}"

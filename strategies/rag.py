@@ -277,7 +277,8 @@ def _kept(
     queries = [Query(item.input, item.fields) for item in items]
 
     def build(_: object) -> dict[str, Any]:
-        recall, costs = [], {}
+        recall: list[float] = []
+        costs: dict[str, Any] = {}
         for way in ways:
             plain = replace(way, search=replace(way.search, rerank=None, diversity=0.0))
             found = plain.indexed(suite, store, examples=False, documents=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from helpers import retrieving
@@ -28,7 +28,7 @@ FOUND = [["a#1", "b#1", "a#2", "c#1"], ["x#1", "x#2", "y#1", "z#9"], ["p#1", "q#
 GOLD = [["a"], ["z", "w"], ["t"]]
 
 
-def rag(**columns: object) -> pd.DataFrame:
+def rag(**columns: Any) -> pd.DataFrame:  # noqa: ANN401 - a value or one a row
     return retrieving.requests(FOUND, GOLD, **{"score": [1.0, 0.0, 1.0], **columns})
 
 
@@ -88,7 +88,7 @@ def test_items_that_no_document_answers_are_left_out_but_count_in_the_ceilings()
 
 
 def test_without_gold_a_passage_that_contains_the_answer_is_found() -> None:
-    columns = {"answer_rank": [2, 0, 1, 4], "answer_passages": [2, 0, 1, 1]}
+    columns: dict[str, Any] = {"answer_rank": [2, 0, 1, 4], "answer_passages": [2, 0, 1, 1]}
     found = figures(retrieving.requests([list("abcd")] * 4, score=[1.0, 0.0, 0.0, 1.0], **columns))
     assert found is not None
     assert (found.basis, found.ndcg, found.n) == ("answer", None, 4)
@@ -232,7 +232,7 @@ def test_a_run_without_retrieval_shows_none_of_it() -> None:
 def test_a_table_of_another_tool_keeps_what_was_retrieved(tmp_path: Path) -> None:
     run = retrieving.run({"rag(documents=2)": run_of_two().assign(input="why?")}, folder=tmp_path)
     export(run, "csv", out=tmp_path / "results.csv")
-    rows = [row.further for row in read(tmp_path / "results.csv", None).rows if "phase" not in row.further]
+    rows = [row.further for row in read(tmp_path / "results.csv")[0].rows if "phase" not in row.further]
     assert [row["retrieved"] for row in rows] == run_of_two()["retrieved"].to_list()
     assert {row["gold"] for row in rows} == {'["a"]'}
     assert [row["answer_rank"] for row in rows] == [1] * 5 + [0] * 3

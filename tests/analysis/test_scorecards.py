@@ -151,7 +151,7 @@ def test_device_time_is_priced_at_the_stated_rate() -> None:
     assert found["price_source"] == "device at $3.6/h, 50% utilised"
 
 
-FOUND = {"retrieved": '["doc-1"]', "device_s": 3.6}
+FOUND: dict[str, Any] = {"retrieved": '["doc-1"]', "device_s": 3.6}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def requests(
     """A candidate's requests, by the passages that each found and the documents that hold the answer."""
     lists = {"retrieved": found, "gold": gold or [None] * len(found)}
     told = {column: [None if one is None else json.dumps(one) for one in each] for column, each in lists.items()}
-    return costed.requests(name, len(found), **(told | {"retrieval_s": 0.02, "strategy": name} | columns))
+    more: dict[str, Any] = told | {"retrieval_s": 0.02, "strategy": name} | columns
+    return costed.requests(name, len(found), **more)
 
 
 def run(records: Mapping[str, pd.DataFrame], **info: Any) -> Run:  # noqa: ANN401 - a key of run.json

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,12 +65,17 @@ def make_encoder(folder: Path, *, labels: int) -> Path:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **special).save_pretrained(folder)
+    fast: Any = PreTrainedTokenizerFast  # carries no types
+    fast(tokenizer_object=tokenizer, model_max_length=32, **special).save_pretrained(folder)
     torch.manual_seed(0)
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    config = BertConfig(
-        vocab_size=len(listed), max_position_embeddings=32, num_labels=labels, initializer_range=1.0, **size
-    )
+    size: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    size |= {"num_labels": labels}
+    config = BertConfig(vocab_size=len(listed), max_position_embeddings=32, initializer_range=1.0, **size)
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
 

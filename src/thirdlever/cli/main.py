@@ -13,7 +13,7 @@ from thirdlever.core.errors import ThirdleverError
 from thirdlever.core.text import escape_terminal
 
 INTERRUPTED = 130
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 TOPICS = {
     "Measure": (

@@ -205,11 +205,11 @@ def _retrieved(one: RetrievalFigures) -> list[str]:
         interval(one.found.value, one.found.low, one.found.high),
         f"{one.mrr.value:.3f}",
         f"{one.ndcg.value:.3f}" if one.ndcg else _NONE,
-        share(one.precision and one.precision.value),
+        share(one.precision.value if one.precision else None),
     ]
     if (split := one.split) is None:
         return [*figures, *[_NONE] * 4]
-    right = [share(known and known.value) for known in (split.right_if_found, split.right_if_missed)]
+    right = [share(known.value if known else None) for known in (split.right_if_found, split.right_if_missed)]
     most = [share(split.best_search), share(split.best_reader)]
     return [*figures, " / ".join(right), share(split.found_wrong), share(split.missed_wrong), " / ".join(most)]
 
@@ -220,7 +220,7 @@ def retrieval_in_words(found: Mapping[str, Mapping[str, RetrievalFigures]]) -> s
     if one is None or one.split is None:
         return ""
     split, what = one.split, {"gold": "a document that holds the answer", "answer": "a passage with the answer"}
-    with_it, without = (known and known.value for known in (split.right_if_found, split.right_if_missed))
+    with_it, without = (known.value if known else None for known in (split.right_if_found, split.right_if_missed))
     told = [f"{name} finds {what[one.basis]} for {percent(split.found)} of the items that the documents answer."]
     if with_it is not None:
         others = "" if without is None else f", and {percent(without)} of the others"

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 MOST_COMPARED = 100_000  # items, of which near-leaks are found in less than a minute
 _LOCK = ".lock"
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 

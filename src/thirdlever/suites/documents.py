@@ -20,7 +20,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from thirdlever.core.errors import SuiteError, need
 from thirdlever.core.progress import progress
@@ -461,7 +461,9 @@ def _printable(name: str) -> str:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix.casefold() == ".gz" else path.open("rb")
+    if path.suffix.casefold() == ".gz":
+        return cast("IO[bytes]", gzip.open(path))
+    return path.open("rb")
 
 
 def _content(path: Path, name: str, most: int) -> bytes:
