@@ -265,7 +265,9 @@ def test_init_reads_a_folder_and_says_what_came_in(
         in out
     )
     assert "- left out: empty.txt: it is empty" in out
-    assert find_suite("made").documents[1] == Document("sub/leave.md", "Leave", "All have 28 days.")
+    assert find_suite("made").documents[1] == Document(
+        "sub/leave.md", "Leave", "All have 28 days.", {"source": "sub/leave.md"}
+    )
     assert find_suite("made").documents[0].fields == {"source": "m.pdf", "pages": 1}
 
 
@@ -279,7 +281,8 @@ def test_documents_are_replaced_and_compared(
     (folder / "a.md").unlink()
     put(folder / "b.md", "B is new")
     put(folder / "d.md", "d")
-    (made / "train.jsonl").open("a").write('{"id": "x", "input": "i", "target": "k1", "gold": ["a.md", "b.md"]}\n')
+    with (made / "train.jsonl").open("a") as file:
+        file.write('{"id": "x", "input": "i", "target": "k1", "gold": ["a.md", "b.md"]}\n')
     capsys.readouterr()
     measure.documents("made", folder)
     said = capsys.readouterr().out

@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirdlever.core.errors import StrategyError, need
-from thirdlever.core.text import counted
+from thirdlever.core.progress import note
 from thirdlever.retrieval.embedders import MINILM, find_embedder
 from thirdlever.suites.documents import PAGE, headings
 from thirdlever.suites.suite import Document
@@ -22,7 +22,6 @@ from thirdlever.suites.suite import Document
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thirdlever.retrieval.protocol import Embedder
     from thirdlever.suites.documents import Heading
 
 LEAST = 16  # tokens of a passage
@@ -66,54 +65,10 @@ def passages(
         message = f"an overlap of {overlap} tokens is not possible; expected 0 to {most // 4}, a quarter of a passage"
         raise StrategyError(message)
     cutter = _Cutter(by.tokenizer, most, overlap)
-    return tuple(passage for document in documents for passage in cutter.passages(document))
-
-
-def inside(found: Sequence[Document]) -> dict[str, int]:
-    """How many passages begin inside a word or a table's row, by "word" and "row"; for a warning."""
-    kinds = [str(passage.fields[CUT]) for passage in found if CUT in passage.fields]
-    return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
-
-
-@dataclass(frozen=True, slots=True)
-class CutOff:
-    """Texts that an embedder does not read to their end.
-
-    Attributes:
-        ids: of these texts.
-        total: number of texts that were looked at.
-        window: tokens that the embedder reads.
-        longest: tokens of the longest text.
-        share: of all tokens that are not read, 0 to 1.
-    """
-
-    ids: tuple[str, ...]
-    total: int
-    window: int
-    longest: int
-    share: float
-
-    def __str__(self) -> str:
-        """What it means, and what to do."""
-        what = f"{len(self.ids)} of {counted(self.total, 'document')} are longer than the {self.window} tokens"
-        most = f"the longest has {self.longest:,}; {100 * self.share:.0f} % of all tokens are not read"
-        return f"{what} that the embedder reads and are found by their beginning alone ({most}); give passage=auto"
-
-
-def cut_off(texts: Sequence[tuple[str, str]], embedder: Embedder | None = None) -> CutOff | None:
-    """Which texts are longer than the embedder's window, and by how much; None if none is, or the window is unknown.
-
-    Args:
-        texts: (id, text) as they are embedded: `(entry.id, text_of(entry))`.
-        embedder: all-MiniLM-L6-v2 if not stated.
-    """
-    by = embedder or find_embedder()
-    if not by.window or not texts:
-        return None
-    lengths = [_count(by.tokenizer, text) for _, text in texts]
-    ids = tuple(name for (name, _), length in zip(texts, lengths, strict=True) if length > by.window)
-    lost = sum(max(0, length - by.window) for length in lengths)
-    return CutOff(ids, len(texts), by.window, max(lengths), lost / sum(lengths)) if ids else None
+    found = tuple(passage for document in documents for passage in cutter.passages(document))
+    if cut := sum(CUT in passage.fields for passage in found):
+        note(f"{cut:,} of {len(found):,} passages begin inside a word or a table's row of more than {most} tokens")
+    return found
 
 
 def _count(tokenizer: Any, text: str) -> int:  # noqa: ANN401 - of an optional library

@@ -347,7 +347,7 @@ def _report_cut(texts: Sequence[str], by: Embedder | Reranker, reader: str) -> N
     if by.window is None:
         return
     long = [text for text in texts if len(text) > by.window]  # a token is a character at least
-    lengths = [len(each.ids) for each in by.tokenizer.encode_batch(long)] if long else []
+    lengths = [len(each.ids) for each in by.tokenizer.encode_batch(long, add_special_tokens=False)] if long else []
     if cut := sum(length > by.window for length in lengths):
         note(
             f"{cut:,} of {len(texts):,} texts are longer than the {by.window} tokens that the {reader} reads, up to "

@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import unicodedata
+import warnings
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
@@ -535,7 +536,9 @@ def _pages(text: str) -> dict[str, Any]:
 def _html(content: bytes | str) -> tuple[str, str, dict[str, Any]]:
     """A page's main part as Markdown, without scripts, styles, navigation, forms and what is hidden."""
     bs4 = need("bs4", extra="documents")
-    soup = bs4.BeautifulSoup(content, "html.parser")
+    with warnings.catch_warnings():  # a text that looks like a file's name or an address is a text all the same
+        warnings.simplefilter("ignore", bs4.MarkupResemblesLocatorWarning)
+        soup = bs4.BeautifulSoup(content, "html.parser")
     named = soup.title.get_text() if soup.title else ""
     for element in soup.find_all(_is_dropped):
         if not element.decomposed:
