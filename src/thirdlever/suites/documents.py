@@ -426,7 +426,8 @@ class _Reading:
             pages, scanned = _pdf_pages(pdf, pdfium, name)
             title = _good_title(pdf.get_metadata_value("Title"))
         if not any(pages):
-            which = f"pages {_ranges(scanned)} are images" if scanned else "its pages have no text"
+            several = f"pages {_ranges(scanned)} are images" if len(scanned) > 1 else "its page is an image"
+            which = several if scanned else "its pages have no text"
             message = f"{name}: {which}, so it must be read by OCR first; run: ocrmypdf {clipped(name)} text.pdf"
             raise LeftOutError(message)
         if scanned:
