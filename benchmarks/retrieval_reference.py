@@ -27,7 +27,7 @@ from thirdlever import Document, Store, index
 from thirdlever.analysis.retrieval import figures
 from thirdlever.evaluation.records import COLUMNS
 from thirdlever.retrieval.embedders import find_embedder
-from thirdlever.retrieval.search import text_of
+from thirdlever.retrieval.index import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -168,7 +168,8 @@ def sentence_transformers(
         score_functions={"cosine": cos_sim},
         write_csv=False,
     )
-    values = evaluator.compute_metrices(Known())["cosine"]
+    model: Any = Known()  # in place of a model: the vectors are known
+    values: dict[str, Any] = evaluator.compute_metrices(model)["cosine"]
     named = {f"recall@{k}": float(values["recall@k"][k]) for k in (1, 3, 5, depth)}
     return named | {"MRR": float(values["mrr@k"][depth]), f"nDCG@{depth}": float(values["ndcg@k"][depth])}
 

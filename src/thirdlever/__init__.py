@@ -46,8 +46,8 @@ from thirdlever.prompting.frame import CONFIDENCE, Context, Retrieved, Worked, a
 from thirdlever.retrieval.chunking import passages
 from thirdlever.retrieval.demonstrations import pick, read_examples
 from thirdlever.retrieval.embedders import EMBEDDER, embed, embed_once
-from thirdlever.retrieval.evidence import holds_answer
-from thirdlever.retrieval.search import Hits, Index, Query, Search, index, require_vectors
+from thirdlever.retrieval.gold import holds_answer
+from thirdlever.retrieval.index import Hits, Index, Query, Search, index, require_vectors
 from thirdlever.runner.check import check
 from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Found, Prepare, SetupCost, Tuning, add_setups, strategy

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from thirdlever.core.errors import StrategyError
 from thirdlever.retrieval.chunking import passages
 from thirdlever.retrieval.embedders import find_embedder
-from thirdlever.retrieval.search import text_of
+from thirdlever.retrieval.index import text_of
 from thirdlever.suites.suite import Document
 
 pytest.importorskip("semantic_text_splitter", reason="needs the extra `rag`")

@@ -17,8 +17,8 @@ from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.models import bundled
 from thirdlever.retrieval import embedders
 from thirdlever.retrieval.filters import read_filter
+from thirdlever.retrieval.index import diverse, fused
 from thirdlever.retrieval.lexical import language_of, lexical, words
-from thirdlever.retrieval.ranking import diverse, fused
 from thirdlever.retrieval.rerankers import find_reranker
 
 pytest.importorskip("bm25s", reason="needs the extra `rag`")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.run import Run
     from thirdlever.models.base import BaseModel
-    from thirdlever.retrieval.protocol import Embedder
+    from thirdlever.retrieval.embedding import Embedder
     from thirdlever.strategies.specs import StrategySpec
     from thirdlever.suites.suite import Suite
 

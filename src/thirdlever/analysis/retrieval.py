@@ -59,7 +59,7 @@ class RetrievalFigures:
     ndcg: Proportion | None
     precision: Proportion | None
     answer_recall: Proportion | None
-    split: Split | None
+    split: ErrorSplit | None
 
     @property
     def found(self) -> Proportion:
@@ -68,7 +68,7 @@ class RetrievalFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class ErrorSplit:
     """Shares of the items, which add up to 1; partly right answers count in parts.
 
     An item's answer is found if at least one of its gold documents is or, without gold, a passage that contains it.
@@ -417,7 +417,7 @@ def _precision(rows: _Rows, confidence: float) -> Proportion | None:
     return some.mean(shares, confidence=confidence) if some else None
 
 
-def _split(rows: _Rows, confidence: float) -> Split | None:
+def _split(rows: _Rows, confidence: float) -> ErrorSplit | None:
     every = rows.where([one.score is not None for one in rows.requests])
     known = every.answerable
     if not known:
@@ -432,7 +432,7 @@ def _split(rows: _Rows, confidence: float) -> Split | None:
     pairs = [(known.found(one), score) for one, score in zip(known.requests, known.scores, strict=True)]
     missed_wrong = share((1 - found) * (1 - score) for found, score in pairs)
     lost = missed_wrong * known.items / every.items
-    return Split(
+    return ErrorSplit(
         found_right=share(found * score for found, score in pairs),
         found_wrong=share(found * (1 - score) for found, score in pairs),
         missed_right=share((1 - found) * score for found, score in pairs),

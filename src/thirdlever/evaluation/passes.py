@@ -44,8 +44,6 @@ from inspect_ai.solver._task_state import set_sample_state
 from inspect_ai.util._concurrency import init_concurrency
 from inspect_ai.util._store import init_subtask_store
 
-from thirdlever.answers.answer import Text
-from thirdlever.answers.number import Number
 from thirdlever.core.errors import ProviderError, RunError, ThirdleverError
 from thirdlever.core.mistakes import raised_in
 from thirdlever.core.progress import note
@@ -53,6 +51,7 @@ from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
 from thirdlever.models.base import HOSTED_CONNECTIONS, START_CONNECTIONS, as_text, generate_config, outside_notebook
 from thirdlever.prompting.frame import CONFIDENCE, FREE, RETRIEVAL, RETRIEVED
+from thirdlever.retrieval.gold import quotable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
@@ -455,7 +454,7 @@ def _about_retrieval(found: Retrieved, item: Item, answer: Answer) -> dict[str, 
     if found.documents is None:
         return took
     gold = item.fields.get("gold")
-    right = _right_texts(answer, item.target)
+    right = quotable(answer, item.target)
     ranks = [rank for rank, one in enumerate(found.documents, start=1) if any(map(one.says, right))]
     return {
         **took,
@@ -464,13 +463,6 @@ def _about_retrieval(found: Retrieved, item: Item, answer: Answer) -> dict[str, 
         "answer_rank": min(ranks, default=0) if right else None,
         "answer_passages": len(ranks) if right else None,
     }
-
-
-def _right_texts(answer: Answer, target: str) -> list[str]:
-    """Right answers that a document can contain word for word; none for kinds such as labels, which are not quoted."""
-    if isinstance(answer, Text):
-        return answer.answers(target)
-    return [target] if isinstance(answer, Number) else []
 
 
 def _described(error: Exception) -> str:

@@ -15,9 +15,9 @@ from thirdlever.core.errors import ModelError, need, unknown
 from thirdlever.core.files import content_hash, file_hash
 from thirdlever.models import bundled, threads
 from thirdlever.retrieval import prefixes, vectors
+from thirdlever.retrieval.embedding import Embedded, Embedder, together, unit
 from thirdlever.retrieval.hosted import ANY, SERVICES, HostedEmbedder, load_tokenizer
 from thirdlever.retrieval.prefixes import Prefixes
-from thirdlever.retrieval.protocol import Embedded, Embedder, together, unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class FieldCondition:
     """A field of an entry that must equal something.
 
     Attributes:
@@ -36,7 +36,7 @@ class Condition:
         return {self.value} if self.column is None else _values(fields.get(self.column))
 
 
-def read_filter(text: str) -> tuple[Condition, ...]:
+def read_filter(text: str) -> tuple[FieldCondition, ...]:
     """Read "product+language:de+region=country": conditions that all must hold.
 
     "product": the field equals the item's column of that name; "region=country": the item's column `country`;
@@ -52,7 +52,7 @@ def read_filter(text: str) -> tuple[Condition, ...]:
         if not name or (colon and (equals or not value)) or (equals and not column):
             message = f"invalid filter={text!r}; write FIELD, FIELD=COLUMN or FIELD:VALUE, several with + between them"
             raise StrategyError(message)
-        found.append(Condition(name, None, value) if colon else Condition(name, column or name))
+        found.append(FieldCondition(name, None, value) if colon else FieldCondition(name, column or name))
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from thirdlever.core.errors import ModelError, ProviderError, need
 from thirdlever.core.files import content_hash
 from thirdlever.models import bundled
-from thirdlever.retrieval.protocol import Embedded, together, unit
+from thirdlever.retrieval.embedding import Embedded, together, unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

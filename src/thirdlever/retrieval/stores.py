@@ -51,7 +51,7 @@ class Fill(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptIndex:
     """An index that a file in `stores/` built. See `Vectors`."""
 
     seconds: float
@@ -90,6 +90,6 @@ def find_store(name: str = CHROMA) -> Fill:
     def fill(name: str, vectors: NDArray[np.float32], store: Store, *, embedder: str = "") -> Vectors:
         of = {"name": name, "embedder": embedder, "store": kind}
         made = store.once("index", of=of, build=partial(module.build, vectors=vectors))
-        return Kept(float(made.facts["seconds"]), folder_size(made.folder), module.load(made.folder))
+        return KeptIndex(float(made.facts["seconds"]), folder_size(made.folder), module.load(made.folder))
 
     return fill

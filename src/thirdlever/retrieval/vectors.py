@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.core.store import Store
-    from thirdlever.retrieval.protocol import Embedded, Embedder
+    from thirdlever.retrieval.embedding import Embedded, Embedder
 
 KIND = "embeddings"  # of artefact
 _FORMAT = 1
@@ -60,7 +60,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class EmbedderUse:
     """What an embedder has taken in this store.
 
     Attributes:
@@ -115,7 +115,7 @@ def require(store: Store, by: Embedder, *lists: Sequence[str]) -> None:
         raise NotBuilt(KIND, {"texts": lacking, "embedder": by.name})
 
 
-def measured(store: Store, by: Embedder) -> Measured:
+def measured(store: Store, by: Embedder) -> EmbedderUse:
     """What an embedder has taken in a store."""
     return _File(_path(store, by)).measured()
 
@@ -186,16 +186,16 @@ class _File:
             base.execute(_TABLE)
             base.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?, ?)", rows)
 
-    def measured(self) -> Measured:
+    def measured(self) -> EmbedderUse:
         """What computing its vectors took."""
         if not self.path.exists():
-            return Measured()
+            return EmbedderUse()
         known = "sum(chars) FILTER (WHERE tokens IS NOT NULL), sum(tokens)"
         with _readable(self.path) as base:
             texts, seconds, chars, tokens = base.execute(
                 f"SELECT count(*), sum(seconds), {known} FROM vectors"  # noqa: S608 - a constant
             ).fetchone()
-        return Measured(texts, seconds or 0.0, chars or 0, tokens or 0.0)
+        return EmbedderUse(texts, seconds or 0.0, chars or 0, tokens or 0.0)
 
 
 @contextmanager

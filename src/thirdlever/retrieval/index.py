@@ -14,7 +14,6 @@ from thirdlever.retrieval import vectors
 from thirdlever.retrieval.embedders import MINILM, find_embedder, usd_of
 from thirdlever.retrieval.filters import Filter, read_filter
 from thirdlever.retrieval.lexical import lexical
-from thirdlever.retrieval.ranking import diverse, fused
 from thirdlever.retrieval.rerankers import find_reranker
 from thirdlever.retrieval.stores import CHROMA, find_store
 from thirdlever.suites.suite import Document, Item
@@ -26,13 +25,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thirdlever.core.store import Store
+    from thirdlever.retrieval.embedding import Embedded, Embedder
     from thirdlever.retrieval.lexical import Lexical
-    from thirdlever.retrieval.protocol import Embedded, Embedder
     from thirdlever.retrieval.rerankers import Reranker
     from thirdlever.retrieval.stores import Vectors
 
 
 CANDIDATES = 50  # results that are ranked again
+FUSION = 60  # the constant of reciprocal rank fusion, from the paper
 
 _DECIMALS = 5  # of a distance that are the same however it is added up
 _EQUALS = 20  # entries searched for beside twice those wanted
@@ -367,3 +367,53 @@ class _Clock:
         yield
         if when:
             self.seconds[part] = time.perf_counter() - start
+
+
+# Rankings of results: several in one, and one whose results differ
+
+
+def fused(*rankings: Sequence[int]) -> list[tuple[int, float]]:
+    """Reciprocal rank fusion of rankings, best first; of equals, the lower number.
+
+    A result's score is the sum of 1 / (60 + its rank) over the rankings that have it (Cormack, Clarke and Büttcher,
+    "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods", SIGIR 2009).
+
+    >>> [number for number, _ in fused([7, 3], [3, 5])]
+    [3, 7, 5]
+    """
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, number in enumerate(ranking, start=1):
+            scores[number] = scores.get(number, 0.0) + 1 / (FUSION + rank)
+    return sorted(scores.items(), key=lambda pair: (-round(pair[1], 12), pair[0]))
+
+
+def diverse(scores: Sequence[float], vectors: NDArray[np.float32], n: int, diversity: float) -> list[int]:
+    """Maximal marginal relevance: places of `n` results, each relevant and unlike those before it.
+
+    Next comes the result with the highest (1 - diversity) × relevance - diversity × its highest cosine with those
+    already taken (Carbonell and Goldstein, "The use of MMR, diversity-based reranking", SIGIR 1998). The relevance is
+    the score, scaled so that the results' scores span 0 to 1: cosines, BM25 and a re-ranker's scores have no common
+    unit.
+
+    Args:
+        scores: of the results.
+        vectors: unit vectors of the results, [results, dimensions].
+        n: how many to take; all if there are fewer.
+        diversity: 0 goes by relevance alone, 1 by difference alone.
+    """
+    import numpy as np
+
+    relevance = np.asarray(scores, np.float64)
+    spread = float(np.ptp(relevance)) if len(relevance) else 0.0
+    relevance = (relevance - relevance.min()) / spread if spread else np.zeros_like(relevance)
+    alike = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
+    closest = np.zeros(len(relevance))
+    taken: list[int] = []
+    while len(taken) < min(n, len(relevance)):
+        gain = np.round((1 - diversity) * relevance - diversity * closest, 6)
+        gain[taken] = -np.inf
+        best = int(gain.argmax())
+        closest = np.maximum(closest, alike[best]) if taken else alike[best]
+        taken.append(best)
+    return taken

@@ -1,4 +1,4 @@
-"""Whether documents that were found hold the answer to an item."""
+"""Which documents hold the answer to an item: those that its column `gold` names, and those that quote it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from thirdlever.answers.number import Number
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from thirdlever.answers.answer import Answer
     from thirdlever.suites.suite import Document, Item, Suite
+
+
+def quotable(answer: Answer, target: str) -> list[str]:
+    """Right answers that a document can quote word for word; none for kinds such as labels."""
+    if isinstance(answer, Text):
+        return answer.answers(target)
+    return [target] if isinstance(answer, Number) else []
 
 
 def holds_answer(suite: Suite, item: Item, documents: Sequence[Document]) -> bool | None:
@@ -21,9 +29,8 @@ def holds_answer(suite: Suite, item: Item, documents: Sequence[Document]) -> boo
     """
     named = item.fields.get("gold")
     gold = {str(each) for each in named} if isinstance(named, list) else None
-    answers = suite.answer.answers(item.target) if isinstance(suite.answer, Text) else [item.target]
-    quotable = isinstance(suite.answer, (Text, Number))
-    if gold is None and not quotable:
+    answers = quotable(suite.answer, item.target)
+    if gold is None and not answers:
         return None
     known = documents if gold is None else [one for one in documents if {one.id, one.id.rpartition("#")[0]} & gold]
-    return any(not quotable or any(map(one.says, answers)) for one in known)
+    return any(not answers or any(map(one.says, answers)) for one in known)
