@@ -92,8 +92,8 @@ class Documents:
 
 
 def is_documents(path: Path) -> bool:
-    """Whether a path is a folder, or a file whose name says that `read_documents` reads it."""
-    return path.is_dir() or _suffix(path) in KINDS
+    """Whether a path is a folder, or would be one, or a file whose name says that `read_documents` reads it."""
+    return path.is_dir() or _suffix(path) in KINDS or not (path.suffix or path.exists())
 
 
 def read_documents(path: Path, *, encoding: str | None = None) -> Documents:
