@@ -47,7 +47,9 @@ class Collection(NamedTuple):
 
 def xquad(file: Path) -> Collection:
     """Questions; relevant is the paragraph that a question is asked of."""
-    documents, queries, relevant = [], {}, {}
+    documents: list[Document] = []
+    queries: dict[str, str] = {}
+    relevant: dict[str, Sequence[str]] = {}
     for article in json.loads(file.read_text("utf-8"))["data"]:
         for paragraph in article["paragraphs"]:
             name = f"p{len(documents)}"
@@ -169,7 +171,8 @@ def sentence_transformers(
         write_csv=False,
     )
     model: Any = Known()  # in place of a model: the vectors are known
-    values: dict[str, Any] = evaluator.compute_metrices(model)["cosine"]
+    found: Any = evaluator.compute_metrices(model)
+    values = found["cosine"]
     named = {f"recall@{k}": float(values["recall@k"][k]) for k in (1, 3, 5, depth)}
     return named | {"MRR": float(values["mrr@k"][depth]), f"nDCG@{depth}": float(values["ndcg@k"][depth])}
 
