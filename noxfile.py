@@ -89,9 +89,16 @@ def tests(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the measurements in benchmarks/, or those named: `nox -s bench -- startup`. Two take arguments."""
     session.install(EVERYTHING)
-    every = sorted({path.stem for path in Path("benchmarks").glob("*.py")} - {"same_figures", "published"})
+    every = sorted({path.stem for path in Path("benchmarks").glob("*.py")} - {"same_figures", "published", "fuzz"})
     for name in session.posargs or every:
         session.run("python", f"benchmarks/{name}.py", env={"PYTHONPATH": "tests"})
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Run every command on damaged files, for at most 20 minutes: `-- --inputs 10000 --jobs 2` for the whole."""
+    session.install(EVERYTHING)
+    session.run("python", "benchmarks/fuzz.py", *(session.posargs or ("--seconds", "1200")))
 
 
 @nox.session(default=False)

@@ -55,7 +55,7 @@ def main() -> None:
     """Measure each way once."""
     torch.set_num_threads(1)
     labels = find_suite("transactions").answer
-    assert isinstance(labels, Label)  # noqa: S101 - the starter suite
+    assert isinstance(labels, Label)
     for title, request in (
         ("unrestricted", None),
         (f"{len(labels.labels)} labels, prefix tree", restricted(labels, tree=True)),

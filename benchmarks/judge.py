@@ -132,8 +132,8 @@ def differences() -> Iterator[Line]:
         ends, naive = [], []
         for run in range(RUNS):
             draw = rng.random(ITEMS)
-            right = np.stack([draw < 0.65, draw < 0.65 + gain])  # noqa: PLR2004 - its accuracy
-            flipped = rng.random(ITEMS) < 0.2  # noqa: PLR2004 - share of items on which they differ otherwise
+            right = np.stack([draw < 0.65, draw < 0.65 + gain])
+            flipped = rng.random(ITEMS) < 0.2
             right[1] = np.where(flipped, rng.permutation(right[1]), right[1])
             verdict = verdicts(rng, agrees, right)
             calibration = Calibration(

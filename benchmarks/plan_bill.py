@@ -78,7 +78,7 @@ def row(model: str, strategy: str) -> str:
     with LoopbackProvider({model: MODELS[model]}) as provider:  # with an empty cache
         os.environ.update(provider.env)
         [after] = plan(suite, [strategy], **options).candidates
-        assert not provider.requests, "a plan sends no request"  # noqa: S101
+        assert not provider.requests, "a plan sends no request"
         thirdlever.run(suite, [strategy], **options)
         bill = provider.bill_usd
         used = provider.usage

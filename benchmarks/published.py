@@ -182,7 +182,7 @@ def unpaired_needed(found: Outcomes, one: Comparison, difference: float) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:  # noqa: PLR2004 - the script and the folder
+    if len(sys.argv) != 2:
         print("name the folder of the predictions: python benchmarks/published.py FOLDER", file=sys.stderr)
         raise SystemExit(2)
     try:

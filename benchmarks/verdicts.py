@@ -157,7 +157,7 @@ def latencies() -> None:
 
 def times(rng: np.random.Generator, n: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Latencies, in seconds."""
-    drawn: np.ndarray[tuple[int], np.dtype[np.float64]] = rng.lognormal(-1, 0.4, n) + (rng.random(n) < 0.07)  # noqa: PLR2004
+    drawn: np.ndarray[tuple[int], np.dtype[np.float64]] = rng.lognormal(-1, 0.4, n) + (rng.random(n) < 0.07)
     return drawn
 
 

@@ -76,7 +76,9 @@ def few_shot(
         choice = choose(suite, model, store, options, of={"few_shot": of})
         shots = drawn[choice.best]
         setup = replace(choice.setup, labels=choice.setup.labels + len(shots))
-        return Deployment(options[choice.best], model=model, lever="prompt", setup=setup, given=shots)
+        return Deployment(
+            options[choice.best], model=model, lever="prompt", setup=setup, given=shots, chosen=f"k={choice.best}"
+        )
 
     return prepare
 

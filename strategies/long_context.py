@@ -167,5 +167,6 @@ def _nearest(
         found = fit(search.nearest(text, len(suite.documents)))
         return Context(shots=shots, documents=found[::-1], retrieved=Retrieved(documents=found))
 
-    setup = SetupCost(labels=len(shots), seconds=search.seconds, device_seconds=search.seconds)
+    built = search.built
+    setup = SetupCost(labels=len(shots), seconds=built.seconds, device_seconds=built.device_seconds, usd=built.usd)
     return Deployment(ask(suite, find), model=model, lever="retrieval", setup=setup, given=[*shots, *suite.documents])

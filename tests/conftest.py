@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_socket
+from helpers.chroma_servers import ChromaServer
 from xdist.scheduler import LoadFileScheduling
 
 from thirdlever import Item, Label, Split, Suite
@@ -178,3 +179,19 @@ def make_suite(test: int = 12) -> Suite:
         test_split=split("test", test),
         input_name="Payment",
     )
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaServer]:
+    server = ChromaServer(tmp_path_factory.mktemp("chroma"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def server(chroma_server: ChromaServer) -> str:
+    """The URL of a Chroma server of our own."""
+    return chroma_server.url

@@ -46,7 +46,8 @@ from thirdlever.prompting.frame import CONFIDENCE, Context, Retrieved, Worked, a
 from thirdlever.retrieval.chunking import passages
 from thirdlever.retrieval.demonstrations import pick, read_examples
 from thirdlever.retrieval.embedders import EMBEDDER, embed, embed_once
-from thirdlever.retrieval.search import Index, index
+from thirdlever.retrieval.gold import holds_answer
+from thirdlever.retrieval.index import Hits, Index, Query, Search, index, require_vectors
 from thirdlever.runner.check import check
 from thirdlever.runner.runner import run
 from thirdlever.strategies.contract import Deployment, Found, Prepare, SetupCost, Tuning, add_setups, strategy
@@ -99,6 +100,8 @@ __all__ = [  # noqa: RUF022 - sorted within four groups
     # Helpers: what a strategy may call.
     "CONFIDENCE",
     "EMBEDDER",
+    "Query",
+    "Search",
     "Settings",
     "add_setups",
     "ask",
@@ -109,6 +112,7 @@ __all__ = [  # noqa: RUF022 - sorted within four groups
     "demonstration",
     "embed",
     "embed_once",
+    "holds_answer",
     "index",
     "invent",
     "load",
@@ -121,6 +125,7 @@ __all__ = [  # noqa: RUF022 - sorted within four groups
     "read_examples",
     "reply",
     "require",
+    "require_vectors",
     "resolve",
     "run",
     "teach",
@@ -130,6 +135,7 @@ __all__ = [  # noqa: RUF022 - sorted within four groups
     "Artefact",
     "Choice",
     "Grade",
+    "Hits",
     "Index",
     "Lesson",
     "Optimised",

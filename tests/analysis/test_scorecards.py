@@ -151,6 +151,32 @@ def test_device_time_is_priced_at_the_stated_rate() -> None:
     assert found["price_source"] == "device at $3.6/h, 50% utilised"
 
 
+FOUND: dict[str, Any] = {"retrieved": '["doc-1"]', "device_s": 3.6}
+
+
+@pytest.mark.parametrize(
+    ("usd", "priced", "on_device"),
+    [
+        (0.0, 1000 * PRICE.cost(1000, 400, 10), 1000 * 3.6 * 2 / 3600),
+        (0.001, 1000 * PRICE.cost(1000, 400, 10) + 1, 1000 * 3.6 * 2 / 3600 + 1),
+        (None, None, None),
+    ],
+)
+def test_what_providers_charge_for_retrieval_is_part_of_a_requests_cost(
+    usd: float | None, priced: float | None, on_device: float | None
+) -> None:
+    rows = [record(item, retrieval_usd=usd, **FOUND) for item in range(4)]
+    hosted = card(rows, prices={"m": PRICE})["cost_per_1k_usd"]
+    local = card(rows, device_usd_per_hour=2.0)["cost_per_1k_usd"]
+    assert hosted == pytest.approx(math.nan if priced is None else priced, nan_ok=True)
+    assert local == pytest.approx(math.nan if on_device is None else on_device, nan_ok=True)
+
+
+def test_a_request_without_a_record_of_its_retrieval_costs_its_tokens() -> None:
+    rows = [record(item, retrieval_usd=None, retrieved=None) for item in range(4)]
+    assert card(rows, prices={"m": PRICE})["cost_per_1k_usd"] == pytest.approx(1000 * PRICE.cost(1000, 400, 10))
+
+
 def test_an_unstated_price_is_unknown_and_not_0() -> None:
     assert math.isnan(card([record(0, device_s=0.2)])["cost_per_1k_usd"])
     assert math.isnan(card([record(0)])["cost_per_1k_usd"])

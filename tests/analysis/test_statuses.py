@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -103,7 +104,8 @@ def test_a_candidate_with_too_many_lost_answers_is_not_measured(
     first: list[tuple[Way, int]], sentence: str | None, tmp_path: Path
 ) -> None:
     found = zero_shot(tmp_path, *first)
-    assert found.not_measured == sentence
+    said = found.not_measured and re.sub(r"/\S+/lost\.py:\d+: ", "", found.not_measured)
+    assert said == sentence
     assert (found.accuracy is None) == (sentence is not None)
     assert found.score is not None
 

@@ -35,6 +35,8 @@ def saved(folder: Path, answers: dict[str, str], *, seeds: bool = False, **colum
     ]
     frame = pd.concat(frames, ignore_index=True).assign(**{"slice": "", "group": None} | columns)
     frame["item_hash"] = frame["item_id"]
+    unknown = dict.fromkeys(("input_tokens", "cached_tokens", "output_tokens", "latency_s", "retrieval_s", "device_s"))
+    frame = frame.assign(strategy="few_shot", model="m", **unknown)
     frame.astype({"slice": "str", "group": "str"}).to_parquet(folder / RECORDS)
     listed = [
         {"name": name, "strategy": "few_shot", "args": {"seed": n} if seeds else {}, "base": "m", "tuning": None}

@@ -99,11 +99,11 @@ def test_a_grade_of_an_earlier_release_gets_its_status(
     assert list(statuses(frame.assign(status="refused"))) == ["refused"]
 
 
-LATEST = ("retrieval_usd", "retrieved", "gold", "answer_rank")
+LATEST = ("retrieval_usd", "retrieved", "gold", "answer_rank", "answer_passages")
 
 
 def test_new_columns_come_last() -> None:
-    assert [*COLUMNS][-8:] == ["confidence", *(f"{each}_s" for each in ("embedding", "search", "ranking")), *LATEST]
+    assert [*COLUMNS][-9:] == ["confidence", *(f"{each}_s" for each in ("embedding", "search", "ranking")), *LATEST]
 
 
 # A warning where the reading, and not the model, is at fault

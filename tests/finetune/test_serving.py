@@ -6,8 +6,10 @@ Every response is checked against OpenAI's own description, see endpoints.py.
 from __future__ import annotations
 
 import json
+import socket
 import stat
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -285,6 +287,60 @@ def test_a_body_is_limited_whatever_length_it_states(folder: Path) -> None:
         )
         assert response.status_code == 413
         assert len(client.files.list().data) == 1
+
+
+def test_only_files_may_be_large(folder: Path) -> None:
+    with serving(folder) as url, DefaultHttpxClient(trust_env=False) as http:
+        head = {"Authorization": f"Bearer {KEY}"}
+        body = b" " * (app.MAX_JSON + 1)
+        for place in ("/chat/completions", "/fine_tuning/jobs"):
+            assert http.post(url + place, content=body, headers=head).status_code == 413
+
+
+def test_more_requests_at_once_than_allowed_are_asked_to_wait(folder: Path) -> None:
+    with serving(folder, max_requests=1) as url, connected(url) as client, begun(url, b"") as waiting:
+        with pytest.raises(openai.RateLimitError, match="1 requests are in progress") as caught:
+            wait_for(lambda: client.models.list() is None)
+        assert caught.value.response.headers["retry-after"] == "1"
+        waiting.sendall(b"{}       ")
+        assert waiting.recv(100).startswith(b"HTTP/1.1 400")
+        assert client.models.list().data
+
+
+def test_a_body_that_arrives_too_slowly_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "BODY_GRACE_S", 0.1)
+    with serving(folder) as url, begun(url, b"{") as slow:
+        answer = slow.recv(4000)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"arrives too slowly: 1 bytes" in answer
+
+
+def begun(url: str, body: bytes) -> socket.socket:
+    """A connection with a request of which only so much has been sent."""
+    address = urlsplit(url)
+    connection = socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=20)
+    lines = ("POST /v1/chat/completions HTTP/1.1", "Host: x", f"Authorization: Bearer {KEY}", "Content-Length: 9")
+    connection.sendall("\r\n".join((*lines, "", "")).encode() + body)
+    return connection
+
+
+@pytest.mark.parametrize("path", ["..%2f..%2fkey", "%2e%2e/key", "file-%00", "%252e%252e%252fkey", "..%5c..%5ckey"])
+def test_paths_do_not_leave_the_folder(folder: Path, path: str) -> None:
+    with serving(folder) as url, DefaultHttpxClient(trust_env=False) as http:
+        for place in ("files", "models", "fine_tuning/jobs"):
+            response = http.get(f"{url}/{place}/{path}", headers={"Authorization": f"Bearer {KEY}"})
+            assert response.status_code == 404
+            assert set(response.json()) == {"error"}
+
+
+@pytest.mark.parametrize("name", ["a\r\nX-Injected: 1", "../../key", 'a"; x="b', "\u202e.jsonl"])
+def test_a_file_s_name_adds_no_header_and_no_path(folder: Path, name: str) -> None:
+    with serving(folder) as url, connected(url) as client:
+        stored = client.files.create(file=(name, jsonl()), purpose="fine-tune")
+        response = client.files.content(stored.id)
+        assert "x-injected" not in response.response.headers
+        assert response.read() == jsonl()
+    assert {path.parent for path in folder.rglob("*.content")} == {folder / "files"}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"a"', b"\xff", b"[" * 10_000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ ITEMS = 30
 PROBE = 4
 REQUESTS = 2 * (ITEMS + PROBE + 1)  # two candidates, each an accuracy pass and a probe with its cold start
 ASKED = "asked.txt"
+FULL = 6_000  # bytes: the journal of some requests
 HEAVY = [  # what a run imports: preloaded, it saves each process seconds
     "inspect_ai.agent._acp.server",
     "inspect_ai.model._openai_responses",
@@ -56,7 +58,8 @@ def attempt(folder: Path, moment: str | int | None = None) -> None:
     Args:
         folder: the project.
         moment: "prepare" (of the second candidate), the number of a request, "records" (half of the file is written),
-            "log" (answered, but the pass's log is not in its place); None to live.
+            "log" (answered, but the pass's log is not in its place), "full" (a file may not grow any further, as on a
+            full disk); None to live.
     """
     global _moment  # noqa: PLW0603 - one process, one death
     _moment = moment
@@ -66,6 +69,8 @@ def attempt(folder: Path, moment: str | int | None = None) -> None:
 
     add_strategy(folder, "plain", PLAIN)
     add_strategy(folder, "slow", SLOW)
+    if moment == "full":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, FULL))
     if moment == "records":
         Path.write_bytes = _half  # type: ignore[method-assign, assignment]
     if moment == "log":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from thirdlever.evaluation.logs import Message
 
 if sys.version_info < (3, 14):
-    import zipfile_zstd  # type: ignore[import-untyped] # noqa: F401 - teaches zipfile the compression of inspect's logs
+    import zipfile_zstd  # noqa: F401 - teaches zipfile the compression of inspect's logs
 
 LABELS = ("cash", "coffee", "fees", "fuel", "groceries", "health", "home", "rent", "restaurants", "travel")
 SYSTEM = f"Sort payments. Answer with one of: {', '.join(LABELS)}."

@@ -61,7 +61,7 @@ def _run(request: dict[str, object], streams: list[int], connection: socket.sock
         code = ended.code or 0
     except BaseException:  # noqa: BLE001 - as the interpreter does
         traceback.print_exc()
-    atexit._run_exitfuncs()  # type: ignore[attr-defined] # noqa: SLF001 - `os._exit` does not
+    atexit._run_exitfuncs()  # noqa: SLF001 - `os._exit` does not
     sys.stdout.flush()
     sys.stderr.flush()
     connection.sendall(str(code).encode())

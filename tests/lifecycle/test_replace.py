@@ -74,6 +74,7 @@ def measured(others: Mapping[str, tuple[float, float | None]], **info: Any) -> R
             "input_tokens": 1000,
             "cached_tokens": 0,
             "output_tokens": 10,
+            "latency_s": None,
             "device_s": None,
             "retrieval_s": None,
             "error": None,

@@ -81,11 +81,13 @@ def test_no_key_is_in_any_file_or_output_of_a_run(
         monkeypatch.setenv("THIRDLEVER_CHROMA_URL", "")
         address = f"http://me:{password}@127.0.0.1:1"
         run = ["run", "tiny", "--strategy", "zero_shot", *models, "--probe", "1", "--out", "results/a"]
-        codes = [call([*run, "--chroma-url", address, "--max-failed", "0.5"], monkeypatch)]
-        codes += [call([name, "results/a"], monkeypatch) for name in ("show", "compare", "decide", "memo", "report")]
+        codes = [call([*run, "--chroma-url", address], monkeypatch)]  # refused: it would be kept with the run
+        codes.append(call([*run, "--max-failed", "0.5"], monkeypatch))
+        commands = ("show", "compare", "decide", "memo", "report")
+        codes += [call([command, "results/a"], monkeypatch) for command in commands]
         codes.append(call(["export", "results/a", "--to", "csv", "--out", "answers.csv"], monkeypatch))
         codes.append(call(["models"], monkeypatch))
-    assert codes == [2, 0, 0, 0, 0, 0, 0, 0]
+    assert codes == [2, 2, 0, 0, 0, 0, 0, 0, 0]
     statuses = provider.requests.by_status
     assert statuses[401] == 1
     assert statuses[403] == 2

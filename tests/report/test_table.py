@@ -104,7 +104,7 @@ def test_an_unknown_cost_says_how_to_make_it_known() -> None:
 
 
 def test_a_cost_that_rests_on_the_providers_cache_says_what_it_is_without() -> None:
-    text = render_summary(summary(4, cost_per_1k_uncached_usd=[0.12, None, 0.045, 1.1023]))
+    text = render_summary(summary(4, cost_per_1k_uncached_usd=[0.12, math.nan, 0.045, 1.1023]))
     said = "Cost per 1,000 without the provider's cache, which forgets within minutes: $1.10 for long_context."
     assert said in " ".join(text.split())
 

@@ -163,8 +163,11 @@ def test_a_strategy_with_arguments_is_checked_with_them(add: Callable[[str, str]
             "10: the lambda returned ['Card payment test 0 at SHELL service station']; a context function must",
         ),
         (
-            "return Deployment(ask(suite, lambda suite, text: Context()), model=model)",
-            "10: the lambda does not take one argument; a context function receives the input's text alone",
+            "return Deployment(ask(suite, lambda suite, text, k: Context()), model=model)",
+            (
+                "10: the lambda takes neither one argument nor two; "
+                "a context function receives the input's text, or the text and the item"
+            ),
         ),
         (
             "return Deployment(ask(show), model=model)",

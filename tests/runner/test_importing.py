@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -17,6 +18,7 @@ from thirdlever.lifecycle import baseline
 from thirdlever.lifecycle.regress import regress
 from thirdlever.runner.formats import FORMATS, to_score
 from thirdlever.runner.importing import Imported, import_results
+from thirdlever.runner.runner import run
 from thirdlever.suites.find import find_suite
 from thirdlever.testing import FakeModel
 
@@ -401,3 +403,25 @@ def test_logs_of_others_evals_are_read(suite: Suite) -> None:
     assert log.results is not None
     found = accuracies(imported(suite, "logs"))
     assert found == {"mockllm/model": pytest.approx(log.results.scores[0].metrics["accuracy"].value)}
+
+
+# Damaged files
+
+
+@pytest.mark.parametrize("at", [0.2, 0.5, 0.9])
+def test_a_damaged_log_is_one_sentence(suite: Suite, at: float) -> None:
+    done = run(suite, ["plain"], models=[FakeModel()], out="a", probe=0)
+    [log] = done.folder.glob("logs/*.eval")
+    content = bytearray(log.read_bytes())
+    place = int(at * len(content))
+    content[place : place + 400] = b"{" * 400
+    log.write_bytes(content)
+    with suppress(RunError):  # what was damaged may not be needed
+        assert imported(suite, str(log)).run.folder == Path("out")
+
+
+@pytest.mark.parametrize("results", [[], {}, {"results": 1}, "x"])
+def test_a_promptfoo_file_without_results_is_one_sentence(suite: Suite, results: object) -> None:
+    Path("promptfoo.json").write_text(json.dumps({"evalId": "e", "results": results}), "utf-8")
+    with pytest.raises(RunError, match=r"promptfoo\.json"):
+        imported(suite, "promptfoo.json", fmt="promptfoo")

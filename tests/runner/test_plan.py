@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +25,6 @@ from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from thirdlever import Suite
 
@@ -553,7 +553,8 @@ def test_a_candidate_that_fails_leaves_the_others_planned(
     assert lacking.error == "absent is not installed; run: python -m pip install 'thirdlever[local]'"
     assert long_context.error == "long_context: 9 tokens have no room for demonstrations; use zero_shot"
     assert (
-        broken.error == "a prompt cannot be rendered: ZeroDivisionError: division by zero; the run would fail as well"
+        broken.error == f"a prompt cannot be rendered: {Path('strategies/broken.py').resolve()}:8: "
+        "ZeroDivisionError: division by zero; the run would fail as well"
     )
     for one in (lacking, long_context, broken):
         assert (one.requests, one.input_tokens, one.usd, one.minutes) == (None, None, None, None)

@@ -77,6 +77,18 @@ def test_a_killed_run_resumes_exactly(tmp_path: Path, processes: ForkServerConte
     assert records.groupby(["candidate", "phase"]).size().to_list() == [ITEMS, PROBE + 1] * 2
 
 
+def test_a_run_whose_file_cannot_grow_ends_and_resumes(tmp_path: Path, processes: ForkServerContext) -> None:
+    assert start(processes, tmp_path, "full") == 1
+    paid, kept = asked(tmp_path), answered(tmp_path)
+    assert 0 < kept < ITEMS
+    assert paid - kept <= HOSTED_CONNECTIONS
+    assert start(processes, tmp_path, None) == 0
+    assert asked(tmp_path) - paid == REQUESTS - kept
+    records = load(tmp_path / "out").records
+    assert len(records) == REQUESTS
+    assert not records.duplicated(["candidate", "phase", "item_id", "epoch"]).any()
+
+
 def test_a_run_killed_repeatedly_pays_only_for_requests_in_flight(tmp_path: Path, processes: ForkServerContext) -> None:
     moments = (5, 30, 50)
     for moment in moments:

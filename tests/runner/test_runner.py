@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,7 +26,6 @@ from thirdlever.testing import FakeModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from thirdlever import Suite
     from thirdlever.analysis.run import Run
@@ -107,8 +107,9 @@ def test_a_failed_request_is_wrong_and_shown(suite: Suite, capsys: pytest.Captur
     done = measure(suite, model=FakeModel(answer=fails), max_failed=0.1)
     [row] = done.records[done.records["error"].notna()].to_dict("records")
     assert (row["item_id"], row["score"], row["completion"]) == ("test-4", 0.0, "")
-    assert row["error"].startswith("ValueError: Sort payments.")
-    assert "plain: accuracy: 1 of 12 requests failed, the first: ValueError: Sort pay" in capsys.readouterr().err
+    place = f"{__file__}:104: ValueError: "
+    assert row["error"].startswith(f"{place}Sort payments.")
+    assert f"plain: accuracy: 1 of 12 requests failed, the first: {place}Sort pay" in capsys.readouterr().err
     assert done.summary.loc[0, "errors"] == 1
     assert done.summary.loc[0, "n"] == 12
     assert done.summary.loc[0, "accuracy"] == 7 / 12  # eight are fuel, and one of them failed
@@ -136,7 +137,7 @@ def late():
     )
     done = measure(suite, "late")
     assert done.records["score"].sum() == 0
-    assert set(done.records["error"]) == {"RuntimeError: after the answer"}
+    assert set(done.records["error"]) == {f"{Path('strategies/late.py').resolve()}:12: RuntimeError: after the answer"}
 
 
 def test_epochs_are_asked_and_recorded_apart(suite: Suite) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +55,16 @@ def xlsx(rows: list[list[Any]], *, sheets: int = 1) -> bytes:
     file = io.BytesIO()
     book.save(file)
     return file.getvalue()
+
+
+def damaged(workbook: bytes) -> bytes:
+    """A workbook whose sheets end in the middle."""
+    into = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook)) as members, zipfile.ZipFile(into, "w") as new:
+        for name in members.namelist():
+            content = members.read(name)
+            new.writestr(name, content[: len(content) // 2] if "sheets/" in name else content)
+    return into.getvalue()
 
 
 def parquet(rows: list[dict[str, Any]], metadata: dict[str, str] | None = None) -> bytes:
@@ -145,6 +157,7 @@ REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     ),
     "an old workbook": ("a.xls", b"\xd0\xcf\x11\xe0", "save it as .xlsx or .csv"),
     "a workbook that is none": ("a.xlsx", b"text", "is no Excel workbook"),
+    "a workbook with a damaged sheet": ("a.xlsx", damaged(xlsx([["text", "label"]])), "is no Excel workbook"),
     "a Parquet file that is none": ("a.parquet", b"text", "is no Parquet file"),
     "a cut off gzip file": ("a.csv.gz", gzip.compress(csv(",").encode())[:-9], "is no complete gzip file"),
     "an unknown format": ("a.docx", b"PK", "give a file that ends in .csv"),

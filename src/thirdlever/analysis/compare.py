@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from thirdlever.analysis import grader, outcomes
+from thirdlever.analysis import grader, outcomes, retrieval
 from thirdlever.analysis.grader import PERFECT
 from thirdlever.analysis.scorecards import figures
 from thirdlever.analysis.stats import intervals
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from thirdlever.analysis.outcomes import Corrections, Outcomes
+    from thirdlever.analysis.retrieval import RetrievalShare
     from thirdlever.analysis.run import Run
+    from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.analysis.stats.intervals import Proportion
 
 
@@ -251,6 +253,7 @@ class Compared:
         by: what alone differs in each pair: "prompt", "model" or "strategy"; None for any pair.
         overall: with `by`, the same over all pairs with the same two prompts, models or strategies: the mean of their
             candidates' scores on each item. Only where there are several such pairs.
+        retrieval: of the comparisons whose candidates retrieve documents: how much of the difference that explains.
     """
 
     suite: str
@@ -267,6 +270,7 @@ class Compared:
     same_answer: Mapping[str, str] = field(default_factory=dict)
     by: By | None = None
     overall: Sequence[Comparison] = ()
+    retrieval: Sequence[RetrievalShare] = ()
 
 
 def compared(
@@ -331,7 +335,16 @@ def compared(
         same_answer={name: why for name in accuracies if (why := measured[name].same_answer)},
         by=by,
         overall=overall,
+        retrieval=[share for one in found if (share := _retrieval_share(o, measured, one))],
     )
+
+
+def _retrieval_share(o: Outcomes, measured: Mapping[str, CandidateFigures], one: Comparison) -> RetrievalShare | None:
+    import pandas as pd
+
+    pair = (one.a, one.b)
+    scores = {name: pd.Series(o.row(name), index=list(o.items)) for name in pair}
+    return retrieval.share({name: measured[name].asked for name in pair}, scores)
 
 
 def _compared_by(

@@ -10,8 +10,10 @@ from thirdlever.analysis.run import INFO, load
 from thirdlever.analysis.stats.power import Design
 from thirdlever.core import project
 from thirdlever.core.errors import RunError
+from thirdlever.core.store import Store
 from thirdlever.core.text import counted
 from thirdlever.models.base import START_CONNECTIONS
+from thirdlever.retrieval import vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.run import Run
     from thirdlever.models.base import BaseModel
+    from thirdlever.retrieval.embedding import Embedder
     from thirdlever.strategies.specs import StrategySpec
     from thirdlever.suites.suite import Suite
 
@@ -193,11 +196,10 @@ def training_seconds(base: str, method: str) -> float | None:
     return sum(one["trained_seconds"] for one in made) / tokens if tokens else None
 
 
-def embedding_seconds() -> float | None:
-    """Seconds per text of this project's earlier embeddings; None without any."""
-    made = _built("embeddings")
-    texts = sum(len(one["of"]["texts"]) for one in made)
-    return sum(one["seconds"] for one in made) / texts if texts else None
+def embedding_seconds(by: Embedder) -> float | None:
+    """Seconds per text of an embedder in this project's earlier embeddings; None without any."""
+    known = vectors.measured(Store(project.STORE), by)
+    return known.seconds / known.texts if known.texts else None
 
 
 def _built(kind: str) -> list[dict[str, Any]]:

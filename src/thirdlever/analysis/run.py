@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from thirdlever.analysis.run_file import read_info, read_records
 from thirdlever.analysis.usage import price_in
 from thirdlever.catalog.price_lookup import price_of
 from thirdlever.catalog.prices import Hour, Price, hour, in_batch, overlaid
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from thirdlever.analysis.parts import By, PartTable
+    from thirdlever.analysis.retrieval import RetrievalFigures
     from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.catalog.tuning import Profile, Rate
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 INFO = "run.json"
 RECORDS = "records.parquet"
 SUMMARY = "summary.csv"
-SCHEMA = 1  # of a run's files; runs without a number are older and are read as they are
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,14 @@ class Run:
     @cached_property
     def info(self) -> dict[str, Any]:
         """run.json: suite, candidates, prices, versions, hardware, options."""
-        path = self._file(INFO)
-        try:
-            info: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        except ValueError as error:  # neither UTF-8 nor JSON
-            message = f"{path} is damaged ({error}); repeat the run's command with --out {self.folder}"
-            raise RunError(message) from error
-        check_schema(info, path)
-        return info
+        return read_info(self._file(INFO))
 
     @cached_property
     def records(self) -> pd.DataFrame:
         """One row per request."""
-        import pandas as pd
+        from thirdlever.evaluation.records import COLUMNS
 
-        return pd.read_parquet(self._file(RECORDS))
+        return read_records(self._file(RECORDS), COLUMNS)
 
     @cached_property
     def figures(self) -> Mapping[str, CandidateFigures]:
@@ -105,6 +98,40 @@ class Run:
             message = f"--by {by}: {str(self.folder)!r} has no figures by {by}, because {why}; leave --by out"
             raise RunError(message)
         return measured
+
+    def retrieval(self) -> dict[str, dict[str, RetrievalFigures]]:
+        """Figures of what measured candidates retrieve, the most accurate first, by slice; "" is all items.
+
+        Empty if none retrieves documents that are known to be right or wrong.
+        """
+        from thirdlever.analysis.scorecards import figures
+
+        names = [
+            name
+            for name in self.summary["candidate"]
+            if name not in self.not_measured and self.figures[name].retrieval is not None
+        ]
+        records = self.records
+        slices = sorted(filter(None, records["slice"].dropna().unique())) if names else []
+        by_slice = {"": self.figures} | {part: figures(records, self.info, part=part) for part in slices}
+        return {
+            name: {part: found for part, known in by_slice.items() if (found := known[name].retrieval) is not None}
+            for name in names
+        }
+
+    def require_retrieval(self) -> dict[str, dict[str, RetrievalFigures]]:
+        """The same.
+
+        Raises:
+            RunError: there are none.
+        """
+        if found := self.retrieval():
+            return found
+        message = (
+            f"--by retrieval: no measured candidate of {str(self.folder)!r} retrieves documents that are known to hold "
+            "the answer; give test items a column gold with the ids of such documents, then run rag:documents=N"
+        )
+        raise RunError(message)
 
     def require_complete(self) -> None:
         """Check that every candidate was measured.
@@ -162,23 +189,6 @@ class Run:
             message = f"{path} is missing: the run is not finished; repeat its command with --out {self.folder}"
             raise RunError(message)
         return path
-
-
-def check_schema(info: Any, path: Path) -> None:  # noqa: ANN401 - JSON from outside
-    """Check that this release can read a run.
-
-    Raises:
-        RunError: run.json contains no object, or a later release wrote it.
-    """
-    if not isinstance(info, dict):
-        message = f"{path} is damaged (it contains no JSON object); repeat the run's command with --out {path.parent}"
-        raise RunError(message)
-    schema = info.get("schema", 0)
-    if type(schema) is not int or schema > SCHEMA:
-        written = (info.get("versions") or {}).get("thirdlever")
-        by = f"thirdlever {written}" if written else "a later release"
-        message = f"{path} has schema {schema!r}, of {by}; this release reads up to {SCHEMA}: upgrade thirdlever"
-        raise RunError(message)
 
 
 def load(run: str | Path, *, max_failed: float | None = None, max_unparsed: float | None = None) -> Run:

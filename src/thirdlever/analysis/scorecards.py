@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+from thirdlever.analysis import retrieval
 from thirdlever.analysis.parts import part_table
 from thirdlever.analysis.stats import intervals
 from thirdlever.analysis.statuses import Tolerance, count, why_not
-from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd
+from thirdlever.analysis.usage import Bootstrap, numbers, preparing_usd, price_in, request_usd, retrieving_usd, total
 from thirdlever.answers.answer import Label
 from thirdlever.answers.kinds import restored
 from thirdlever.catalog.prices import device_cost
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from thirdlever.analysis.grader import Grader
     from thirdlever.analysis.parts import PartTable
+    from thirdlever.analysis.retrieval import RetrievalFigures
     from thirdlever.analysis.stats.intervals import Proportion
     from thirdlever.analysis.stats.judged import Powered
     from thirdlever.answers.answer import Answer
@@ -102,6 +104,22 @@ FURTHER = (
     "measure",
     "imported",
     "cost_per_1k_uncached_usd",
+    "embedding_p50_s",
+    "search_p50_s",
+    "ranking_p50_s",
+    "model_p50_s",
+    "retrieval_usd_per_1k",
+    "setup_index_bytes",
+    "retrieval_basis",
+    "recall",
+    "recall_low",
+    "recall_high",
+    "mrr",
+    "ndcg",
+    "context_precision",
+    "answer_recall",
+    "not_retrieved",
+    "retrieved_wrong",
 )
 # Timed requests that a percentile needs: with fewer, its upper bound would be above the slowest one.
 LEAST_TIMED = {95: 60, 99: 300}
@@ -118,6 +136,7 @@ TEXT = (
     "same_answer",
     "measure",
     "imported",
+    "retrieval_basis",
 )
 COUNTS = (
     "n",
@@ -320,6 +339,11 @@ class CandidateFigures:
         """Whether its requests report retrieval time, or it is said to retrieve."""
         return bool(self.asked["retrieval_s"].notna().any()) or self.about.get("lever") == "retrieval"
 
+    @cached_property
+    def retrieval(self) -> RetrievalFigures | None:
+        """What it found; None if it retrieves no documents, or nobody knows which are right."""
+        return retrieval.figures(self.asked, confidence=self.common.confidence)
+
     @property
     def lever(self) -> Lever:
         """The lever it pulls."""
@@ -443,6 +467,8 @@ class CandidateFigures:
             ends = intervals.quantile_interval(warm["latency_s"].dropna().to_list(), q / 100)
             if ends is not None:
                 row |= {f"latency_p{q}_low_s": ends[0], f"latency_p{q}_high_s": ends[1]}
+        if self.asks and self.retrieves:
+            row |= retrieval.parts_of_latency(warm)
         return row | {"timed": len(warm), "cold_start_s": timed.loc[cold, "latency_s"].max()}
 
     @cached_property
@@ -457,8 +483,8 @@ class CandidateFigures:
     def amount(self) -> float | None:
         """Mean cost of the answered requests; None if nothing was answered or reported.
 
-        In USD if the model's tokens have a price, request by request because long prompts can have a higher rate;
-        otherwise in seconds of the device.
+        In USD if the model's tokens have a price, request by request because long prompts can have a higher rate, with
+        what providers charge for the retrieval; otherwise in seconds of the device.
         """
         import numpy as np
 
@@ -469,7 +495,7 @@ class CandidateFigures:
         """Cost of one request; None if unknown."""
         if self.price or self.amount is None:
             return self.amount
-        return device_cost(self.amount, usd_per_hour, utilisation)
+        return total([device_cost(self.amount, usd_per_hour, utilisation), self.retrieval_usd])
 
     def uncached_usd(self) -> float | None:
         """What a request would cost if the provider's cache held nothing of it; None if no cache was used."""
@@ -477,12 +503,16 @@ class CandidateFigures:
 
         if not self.price or not self.tokens["cached_tokens"] > 0:
             return None
-        usd = request_usd(self.asked, self.price, from_cache=False)[~np.isnan(self._amounts)]
+        priced = request_usd(self.asked, self.price, from_cache=False) + retrieving_usd(self.asked)
+        usd = priced[~np.isnan(self._amounts)]
         return float(usd.mean()) if len(usd) else None
 
-    def usd_factor(self, usd_per_hour: float | None, utilisation: float) -> float | None:
-        """USD for one unit of `amount`; None if the device's hourly rate is unknown."""
-        return 1.0 if self.price else device_cost(1.0, usd_per_hour, utilisation)
+    def usd_draws(self, usd_per_hour: float | None, utilisation: float) -> NDArray[np.float64] | None:
+        """Bootstrap means of the cost of one request [draws]; None if it is unknown, or with a single source."""
+        if self.price or self.draws is None:
+            return self.draws
+        each = device_cost(1.0, usd_per_hour, utilisation)
+        return None if each is None or self.retrieval_usd is None else self.draws * each + self.retrieval_usd
 
     def setup_usd(self, usd_per_hour: float | None, utilisation: float) -> float | None:
         """Cost of preparing it, without people's work and labels; None if unknown."""
@@ -557,14 +587,26 @@ class CandidateFigures:
         """USD or device seconds of each request; NaN where it failed or did not report them."""
         import numpy as np
 
-        amounts = request_usd(self.asked, self.price) if self.price else numbers(self.asked, "device_s")
+        if self.price:
+            amounts = request_usd(self.asked, self.price) + retrieving_usd(self.asked)
+        else:
+            amounts = numbers(self.asked, "device_s")
         return np.where(self.asked["error"].notna(), np.nan, amounts)
+
+    @property
+    def retrieval_usd(self) -> float | None:
+        """Mean of what providers charge for the retrieval of an answered request; None if unknown for one of them."""
+        import numpy as np
+
+        usd = retrieving_usd(self.asked)[self.asked["error"].isna()]
+        return None if np.isnan(usd).any() else float(usd.mean()) if len(usd) else 0.0
 
 
 def scorecards(known: Mapping[str, CandidateFigures], usd_per_hour: float | None, utilisation: float) -> pd.DataFrame:
     """One row per candidate, best accuracy first, not measured last; ties by cost (unknown last), then by latency.
 
-    `cost_per_1k_usd` is the cost of the model: tokens at its price or, without one, device time at the given rate.
+    `cost_per_1k_usd` is the cost of the model: tokens at its price or, without one, device time at the given rate; and
+    what providers charge for retrieval, such as the embedding of a query. It is unknown if one of them is.
     Device time is a request's share of its batch in the accuracy pass, as on a loaded server; that of the serial probe
     would be an idle server's. A candidate without a model costs its device time too. `setup_usd` is the cost of
     preparing at the same prices, without labels: `setup_labels` counts them, for the reader to price.
@@ -623,6 +665,7 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
         "imported": (one.about.get("imported") or {}).get("format"),
         "cost_per_1k_usd": None if usd is None else 1000 * usd,
         "cost_per_1k_uncached_usd": None if (uncached := one.uncached_usd()) is None else 1000 * uncached,
+        "retrieval_usd_per_1k": one.retrieval_usd and 1000 * one.retrieval_usd,
         **one.latency,
         **one.tokens,
     }
@@ -641,9 +684,28 @@ def _row(one: CandidateFigures, usd_per_hour: float | None, utilisation: float) 
             "setup_input_tokens": setup["input_tokens"],
             "setup_output_tokens": setup["output_tokens"],
         }
+        row["setup_index_bytes"] = setup.get("index_bytes") or None  # earlier releases did not measure it
+    if (found := one.retrieval) is not None:
+        row |= _retrieval(found)
     if (tuning := one.about.get("tuning")) is not None:
         row |= {f"tuned_{name}": tuning[name] for name in ("examples", "epochs", "tokens", "bytes")}
         row["hosting_usd_per_hour"] = tuning["hosting_usd_per_hour"]
+    return row
+
+
+def _retrieval(found: RetrievalFigures) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "retrieval_basis": found.basis,
+        "recall": found.found.value,
+        "recall_low": found.found.low,
+        "recall_high": found.found.high,
+        "mrr": found.mrr.value,
+        "ndcg": found.ndcg and found.ndcg.value,
+        "context_precision": found.precision and found.precision.value,
+        "answer_recall": found.answer_recall and found.answer_recall.value,
+    }
+    if (split := found.split) is not None:
+        row |= {"not_retrieved": 1 - split.found, "retrieved_wrong": split.found_wrong}
     return row
 
 

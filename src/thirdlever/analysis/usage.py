@@ -103,6 +103,16 @@ def request_usd(records: pd.DataFrame, price: Price, *, from_cache: bool = True)
     return price.costs(sent, cached if from_cache else np.zeros(len(records)), came, np.nan_to_num(written))
 
 
+def retrieving_usd(records: pd.DataFrame) -> NDArray[np.float64]:
+    """What providers charge for each request's retrieval [requests]: 0 where none is recorded, NaN where unknown."""
+    import numpy as np
+
+    told = [name for name in ("retrieved", "search_s") if name in records]
+    if not told or "retrieval_usd" not in records:  # of an early release
+        return np.zeros(len(records))
+    return np.where(records[told].notna().any(axis=1), numbers(records, "retrieval_usd"), 0.0)
+
+
 def preparing_usd(
     setup: Mapping[str, Any], price: Price | None, usd_per_hour: float | None, utilisation: float
 ) -> float | None:

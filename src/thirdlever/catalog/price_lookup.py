@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 
 from thirdlever.catalog.prices import Price, Tier, overlaid
 from thirdlever.core.progress import note
+from thirdlever.models.base import BaseModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genai_prices.types import ModelPrice, PriceCalculation
-
-    from thirdlever.models.base import BaseModel
 
 
 def price_of(model: BaseModel) -> Price | None:
@@ -34,6 +33,18 @@ def price_of(model: BaseModel) -> Price | None:
     return tuned_price(model.plain_name) or listed(model)
 
 
+def embedding_price(name: str) -> Price | None:
+    """The current price of a hosted embedder's tokens; None if no source states it.
+
+    Args:
+        name: in full and without options, such as "openai/text-embedding-3-small"; a row of `prices.toml` has it too.
+
+    Raises:
+        ThirdleverError: the user's prices.toml is malformed.
+    """
+    return overlaid(name) or listed(BaseModel(name, name, revision=name), embeds=True)
+
+
 # inspect's provider names that differ in genai-prices
 _PROVIDERS = {
     "azureai": "azure",
@@ -48,13 +59,18 @@ _MAKERS = {"anthropic", "google", "mistral", "openai"}
 _ANY_SERVICE = {"openai-api", "openai-api-completions"}
 
 
-def listed(model: BaseModel) -> Price | None:
-    """A model's price in the bundled list; None if the model or its provider is not listed."""
+def listed(model: BaseModel, *, embeds: bool = False) -> Price | None:
+    """A model's price in the bundled list; None if the model or its provider is not listed.
+
+    Args:
+        model: to look up.
+        embeds: it returns vectors, so that its output has no price.
+    """
     found = _look_up(model)
     if found is None:
         return None
     rates = found.model_price
-    base = _rates(rates, 0)
+    base = _rates(rates, 0, embeds=embeds)
     if base is None:
         return None
     starts = sorted(set(_tier_starts(rates)))
@@ -66,7 +82,7 @@ def listed(model: BaseModel) -> Price | None:
         output_per_m=base.output_per_m,
         source=f"genai-prices {version('genai-prices')}",
         as_of=updated.date().isoformat() if updated else None,
-        tiers=tuple(tier for start in starts if (tier := _rates(rates, start))),
+        tiers=tuple(tier for start in starts if (tier := _rates(rates, start, embeds=embeds))),
         cache_write_per_m=base.cache_write_per_m,
     )
 
@@ -120,21 +136,22 @@ def _environment_url(service: str) -> str | None:
     return next((url for name in names if (url := os.environ.get(name))), None)
 
 
-def _rates(rates: ModelPrice, above: int) -> Tier | None:
+def _rates(rates: ModelPrice, above: int, *, embeds: bool) -> Tier | None:
     """Rates for prompts of more than `above` tokens; None if the model is not priced by tokens."""
 
     def at(value: Any) -> float:  # noqa: ANN401 - Decimal or TieredPrices
         steps = [tier.price for tier in getattr(value, "tiers", ()) if above >= tier.start]
         return float(steps[-1] if steps else getattr(value, "base", value))
 
-    if rates.input_mtok is None or rates.output_mtok is None:
+    output = 0 if embeds and rates.output_mtok is None else rates.output_mtok
+    if rates.input_mtok is None or output is None:
         return None
     cached = rates.input_mtok if rates.cache_read_mtok is None else rates.cache_read_mtok
     return Tier(
         above=above,
         input_per_m=at(rates.input_mtok),
         cached_input_per_m=at(cached),
-        output_per_m=at(rates.output_mtok),
+        output_per_m=at(output),
         cache_write_per_m=None if rates.cache_write_mtok is None else at(rates.cache_write_mtok),
     )
 

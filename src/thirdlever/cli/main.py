@@ -13,11 +13,11 @@ from thirdlever.core.errors import ThirdleverError
 from thirdlever.core.text import escape_terminal
 
 INTERRUPTED = 130
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 TOPICS = {
     "Measure": (
-        *("init", "suites", "strategies", "models", "data", "check", "audit"),
+        *("init", "documents", "suites", "strategies", "models", "data", "check", "audit"),
         *("plan", "prompt", "run", "curve", "show"),
     ),
     "Other tools": ("import", "export"),
@@ -47,6 +47,7 @@ app = typer.Typer(
 for command in (
     *(
         measure.init,
+        measure.documents,
         measure.suites,
         measure.strategies,
         measure.check,

@@ -20,13 +20,15 @@ from thirdlever.core.text import aligned, clipped, counted, escape_terminal, lis
 from thirdlever.suites.detect import KINDS, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from thirdlever.analysis.run import Run
     from thirdlever.suites.create import Made
+    from thirdlever.suites.documents import Knowledge
 
 _TARGET = 90  # characters of a target that `init` shows
 _SENT = 600  # and of each message
+_NAMES = 5  # ids that a list shows
 _CONSTRAINED = {
     "label": "one of the labels",
     "labels": "a set of the labels",
@@ -68,7 +70,10 @@ def init(
     keep_unlabelled: Annotated[
         bool, flag("--keep-unlabelled", "Keep their inputs, for a teacher to label (distilled).")
     ] = False,
-    documents: Annotated[str | None, option("FILE", "Documents for retrieval, with columns title and text.")] = None,
+    documents: Annotated[
+        str | None,
+        option("PATH", "Documents for retrieval: a folder or file of MD, HTML, TXT, PDF, DOCX, JSONL, or a table."),
+    ] = None,
     slice_: Annotated[
         str | None, option("COLUMN", "Column naming a subgroup; results are per subgroup.", "--slice")
     ] = None,
@@ -150,6 +155,7 @@ def _understood(made: "Made", *notes: str) -> None:
     )
     lines = [
         f"datasets/{made.name}: {', '.join(counts)}",
+        *(_described(made.knowledge) if made.knowledge else ()),
         f"answer kind: {made.answer}",
         *(f"- {clipped(text)} -> {clipped(read, _TARGET)}" for text, read in made.examples),
         *notes,
@@ -158,6 +164,59 @@ def _understood(made: "Made", *notes: str) -> None:
     ]
     for line in [*lines, *_sent(made)]:
         typer.echo(escape_terminal(line))
+
+
+def _described(found: "Knowledge") -> list[str]:
+    """What a suite's documents are, and how the first begins."""
+    kinds = ", ".join(f"{kind} {number:,}" for kind, number in sorted(found.kinds.items()))
+    size = f"{counted(found.words, 'word')} in {counted(found.count, 'document')} ({kinds})"
+    return [
+        f"documents: {size}, the longest of {counted(found.longest, 'word')}",
+        f"- the first: {clipped(found.title)}: {clipped(found.beginning, _TARGET)}",
+    ]
+
+
+def documents(
+    suite: Annotated[str, argument("SUITE", "A suite of this project.")],
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PATH", help="Folder or file of the new documents. [default: describe the current ones]"
+        ),
+    ] = None,
+    encoding: Annotated[str | None, option("NAME", "Of texts that are not UTF-8, such as cp1252.")] = None,
+) -> None:
+    """Replace a suite's documents, or describe them."""
+    from thirdlever.suites.documents import describe, replace_documents
+
+    folder = Path("datasets", suite)
+    if not folder.is_dir():
+        message = f"this project has no {folder.as_posix()!r}; run: thirdlever init {suite} --train FILE"
+        raise typer.TyperException(message)
+    if path is None:
+        for line in _described(describe(folder)):
+            typer.echo(escape_terminal(line))
+        return
+    done = replace_documents(folder, path, encoding=encoding)
+    groups = (("new", done.new), ("changed", done.changed), ("gone", done.gone))
+    lines = [
+        *_described(done.knowledge),
+        *(f"{word}: {len(names):,}{_named(names)}" for word, names in groups),
+        f"unchanged: {done.unchanged:,}",
+        *(f"- {note}" for note in done.notes),
+    ]
+    if done.gold:
+        which = f"{counted(len(done.gold), 'document')} that labelled rows name in 'gold'{_named(done.gold)}"
+        lines.append(f"warning: there is no document any more for {which}; correct the rows, or recall is too low")
+    for line in lines:
+        typer.echo(escape_terminal(line))
+    typer.echo(f"next: thirdlever audit {suite}; earlier runs were measured on the old documents")
+
+
+def _named(names: "Sequence[str]") -> str:
+    """The first few of some ids, in parentheses."""
+    more = ", …" if len(names) > _NAMES else ""
+    return f" ({', '.join(names[:_NAMES])}{more})" if names else ""
 
 
 def _sent(made: "Made") -> list[str]:
@@ -421,10 +480,12 @@ def run(
     model that talks on until it is cut off is only weak: a warning, and exit code 0.
     """
     from thirdlever.report import tables
+    from thirdlever.retrieval import chroma
     from thirdlever.runner import runner
 
     if chroma_url is not None:
-        os.environ["THIRDLEVER_CHROMA_URL"] = chroma_url
+        chroma.address(chroma_url)  # refuses a password before the command line is kept
+        os.environ[chroma.SERVER] = chroma_url
     done = runner.run(
         suite,
         strategy or options.STRATEGIES,
@@ -524,8 +585,8 @@ def show(
     max_failed: options.MaxFailed = None,
     max_unparsed: options.MaxUnparsed = None,
     by: Annotated[
-        Literal["label", "field", "rule"] | None,
-        option("PART", "Show precision, recall and F1 of each label, field or rule of the answers."),
+        Literal["label", "field", "rule", "retrieval"] | None,
+        option("PART", "Show figures of each label, field or rule of the answers, or of retrieval by slice."),
     ] = None,
     fmt: options.TableFormat = "table",
 ) -> None:
@@ -534,6 +595,9 @@ def show(
     from thirdlever.report import tables
 
     found = load(run, max_failed=max_failed, max_unparsed=max_unparsed)
+    if by == "retrieval":
+        options.print_text(tables.render_retrieval(found.require_retrieval(), fmt))
+        return
     if by is not None:
         options.print_text(tables.render_parts(found.parts(by), fmt))
         return
@@ -554,10 +618,10 @@ def _print_imported(about: "Mapping[str, Any] | None") -> None:
 
 
 def _print_facts(run: "Run") -> None:
-    """How far the grader agrees with people, and what near-leaks do to the accuracies, below a run's table."""
-    from thirdlever.report.memo_content import grader_facts, near_leak_facts
+    """What dev chose, how far the grader agrees with people, what near-leaks do to the accuracies: below the table."""
+    from thirdlever.report.memo_content import chosen_facts, grader_facts, near_leak_facts
 
-    for what, value in [*grader_facts(run), *near_leak_facts(run)]:
+    for what, value in [*chosen_facts(run), *grader_facts(run), *near_leak_facts(run)]:
         typer.echo(paragraph(escape_terminal(f"{what}: {value}."), rest="  "))
 
 

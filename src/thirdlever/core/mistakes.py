@@ -33,10 +33,20 @@ class _Default:
 def misuse(message: str, error: type[E] = StrategyError) -> E:  # type: ignore[assignment]  # mypy: a default of a TypeVar
     """The error for a wrong call of a public function, with the file and line of the call."""
     for frame, line in traceback.walk_stack(inspect.currentframe()):
-        path = Path(frame.f_code.co_filename)
-        if path.is_file() and not any(path.resolve().is_relative_to(folder) for folder in (HARNESS, *_LIBRARIES)):
-            return error(f"{path}:{line}: {message}")
+        if _users(frame.f_code.co_filename):
+            return error(f"{frame.f_code.co_filename}:{line}: {message}")
     return error(message)
+
+
+def raised_in(error: BaseException) -> str:
+    """Where a user's file raised an error, "file:line: "; "" if a library or the harness did in its own name."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}: " if frames and _users(frames[-1].filename) else ""
+
+
+def _users(file: str) -> bool:
+    path = Path(file)
+    return path.is_file() and not any(path.resolve().is_relative_to(folder) for folder in (HARNESS, *_LIBRARIES))
 
 
 def defined(function: Callable[..., Any]) -> str:

@@ -22,15 +22,18 @@ _WORTH_A_LINE = 2.0  # seconds; a shorter step of unknown length is not reported
 
 
 @contextmanager
-def progress(title: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """Show a step until the block ends; call the yielded function once for each unit done.
+def progress(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Show a step until the block ends; call the yielded function for each unit done, or with the number of units.
 
     Args:
-        title: what is being done.
+        title: what is being done; "" shows nothing.
         total: how many units; None if unknown.
     """
     from rich.console import Console
 
+    if not title:
+        yield lambda *_: None
+        return
     console = Console(stderr=True, force_jupyter=False)  # as text, not as HTML of a notebook
     with _bar(console, title, total) if console.is_terminal else _lines(title, total) as advance:
         yield advance
@@ -58,7 +61,7 @@ def question(line: str) -> str:
 
 
 @contextmanager
-def _bar(console: Console, title: str, total: int | None) -> Iterator[Callable[[], None]]:
+def _bar(console: Console, title: str, total: int | None) -> Iterator[Callable[..., None]]:
     from rich import progress as rich_progress
     from rich.markup import escape
 
@@ -72,19 +75,19 @@ def _bar(console: Console, title: str, total: int | None) -> Iterator[Callable[[
         task = bar.add_task(escape(title), total=total)
         _bars.append(bar)
         try:
-            yield lambda: bar.advance(task)
+            yield lambda units=1: bar.advance(task, units)
         finally:
             _bars.remove(bar)
 
 
 @contextmanager
-def _lines(title: str, total: int | None) -> Iterator[Callable[[], None]]:
+def _lines(title: str, total: int | None) -> Iterator[Callable[..., None]]:
     start = last = time.monotonic()
     done = 0
 
-    def advance() -> None:
+    def advance(units: int = 1) -> None:
         nonlocal done, last
-        done += 1
+        done += units
         now = time.monotonic()
         if total and done < total and now - last >= _LINE_EVERY:
             last = now

@@ -233,13 +233,12 @@ def interval(draws: NDArray[np.float64]) -> tuple[float, float] | None:
 def _cost(
     candidate: Mapping[str, Any], used: CandidateFigures, a: Assumptions, rate: float | None, utilisation: float
 ) -> Cost:
-    factor = used.usd_factor(rate, utilisation)
-    per_request = used.usd(rate, utilisation)
     machine = None if used.price or rate is None else rate * HOURS_PER_MONTH * _machines(used, a)
     standing = _standing(candidate.get("tuning"), used, a)
-    if machine is not None and a.always_on:
-        factor, per_request, standing["machine"] = 0.0, 0.0, machine
-    draws = None if factor is None or used.draws is None else used.draws * factor
+    busy = rate
+    if machine is not None and a.always_on:  # a request then costs what others charge
+        busy, standing["machine"] = 0.0, machine
+    per_request, draws = used.usd(busy, utilisation), used.usd_draws(busy, utilisation)
     low, high = (draws is not None and interval(draws)) or (None, None)
     setup = _setup(candidate, used, a, rate, utilisation)
     asked = None if per_request is None else per_request * used.requests

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
@@ -121,7 +121,7 @@ def replies(
             within = count(known, deployment.model)
         missing = [key for key in work.keys if journal.answered(key) is None]
         if missing and within:
-            with progress(title, len(missing)) if title else nullcontext(lambda: None) as advance:
+            with progress(title, len(missing)) as advance:
 
                 def keep(reply: Reply) -> bool:
                     journal.append(reply)

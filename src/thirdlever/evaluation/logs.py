@@ -66,7 +66,7 @@ def read(log: Path, only: Collection[str] | None = None) -> Iterator[Sample]:
         ValueError: it is not a log, or damaged.
     """
     if sys.version_info < (3, 14):
-        import zipfile_zstd  # type: ignore[import-untyped] # noqa: F401 - adds inspect's compression to zipfile
+        import zipfile_zstd  # noqa: F401 - adds inspect's compression to zipfile
         from zstandard import ZstdError
     else:
         from compression.zstd import ZstdError

@@ -44,14 +44,14 @@ from inspect_ai.solver._task_state import set_sample_state
 from inspect_ai.util._concurrency import init_concurrency
 from inspect_ai.util._store import init_subtask_store
 
-from thirdlever.answers.answer import Text
-from thirdlever.answers.number import Number
 from thirdlever.core.errors import ProviderError, RunError, ThirdleverError
+from thirdlever.core.mistakes import raised_in
 from thirdlever.core.progress import note
 from thirdlever.evaluation.logs import LogWriter
 from thirdlever.evaluation.records import Key, Reply, prompt_hash
 from thirdlever.models.base import HOSTED_CONNECTIONS, START_CONNECTIONS, as_text, generate_config, outside_notebook
-from thirdlever.prompting.frame import CONFIDENCE, RETRIEVAL, RETRIEVED
+from thirdlever.prompting.frame import CONFIDENCE, FREE, RETRIEVAL, RETRIEVED
+from thirdlever.retrieval.gold import quotable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
@@ -315,6 +315,9 @@ class _Sending:
         async def generate(state: TaskState, tool_calls: Any = "loop", cache: Any = NOT_GIVEN, **settings: Any) -> Any:  # noqa: ANN401
             if "max_tokens" in settings:  # a strategy may need more room, and never less
                 settings["max_tokens"] = max(settings["max_tokens"], self._config.max_tokens or 0)
+            if self._work.constrain and state.metadata.get(FREE):
+                free = self._every_call.merge(GenerateConfig(**settings))
+                return await _call(model, state, free.model_copy(update={"response_schema": None, "extra_body": None}))
             if self._breaker is not None and cache is NOT_GIVEN and settings.keys() <= _SAMPLING and _plain(state):
                 config = self._every_call.merge(GenerateConfig(**settings)) if settings else self._every_call
                 return await _call(model, state, config)
@@ -442,31 +445,30 @@ def _reply(
 
 def _about_retrieval(found: Retrieved, item: Item, answer: Answer) -> dict[str, Any]:
     """The fields of a reply that say what was found, by what, and whether it holds the answer."""
-    gold = item.fields.get("gold")
-    right = _right_texts(answer, item.target)
-    ranks = (rank for rank, one in enumerate(found.documents, start=1) if any(map(one.says, right)))
-    return {
+    took = {
         "embedding_s": found.embedding_s,
         "search_s": found.search_s,
         "ranking_s": found.ranking_s,
         "retrieval_usd": found.usd,
+    }
+    if found.documents is None:
+        return took
+    gold = item.fields.get("gold")
+    right = quotable(answer, item.target)
+    ranks = [rank for rank, one in enumerate(found.documents, start=1) if any(map(one.says, right))]
+    return {
+        **took,
         "retrieved": json.dumps([document.id for document in found.documents]),
         "gold": json.dumps([str(each) for each in gold]) if isinstance(gold, list) else None,
-        "answer_rank": next(ranks, 0) if right else None,
+        "answer_rank": min(ranks, default=0) if right else None,
+        "answer_passages": len(ranks) if right else None,
     }
 
 
-def _right_texts(answer: Answer, target: str) -> list[str]:
-    """Right answers that a document can contain word for word; none for kinds such as labels, which are not quoted."""
-    if isinstance(answer, Text):
-        return answer.answers(target)
-    return [target] if isinstance(answer, Number) else []
-
-
 def _described(error: Exception) -> str:
-    """The provider's message: inspect's own error starts with the whole request."""
+    """The provider's message, as inspect's own error starts with the whole request; of a user's code, where it is."""
     cause = error.__cause__ if error.__cause__ is not None and type(error).__name__ == "RetryError" else error
-    return f"{type(cause).__name__}: {getattr(cause, 'provider_message', None) or cause}"
+    return f"{raised_in(cause)}{type(cause).__name__}: {getattr(cause, 'provider_message', None) or cause}"
 
 
 # What happens when a provider refuses, fails or does not answer

@@ -76,6 +76,7 @@ COLUMNS = {
     "retrieved": "str",
     "gold": "str",
     "answer_rank": "Int64",
+    "answer_passages": "Int64",
 }
 # Why a model stopped, in inspect's words, if it did before it was done.
 LIMITS = ("max_tokens", "model_length")
@@ -124,6 +125,7 @@ class Reply:
         retrieved: ids of the documents found, best first, as a JSON list.
         gold: ids of the documents that hold the answer, as a JSON list, if the suite names them.
         answer_rank: place, from 1, of the first document found that contains the right answer; 0 if none does.
+        answer_passages: how many of the documents found contain it.
     """
 
     phase: Phase
@@ -156,6 +158,7 @@ class Reply:
     retrieved: str | None = None
     gold: str | None = None
     answer_rank: int | None = None
+    answer_passages: int | None = None
 
     @property
     def key(self) -> Key:

@@ -392,7 +392,7 @@ def _look_up(job: Job, provider: Provider) -> str | None:
         found = provider.find(job.tag)
         if found is not None:
             note(f"{provider.terms.title}: job {found} was already submitted; following it")
-        left = job.tried + SETTLE_S - time.time()
+        left = min(SETTLE_S, job.tried + SETTLE_S - time.time())  # also if the clock was set back
         if found is not None or left <= 0:
             return found
         time.sleep(min(1.0, left))

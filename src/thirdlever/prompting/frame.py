@@ -29,10 +29,16 @@ if TYPE_CHECKING:
 # Keys of `state.metadata`.
 RETRIEVAL = "retrieval_s"  # seconds that `ask` spent on finding the context
 RETRIEVED = "retrieved"  # a `Retrieved`, if the context says how it was found
+FREE = "free"  # set for a request whose answer is not one to the item, and so is not restricted to its choices
 CONFIDENCE = "confidence"  # of the answer, 0 to 1, from a solver that knows it
 
 REASONING = 300  # tokens for reasoning that is asked for; hosted models have more room anyway
 VOTING = 0.7  # temperature
+QUERY = 64  # tokens for a search query that the model writes, and words that it may have
+REWRITING = (
+    "You write queries for a search engine over a knowledge base. Write the words that a document with the answer "
+    "would contain: names, terms, numbers. Reply with the query alone, on one line."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +54,14 @@ class Retrieved:
     """How the documents of a context were found.
 
     Attributes:
-        documents: best first, whatever the order in which they are shown.
+        documents: best first, whatever the order in which they are shown; None if examples alone are retrieved.
         embedding_s: seconds that embedding the query took; None if that was not done, as for the other parts.
         search_s: seconds in the indexes.
         ranking_s: seconds that ranking the found again took.
         usd: what providers charge for it; None if unknown.
     """
 
-    documents: Sequence[Document]
+    documents: Sequence[Document] | None
     embedding_s: float | None = None
     search_s: float | None = None
     ranking_s: float | None = None
@@ -117,8 +123,9 @@ def _check_call(name: str, suite: object, context: object) -> None:
     if isinstance(context, type) or not (context is None or isinstance(context, Context) or callable(context)):
         message = f"the context of {name} is {clipped(context)}; write {name}(suite, Context(…))"
         raise misuse(message)
-    if not isinstance(context, Context) and callable(context) and not accepts(context, 1):
-        message = f"{named(context)} does not take one argument; a context function receives the input's text alone"
+    if not isinstance(context, Context) and callable(context) and not (accepts(context, 1) or accepts(context, 2)):
+        takes = "a context function receives the input's text, or the text and the item"
+        message = f"{named(context)} takes neither one argument nor two; {takes}"
         raise StrategyError(defined(context) + message)
 
 
@@ -206,22 +213,26 @@ def demonstration(suite: Suite, shot: Item) -> str:
 
 def ask(
     suite: Suite,
-    context: Context | Callable[[str], Context] | None = None,
+    context: Context | Callable[[str], Context] | Callable[[str, Item], Context] | None = None,
     *,
     brief: bool = False,
     think: bool = False,
     votes: int = 1,
+    rewrite: bool = False,
 ) -> Solver:
     """A solver that puts each item to the model.
 
     Args:
         suite: provides the instruction and the answer kind.
-        context: the same for every item, or a function that finds it for an input; its time is recorded separately.
+        context: the same for every item, or a function that finds it for an input's text, or for the text and the item,
+            whose `fields` are the other columns of its row; its time is recorded separately.
         brief: ask as a tuned model is asked, see `messages`.
         think: ask for reasoning before the answer, see `messages`.
         votes: ask so many times at a temperature of 0.7, and take the answer that most completions give, the earlier
             one of equals (self-consistency; Wang et al., arXiv:2203.11171). The share of those votes is the
             confidence.
+        rewrite: ask the model for a search query first, which the context function receives in place of the input. Its
+            time is part of the retrieval. An empty or overlong query is replaced by the input.
 
     Raises:
         StrategyError: an argument, or what the function returns, is of another type; with what to write instead.
@@ -232,13 +243,17 @@ def ask(
         raise misuse(message)
     from inspect_ai.solver import solver
 
+    alone = callable(context) and accepts(context, 1)
+
     @solver
     def asking() -> Solver:
         async def solve(state: TaskState, generate: Generate) -> TaskState:
             shown = context
             if callable(shown):
                 start = time.perf_counter()
-                found: object = shown(state.input_text)
+                text = await _rewritten(suite, state, generate) if rewrite else state.input_text
+                find: Callable[..., object] = shown
+                found = find(text) if alone else find(text, _item(state))
                 state.metadata[RETRIEVAL] = time.perf_counter() - start
                 if not isinstance(found, Context):
                     message = f"{named(shown)} returned {clipped(found)}; a context function must return a Context(…)"
@@ -253,6 +268,22 @@ def ask(
         return solve
 
     return asking()
+
+
+async def _rewritten(suite: Suite, state: TaskState, generate: Generate) -> str:
+    """The search query that the model writes for an input; the input if it writes none that can be used."""
+    from inspect_ai.model import ChatMessageSystem, ChatMessageUser
+
+    twin = copy.copy(state)
+    twin.metadata = {**state.metadata, FREE: True}
+    twin.messages = [
+        ChatMessageSystem(content=REWRITING),
+        ChatMessageUser(content=f"{suite.input_name}: {state.input_text}\nSearch query:"),
+    ]
+    given = await generate(twin, max_tokens=QUERY)
+    written = given.output.completion.strip().partition("\n")[0].strip().strip('"').strip()
+    usable = written and given.output.stop_reason != "max_tokens" and len(written.split()) <= QUERY
+    return written if usable else state.input_text
 
 
 async def _voted(suite: Suite, state: TaskState, generate: Generate, votes: int, room: Mapping[str, Any]) -> TaskState:

@@ -250,6 +250,7 @@ class _Memo:
             self._page_one(pictures),
             self._why(),
             self._prompts_compared(),
+            self._retrieval(),
             self._money(pictures),
             self._more_labels(pictures),
             self._gates(pictures),
@@ -307,6 +308,14 @@ class _Memo:
         """Which prompt is better, if the run has strategies in several."""
         if self.prompts:
             yield from (*_table(content.by_prompt(self.prompts), level=2), "")
+
+    def _retrieval(self) -> Iterator[str]:
+        """Whether better search or a better model would help, if documents are retrieved."""
+        found = self.run.retrieval() if self.run else {}
+        if found:
+            yield from ("## Would better search help?", "")
+            yield from (_text(content.retrieval_in_words(found), _LONGEST_EVIDENCE), "")
+            yield from (*_table(content.retrieval(found)), "")
 
     def _money(self, pictures: Mapping[str, Picture]) -> Iterator[str]:
         yield from ("## Cost and latency", "")
@@ -382,7 +391,11 @@ class _Memo:
         yield from ("## Provenance", "")
         if self.run is not None:
             yield from (f"- {_text(what)}: {_code(value)}" for what, value in content.provenance_facts(self.run))
-            found = [*content.grader_facts(self.run), *content.near_leak_facts(self.run)]
+            found = [
+                *content.chosen_facts(self.run),
+                *content.grader_facts(self.run),
+                *content.near_leak_facts(self.run),
+            ]
             yield from (f"- {_text(what)}: {_text(value, _LONGEST_EVIDENCE)}" for what, value in found)
             yield from ("", *_table(content.models(self.run)), *_table(content.prices(self.run)))
         yield from ("### Reproduce", "", "In the project's folder, without a model, a key or a network:", "")

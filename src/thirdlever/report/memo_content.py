@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from thirdlever.analysis.outcomes import Outcomes
+    from thirdlever.analysis.retrieval import RetrievalFigures
     from thirdlever.analysis.run import Run
     from thirdlever.analysis.scorecards import CandidateFigures
     from thirdlever.decision.assumptions import Value
@@ -58,6 +59,7 @@ _ANSWER_COLUMNS = ["candidate", "item_id", "epoch", "target", "prediction", "com
 _OPTIONS = ("limit", "epochs", "seed", "probe", "constrain", "max_failed", "max_unparsed")
 _SHOWN_ITEMS, _SHOWN_PER_SLICE = 4, 2  # more items of a slice would show the same mistake again
 _LEAST_SLICE = 10  # items of a slice, for a share of them to say anything
+_EVEN = 0.01  # difference of two ceilings that says nothing
 _RIGHT = 0.5  # a score above it counts as right
 
 
@@ -175,6 +177,65 @@ def prompts_in_words(found: Compared) -> list[str]:
             else f"{b} and {a}: no difference was found."
         )
     return told
+
+
+def retrieval(found: Mapping[str, Mapping[str, RetrievalFigures]]) -> MemoTable:
+    """What each candidate retrieves and what becomes of it, the most accurate first.
+
+    Args:
+        found: what `Run.retrieval` returns.
+    """
+    shown = [(name, parts[""]) for name, parts in found.items() if "" in parts][:_SHOWN_CANDIDATES]
+    cells = [[clean(name), *_retrieved(one)] for name, one in shown]
+    columns = ["Candidate", "Recall, % [95 %]", "MRR", "nDCG", "Precision, %", "Right if found / if not, %"]
+    columns += ["Found, wrong, %", "Not found, wrong, %", "At most: search / model, %"]
+    note = (
+        "At most: the accuracy if search found everything, and if the model answered all right but what is not found. "
+        "“thirdlever show RUN --by retrieval” has the same by slice, with intervals."
+    )
+    align = "l" + "r" * (len(columns) - 1)
+    return MemoTable(title="What retrieval finds", columns=columns, rows=cells, align=align, note=note)
+
+
+def _retrieved(one: RetrievalFigures) -> list[str]:
+    def share(value: float | None) -> str:
+        return _NONE if value is None else f"{100 * value:.1f}"
+
+    figures = [
+        interval(one.found.value, one.found.low, one.found.high),
+        f"{one.mrr.value:.3f}",
+        f"{one.ndcg.value:.3f}" if one.ndcg else _NONE,
+        share(one.precision.value if one.precision else None),
+    ]
+    if (split := one.split) is None:
+        return [*figures, *[_NONE] * 4]
+    right = [share(known.value if known else None) for known in (split.right_if_found, split.right_if_missed)]
+    most = [share(split.best_search), share(split.best_reader)]
+    return [*figures, " / ".join(right), share(split.found_wrong), share(split.missed_wrong), " / ".join(most)]
+
+
+def retrieval_in_words(found: Mapping[str, Mapping[str, RetrievalFigures]]) -> str:
+    """Whether better search or a better model would help the most accurate candidate that retrieves; "" if unknown."""
+    name, one = next(((name, parts[""]) for name, parts in found.items() if "" in parts), ("", None))
+    if one is None or one.split is None:
+        return ""
+    split, what = one.split, {"gold": "a document that holds the answer", "answer": "a passage with the answer"}
+    with_it, without = (known.value if known else None for known in (split.right_if_found, split.right_if_missed))
+    told = [f"{name} finds {what[one.basis]} for {percent(split.found)} of the items that the documents answer."]
+    if with_it is not None:
+        others = "" if without is None else f", and {percent(without)} of the others"
+        told.append(f"It answers {percent(with_it)} of these right{others}.")
+    told.append(
+        f"If search found everything, accuracy would be at most {percent(split.best_search)}; "
+        f"if the model read everything right that is found, at most {percent(split.best_reader)}."
+    )
+    gap = split.best_search - split.best_reader
+    told.append(
+        "Better search and a better model can gain about as much."
+        if abs(gap) < _EVEN
+        else f"{'Better search' if gap > 0 else 'A better model'} can gain more."
+    )
+    return " ".join(told)
 
 
 def names(known: DisplayNames, decision: Decision) -> MemoTable:
@@ -531,6 +592,15 @@ def searched(found: Mapping[str, Any], figures: CandidateFigures) -> str:
         f"{test}. {gained} The search took {found['calls']:,} answers. "
         f"To use it, copy {found['file']} from the run's folder to prompts/."
     )
+
+
+def chosen_facts(run: Run) -> list[tuple[str, str]]:
+    """The arguments that candidates have from dev."""
+    return [
+        (f"{one['name']}, chosen on dev", chosen.replace(",", ", "))
+        for one in run.info["candidates"]
+        if (chosen := one.get("chosen"))
+    ]
 
 
 def near_leak_facts(run: Run) -> list[tuple[str, str]]:

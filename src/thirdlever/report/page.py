@@ -13,6 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from thirdlever.analysis.retrieval import documents, id_list
 from thirdlever.analysis.scorecards import LOST, rows
 from thirdlever.core import files as atomic
 from thirdlever.core.errors import RunError
@@ -49,6 +50,8 @@ _ALONE = "alone_s"
 _TEXTS = ("completion", "reason", "error", "prediction")
 _COUNTS = ("input_tokens", "cached_tokens", "output_tokens")
 _SECONDS = ("latency_s", "retrieval_s", "ttft_s", "device_s")
+_FOUND = ("retrieved", "gold", "answer_rank")
+_MOST_FOUND, _LONGEST_ID = 50, 200  # passages of a request, characters of an id
 _SCRIPTS = ("dom", "data", "candidates", "filters", "grid", "panel", "confusions", "parts", "main")
 
 
@@ -147,7 +150,7 @@ def page_data(run: Run) -> PageData:
 
 
 def _head(run: Run, cells: Cells) -> dict[str, Any]:
-    from thirdlever.report.memo_content import grader_facts, near_leak_facts
+    from thirdlever.report.memo_content import chosen_facts, grader_facts, near_leak_facts
 
     info = run.info
     suite = info.get("suite") or {}
@@ -161,7 +164,9 @@ def _head(run: Run, cells: Cells) -> dict[str, Any]:
         "items": len(cells.items),
         "epochs": cells.epochs,
         "memo": _memo(run),
-        "grader": [f"{what}: {value}." for what, value in [*grader_facts(run), *near_leak_facts(run)]],
+        "grader": [
+            f"{what}: {value}." for what, value in [*chosen_facts(run), *grader_facts(run), *near_leak_facts(run)]
+        ],
     }
 
 
@@ -278,7 +283,8 @@ class Cells:
 
         every = pd.MultiIndex.from_product([self.items, range(1, self.epochs + 1)], names=["item_id", "epoch"])
         own = self._answers.get(candidate, self._none).drop_duplicates(["item_id", "epoch"], keep="last")
-        shown = ["score", "status", "stop_reason", "prompt_hash", *_TEXTS, *_COUNTS, *_SECONDS]
+        shown = ["score", "status", "stop_reason", "prompt_hash", *_TEXTS, *_COUNTS, *_SECONDS, *_FOUND]
+        own = own.assign(**{name: None for name in _FOUND if name not in own})  # of an earlier release
         frame = (
             own.assign(status=statuses(own)).set_index(["item_id", "epoch"])[shown].assign(asked=True).reindex(every)
         )
@@ -316,7 +322,24 @@ def _details(requests: pd.DataFrame) -> dict[str, list[Any]]:
     for name in (*_SECONDS, _ALONE, "score"):
         columns[name] = _values(requests[name], lambda value: float(f"{value:.4g}"))
     columns |= {name: _values(requests[name]) for name in ("status", "stop_reason")}
+    retrieved = [_values(requests[name]) for name in _FOUND]
+    columns["found"] = [found(*one) for one in zip(*retrieved, strict=True)]
     return columns | {"asked": [int(one) for one in requests["asked"]]}
+
+
+def found(retrieved: str | None, gold: str | None, rank: int | None) -> list[list[Any]] | None:
+    """What a request retrieved, best first, as [id, what is known of it]; then the gold documents that it did not."""
+    ids = id_list(retrieved or "")
+    if not ids:
+        return None
+    right = id_list(gold or "")
+    named = frozenset(right)
+    shown: list[list[Any]] = []
+    for place, one in enumerate(ids[:_MOST_FOUND], 1):
+        about = ["gold"] if named & {one, *documents([one], named)} else []
+        shown.append([one[:_LONGEST_ID], [*about, *(["answer"] if place == rank else [])]])
+    missed = [one for one in right if one not in documents(ids, named)]
+    return shown + [[one[:_LONGEST_ID], ["missed"]] for one in missed[:_MOST_FOUND]]
 
 
 def _values(column: pd.Series[Any], convert: Callable[[Any], Any] | None = None) -> list[Any]:

@@ -9,9 +9,10 @@ import math
 import textwrap
 from dataclasses import asdict, astuple, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from thirdlever.analysis import scorecards
+from thirdlever.analysis.retrieval import CUTS
 from thirdlever.analysis.scorecards import LEAST_TIMED
 from thirdlever.analysis.stats.power import ALPHA
 from thirdlever.analysis.usage import total
@@ -30,20 +31,24 @@ from thirdlever.core.text import (
     listed,
     p_value,
     paragraph,
+    percent,
     points,
+    signed,
     usd,
 )
 from thirdlever.evaluation.records import describe_lost
 from thirdlever.report import regression
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import pandas as pd
 
     from thirdlever.analysis.compare import Compared, Comparison, NonInferiority
     from thirdlever.analysis.parts import PartTable
     from thirdlever.analysis.past_runs import DetectableEffect
+    from thirdlever.analysis.retrieval import RetrievalFigures, RetrievalShare
+    from thirdlever.analysis.stats.intervals import Proportion
     from thirdlever.analysis.variance import Variance
     from thirdlever.catalog.prices import Hour, Price
     from thirdlever.core.table import Cell
@@ -88,10 +93,40 @@ def render_summary(summary: pd.DataFrame, fmt: TableFormat = "table", *, width: 
 
 def _tables(summary: pd.DataFrame) -> list[Table]:
     found = [_results(summary)]
+    if summary["recall"].notna().any():
+        found.append(_retrieved(summary))
     if best := by_model(summary):
         heads, rows = best
         found.append(Table([Column(heads[0], "name"), *(Column(f"{head}\n$ per 1,000") for head in heads[1:])], rows))
     return found
+
+
+def _retrieved(summary: pd.DataFrame) -> Table:
+    """What the candidates that retrieve found, and how long each part of a request takes."""
+    parts = ("embedding", "search", "ranking", "model")
+    figures: dict[str, Callable[[Mapping[str, Any]], Cell]] = {
+        "recall %\n[95 % CI]": lambda row: interval(row["recall"], row["recall_low"], row["recall_high"]),
+        "MRR": lambda row: _ratio(row["mrr"]),
+        "nDCG": lambda row: _ratio(row["ndcg"]),
+        "precision\n%": lambda row: _percent(row["context_precision"]),
+        "not\nretrieved\n%": lambda row: _percent(row["not_retrieved"]),
+        "retrieved,\nwrong\n%": lambda row: _percent(row["retrieved_wrong"]),
+        "median ms\nembedding/search\n/ranking/model": lambda row: "/".join(
+            _milliseconds(row[f"{part}_p50_s"]) for part in parts
+        ),
+    }
+    shown = [row for row in scorecards.rows(summary) if not math.isnan(row["recall"])]
+    rows = [[row["candidate"], *(cell(row) for cell in figures.values())] for row in shown]
+    return Table([Column("candidate", "name"), *map(Column, figures)], rows)
+
+
+def _ratio(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _milliseconds(seconds: float) -> str:
+    value = 1000 * seconds
+    return "–" if math.isnan(value) else f"{value:.0f}" if value >= 10 else f"{value:.2g}"  # noqa: PLR2004
 
 
 LEVERS = {"prompt": "Prompt", "retrieval": "Retrieval", "tuned": "Fine-tune"}
@@ -200,6 +235,8 @@ def _legend(summary: pd.DataFrame) -> list[str]:
         "Costs: model usage only, without labels and engineering. Set-up: paid once.",
         "Unparsed: no label or value found in the answer. Unparsed, refused, cut-off and failed count as wrong.",
     ]
+    if bases := set(summary["retrieval_basis"].dropna()):
+        lines += [*_recall_legend(bases), _RETRIEVED_LEGEND]
     if by_model(summary):
         lines.append(
             "By model: the most accurate candidate of each lever, with its accuracy and cost per 1,000 requests."
@@ -223,6 +260,21 @@ def _uncached(summary: pd.DataFrame) -> list[str]:
     costs = zip(much["candidate"], much["cost_per_1k_uncached_usd"], strict=True)
     found = ", ".join(f"{usd(cost)} for {name}" for name, cost in costs)
     return [f"Cost per 1,000 without the provider's cache, which forgets within minutes: {found}."] if found else []
+
+
+_RECALL = {
+    "gold": "Recall, MRR, nDCG: of the documents that hold the answer (gold), among all that was retrieved.",
+    "answer": "Recall, MRR: of passages that contain the right answer word for word, among all that was retrieved.",
+}
+_RETRIEVED_LEGEND = (
+    "Precision: the share of what was retrieved that is right. Not retrieved, and retrieved but answered wrong: in % "
+    "of the items that the documents answer; --by retrieval shows more."
+)
+
+
+def _recall_legend(bases: Collection[str]) -> list[str]:
+    """What recall is of."""
+    return [text for basis, text in _RECALL.items() if basis in bases]
 
 
 def _latency_legend(timed: pd.Series[int], *, elsewhere: bool) -> str:
@@ -350,8 +402,104 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(rows)
-    texts = [name for name in frame.columns if name in {"candidate", "label", "field", "rule"}]
+    texts = [name for name in frame.columns if name in {"candidate", "label", "field", "rule", "slice"}]
     return frame.assign(**{name: frame[name].map(escape_csv) for name in texts})
+
+
+# Retrieval
+
+Retrieved: TypeAlias = "Mapping[str, Mapping[str, RetrievalFigures]]"
+_PROPORTIONS = ("mrr", "ndcg", "precision", "answer_recall")
+_SPLIT = ("found_right", "found_wrong", "missed_right", "missed_wrong")
+
+
+def render_retrieval(found: Retrieved, fmt: TableFormat = "table", *, width: int = WIDTH) -> str:
+    """What candidates retrieve and what becomes of it, overall and by slice.
+
+    Args:
+        found: by candidate, then by slice; all items are under "".
+        fmt: as of `render_summary`.
+        width: columns of the terminal.
+    """
+    rows = [_retrieval_row(candidate, part, one) for candidate, parts in found.items() for part, one in parts.items()]
+    if fmt == "csv":
+        return _frame(rows).to_csv(index=False, lineterminator="\n")
+    if fmt == "json":
+        return json.dumps(_plain(rows), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    table = _by_slice(found)
+    lines = [
+        *_recall_legend({one.basis for parts in found.values() for one in parts.values()}),
+        "Right: of the items for which something right was found, and of the others. Wrong: of all of these items.",
+        "At most: accuracy if search found everything, or if the model answered all right but what is not found.",
+    ]
+    if fmt == "md":
+        return "\n\n".join([table.markdown(), "\n".join(f"- {escape_markdown(line)}" for line in lines)]) + "\n"
+    return (
+        "\n\n".join([table.terminal(width), "\n".join(paragraph(line, width=width, rest="  ") for line in lines)])
+        + "\n"
+    )
+
+
+def _by_slice(found: Retrieved) -> Table:
+    heads = (
+        "items",
+        "recall %\n[95 % CI]",
+        "right %\nfound\n/not found",
+        "wrong %\nfound\n/not found",
+        "at most %\nsearch\n/model",
+    )
+    rows = [
+        ("" if part else candidate, part or "(all)", *_slice_cells(one))
+        for candidate, parts in found.items()
+        for part, one in parts.items()
+    ]
+    return Table([Column("candidate", "name"), Column("slice", "text"), *map(Column, heads)], rows)
+
+
+def _slice_cells(one: RetrievalFigures) -> list[str]:
+    split, recall = one.split, interval(one.found.value, one.found.low, one.found.high)
+    if split is None:
+        return [f"{one.n:,}", recall, *["–"] * 3]
+    found, missed = split.right_if_found, split.right_if_missed
+    pairs = (
+        (found.value if found else None, missed.value if missed else None),
+        (split.found_wrong, split.missed_wrong),
+        (split.best_search, split.best_reader),
+    )
+    return [f"{one.n:,}", recall, *(f"{_percent(a)}/{_percent(b)}" for a, b in pairs)]
+
+
+def _retrieval_row(candidate: str, part: str, one: RetrievalFigures) -> dict[str, Any]:
+    """Every figure; None where it has no meaning."""
+    row: dict[str, Any] = {"candidate": candidate, "slice": part, "basis": one.basis, "items": one.n}
+    row |= {"unanswerable": one.unanswerable, "k": one.k}
+    known: dict[str, Proportion | None] = {"recall": one.found, **{f"recall_at_{k}": one.recall.get(k) for k in CUTS}}
+    known |= {name: getattr(one, name) for name in _PROPORTIONS}
+    parts = ("right_if_found", "right_if_missed")
+    known |= {name: getattr(one.split, name) if one.split else None for name in parts}
+    for name, value in known.items():
+        row |= {name: value and value.value, f"{name}_low": value and value.low, f"{name}_high": value and value.high}
+    return row | {name: one.split and getattr(one.split, name) for name in (*_SPLIT, "best_search", "best_reader")}
+
+
+def retrieval_sentence(one: RetrievalShare) -> str:
+    """What each candidate finds and makes of it, and how much of their difference lies where one finds more."""
+    what = {"gold": "a document that holds the answer", "answer": "a passage that contains the answer"}[one.basis]
+    told = [
+        f"{name} finds {what} for {percent(share)} of the items: with it, {percent(one.right_if_found[name])} of the "
+        f"answers are right, and without it {percent(one.right_if_missed[name])}."
+        for name, share in one.found.items()
+    ]
+    told = [text.replace(UNKNOWN, "none") for text in told]
+    only = [(name, part) for name, part in ((one.b, one.gained), (one.a, one.lost)) if name in one.found]
+    if not one.difference:
+        return " ".join(told)
+    where = [
+        f"{signed(part)} come from items for which {'only ' * (len(only) > 1)}{name} finds one" for name, part in only
+    ]
+    rest = signed(one.difference - one.gained - one.lost)
+    total = f"Of the {signed(one.difference)} points from {one.a} to {one.b}"
+    return " ".join([*told, f"{total}, {listed([*where, f'{rest} from the others'])}."])
 
 
 # Prices
@@ -833,6 +981,8 @@ def _sentences(found: Compared) -> list[str]:
             lines.append(" ".join(filter(None, [difference_sentence(one, found.family, margin), loss])))
     named = (replace(one, a=one.a.partition(":")[0], b=one.b.partition(":")[0]) for one in found.overall)
     pooled = [difference_sentence(one, len(found.overall), margin) for one in named]
+    if len(found.retrieval) <= _IN_WORDS:
+        lines += map(retrieval_sentence, found.retrieval)
     return [*pooled, *lines] + [spread_sentence(one) for one in found.variances]
 
 

@@ -13,6 +13,7 @@ import json
 import math
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -135,7 +136,7 @@ def _read(path: Path, fmt: Format | None) -> Recorded:
     if content.startswith(_GZIP):
         try:
             content = gzip.decompress(content)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             message = f"{str(path)!r} is no complete gzip file ({error}); copy it again, or unpack it"
             raise RunError(message) from None
     if content.startswith(_ZIP) and (path.suffix == ".eval" or _is_log(content)):
@@ -322,7 +323,7 @@ def _inspect(path: Path) -> Recorded:
         else:
             samples = read_eval_log(path, **settings).samples or ()
         rows = [_of_sample(sample, header.eval, path) for sample in samples]
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of the zip file, its compression or its JSON: inspect wraps none of them
         message = f"{str(path)!r} is no complete log of inspect ({clipped(str(error))}); copy it again"
         raise RunError(message) from error
     ended = [] if header.status == "success" else [f"{path.name}: the eval ended with status {header.status!r}"]
@@ -331,7 +332,8 @@ def _inspect(path: Path) -> Recorded:
 
 _FACTS = (  # fields of our records that a log keeps in its metadata
     *("retrieval_s", "ttft_s", "device_s", "prompt_hash", "cold", "cache_write_tokens", "reasoning_tokens"),
-    *("prompt_chars", "confidence"),
+    *("prompt_chars", "confidence", "embedding_s", "search_s", "ranking_s", "retrieval_usd", "retrieved", "gold"),
+    *("answer_rank", "answer_passages"),
 )
 _ABOUT = ("strategy", "args", "prompt", "lever")
 
@@ -491,13 +493,26 @@ class _PromptfooRow(BaseModel):
     failureReason: int | None = None  # noqa: N815
 
 
+class _PromptfooResults(BaseModel):
+    """results of the file."""
+
+    results: list[Any]
+
+
+class _PromptfooFile(BaseModel):
+    """The file."""
+
+    results: _PromptfooResults
+
+
 _PROMPTFOO_ERROR = 2  # a failed request; 1 is a failed assertion
 _STOPS = {"stop": "stop", "length": "max_tokens", "max_tokens": "max_tokens", "content_filter": "content_filter"}
 
 
 def _promptfoo(path: Path, rows: Sequence[Row]) -> Recorded:
     found = []
-    for number, value in enumerate(rows[0].values["results"]["results"], start=1):
+    results = validated(_PromptfooFile, rows[0].values, str(path), error=RunError).results.results
+    for number, value in enumerate(results, start=1):
         where = f"{path}: result {number}"
         one = validated(_PromptfooRow, value, where, error=RunError)
         provider = one.provider if isinstance(one.provider, _Named) else _Named(id=one.provider)
@@ -763,8 +778,19 @@ OWN_COLUMNS = {
     "ttft_s": "ttft_s",
     "device_s": "device_s",
     "cold": "cold",
+    "embedding_s": "embedding_s",
+    "search_s": "search_s",
+    "ranking_s": "ranking_s",
+    "retrieval_usd": "retrieval_usd",
+    "retrieved": "retrieved",
+    "gold": "gold",
+    "answer_rank": "answer_rank",
+    "answer_passages": "answer_passages",
 }
-_SECONDS = ("retrieval_s", "ttft_s", "device_s")  # by the same name in our own tables
+# By the same name in our own tables:
+_AMOUNTS = ("retrieval_s", "ttft_s", "device_s", "embedding_s", "search_s", "ranking_s", "retrieval_usd")
+_PLACES = ("answer_rank", "answer_passages")
+_LISTS = ("retrieved", "gold")  # of ids, as JSON
 _SCORED = re.compile(r"(?P<name>.+?)/(?:v\d+/)?(?:score|value)|scores?[./](?P<other>.+)", re.IGNORECASE)
 _EXPECTED = re.compile(r"expect|guideline", re.IGNORECASE)  # what MLflow keeps beside its scorers' values
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -842,7 +868,9 @@ def _of_row(row: Row, values: Mapping[str, Any]) -> Measurement:
     further = {name: number(name, int) for name in ("cache_write_tokens", "reasoning_tokens") if name in values}
     if values.get("phase") == "latency":
         further |= {"phase": "latency", "cold": bool(to_score(values.get("cold")))}
-    further |= {name: _number(row.values.get(name), float, row.where, name) for name in _SECONDS}
+    further |= {name: _number(row.values.get(name), float, row.where, name) for name in _AMOUNTS}
+    further |= {name: _number(row.values.get(name), int, row.where, name) for name in _PLACES}
+    further |= {name: _id_list(row.values.get(name)) for name in _LISTS}
     about: dict[str, Any] = {"lever": text("lever")} if text("lever") else {}
     if text("strategy") and text("args"):  # a table of ours; elsewhere, a strategy may be anything
         about |= {"strategy": _plain(text("strategy")), "args": _object(values["args"])}
@@ -867,6 +895,16 @@ def _of_row(row: Row, values: Mapping[str, Any]) -> Measurement:
         further={name: value for name, value in further.items() if value is not None},
         about=about,
     )
+
+
+def _id_list(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """A list of ids as the records have it; None for anything else, such as another tool's text under that name."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return json.dumps([str(each) for each in value]) if isinstance(value, list) else None
 
 
 def _plain(text: str | None) -> str | None:

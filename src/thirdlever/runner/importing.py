@@ -55,6 +55,7 @@ _SETUP = dict.fromkeys(
         "cache_write_tokens",
         "output_tokens",
         "usd",
+        "index_bytes",
     )
 )
 _TUNING = {"method": "unknown", "where": "unknown"} | dict.fromkeys(

@@ -23,7 +23,7 @@ from thirdlever.analysis.past_runs import (
     training_seconds,
 )
 from thirdlever.analysis.usage import total
-from thirdlever.catalog.price_lookup import price_of
+from thirdlever.catalog.price_lookup import embedding_price, price_of
 from thirdlever.catalog.prices import device_cost, in_batch
 from thirdlever.catalog.tuning import profile
 from thirdlever.core import project
@@ -37,7 +37,10 @@ from thirdlever.finetune.conversations import conversations
 from thirdlever.finetune.settings import MOST_EPOCHS
 from thirdlever.models.recorder import PromptCache, Recorder, cacheable, may_reason, resolve_offline
 from thirdlever.prompting.frame import REASONING, Context, ask, messages
+from thirdlever.retrieval import vectors
 from thirdlever.retrieval.chroma import SERVER
+from thirdlever.retrieval.embedders import find_embedder, usd_of
+from thirdlever.retrieval.hosted import HostedEmbedder
 from thirdlever.runner.budget import batches, timed_requests
 from thirdlever.strategies.contract import Deployment
 from thirdlever.strategies.specs import in_prompts, once, parse_all
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
 
 
 SAMPLE = 100  # prompts rendered per candidate
+_BUILT = frozenset({"lexical"})  # kinds of artefact that a plan builds: a moment of this machine, and no money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +79,11 @@ class PlannedCandidate:
         reasoning_tokens: what reasoning takes beyond them; 0 if it is measured or the model does not reason, None if no
             run has measured it.
         setup_requests: sent while preparing.
-        setup_tokens: of these requests and their answers.
+        setup_tokens: of these requests and their answers, and of texts that a provider embeds.
         trained_tokens: over all epochs.
         usd: of requests, reasoning and set-up together.
         minutes: wall time of both.
-        request_usd: of the requests, without reasoning that no run has measured.
+        request_usd: of the requests, without reasoning that no run has measured; with the embedding of queries.
         reasoning_usd: of `reasoning_tokens`, here and in the set-up.
         missing: kinds of artefacts that are not built yet, e.g. "adapter".
         basis: where the figures come from.
@@ -387,6 +391,7 @@ class _Candidate:
         self._trained: list[float | None] = []
         self._usd: list[float | None] = []
         self._seconds: list[float | None] = []
+        self._queries_usd: float | None = 0.0  # of a provider that embeds the queries
         self._reasons = False  # whether a request may reason for an unknown number of tokens
         self._caches: dict[str, PromptCache] = {}  # by model
         self._missing: list[str] = []
@@ -411,6 +416,7 @@ class _Candidate:
             seconds, timed = self._request_seconds(prompts, speed, (sent - cached + came) / len(asked))
             if model is None or (model.costs_device_time and price_of(model) is None):
                 usd = self._options.device_usd(seconds)
+            usd = total([usd, self._queries_usd])
             basis = [prompts.basis, *basis, timed]
         if self._reasons:
             reasoning = None
@@ -440,7 +446,7 @@ class _Candidate:
 
     def _prepared(self) -> _Prompts | None:
         """Prepare the strategy, after the one whose model it asks; its prompts, None if they are unknown."""
-        seen, store = self._suite.without_test(), ReadOnlyStore(project.STORE)
+        seen, store = self._suite.without_test(), ReadOnlyStore(project.STORE, _BUILT)
         recorder = self._recorder(self._base)
         model: BaseModel | None = recorder
         prompts: _Prompts | None = None
@@ -452,7 +458,8 @@ class _Candidate:
             try:
                 prompts = self._rendered(step.prepare(seen, model, store))
             except NotBuilt as missing:
-                self._missing.append(missing.kind)
+                if missing.kind != vectors.KIND or missing.of.get("texts"):  # without texts, only queries are missing
+                    self._missing.append(missing.kind)
                 prompts = self._estimated(missing, step.args, model)
             model = prompts.model if prompts else model
         if n := len(recorder.sent):  # a strategy that asks its model directly
@@ -499,7 +506,8 @@ class _Candidate:
         of, kind = missing.of, missing.kind
         asked = self._ask(missing.asks)
         if kind in {"embeddings", "index"}:
-            return self._retrieval(len(of.get("texts", ())), args, model)
+            self._index(of.get("texts", ()), of.get("embedder"))
+            return self._retrieval(args, model)
         if kind == "classifier":
             self._add(None, None, "classifier not built yet: time unknown")
             return _Prompts(model=None)
@@ -589,11 +597,35 @@ class _Candidate:
         base = job["base"].rpartition("/")[2] if job["base"].startswith("hf/") else job["base"]
         return replace(model, name=f"{terms.title}: ft:{base}:planned")
 
-    def _retrieval(self, texts: int, args: Mapping[str, Any], model: BaseModel) -> _Prompts | None:
-        """Estimate prompts without an index: k examples and documents of mean length are added to each."""
-        seconds = _times(embedding_seconds(), texts) if texts else None
+    def _index(self, texts: Sequence[str], embedder: str | None) -> None:
+        """Estimate what embedding texts takes, and every query if a provider embeds them."""
+        by = find_embedder(embedder) if embedder else None
+        if isinstance(by, HostedEmbedder):
+            return self._hosted_index(texts, by)
+        seconds = _times(embedding_seconds(by), len(texts)) if by else None
         speed = "time unknown" if seconds is None else "speed of earlier embeddings in .thirdlever/store"
-        self._add(self._options.device_usd(seconds), seconds, f"retrieval index not built yet: {speed}")
+        return self._add(self._options.device_usd(seconds), seconds, f"retrieval index not built yet: {speed}")
+
+    def _hosted_index(self, texts: Sequence[str], by: HostedEmbedder) -> None:
+        known = vectors.measured(ReadOnlyStore(project.STORE), by)
+        chars = known.chars / known.tokens if known.tokens else None
+        price = embedding_price(by.plain_name)
+        asked = [item.input for item in (*self._options.asked, *self._options.probed)]
+        sent, _ = by.tokens(asked, chars, query=True)
+        self._queries_usd = usd_of(by, sent)
+        rate = f"price: {price.origin}" if price else f"price of {by.plain_name} unknown: add it to prices.toml"
+        if not texts:
+            return self._basis.append(f"index built; {sent:,.0f} tokens of queries to embed, {rate}")
+        tokens, how = by.tokens(texts, chars)
+        self._tokens.append(tokens)
+        seconds = _times(embedding_seconds(by), len(texts))
+        speed = "time unknown" if seconds is None else "speed of earlier embeddings in .thirdlever/store"
+        said = f"{counted(len(texts), 'text')} to embed, {tokens:,.0f} tokens {how}"
+        queries = f"queries {sent:,.0f} tokens, {rate}"
+        return self._add(usd_of(by, tokens), seconds, f"retrieval index not built yet: {said}; {queries}; {speed}")
+
+    def _retrieval(self, args: Mapping[str, Any], model: BaseModel) -> _Prompts | None:
+        """Estimate prompts without an index: k examples and documents of mean length are added to each."""
         k, documents = args.get("k", 0), args.get("documents", 0)
         if not (isinstance(k, int) and isinstance(documents, int) and k + documents):
             self._basis.append("prompts unknown: they depend on the index")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from thirdlever.suites.suite import Item, Suite
 
 
-_BUILT = frozenset({"embeddings", "index"})
+_BUILT = frozenset({"embeddings", "index", "lexical", "recall"})
 _OTHERS = 20  # items whose prompts tell what all prompts begin with
 
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from thirdlever.analysis.run import INFO, RECORDS, SCHEMA, SUMMARY, Run
+from thirdlever.analysis.run import INFO, RECORDS, SUMMARY, Run
+from thirdlever.analysis.run_file import SCHEMA
 from thirdlever.analysis.scorecards import lever
 from thirdlever.analysis.statuses import FIRST, MAX_FAILED, MAX_UNPARSED, Tolerance, early_warning
 from thirdlever.answers.judge import UNGRADED, Judge
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
 MOST_COMPARED = 100_000  # items, of which near-leaks are found in less than a minute
 _LOCK = ".lock"
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 
@@ -348,6 +349,7 @@ class Session:
             "given": len(deployment.given),
             "documents": sum(isinstance(piece, Document) for piece in deployment.given),
             "found": self._found(name, deployment),
+            "chosen": deployment.chosen,
             "logs": [_log_name(work) for work in passes],
             "lost_attempts": journal.lost,
         }

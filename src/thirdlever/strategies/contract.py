@@ -55,6 +55,7 @@ class SetupCost:
         cache_write_tokens: input tokens written to it.
         output_tokens: tokens generated.
         usd: money charged beyond those tokens, such as a training job; None if unknown.
+        index_bytes: size of its index on this machine, in bytes; 0 if it has none.
     """
 
     labels: int = 0
@@ -65,6 +66,7 @@ class SetupCost:
     cache_write_tokens: int | None = 0
     output_tokens: int | None = 0
     usd: float | None = 0.0
+    index_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,7 @@ class Deployment:
         lever: what the decision counts it as. If not stated, the run derives it: "none" without a model, "tuned" with
             `tuning`, "retrieval" if its requests report retrieval time, otherwise "prompt".
         found: the prompt that was searched for it; None if none was.
+        chosen: the arguments that were chosen on dev, as a spec has them; "" if none were.
     """
 
     solver: Solver
@@ -136,6 +139,7 @@ class Deployment:
     tuning: Tuning | None = field(default=None, kw_only=True)
     lever: Lever | None = field(default=None, kw_only=True)
     found: Found | None = field(default=None, kw_only=True)
+    chosen: str = field(default="", kw_only=True)
 
 
 def strategy(factory: Factory) -> Factory:
@@ -162,6 +166,7 @@ def add_setups(*setups: SetupCost, teacher: BaseModel | None = None) -> SetupCos
         cache_write_tokens=added([setup.cache_write_tokens for setup in setups]),
         output_tokens=added([setup.output_tokens for setup in setups]),
         usd=None if None in usds else sum(usd or 0.0 for usd in usds),
+        index_bytes=sum(setup.index_bytes for setup in setups),
     )
     if teacher is None or teacher.local:
         return total

@@ -24,12 +24,13 @@ from thirdlever.core import project
 from thirdlever.core.errors import PromptError, SuiteError
 from thirdlever.core.text import clipped, counted, listed, normalise
 from thirdlever.suites.detect import Detected, Kind, detect
+from thirdlever.suites.documents import Knowledge, is_documents, of_row, stream_documents, write_documents
 from thirdlever.suites.find import load_file
 from thirdlever.suites.prompts import read_prompt
 from thirdlever.suites.readers import Row, is_missing, read_label_names, read_turns, transcript
 from thirdlever.suites.sources import HUB, PARTS, Dialect, joined, propose, read_source
 from thirdlever.suites.splitting import Splits, split
-from thirdlever.suites.suite import COLUMNS, Item
+from thirdlever.suites.suite import COLUMNS, Document, Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -133,6 +134,7 @@ class Made:
         changes: what was dropped or drawn, in sentences.
         warnings: what the user should look at, in sentences.
         draft: the suite with its first test item only, and an example of each label, to show what will be sent.
+        knowledge: what the documents are; None if there are none.
     """
 
     name: str
@@ -143,6 +145,7 @@ class Made:
     changes: Sequence[str]
     warnings: Sequence[str]
     draft: Suite
+    knowledge: Knowledge | None = None
 
 
 def make_suite(
@@ -176,7 +179,8 @@ def make_suite(
             two to one label. Empty finds one.
         test: labelled rows to measure on; None takes the split of train's file, or draws them from train.
         dev: labelled rows to choose parameters on; likewise.
-        documents: knowledge to retrieve from, with columns `title` and `text`; None takes SQuAD's paragraphs.
+        documents: knowledge to retrieve from: a folder or file that `read_documents` reads, or a table with the columns
+            `title` and `text`; None takes SQuAD's paragraphs.
         reading: the files' delimiter and encoding, where they do not say it.
         slice: column naming a subgroup; results are reported per subgroup.
         group: column naming the source that rows share (author, merchant); rows drawn for test and dev take all of a
@@ -212,60 +216,79 @@ def make_suite(
     unlabelled = _unlabelled(blank, columns["input"], splits) if keep_unlabelled else []
     changes = [*data.changes, *left_out, *skipped, *found.changes, *splits.changes]
     items = [item for part in splits.parts.values() for item in part]
-    known = data.documents
-    counts = {part: len(items) for part, items in splits.parts.items()}
-    counts |= ({"unlabelled": len(unlabelled)} if unlabelled else {}) | {"documents": len(known)}
-    if found.kind in {"label", "labels"}:
-        counts["labels"] = len({label for item in items for label in found.classes(item.target)})
-    because = found.words if origin else f"{found.words}, because {found.reason}"
-    about: dict[str, Any] = {
-        "source": [origin.source] if origin else [_identity(given) for given in sources.values()],
-        "schema": {role: f"column {column!r}" for role, column in columns.items()}
-        | {"target": f"column {listed([repr(column) for column in targets])}"},
-        "answer": because,
-        "counts": counts,
-        "changes": changes,
-    }
-    into = Path("datasets", name)
-    structured = found.kind in {"labels", "json"}
-    tables = {part: list(_numbered(items, part, structured=structured)) for part, items in splits.parts.items()}
-    tables |= {name: rows for name, rows in (("unlabelled", unlabelled), ("documents", known)) if rows}
-    contents = {
-        into / f"{part}.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table)
-        for part, table in tables.items()
-    }
-    contents[into / "card.yaml"] = _CARD.format(
-        head=_yaml({"name": name, **(origin.about if origin else {})}),
-        licence=_yaml({"licence": origin.licence if origin else "unknown"}),
-        facts=_yaml(about),
-    )
-    contents[Path("evals", f"{name}.py")] = eval_file(
-        name,
-        columns["input"],
-        targets,
-        found,
-        sources=[origin.address] if origin else [next(iter(entry.values())) for entry in about["source"]],
-        licence=origin.licence if origin else None,
-        instruction=origin.instruction if origin else data.instruction,
-        items=items,
-        prompt=prompts[0].stem if prompts else None,
-    )
-    warnings = [*found.warnings, *splits.contradictions()]
-    if group is not None and not splits.parts["dev"]:
-        warnings.append(
-            f"dev is empty, because each group of {group!r} is larger than a tenth of train: nothing, such as k=auto, "
-            "can be chosen on it; give --dev FILE, or another --group"
+    streamed = sources["documents"] if documents is not None and is_documents(Path(documents)) else None
+    with tempfile.TemporaryDirectory(prefix=".thirdlever-", dir=folder) as aside:
+        staged = Path(aside, "documents.jsonl")
+        known = _staged(staged, streamed, data, reading, changes)
+        counts = {part: len(items) for part, items in splits.parts.items()}
+        counts |= ({"unlabelled": len(unlabelled)} if unlabelled else {}) | {"documents": known.count if known else 0}
+        if found.kind in {"label", "labels"}:
+            counts["labels"] = len({label for item in items for label in found.classes(item.target)})
+        because = found.words if origin else f"{found.words}, because {found.reason}"
+        about: dict[str, Any] = {
+            "source": [origin.source] if origin else [_identity(given) for given in sources.values()],
+            "schema": {role: f"column {column!r}" for role, column in columns.items()}
+            | {"target": f"column {listed([repr(column) for column in targets])}"},
+            "answer": because,
+            "counts": counts,
+            "changes": changes,
+        }
+        into = Path("datasets", name)
+        structured = found.kind in {"labels", "json"}
+        tables = {part: list(_numbered(items, part, structured=structured)) for part, items in splits.parts.items()}
+        tables |= {"unlabelled": unlabelled} if unlabelled else {}
+        contents = {
+            into / f"{part}.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table)
+            for part, table in tables.items()
+        }
+        contents[into / "card.yaml"] = _CARD.format(
+            head=_yaml({"name": name, **(origin.about if origin else {})}),
+            licence=_yaml({"licence": origin.licence if origin else "unknown"}),
+            facts=_yaml(about),
         )
-    for prompt in prompts:
-        contents |= _prompt_file(prompt, folder)
-    different = list({item.target: item for item in reversed(splits.parts["train"])}.values())[: -_EXAMPLES - 1 : -1]
-    examples = [(item.input, found.shown(item.target)) for item in different]
-    draft = _draft(name, contents, tables, folder, closed=found.kind == "label")
-    made = Made(name, counts, found.kind, because, examples, changes, warnings, draft)
-    if confirm is not None:
-        confirm(made)
-    write_all({name: text.encode() for name, text in contents.items()}, folder)
-    return made
+        contents[Path("evals", f"{name}.py")] = eval_file(
+            name,
+            columns["input"],
+            targets,
+            found,
+            sources=[origin.address] if origin else [next(iter(entry.values())) for entry in about["source"]],
+            licence=origin.licence if origin else None,
+            instruction=origin.instruction if origin else data.instruction,
+            items=items,
+            prompt=prompts[0].stem if prompts else None,
+        )
+        warnings = [*found.warnings, *splits.contradictions()]
+        if group is not None and not splits.parts["dev"]:
+            warnings.append(
+                f"dev is empty, because each group of {group!r} is larger than a tenth of train: nothing, such as "
+                "k=auto, can be chosen on it; give --dev FILE, or another --group"
+            )
+        for prompt in prompts:
+            contents |= _prompt_file(prompt, folder)
+        different = list({item.target: item for item in reversed(splits.parts["train"])}.values())[
+            : -_EXAMPLES - 1 : -1
+        ]
+        examples = [(item.input, found.shown(item.target)) for item in different]
+        draft = _draft(name, contents, tables, folder, closed=found.kind == "label")
+        made = Made(name, counts, found.kind, because, examples, changes, warnings, draft, known)
+        if confirm is not None:
+            confirm(made)
+        write_all(
+            {name: text.encode() for name, text in contents.items()}
+            | ({into / "documents.jsonl": staged} if known else {}),
+            folder,
+        )
+        return made
+
+
+def _staged(
+    path: Path, streamed: str | None, data: _Data, reading: Dialect | None, changes: list[str]
+) -> Knowledge | None:
+    """Write the documents of a folder or file, or of the data; None if there are none."""
+    if streamed:
+        encoding = reading.encoding if reading else None
+        return write_documents(path, stream_documents(Path(streamed), changes, encoding=encoding))
+    return write_documents(path, data.documents) if data.documents else None
 
 
 def _draft(
@@ -329,13 +352,17 @@ class _Data:
     input: str
     targets: Sequence[str]
     names: Mapping[str, str]
-    documents: list[dict[str, Any]]
+    documents: Sequence[Document]
     instruction: str | None
     changes: Sequence[str]
 
 
 def _read(sources: Mapping[str, str], input_: str | None, targets: Sequence[str], reading: Dialect) -> _Data:
-    found = {part: read_source(given, reading) for part, given in sources.items()}
+    found = {
+        part: read_source(given, reading)
+        for part, given in sources.items()
+        if part != "documents" or not is_documents(Path(given))
+    }
     train, pages = found["train"], found.pop("documents", None)
     rows = {part: source.rows(part) for part, source in found.items()}
     changes = [change for source in found.values() for change in source.changes]
@@ -351,21 +378,24 @@ def _read(sources: Mapping[str, str], input_: str | None, targets: Sequence[str]
     made = {part: joined(some, wanted) for part, some in rows.items()}
     rows = {part: some for part, (some, _, _) in made.items()}
     _, wanted, together = made["train"]
-    documents = train.documents
+    documents = _knowledge(train.documents)
     if pages:
-        documents = pages.documents or [(row.text("title"), row.text("text")) for row in pages.rows("documents")]
+        documents = _knowledge(pages.documents) or [
+            of_row(row, f"doc-{number:05}") for number, row in enumerate(pages.rows("documents"), start=1)
+        ]
     return _Data(
         rows=rows,
         input=chosen,
         targets=wanted,
         names=train.labels.get(wanted[0], {}) if len(wanted) == 1 else {},
-        documents=[
-            {"id": f"doc-{number:05}", "title": title, "text": text}
-            for number, (title, text) in enumerate(documents, start=1)
-        ],
+        documents=documents,
         instruction=train.instruction,
         changes=[*dict.fromkeys(changes), *proposed, *together],
     )
+
+
+def _knowledge(pairs: Iterable[tuple[str, str]]) -> list[Document]:
+    return [Document(f"doc-{n:05}", title, text) for n, (title, text) in enumerate(pairs, start=1)]
 
 
 def _identity(given: str) -> dict[str, str]:
@@ -375,7 +405,8 @@ def _identity(given: str) -> dict[str, str]:
         return {"dataset": given}
     if path.is_dir():
         return {"folder": path.resolve().name}
-    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    with path.open("rb") as file:
+        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 _Blank = tuple[str, Row]  # what is there instead of a target, and the row
@@ -555,13 +586,21 @@ def _yaml(value: Mapping[str, Any]) -> str:
     return text.rstrip()
 
 
-def write_all(contents: Mapping[Path, bytes], folder: Path) -> None:
-    """Write all files to a temporary folder, then move them; undo the moves if one fails."""
+def write_all(contents: Mapping[Path, bytes | Path], folder: Path) -> None:
+    """Write all files to a temporary folder, then move them; undo the moves if one fails.
+
+    Args:
+        contents: by path below the folder; a path is of a file on the same disk, which is moved there.
+        folder: the project.
+    """
     with tempfile.TemporaryDirectory(prefix=".thirdlever-", dir=folder) as aside, ExitStack() as undo:
         for name, content in contents.items():
             written = Path(aside, name)
             written.parent.mkdir(parents=True, exist_ok=True)
-            written.write_bytes(content)
+            if isinstance(content, Path):
+                content.rename(written)
+            else:
+                written.write_bytes(content)
         for name in contents:
             for parent in reversed((folder / name).parents):
                 if not parent.exists():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import gzip
 import io
 import json
 import math
@@ -131,6 +132,35 @@ def read_rows(path: Path) -> list[Row]:
     known = ", ".join([*SEPARATORS, *JSON_LINES, JSON_ARRAY])
     message = f"{str(path)!r} has an unknown format; give a file that ends in {known}"
     raise SuiteError(message)
+
+
+def each_row(path: Path, longest: int = 2**31) -> Iterator[Row]:
+    """The rows of a .jsonl file, which may be packed by gzip, line by line, so that one is in memory.
+
+    Args:
+        path: of the file.
+        longest: bytes of a line.
+
+    Raises:
+        SuiteError: with file and line, if a row cannot be read.
+        OSError: the file cannot be opened.
+    """
+    with gzip.open(path) if path.suffix.casefold() == ".gz" else path.open("rb") as file:
+        number = 0
+        while line := file.readline(longest + 1):
+            number += 1
+            if len(line) > longest:
+                most = f"{longest / 1e6:,.0f} MB, the most that is read"
+                message = f"{path}:{number}: the line is longer than {most}; split it"
+                raise SuiteError(message)
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                fix = "save the file as UTF-8 (e.g. iconv -f LATIN1 -t UTF-8)"
+                message = f"{path}:{number}: byte {error.start} of the line is not UTF-8; {fix}"
+                raise SuiteError(message) from None
+            if text.strip():
+                yield row_of(parsed_json(text, path, number), f"{path}:{number}")
 
 
 def read_label_names(given: str) -> dict[str, str]:

@@ -152,7 +152,7 @@ def _unpacked(content: bytes, path: Path) -> bytes:
 # Texts
 
 
-def _text(content: bytes, path: Path, reading: Dialect) -> tuple[str, list[str]]:
+def decoded(content: bytes, path: Path, reading: Dialect) -> tuple[str, list[str]]:
     """A file's text, and how it was read if that is not UTF-8."""
     marked = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), None)
     encoding = reading.encoding or (marked[1] if marked else "utf-8")
@@ -198,7 +198,7 @@ def _not_decoded(content: bytes, path: Path, encoding: str, error: UnicodeDecode
 
 
 def _table(content: bytes, path: Path, reading: Dialect) -> Source:
-    text, changes = _text(content, path, reading)
+    text, changes = decoded(content, path, reading)
     line = 1
     separator = reading.delimiter
     if stated := _EXCEL_SEPARATOR.match(text):
@@ -228,14 +228,14 @@ def _delimiter(text: str) -> str | None:
 
 
 def _json_lines(content: bytes, path: Path, reading: Dialect) -> Source:
-    text, changes = _text(content, path, reading)
+    text, changes = decoded(content, path, reading)
     if text.lstrip().startswith("["):
         return Source({"": list(json_array(text, path))}, [*changes, "one JSON array, not one object a line"])
     return Source({"": list(json_lines(text, path))}, changes)
 
 
 def _json(content: bytes, path: Path, reading: Dialect) -> Source:
-    text, changes = _text(content, path, reading)
+    text, changes = decoded(content, path, reading)
     first, _, rest = text.strip().partition("\n")
     if first.startswith("{") and first.rstrip().endswith("}") and rest.lstrip().startswith("{"):
         return Source({"": list(json_lines(text, path))}, [*changes, "one JSON object a line"])
@@ -369,14 +369,14 @@ def _xlsx(content: bytes, path: Path, reading: Dialect) -> Source:  # noqa: ARG0
     openpyxl = need("openpyxl", extra="xlsx")
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        rows = [[_cell(value) for value in row] for row in sheet.iter_rows(values_only=True)]
     except Exception as error:  # whatever is wrong with the zip file or its XML, which openpyxl does not wrap
         message = f"{str(path)!r} is no Excel workbook ({clipped(str(error))}); save it again, or save it as CSV"
         raise SuiteError(message) from error
-    sheet = book.worksheets[0]
     changes = [f"read the first of {len(book.worksheets)} sheets, {sheet.title!r}"] if len(book.worksheets) > 1 else []
     text = io.StringIO(newline="")
-    # As a table, so that a sheet is treated like the CSV file that it could be saved as.
-    csv.writer(text).writerows([_cell(value) for value in row] for row in sheet.iter_rows(values_only=True))
+    csv.writer(text).writerows(rows)  # as a table, so that a sheet is read like the CSV file that it could be saved as
     return Source({"": list(table(text.getvalue(), path, ",", changes=changes))}, changes)
 
 

@@ -1,7 +1,8 @@
 """A suite: labelled data in splits, an instruction and an answer kind; nothing that a strategy was given is in test.
 
 Data is in `datasets/<name>/`: `train.jsonl`, `test.jsonl` and optionally `dev.jsonl` (rows `id, input, target`,
-optionally `slice, group`, and any others, which prompts can show), `documents.jsonl` (rows `id, title, text`),
+optionally `slice, group`, and any others, which prompts can show), `documents.jsonl` (rows `id, title, text`, and any
+others, by which a search can be narrowed),
 `unlabelled.jsonl` (rows `id, input`, for a teacher to label), `human.jsonl` (people's labels of answers: rows
 `id, answer, right`) and `card.yaml`. An eval file loads it:
 
@@ -27,7 +28,7 @@ from thirdlever.core.files import content_hash
 from thirdlever.core.mistakes import misuse
 from thirdlever.core.text import clipped, counted, listed, normalise
 from thirdlever.suites.prompts import find_prompt
-from thirdlever.suites.readers import read_rows, read_text, read_turns, transcript
+from thirdlever.suites.readers import each_row, is_missing, read_rows, read_text, read_turns, transcript
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -96,6 +97,12 @@ class Document:
     title: str
     text: str
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+
+    @property
+    def content(self) -> list[Any]:
+        """All that it is made of, JSON-able."""
+        own: list[Any] = [self.id, self.title, self.text]
+        return [*own, dict(self.fields)] if self.fields else own
 
     def says(self, answer: str) -> bool:
         """Whether an answer is in its title or text as whole words, whatever the case and punctuation."""
@@ -317,7 +324,7 @@ class Suite:
 
     @cached_property
     def _content_hash(self) -> str:
-        documents = [[d.id, d.title, d.text] for d in self.documents]
+        documents = [document.content for document in self.documents]
         prompt = [self.name, self.instruction, self.input_name, repr(self.answer)]
         unlabelled = [[item.content for item in self.unlabelled]] if self.unlabelled else []
         return content_hash([self.train.hash, self.dev.hash, documents, prompt, *unlabelled])
@@ -365,7 +372,6 @@ def load_suite(
     if answer == "label":
         answer = Label(tuple(sorted({item.target for item in train})), name=answer_name)
     train, dev, test = (_canonical(split, answer) for split in (train, dev, test))
-    documents = folder / "documents.jsonl"
     return Suite(
         name=name,
         instruction=instruction,
@@ -373,10 +379,7 @@ def load_suite(
         train=train,
         dev=dev,
         test_split=test,
-        documents=tuple(
-            Document(row.text("id"), row.text("title"), row.text("text"))
-            for row in (read_rows(documents) if documents.exists() else [])
-        ),
+        documents=read_knowledge(folder / "documents.jsonl"),
         input_name=input_name,
         card=_card(folder / "card.yaml"),
         prompt=find_prompt(prompt) if prompt else None,
@@ -435,6 +438,25 @@ def _split(folder: Path, name: str, input_column: str | None) -> Split:
     rows = [] if name == "dev" and not path.exists() else read_rows(path)
     items = tuple(_item(row, input_column) for row in rows)
     return Split(name, items, lines={item.id: row.where for item, row in zip(items, rows, strict=True)})
+
+
+def read_knowledge(path: Path) -> tuple[Document, ...]:
+    """The rows of a suite's documents.jsonl; none if there is no such file.
+
+    Raises:
+        SuiteError: a row cannot be read, or two have one id.
+    """
+    seen: dict[str, str] = {}
+    found: list[Document] = []
+    for row in each_row(path) if path.exists() else ():
+        title = "" if is_missing(row.values.get("title", "")) else row.text("title")
+        fields = {name: value for name, value in row.values.items() if name not in {"id", "title", "text"}}
+        document = Document(row.text("id"), title, row.text("text"), fields)
+        if (first := seen.setdefault(document.id, row.where)) != row.where:
+            message = f"{row.where}: the id {document.id!r} is also that of {first}; make ids unique"
+            raise SuiteError(message)
+        found.append(document)
+    return tuple(found)
 
 
 def _inputs(path: Path, input_column: str | None) -> tuple[Item, ...]:

@@ -383,6 +383,11 @@ ROUTES = [
 
 VARIABLE = "THIRDLEVER_ENDPOINT_KEY"
 MAX_BODY = 512 * 2**20  # bytes, OpenAI's limit for a file
+MAX_JSON = 8 * 2**20  # bytes of every other body, which is held in memory
+MAX_REQUESTS = 256  # in progress
+BODY_GRACE_S = 30.0  # for a body to arrive, and one second more for each of
+BODY_RATE = 10_000  # bytes
+_FILES = "/v1/files"
 
 
 def key_file(folder: Path) -> Path:
@@ -412,65 +417,102 @@ def key(folder: Path) -> str:
     return path.read_text("utf-8").strip()
 
 
-@dataclass(frozen=True)
 class Guard:
-    """Middleware that refuses requests without the token, and bodies over the limit with or without a stated length."""
+    """Middleware that refuses requests without the token, and more of them or larger or slower bodies than it allows.
 
-    app: ASGIApp
-    key: str
-    max_body: int = MAX_BODY  # bytes
+    A body counts as it arrives, whatever length it states.
+    """
+
+    def __init__(self, app: ASGIApp, key: str, max_body: int = MAX_BODY, max_requests: int = MAX_REQUESTS) -> None:
+        """Take the limits.
+
+        Args:
+            app: what it protects.
+            key: the bearer token.
+            max_body: largest file in bytes; other bodies have at most `MAX_JSON`.
+            max_requests: requests in progress at once.
+        """
+        self._app = app
+        self._key = key
+        self._max_body = max_body
+        self._max_requests = max_requests
+        self._in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
+        largest = self._max_body if scope["path"].rstrip("/") == _FILES else min(self._max_body, MAX_JSON)
         try:
-            self._check(Headers(scope=scope))
+            self._check(headers, largest)
         except ApiError as error:
             await error.response()(scope, receive, send)
-        else:
-            await self.app(scope, self._limited(receive), send)
+            return
+        self._in_progress += 1
+        try:
+            await self._app(scope, _limited(receive, largest), send)
+        finally:
+            self._in_progress -= 1
 
-    def _check(self, headers: Headers) -> None:
+    def _check(self, headers: Headers, largest: int) -> None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             message = "You didn't provide an API key. Send it as `Authorization: Bearer YOUR_KEY`."
             raise ApiError(message, status=HTTPStatus.UNAUTHORIZED)
-        if not hmac.compare_digest(token.strip().encode(), self.key.encode()):
+        if not hmac.compare_digest(token.strip().encode(), self._key.encode()):
             message = f"Incorrect API key provided. It is in {VARIABLE}, or in the file `key` in the endpoint's folder."
             raise ApiError(message, status=HTTPStatus.UNAUTHORIZED, code="invalid_api_key")
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self.max_body:
-            raise ApiError(self._too_large, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-
-    @property
-    def _too_large(self) -> str:
-        return f"The request's body exceeds {self.max_body} bytes; send less."
-
-    def _limited(self, receive: Receive) -> Receive:
-        """Count a body as it arrives, for requests that do not state its length."""
-        received = 0
-
-        async def count() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_body:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large)
-            return message
-
-        return count
+        if length.isdecimal() and int(length) > largest:
+            raise ApiError(_too_large(largest), status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if self._in_progress >= self._max_requests:
+            message = f"Rate limit reached: {self._max_requests} requests are in progress. Please try again in 1s."
+            status = HTTPStatus.TOO_MANY_REQUESTS
+            raise ApiError(message, status=status, code="rate_limit_exceeded", headers={"Retry-After": "1"})
 
 
-def application(folder: Path, *, base: str, key: str, max_body: int = MAX_BODY) -> Starlette:
+def _too_large(largest: int) -> str:
+    return f"The request's body exceeds {largest} bytes; send less."
+
+
+def _limited(receive: Receive, largest: int) -> Receive:
+    """Receive a body of a limited size, at a speed that no slow client holds up."""
+    received = 0
+    start = time.monotonic()
+    complete = False
+
+    async def limited() -> Message:
+        nonlocal received, complete
+        if complete:  # what follows is the end of the connection, whenever that is
+            return await receive()
+        left = start + BODY_GRACE_S + received / BODY_RATE - time.monotonic()
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, left))
+        except TimeoutError:
+            detail = f"The request's body arrives too slowly: {received} bytes in {time.monotonic() - start:.0f} s."
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail, {"Connection": "close"}) from None
+        received += len(message.get("body", b""))
+        complete = not message.get("more_body", False)
+        if received > largest:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(largest))
+        return message
+
+    return limited
+
+
+def application(
+    folder: Path, *, base: str, key: str, max_body: int = MAX_BODY, max_requests: int = MAX_REQUESTS
+) -> Starlette:
     """An endpoint.
 
     Args:
         folder: holds its state; one application at a time.
         base: the local model to serve and tune.
         key: the bearer token.
-        max_body: largest request body in bytes.
+        max_body: largest file in bytes.
+        max_requests: requests in progress at once.
     """
     jobs = JobStore(folder / "jobs")
     scheduler = Scheduler(folder, jobs)
@@ -483,7 +525,7 @@ def application(folder: Path, *, base: str, key: str, max_body: int = MAX_BODY) 
 
     app = Starlette(
         routes=[Mount("/v1", routes=ROUTES)],
-        middleware=[Middleware(Guard, key=key, max_body=max_body)],
+        middleware=[Middleware(Guard, key=key, max_body=max_body, max_requests=max_requests)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )

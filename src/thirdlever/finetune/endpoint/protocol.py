@@ -32,17 +32,24 @@ class ApiError(Exception):
     """An error response."""
 
     def __init__(
-        self, message: str, *, status: int = HTTPStatus.BAD_REQUEST, param: str | None = None, code: str | None = None
+        self,
+        message: str,
+        *,
+        status: int = HTTPStatus.BAD_REQUEST,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Take the message, the HTTP status, the parameter at fault and OpenAI's error code."""
+        """Take the message, the HTTP status, the parameter at fault, OpenAI's error code and the response's headers."""
         super().__init__(message)
         self.status = status
         self.param = param
         self.code = code
+        self.headers = headers
 
     def response(self) -> JSONResponse:
         """The HTTP response."""
-        return JSONResponse(error_body(str(self), param=self.param, code=self.code), self.status)
+        return JSONResponse(error_body(str(self), param=self.param, code=self.code), self.status, self.headers)
 
 
 def error_body(

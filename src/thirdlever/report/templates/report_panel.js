@@ -88,10 +88,21 @@ const about = (i, c, made, epoch) => {
       ...(matrix.slice_names[matrix.slices[i]] ? fact("Slice", isolated(matrix.slice_names[matrix.slices[i]])) : []),
     ),
     input,
+    ...(request.found ? [part("Retrieved", retrieved(request.found))] : []),
     part(request.error === null ? "Full reply" : "Error", request.error === null ? (joined(request.completion) === "" ? quiet("empty") : text(request.completion)) : text(request.error)),
     part("Tokens and latency", measured(request)),
     part("Prompt", ...promptOf(request)), // last: it can be long
   ];
+};
+
+const KNOWN = { gold: "holds the answer (gold)", answer: "first with the right answer in its text", missed: "holds the answer (gold), not retrieved" };
+
+/** The passages of a request, best first, then the gold documents that are not among them. */
+const retrieved = (found) => {
+  const entry = ([id, known]) => make("li", {}, isolated(id), ...(known.length ? [quiet(` ${known.map((one) => KNOWN[one]).join(", ")}`)] : []));
+  const missed = found.filter(([, known]) => known.includes("missed"));
+  const list = make("ol", {}, ...found.filter((one) => !missed.includes(one)).map(entry));
+  return missed.length ? make("div", {}, list, make("ul", {}, ...missed.map(entry))) : list;
 };
 
 const quiet = (words) => make("span", { class: "quiet" }, words);
