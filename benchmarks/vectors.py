@@ -29,7 +29,7 @@ import numpy as np
 import psutil
 
 from thirdlever import Store
-from thirdlever.retrieval import chroma
+from thirdlever.retrieval import stores
 from thirdlever.retrieval.stores import find_store
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def measure(where: str, folder: Path, asked: argparse.Namespace) -> None:
         watcher = threading.Thread(target=server.restart_at, args=(asked.count // 2,), daemon=True) if server else None
         if asked.restart_server and watcher:
             watcher.start()
-        environment = os.environ | ({chroma.SERVER: server.url} if server else {})
+        environment = os.environ | ({stores.SERVER: server.url} if server else {})
         command = [sys.executable, __file__, *sys.argv[1:], "--fill", str(place)]
         begun = time.perf_counter()
         with memory_of(lambda: server.process.pid if server else os.getpid()) as used:
@@ -108,7 +108,7 @@ def measure(where: str, folder: Path, asked: argparse.Namespace) -> None:
                 done = subprocess.run(command, env=environment, check=False)  # noqa: S603 - ours
                 print(f"  exit code {done.returncode} after {time.perf_counter() - begun:.1f} s", flush=True)
         if server:
-            disk = chroma.folder_size(place / "data")
+            disk = stores.folder_size(place / "data")
             print(f"  server: peak memory {max(used) / MEGA:,.0f} MB, on disk {disk / MEGA:,.0f} MB", flush=True)
 
 
@@ -116,9 +116,9 @@ def fill(asked: argparse.Namespace) -> None:
     """In a process of its own: fill, search, print."""
     folder = asked.fill.parent
     settings = dict(pair.split("=") for pair in asked.hnsw.split(",") if pair)
-    chroma._HNSW |= {key: int(value) for key, value in settings.items()}  # noqa: SLF001 - what is measured
+    stores._HNSW |= {key: int(value) for key, value in settings.items()}  # noqa: SLF001 - what is measured
     if asked.add:
-        chroma._ADDED = asked.add  # noqa: SLF001
+        stores._ADDED = asked.add  # noqa: SLF001
     dies = not (asked.fill / "killed").exists() and asked.kill_at
     vectors = Watched(np.load(folder / "vectors.npy", mmap_mode="r"), round(dies * asked.count) if dies else None)
     vectors.died = asked.fill / "killed"
@@ -200,7 +200,7 @@ class Served:
 
     def restart_at(self, count: int) -> None:
         """Once the collection has so many entries, kill the server and start it again after 3 s."""
-        client = chroma.connect(self.url)
+        client = stores.connect(self.url)
         while not (found := client.list_collections()) or found[0].count() < count:
             time.sleep(0.2)
         self.process.kill()

@@ -15,7 +15,7 @@ from helpers.encoders import Hashing
 
 from thirdlever import Document, Item, Store, index
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.retrieval import chroma, embedders
+from thirdlever.retrieval import embedders, stores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def uploads(monkeypatch: pytest.MonkeyPatch) -> Uploads:
         upsert(collection, ids=list(ids), **rest)
 
     monkeypatch.setattr(Collection, "upsert", noting)
-    monkeypatch.setattr(chroma, "_ADDED", 25)
+    monkeypatch.setattr(stores, "_ADDED", 25)
     return noted
 
 
@@ -78,7 +78,7 @@ def store(tmp_path: Path) -> Store:
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to have an index."""
     if request.param == "server":
-        monkeypatch.setenv(chroma.SERVER, request.getfixturevalue("server"))
+        monkeypatch.setenv(stores.SERVER, request.getfixturevalue("server"))
     return str(request.param)
 
 
@@ -152,7 +152,7 @@ def test_the_index_is_built_once(where: str, store: Store, encoder: Hashing, upl
 def test_a_server_receives_an_index_only_once(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uploads: Uploads
 ) -> None:
-    monkeypatch.setenv(chroma.SERVER, server)
+    monkeypatch.setenv(stores.SERVER, server)
     pool = entries(seed=31)
     index(pool, Store(tmp_path / "one"))
     uploads.sizes.clear()
@@ -203,7 +203,7 @@ def test_two_projects_in_one_process_have_separate_indices(tmp_path: Path, monke
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", "http://", "nonsense"])
 def test_an_invalid_address_is_refused(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(chroma.SERVER, url)
+    monkeypatch.setenv(stores.SERVER, url)
     with pytest.raises(ThirdleverError) as caught:
         index(entries(5), store)
     assert (
@@ -215,7 +215,7 @@ def test_an_invalid_address_is_refused(url: str, store: Store, monkeypatch: pyte
 @pytest.mark.parametrize("port", ["closed", "99999", "many"])
 def test_a_missing_server_is_reported_in_one_sentence(port: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port() if port == 'closed' else port}"
-    monkeypatch.setenv(chroma.SERVER, url)
+    monkeypatch.setenv(stores.SERVER, url)
     with pytest.raises(ThirdleverError) as caught:
         index(entries(5), store)
     assert str(caught.value) in {
@@ -252,7 +252,7 @@ def test_another_kind_of_server_is_one_sentence(status: int, store: Store, monke
     with ThreadingHTTPServer(("127.0.0.1", 0), _Other) as other:
         thread = threading.Thread(target=other.serve_forever)
         thread.start()
-        monkeypatch.setenv(chroma.SERVER, f"http://127.0.0.1:{other.server_port}")
+        monkeypatch.setenv(stores.SERVER, f"http://127.0.0.1:{other.server_port}")
         try:
             with pytest.raises(ThirdleverError, match="no Chroma server answers at"):
                 index(entries(5), store)
@@ -270,8 +270,8 @@ def test_a_failure_during_indexing_is_reported_in_one_sentence(
         message = "server disconnected"
         raise httpx.RemoteProtocolError(message)
 
-    monkeypatch.setenv(chroma.SERVER, server)
+    monkeypatch.setenv(stores.SERVER, server)
     monkeypatch.setattr(Collection, "upsert", breaks)
-    monkeypatch.setattr(chroma, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(stores, "_PATIENCE_S", 0.2)
     with pytest.raises(ThirdleverError, match=r"the Chroma server at .* failed"):
         index(entries(5, seed=60), store)

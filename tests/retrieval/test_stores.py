@@ -18,9 +18,8 @@ import pytest
 from thirdlever import Store, StrategyError
 from thirdlever.cli import main
 from thirdlever.core.errors import ThirdleverError
-from thirdlever.retrieval import chroma as module
-from thirdlever.retrieval.chroma import SERVER, TOKEN, chroma
-from thirdlever.retrieval.stores import Nearest, find_store
+from thirdlever.retrieval import stores as module
+from thirdlever.retrieval.stores import SERVER, TOKEN, Nearest, chroma, find_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,10 +183,10 @@ from pathlib import Path
 import numpy as np
 from chromadb.api.models.Collection import Collection
 from thirdlever import Store
-from thirdlever.retrieval import chroma
+from thirdlever.retrieval import stores
 
 folder, name = Path(sys.argv[1]), sys.argv[2]
-chroma._ADDED, upsert = {BATCH}, Collection.upsert
+stores._ADDED, upsert = {BATCH}, Collection.upsert
 
 def until(collection, ids, **rest):
     if ids[0] == "50":
@@ -195,7 +194,7 @@ def until(collection, ids, **rest):
     upsert(collection, ids=ids, **rest)
 
 Collection.upsert = until
-chroma.chroma(name, np.load(folder / "vectors.npy"), Store(folder / "store"))
+stores.chroma(name, np.load(folder / "vectors.npy"), Store(folder / "store"))
 """
 
 

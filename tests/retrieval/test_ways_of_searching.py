@@ -16,8 +16,7 @@ from thirdlever import Document, Item, Query, Search, Store, Text, holds_answer,
 from thirdlever.core.errors import ModelError, StrategyError
 from thirdlever.models import bundled
 from thirdlever.retrieval import embedders
-from thirdlever.retrieval.filters import read_filter
-from thirdlever.retrieval.index import diverse, fused
+from thirdlever.retrieval.index import diverse, fused, read_filter
 from thirdlever.retrieval.lexical import language_of, lexical, words
 from thirdlever.retrieval.rerankers import find_reranker
 

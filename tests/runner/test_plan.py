@@ -19,7 +19,7 @@ from thirdlever.models import bundled, recorder
 from thirdlever.models.engine import local
 from thirdlever.report.tables import render_plan
 from thirdlever.retrieval import embedders
-from thirdlever.retrieval.chroma import SERVER
+from thirdlever.retrieval.stores import SERVER
 from thirdlever.runner.plan import RunPlan, plan
 from thirdlever.testing import FakeModel
 

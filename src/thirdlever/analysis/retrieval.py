@@ -147,7 +147,7 @@ class _Request:
 
 
 def figures(asked: pd.DataFrame, *, confidence: float = 0.95) -> RetrievalFigures | None:
-    """The figures of one candidate; None if it found no document, or nobody knows which are right.
+    """The figures of one candidate; None if it found no document, or the suite does not tell which are right.
 
     Args:
         asked: its records of the accuracy pass.

@@ -246,6 +246,7 @@ def read_records(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     again = f"restore it, or repeat the run's command with --out {path.parent}; the answers are in its journals"
     try:
         found = pd.read_parquet(path)
+    # What pyarrow raises for damaged bytes: a flipped length asks for terabytes, a flipped type is not implemented.
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError, MemoryError) as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         message = f"{path} is damaged ({reason}); {again}"

@@ -341,7 +341,7 @@ class CandidateFigures:
 
     @cached_property
     def retrieval(self) -> RetrievalFigures | None:
-        """What it found; None if it retrieves no documents, or nobody knows which are right."""
+        """What it found; None if it retrieves no documents, or the suite does not tell which are right."""
         return retrieval.figures(self.asked, confidence=self.common.confidence)
 
     @property

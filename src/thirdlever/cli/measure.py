@@ -480,12 +480,12 @@ def run(
     model that talks on until it is cut off is only weak: a warning, and exit code 0.
     """
     from thirdlever.report import tables
-    from thirdlever.retrieval import chroma
+    from thirdlever.retrieval import stores
     from thirdlever.runner import runner
 
     if chroma_url is not None:
-        chroma.address(chroma_url)  # refuses a password before the command line is kept
-        os.environ[chroma.SERVER] = chroma_url
+        stores.address(chroma_url)  # refuses a password before the command line is kept
+        os.environ[stores.SERVER] = chroma_url
     done = runner.run(
         suite,
         strategy or options.STRATEGIES,

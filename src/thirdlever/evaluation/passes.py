@@ -328,7 +328,7 @@ class _Sending:
     def _graded(self, reply: Reply, target: str) -> Reply:
         try:
             return reply.graded(self._work.suite.answer, target)
-        except Exception as error:
+        except Exception as error:  # a user's grade or scorer, which may raise anything
             self._keep(reply)  # it is paid for
             message = f"item {reply.item_id!r} could not be graded: {type(error).__name__}: {error}"
             raise RunError(message) from error

@@ -117,7 +117,7 @@ async def _attempt(inner: Callable[..., Awaitable[Any]], **asked: Any) -> Any:  
     """The outcome in one form: some providers return an error, others raise it."""
     try:
         return await inner(**asked)
-    except Exception as error:
+    except Exception as error:  # of any provider's client; all but a bad request are raised again
         if getattr(error, "status_code", None) not in _BAD_REQUEST:
             raise
         return error

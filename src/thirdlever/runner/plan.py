@@ -38,9 +38,9 @@ from thirdlever.finetune.settings import MOST_EPOCHS
 from thirdlever.models.recorder import PromptCache, Recorder, cacheable, may_reason, resolve_offline
 from thirdlever.prompting.frame import REASONING, Context, ask, messages
 from thirdlever.retrieval import vectors
-from thirdlever.retrieval.chroma import SERVER
 from thirdlever.retrieval.embedders import find_embedder, usd_of
 from thirdlever.retrieval.hosted import HostedEmbedder
+from thirdlever.retrieval.stores import SERVER
 from thirdlever.runner.budget import batches, timed_requests
 from thirdlever.strategies.contract import Deployment
 from thirdlever.strategies.specs import in_prompts, once, parse_all
