@@ -147,7 +147,7 @@ def test_equal_places_cannot_occur_and_order_is_kept() -> None:
 
 
 def run_of_two() -> pd.DataFrame:
-    """Beside a prompt: of 8 items the first six are found, five of them read; the prompt alone knows one."""
+    """Of 8 items the right document is found for six, and the answer for five; the prompt alone knows two."""
     found = [["a#1", "b#2"]] * 6 + [["b#1", "c#1"]] * 2
     seconds = {"latency_s": 0.5, "retrieval_s": 0.1, "embedding_s": 0.02, "search_s": 0.001, "ranking_s": 0.07}
     kinds = {"slice": ["new", "old"] * 4, "answer_rank": [1, 1, 1, 1, 1, 0, 0, 0], "answer_passages": [1] * 5 + [0] * 3}
@@ -177,7 +177,7 @@ def test_a_scorecard_has_recall_and_the_latency_by_part() -> None:
         0.75,
         0.375,
     )
-    assert (card["not_retrieved"], card["retrieved_wrong"], card["answer_recall"]) == (0.25, 0.125, 0.625)
+    assert (card["not_retrieved"], card["retrieved_wrong"], card["answer_recall"]) == (0.375, 0.0, 0.625)
     parts = [card[f"{name}_p50_s"] for name in ("embedding", "search", "ranking", "model")]
     assert parts == pytest.approx([0.02, 0.001, 0.07, 0.4])
     assert card["retrieval_usd_per_1k"] == pytest.approx(0.1)
@@ -191,14 +191,31 @@ def test_slices_have_figures_of_their_own() -> None:
     assert list(found) == ["rag(documents=2)"]
     split = {name: one.split for name, one in found["rag(documents=2)"].items()}
     assert list(split) == ["", "new", "old"]
-    assert {name: one.found_wrong for name, one in split.items() if one} == {"": 0.125, "new": 0.0, "old": 0.25}
+    assert {name: one.missed_wrong for name, one in split.items() if one} == {"": 0.375, "new": 0.25, "old": 0.5}
+
+
+def test_a_passage_of_the_right_document_is_not_enough_if_it_lacks_the_answer() -> None:
+    columns: dict[str, Any] = {"answer_rank": [2, 0, 0], "answer_passages": [1, 0, 0], "score": [1.0, 0.0, 0.0]}
+    [passages, whole] = (
+        figures(retrieving.requests(found, [["a"]] * 3, **columns))
+        for found in ([["a#1", "a#2"], ["a#1", "b#1"], ["b#1", "c#1"]], [["a"], ["a"], ["b"]])
+    )
+    assert passages is not None
+    assert whole is not None
+    assert passages.split is not None
+    assert whole.split is not None
+    assert (passages.unit, whole.unit) == ("passage", "document")
+    assert passages.found.value == whole.found.value == pytest.approx(2 / 3)  # recall is of documents
+    assert (passages.split.found, whole.split.found) == pytest.approx((1 / 3, 2 / 3))
+    assert (passages.split.best_search, passages.split.best_reader) == pytest.approx((1.0, 1 / 3))
+    assert (whole.split.best_search, whole.split.best_reader) == pytest.approx((2 / 3, 2 / 3))
 
 
 def test_a_comparison_says_how_much_is_retrieval() -> None:
     run = retrieving.run({"rag(documents=2)": run_of_two(), "zero_shot": prompted()})
     [share] = compared(run, "zero_shot", "rag(documents=2)").retrieval
-    assert share.found == {"rag(documents=2)": 0.75}
-    assert share.right_if_found == {"rag(documents=2)": pytest.approx(5 / 6)}
+    assert share.found == {"rag(documents=2)": 0.625}
+    assert share.right_if_found == {"rag(documents=2)": 1.0}
     assert share.right_if_missed == {"rag(documents=2)": 0.0}
     assert (share.difference, share.gained, share.lost) == (3 / 8, 4 / 8, 0.0)
     own = compared(run, "zero_shot", "rag(documents=2)", part="old").retrieval[0]
@@ -209,8 +226,8 @@ def test_two_that_retrieve_are_compared_where_they_differ() -> None:
     better = run_of_two().assign(candidate="best", retrieved='["a"]', score=1.0)
     run = retrieving.run({"rag(documents=2)": run_of_two(), "best": better})
     [share] = compared(run, "rag(documents=2)", "best").retrieval
-    assert share.found == {"rag(documents=2)": 0.75, "best": 1.0}
-    assert (share.difference, share.gained, share.lost) == (3 / 8, 2 / 8, 0.0)
+    assert share.found == {"rag(documents=2)": 0.625, "best": 1.0}
+    assert (share.difference, share.gained, share.lost) == (3 / 8, 3 / 8, 0.0)
 
 
 def test_the_tables_in_words(snapshot: SnapshotAssertion) -> None:
@@ -243,7 +260,7 @@ def test_the_memo_says_whether_better_search_would_help(snapshot: SnapshotAssert
     found = retrieving.run({"rag(documents=2)": run_of_two(), "zero_shot": prompted()}).retrieval()
     table = memo_content.retrieval(found)
     assert table.rows == [
-        ["rag(documents=2)", "75.0 [40.9, 92.9]", "0.750", "0.750", "37.5", "83.3 / 0.0", "12.5", "25.0", "87.5 / 75.0"]
+        ["rag(documents=2)", "75.0 [40.9, 92.9]", "0.750 / 0.750", "37.5", "100.0 / 0.0", "0.0 / 37.5", "100.0 / 62.5"]
     ]
     assert memo_content.retrieval_in_words(found) == snapshot
     assert memo_content.retrieval_in_words({}) == ""

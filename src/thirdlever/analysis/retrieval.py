@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 Basis: TypeAlias = Literal["gold", "answer"]
+Unit: TypeAlias = Literal["document", "passage"]
 CUTS = (1, 3, 5)  # places at which recall is given beside that of all that was found
 PARTS = ("embedding", "search", "ranking")  # of the retrieval's time, as columns of the records
 _PASSAGE = re.compile(r"#\d+$")  # a passage's id is its document's and its number
@@ -38,6 +39,7 @@ class RetrievalFigures:
 
     Attributes:
         basis: "gold" if the suite names the documents that hold the answer, "answer" if passages that contain it count.
+        unit: what `split` counts as found: a gold "document", or a "passage" that contains the answer.
         n: number of items that can be answered from the documents.
         unanswerable: number of items that no document answers; they are left out.
         k: most passages that were found for an item.
@@ -51,6 +53,7 @@ class RetrievalFigures:
     """
 
     basis: Basis
+    unit: Unit
     n: int
     unanswerable: int
     k: int
@@ -71,7 +74,8 @@ class RetrievalFigures:
 class ErrorSplit:
     """Shares of the items, which add up to 1; partly right answers count in parts.
 
-    An item's answer is found if at least one of its gold documents is or, without gold, a passage that contains it.
+    An item's answer is found if at least one of its gold documents is. Of documents in passages, and without gold, it
+    is found if a passage contains it: another passage of the right document does not help the model.
 
     Attributes:
         found_right: found and answered right.
@@ -107,7 +111,7 @@ class RetrievalShare:
     Attributes:
         a: the reference.
         b: the other candidate.
-        basis: as of `RetrievalFigures`.
+        unit: as of `RetrievalFigures`.
         found: by candidate that retrieves: share of the items whose answer it finds.
         right_if_found: by candidate that retrieves: mean score of these items; None if there is none.
         right_if_missed: by candidate that retrieves: mean score of the others; None if there is none.
@@ -118,7 +122,7 @@ class RetrievalShare:
 
     a: str
     b: str
-    basis: Basis
+    unit: Unit
     found: Mapping[str, float]
     right_if_found: Mapping[str, float | None]
     right_if_missed: Mapping[str, float | None]
@@ -164,6 +168,7 @@ def figures(asked: pd.DataFrame, *, confidence: float = 0.95) -> RetrievalFigure
     quoted = known.where([one.place is not None for one in known.requests])
     return RetrievalFigures(
         basis=rows.basis,
+        unit=rows.unit,
         n=known.items,
         unanswerable=rows.items - known.items,
         k=depth,
@@ -228,8 +233,7 @@ def share(asked: Mapping[str, pd.DataFrame], scores: Mapping[str, pd.Series[floa
 
     (a, own_a), (b, own_b) = scores.items()
     rows = {name: known for name, records in asked.items() if (known := _Rows.of(records)) is not None}
-    bases = {one.basis for one in rows.values()}
-    if len(bases) != 1:
+    if len({one.basis for one in rows.values()}) != 1:
         return None
     hits = {name: one.answerable.hits() for name, one in rows.items()}
     same = sorted(set.intersection(set(own_a.index), *(set(one.index) for one in hits.values())))
@@ -242,7 +246,7 @@ def share(asked: Mapping[str, pd.DataFrame], scores: Mapping[str, pd.Series[floa
     return RetrievalShare(
         a=a,
         b=b,
-        basis=bases.pop(),
+        unit="passage" if any(one.unit == "passage" for one in rows.values()) else "document",
         found={name: float(one.mean()) for name, (one, _) in by_name.items()},
         right_if_found={name: _weighted(own, one) for name, (one, own) in by_name.items()},
         right_if_missed={name: _weighted(own, 1 - one) for name, (one, own) in by_name.items()},
@@ -317,6 +321,11 @@ class _Rows:
         return int(self.ids.nunique())
 
     @property
+    def unit(self) -> Unit:
+        """What has to be found."""
+        return "passage" if self.basis == "answer" or any(map(self._in_passages, self.requests)) else "document"
+
+    @property
     def answerable(self) -> _Rows:
         """Those about items that some document answers, as far as it is known."""
         if self.basis == "gold":
@@ -352,9 +361,13 @@ class _Rows:
 
     def found(self, one: _Request) -> float:
         """1 if the request found what answers it, else 0."""
-        if self.basis == "answer":
+        if self.basis == "answer" or (self._in_passages(one) and not one.place):
             return float(bool(one.place))
         return float(not (one.gold or frozenset()).isdisjoint(self.documents(one)))
+
+    def _in_passages(self, one: _Request) -> bool:
+        """Whether a request found passages, of which it is known whether they contain the answer."""
+        return one.place is not None and any(_PASSAGE.search(each) and each not in self.named for each in one.passages)
 
     def ranked(self, cuts: Sequence[int]) -> dict[str, list[float]]:
         """As the function `ranked`; without gold, by the first passage that contains the answer, and without nDCG."""

@@ -187,14 +187,18 @@ def retrieval(found: Mapping[str, Mapping[str, RetrievalFigures]]) -> MemoTable:
     """
     shown = [(name, parts[""]) for name, parts in found.items() if "" in parts][:_SHOWN_CANDIDATES]
     cells = [[clean(name), *_retrieved(one)] for name, one in shown]
-    columns = ["Candidate", "Recall, % [95 %]", "MRR", "nDCG", "Precision, %", "Right if found / if not, %"]
-    columns += ["Found, wrong, %", "Not found, wrong, %", "At most: search / model, %"]
+    columns = ["Candidate", "Recall, % [95 %]", "MRR / nDCG", "Precision, %", "Right if found / if not, %"]
+    columns += ["Wrong: found / not found, %", "At most: search / model, %"]
+    passages = any(one.unit == "passage" for _, one in shown)
+    kinds = (
+        "Recall, MRR and nDCG are of documents; found means a passage that contains the answer. " if passages else ""
+    )
     note = (
         "At most: the accuracy if search found everything, and if the model answered all right but what is not found. "
         "“thirdlever show RUN --by retrieval” has the same by slice, with intervals."
     )
     align = "l" + "r" * (len(columns) - 1)
-    return MemoTable(title="What retrieval finds", columns=columns, rows=cells, align=align, note=note)
+    return MemoTable(title="What retrieval finds", columns=columns, rows=cells, align=align, note=kinds + note)
 
 
 def _retrieved(one: RetrievalFigures) -> list[str]:
@@ -203,15 +207,15 @@ def _retrieved(one: RetrievalFigures) -> list[str]:
 
     figures = [
         interval(one.found.value, one.found.low, one.found.high),
-        f"{one.mrr.value:.3f}",
-        f"{one.ndcg.value:.3f}" if one.ndcg else _NONE,
+        f"{one.mrr.value:.3f} / {f'{one.ndcg.value:.3f}' if one.ndcg else _NONE}",
         share(one.precision.value if one.precision else None),
     ]
     if (split := one.split) is None:
-        return [*figures, *[_NONE] * 4]
+        return [*figures, *[_NONE] * 3]
     right = [share(known.value if known else None) for known in (split.right_if_found, split.right_if_missed)]
     most = [share(split.best_search), share(split.best_reader)]
-    return [*figures, " / ".join(right), share(split.found_wrong), share(split.missed_wrong), " / ".join(most)]
+    wrong = [share(split.found_wrong), share(split.missed_wrong)]
+    return [*figures, *map(" / ".join, (right, wrong, most))]
 
 
 def retrieval_in_words(found: Mapping[str, Mapping[str, RetrievalFigures]]) -> str:
@@ -219,9 +223,10 @@ def retrieval_in_words(found: Mapping[str, Mapping[str, RetrievalFigures]]) -> s
     name, one = next(((name, parts[""]) for name, parts in found.items() if "" in parts), ("", None))
     if one is None or one.split is None:
         return ""
-    split, what = one.split, {"gold": "a document that holds the answer", "answer": "a passage with the answer"}
+    split = one.split
+    what = {"document": "a document that holds the answer", "passage": "a passage with the answer"}
     with_it, without = (known.value if known else None for known in (split.right_if_found, split.right_if_missed))
-    told = [f"{name} finds {what[one.basis]} for {percent(split.found)} of the items that the documents answer."]
+    told = [f"{name} finds {what[one.unit]} for {percent(split.found)} of the items that the documents answer."]
     if with_it is not None:
         others = "" if without is None else f", and {percent(without)} of the others"
         told.append(f"It answers {percent(with_it)} of these right{others}.")

@@ -267,8 +267,8 @@ _RECALL = {
     "answer": "Recall, MRR: of passages that contain the right answer word for word, among all that was retrieved.",
 }
 _RETRIEVED_LEGEND = (
-    "Precision: the share of what was retrieved that is right. Not retrieved, and retrieved but answered wrong: in % "
-    "of the items that the documents answer; --by retrieval shows more."
+    "Precision: the share of what was retrieved that is right. Not retrieved (of passages: none contains the answer), "
+    "and retrieved but answered wrong: in % of the items that the documents answer; --by retrieval shows more."
 )
 
 
@@ -471,7 +471,7 @@ def _slice_cells(one: RetrievalFigures) -> list[str]:
 
 def _retrieval_row(candidate: str, part: str, one: RetrievalFigures) -> dict[str, Any]:
     """Every figure; None where it has no meaning."""
-    row: dict[str, Any] = {"candidate": candidate, "slice": part, "basis": one.basis, "items": one.n}
+    row: dict[str, Any] = {"candidate": candidate, "slice": part, "basis": one.basis, "unit": one.unit, "items": one.n}
     row |= {"unanswerable": one.unanswerable, "k": one.k}
     known: dict[str, Proportion | None] = {"recall": one.found, **{f"recall_at_{k}": one.recall.get(k) for k in CUTS}}
     known |= {name: getattr(one, name) for name in _PROPORTIONS}
@@ -484,7 +484,7 @@ def _retrieval_row(candidate: str, part: str, one: RetrievalFigures) -> dict[str
 
 def retrieval_sentence(one: RetrievalShare) -> str:
     """What each candidate finds and makes of it, and how much of their difference lies where one finds more."""
-    what = {"gold": "a document that holds the answer", "answer": "a passage that contains the answer"}[one.basis]
+    what = {"document": "a document that holds the answer", "passage": "a passage that contains the answer"}[one.unit]
     told = [
         f"{name} finds {what} for {percent(share)} of the items: with it, {percent(one.right_if_found[name])} of the "
         f"answers are right, and without it {percent(one.right_if_missed[name])}."
